@@ -1,0 +1,1 @@
+"""From audio files to arrays: reading, checking, aligning and splitting. No jax here."""

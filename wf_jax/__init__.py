@@ -1,0 +1,1 @@
+"""Compact audio WaveNets in JAX: likelihood vocoders and Neural Amp Modeler captures."""

@@ -1,0 +1,1 @@
+"""Neural Amp Modeler (NAM) models: the WaveNet, A2, and the .nam file."""

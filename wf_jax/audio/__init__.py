@@ -1,0 +1,1 @@
+"""Audio features as jnp functions."""

@@ -1,0 +1,1 @@
+"""What every training run shares; it knows nothing about audio."""
