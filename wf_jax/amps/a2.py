@@ -1,7 +1,6 @@
 """A2, the current Neural Amp Modeler architecture: one layer array, 23 layers, 3 or 8 channels."""
 
-import jax
-from flax import nnx
+import numpy as np
 
 from wf_jax.amps.layers import Activation
 from wf_jax.amps.wavenet import LayerArrayConfig, WaveNet, WaveNetConfig
@@ -37,6 +36,6 @@ def config(size: str, sample_rate: float = 48000.0) -> WaveNetConfig:
     return WaveNetConfig((array,), sample_rate)
 
 
-def create(size: str, key: jax.Array, sample_rate: float = 48000.0) -> WaveNet:
+def create(size: str, rng: np.random.Generator, sample_rate: float = 48000.0) -> WaveNet:
     """A freshly initialised A2 model; `sample_rate` in Hz."""
-    return WaveNet(config(size, sample_rate), head_scale=HEAD_SCALE, rngs=nnx.Rngs(key))
+    return WaveNet(config(size, sample_rate), head_scale=HEAD_SCALE, rng=rng)

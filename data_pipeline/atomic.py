@@ -1,0 +1,45 @@
+"""Writing files so that a reader never sees half of one: a temporary name, then a rename."""
+
+import contextlib
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+
+@contextlib.contextmanager
+def atomic_path(path: str | Path) -> Iterator[Path]:
+    """Yield a temporary path beside `path`; rename it onto `path` at the end of the block.
+
+    The temporary name keeps the suffix of `path`, since many writers choose their format by it.
+    When the block raises (a full disk, Ctrl-C), the temporary file is removed and an existing file
+    at `path` stays as it was.
+
+    Args:
+        path: the file to write; its folder must exist.
+
+    Yields:
+        The path to write to, in the same folder, so that the rename stays on one file system.
+
+    Raises:
+        OSError: if the folder is missing or not writable.
+    """
+    path = Path(path)
+    handle, name = tempfile.mkstemp(prefix=f".{path.stem}.", suffix=path.suffix, dir=path.parent)
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        temporary.chmod(_new_file_mode(path))
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _new_file_mode(path: Path) -> int:
+    """The mode of the file that is replaced, else what open() would give (mkstemp gives 0o600)."""
+    if path.exists():
+        return path.stat().st_mode & 0o777
+    mask = os.umask(0)
+    os.umask(mask)
+    return 0o666 & ~mask

@@ -1,0 +1,162 @@
+"""A recorded pair, checked, aligned, split and normalised: what capture training reads."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from data_pipeline.checks import Finding
+from data_pipeline.latency import MAX_DISAGREEMENT, SAFETY_FACTOR, Latency
+from data_pipeline.pair_report import BATCH_SIZE, check_capture
+from data_pipeline.standard_files import STANDARD_FILES, StandardFile
+
+
+class CaptureError(ValueError):
+    """A pair that can not be trained on; one line for each failed check."""
+
+
+@dataclass(frozen=True)
+class Capture:
+    """Aligned training and validation audio of one amp; both outputs are already times output_gain.
+
+    Attributes:
+        name: the output file's name without its suffix.
+        sample_rate: Hz.
+        input_train: float32 [T].
+        output_train: float32 [T], RMS level_dbfs.
+        input_validation: float32 [V].
+        output_validation: float32 [V].
+        output_gain: g = 10^(level_dbfs/20) / rms(recorded training output).
+        latency: as used; samples > 0 were cut from the output's start.
+        findings: of all checks, errors that were ignored included.
+        standard_version: "3.0.0" and so on; None for a user's own DI.
+        validation_start_seconds: where the validation part begins in the input file.
+        ignore_checks: as asked for by the user.
+    """
+
+    name: str
+    sample_rate: int
+    input_train: np.ndarray
+    output_train: np.ndarray
+    input_validation: np.ndarray
+    output_validation: np.ndarray
+    output_gain: float
+    latency: Latency
+    findings: tuple[Finding, ...]
+    standard_version: str | None
+    validation_start_seconds: float
+    ignore_checks: bool = False
+
+
+def load_capture(
+    input_path: str | Path,
+    output_path: str | Path,
+    *,
+    input_channel: int | None = None,
+    output_channel: int | None = None,
+    latency: int | None = None,
+    validation_seconds: float = 9.0,
+    ignore_checks: bool = False,
+    receptive_field: int = 6347,
+    window: int = 8192,
+    batch_size: int = BATCH_SIZE,
+    level_dbfs: float = -18.0,
+    standard_files: tuple[StandardFile, ...] = STANDARD_FILES,
+) -> Capture:
+    """Read, check, split, align and normalise a pair, in this order.
+
+    Args:
+        input_path: the DI that was played.
+        output_path: what came back from the amp.
+        input_channel: counted from 1; needed when the input file has several.
+        output_channel: the same for the output file.
+        latency: samples by which the output lags; None measures it.
+        validation_seconds: length of the last part, over a user's own DI.
+        ignore_checks: go on in spite of errors that leave something to train on.
+        receptive_field: of the model, in samples.
+        window: training outputs per item, in samples.
+        batch_size: items per batch; the training part must hold one batch.
+        level_dbfs: RMS level of the training output after normalisation.
+        standard_files: which standard files to know.
+
+    Returns:
+        The capture, float32.
+
+    Raises:
+        CaptureError: one line for each error found.
+    """
+    report = check_capture(
+        input_path,
+        output_path,
+        input_channel=input_channel,
+        output_channel=output_channel,
+        latency=latency,
+        validation_seconds=validation_seconds,
+        receptive_field=receptive_field,
+        window=window,
+        batch_size=batch_size,
+        standard_files=standard_files,
+    )
+    errors = report.errors(ignore_checks)
+    if errors:
+        raise CaptureError("\n".join(finding.line() for finding in errors))
+    x, y, delay = report.input, report.output, report.latency.samples
+    x_train, y_train = _aligned(x.samples, y.samples, report.train, delay)
+    x_validation, y_validation = _aligned(x.samples, y.samples, report.validation, delay)
+    gain = 10.0 ** (level_dbfs / 20.0) / float(np.sqrt(np.mean(y_train**2)))
+    return Capture(
+        name=y.path.stem,
+        sample_rate=x.sample_rate,
+        input_train=x_train.astype(np.float32),
+        output_train=(gain * y_train).astype(np.float32),
+        input_validation=x_validation.astype(np.float32),
+        output_validation=(gain * y_validation).astype(np.float32),
+        output_gain=gain,
+        latency=report.latency,
+        findings=report.findings,
+        standard_version=report.standard.version if report.standard else None,
+        validation_start_seconds=report.validation[0] / x.sample_rate,
+        ignore_checks=ignore_checks,
+    )
+
+
+def metadata(capture: Capture) -> dict[str, Any]:
+    """The `training.data` entry of a .nam file: how the latency was found, and the checks.
+
+    `algorithm_version` 1 is the calibration by blips; the cross-correlation is 0, this project's
+    own. A user's own DI has version 0 of the checks.
+    """
+    latency = capture.latency
+    measured = latency.measured is not None
+    by_blips = latency.confidence is None
+    return {
+        "latency": {
+            "manual": latency.samples if latency.method == "manual" else None,
+            "calibration": {
+                "algorithm_version": 1 if by_blips else 0,
+                "delays": [int(latency.measured)] if measured else [],
+                "safety_factor": SAFETY_FACTOR,
+                "recommended": latency.recommended,
+                "warnings": {
+                    "matches_lookahead": latency.matches_lookahead,
+                    "disagreement_too_high": latency.disagreement >= MAX_DISAGREEMENT,
+                    "not_detected": not measured,
+                },
+            },
+        },
+        "checks": {
+            "version": int((capture.standard_version or "0").split(".")[0]),
+            "passed": not any(finding.level == "error" for finding in capture.findings),
+        },
+    }
+
+
+def _aligned(
+    x: np.ndarray, y: np.ndarray, part: tuple[int, int], delay: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Slice first, then drop |delay| samples of each: x loses its end, y its start, or reversed."""
+    x, y = x[slice(*part)], y[slice(*part)]
+    if delay >= 0:
+        return x[: len(x) - delay], y[delay:]
+    return x[-delay:], y[:delay]

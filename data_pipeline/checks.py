@@ -1,0 +1,208 @@
+"""What can be wrong with a recorded pair: one small pure function per check, one line per finding.
+
+Thresholds of the checks of standard files are those of the trainer neural-amp-modeler 0.13.0; the
+others are this project's own.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from data_pipeline.audio_files import Audio
+from data_pipeline.standard_files import StandardFile
+
+PLAYER_RATE = 48_000
+MAX_LENGTH_DIFFERENCE = 1.0  # seconds
+MAX_REPLICATE_ESR = 0.01
+PRE_SILENCE_SECONDS = 0.4
+SILENT_PEAK = 1e-4  # -80 dBFS
+QUIET_PEAK = 1e-2  # -40 dBFS
+DC_RATIO = 0.05  # of the RMS; an offset left unmodelled then adds 0.0025 to the ESR
+FLAT_RUN = 3
+FLAT_EDGE = 4.0 / 2**15  # a run that a 16-bit sine's rounded top makes steps by one unit only
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What one check says.
+
+    Attributes:
+        check: its name.
+        level: "error" stops a capture.
+        message: one line with file and value.
+        remedy: what to do; empty where there is nothing to do.
+        ignorable: whether the user may go on in spite of an error.
+    """
+
+    check: str
+    level: Literal["ok", "note", "warning", "error"]
+    message: str
+    remedy: str = ""
+    ignorable: bool = True
+
+    def line(self) -> str:
+        """Message and remedy on one line."""
+        return f"{self.message}; {self.remedy}" if self.remedy else self.message
+
+
+def esr(prediction: np.ndarray, target: np.ndarray) -> float:
+    """Error-to-signal ratio mean((p - t)^2) / mean(t^2); infinite for a silent target."""
+    energy = float(np.mean(target**2))
+    return float(np.mean((prediction - target) ** 2)) / energy if energy > 0.0 else float("inf")
+
+
+def check_rates(x: Audio, y: Audio) -> Finding:
+    """Input and output must have the same sample rate."""
+    if x.sample_rate == y.sample_rate:
+        return Finding("rates", "ok", f"both files are at {x.sample_rate} Hz")
+    return Finding(
+        "rates",
+        "error",
+        f"{y.path.name}: {y.sample_rate} Hz, but {x.path.name} is at {x.sample_rate} Hz",
+        "record or export both at the same rate",
+        ignorable=False,
+    )
+
+
+def check_player_rate(x: Audio) -> Finding:
+    """Players expect 48 kHz."""
+    if x.sample_rate == PLAYER_RATE:
+        return Finding("player rate", "ok", f"{PLAYER_RATE} Hz is what players expect")
+    return Finding(
+        "player rate",
+        "note",
+        f"{x.path.name}: {x.sample_rate} Hz; most players run models at {PLAYER_RATE} Hz",
+        f"record at {PLAYER_RATE} Hz unless your player resamples",
+    )
+
+
+def check_lengths(x: Audio, y: Audio, standard: StandardFile | None) -> Finding:
+    """A standard file's output may be up to 1 s longer; over an own DI, 1 s longer or shorter."""
+    difference = y.seconds - x.seconds
+    lowest = -MAX_LENGTH_DIFFERENCE if standard is None else 0.0
+    message = (
+        f"{y.path.name}: {y.seconds:.3f} s, {abs(difference):.3f} s"
+        f" {'longer' if difference > 0 else 'shorter'} than {x.path.name}"
+    )
+    if not lowest <= difference <= MAX_LENGTH_DIFFERENCE:
+        return Finding(
+            "lengths",
+            "error",
+            message,
+            f"export it from the start of {x.path.name}, {-lowest + 0.0:g} s shorter"
+            f" to {MAX_LENGTH_DIFFERENCE:g} s longer",
+            ignorable=False,
+        )
+    if standard is None and len(x.samples) != len(y.samples):
+        remedy = "both are cut to the shorter; check that they start at the same time"
+        return Finding("lengths", "warning", message, remedy)
+    return Finding("lengths", "ok", f"{y.path.name}: {y.seconds:.3f} s fits {x.path.name}")
+
+
+def check_enough(x: Audio, parts: dict[str, int], needed: dict[str, int], lost: int) -> Finding:
+    """Each part must hold what training reads from it.
+
+    Args:
+        x: the input file.
+        parts: samples that each part ("training", "validation") has after alignment.
+        needed: samples that each part must have.
+        lost: samples that alignment takes from each part.
+    """
+    for name, samples in parts.items():
+        if samples < needed[name]:
+            seconds = (needed[name] + lost) / x.sample_rate
+            total = seconds + len(x.samples) / x.sample_rate
+            total -= max(parts[name] + lost, 0) / x.sample_rate
+            remedies = {
+                "training": f"record at least {total:.1f} s, or shorten the validation part",
+                "validation": f"make the validation part {seconds:.2f} s or longer",
+            }
+            return Finding(
+                "too short",
+                "error",
+                f"{x.path.name}: {x.seconds:.2f} s leave {max(samples, 0) / x.sample_rate:.2f} s of"
+                f" {name}, but the model needs {needed[name] / x.sample_rate:.2f} s",
+                remedies[name],
+                ignorable=False,
+            )
+    seconds = ", ".join(f"{n / x.sample_rate:.1f} s of {name}" for name, n in parts.items())
+    return Finding("too short", "ok", f"{x.path.name}: {seconds}")
+
+
+def check_not_silent(audio: Audio) -> Finding:
+    """Peak below -80 dBFS is silence, below -40 dBFS a warning."""
+    peak = float(np.max(np.abs(audio.samples)))
+    level = f"{20.0 * np.log10(peak):.0f} dBFS" if peak > 0.0 else "exactly zero"
+    if peak < SILENT_PEAK:
+        return Finding(
+            "level",
+            "error",
+            f"{audio.path.name}: is silent, its peak is {level}",
+            "check the cabling and which channel was recorded",
+            ignorable=False,
+        )
+    if peak < QUIET_PEAK:
+        return Finding(
+            "level",
+            "warning",
+            f"{audio.path.name}: is very quiet, its peak is {level}",
+            "raise the recording gain, so that noise and rounding do not get captured",
+        )
+    return Finding("level", "ok", f"{audio.path.name}: peak {level}")
+
+
+def check_clipping(audio: Audio, is_output: bool) -> Finding:
+    """Full scale reached (an error in the output), or a flat top below it (a warning)."""
+    gain = "the interface's input gain" if is_output else "the level of the DI"
+    height = np.abs(audio.samples)
+    at = int(np.argmax(height))
+    peak = float(height[at])
+    where = f"{audio.path.name}: peak {peak:.3f} at {at / audio.sample_rate:.2f} s"
+    remedy = f"lower {gain} and record again"
+    if peak >= 1.0:
+        level = "error" if is_output else "warning"
+        return Finding("clipping", level, f"{where} is clipped", remedy)
+    run = _flat_top(audio.samples, peak)
+    if run >= FLAT_RUN:
+        message = f"{where} has a flat top of {run} samples: it looks clipped before the recording"
+        return Finding("clipping", "warning", message, remedy)
+    return Finding("clipping", "ok", f"{where} is not clipped")
+
+
+def check_dc_offset(audio: Audio) -> Finding:
+    """The mean against the RMS."""
+    mean, rms = float(audio.samples.mean()), float(np.sqrt(np.mean(audio.samples**2)))
+    if abs(mean) <= DC_RATIO * rms:
+        return Finding("DC offset", "ok", f"{audio.path.name}: DC offset {mean:+.5f}")
+    return Finding(
+        "DC offset",
+        "warning",
+        f"{audio.path.name}: DC offset {mean:+.5f}, {100.0 * abs(mean) / rms:.0f}% of its RMS",
+        "remove it with a high-pass at 5 Hz, or check the interface",
+    )
+
+
+def check_not_identical(x: Audio, y: Audio) -> Finding:
+    """The same audio given twice."""
+    shorter = min(len(x.samples), len(y.samples))
+    if not np.array_equal(x.samples[:shorter], y.samples[:shorter]):
+        return Finding("identical", "ok", "input and output differ")
+    return Finding(
+        "identical",
+        "error",
+        f"{y.path.name}: holds the same audio as {x.path.name}",
+        "give the recording of the amp as the output",
+    )
+
+
+def _flat_top(samples: np.ndarray, peak: float) -> int:
+    """Longest run of samples at the peak of one sign, entered and left by more than rounding."""
+    longest = 0
+    for sign in (1.0, -1.0):
+        padded = np.concatenate([[0.0], sign * samples, [0.0]])
+        edges = np.flatnonzero(np.diff((padded == peak).astype(np.int8)))
+        for start, stop in edges.reshape(-1, 2):  # padded[start + 1 : stop + 1] is at the peak
+            if min(peak - padded[start], peak - padded[stop + 1]) > FLAT_EDGE:
+                longest = max(longest, int(stop - start))
+    return longest

@@ -1,0 +1,139 @@
+"""Cross-correlation of two long signals, whitened so that the response's first sample stands out.
+
+Box and Jenkins' prewhitening (Time Series Analysis, ch. 11): filter each signal by the inverse of
+its own linear predictor, then correlate. The predictors are causal and start with a 1, so that a
+response which begins at lag D still begins exactly at lag D, whatever the cabinet's spectrum.
+Everything happens on spectra of the loudest segments: 60 s take 0.1 to 0.6 s on one core.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+PREDICTOR_ORDER = 128
+_FLOOR_ORDER = 32
+_MOST_SEGMENTS = 32
+_FEWEST_SEGMENTS = 6
+
+
+@dataclass(frozen=True)
+class CrossCorrelation:
+    """A whitened cross-correlation in units of its own noise.
+
+    Attributes:
+        lags: int [L], samples; positive where the output is later than the input.
+        curve: float64 [L]; 1.0 is the standard deviation far from the peak (a robust estimate).
+        segments: float64 [S, L], the same for each segment by itself.
+        plain: float64 [L], the correlation without whitening, scaled to nothing in particular.
+    """
+
+    lags: np.ndarray
+    curve: np.ndarray
+    segments: np.ndarray
+    plain: np.ndarray
+
+    def peak(self) -> int:
+        """Index of the strongest correlation of either sign."""
+        return int(np.argmax(np.abs(self.curve)))
+
+
+def whitened_cross_correlation(x: np.ndarray, y: np.ndarray, reach: int) -> CrossCorrelation | None:
+    """Correlate output y [T] with input x [T] over lags -reach to reach.
+
+    Args:
+        x: the input, float64 [T].
+        y: the output, float64 [T].
+        reach: the largest lag looked at, in samples.
+
+    Returns:
+        The correlation, or None where either signal is silent wherever the other one is not.
+    """
+    spectra = _segment_spectra(x - x.mean(), y - y.mean(), reach)
+    if spectra is None:
+        return None
+    x_spectra, y_spectra = spectra  # [S, F]
+    x_whitened = x_spectra * _predictor_spectrum(x_spectra)
+    y_whitened = y_spectra * _predictor_spectrum(y_spectra)
+    loudness = np.linalg.norm(x_whitened, axis=1) * np.linalg.norm(y_whitened, axis=1)
+    segments = np.fft.irfft(np.conj(x_whitened) * y_whitened / loudness[:, None], axis=1)
+    plain = np.fft.irfft(np.sum(np.conj(x_spectra) * y_spectra, axis=0))
+    valid = slice(PREDICTOR_ORDER, 2 * reach + 1)  # before it the predictor has not yet filled
+    lags = np.arange(2 * reach + 1)[valid] - reach
+    curve, segments = _in_units_of_noise(segments[:, valid])
+    return CrossCorrelation(lags, curve, segments, plain[valid])
+
+
+def linear_predictor(autocorrelation: np.ndarray) -> np.ndarray:
+    """Levinson's recursion: autocorrelation at lags 0..P -> prediction error filter [P + 1]."""
+    coefficients = np.ones(1)
+    error = autocorrelation[0]
+    for order in range(1, len(autocorrelation)):
+        reflection = -(coefficients @ autocorrelation[order:0:-1]) / error
+        coefficients = np.append(coefficients, 0.0)
+        coefficients = coefficients + reflection * coefficients[::-1]
+        error *= 1.0 - reflection**2
+    return coefficients
+
+
+def _segment_spectra(
+    x: np.ndarray, y: np.ndarray, reach: int
+) -> tuple[np.ndarray, np.ndarray] | None:
+    """Spectra [S, F] of segments of x, and of y from `reach` before each to `reach` after it."""
+    total = min(len(x), len(y))
+    share = max(total // _FEWEST_SEGMENTS, 1)
+    margin = 2 * (reach + PREDICTOR_ORDER)  # y is longer than x, and the predictors ring
+    size = 1 << (min(share, 2 * margin) + margin).bit_length()
+    length = min(share, size - margin)
+    starts = np.arange(0, total - length + 1, length)
+    loudness = [_energy(x[s : s + length]) * _energy(y[s : s + length]) for s in starts]
+    loudest = np.argsort(loudness)[::-1][:_MOST_SEGMENTS]
+    kept = np.sort(loudest[np.take(loudness, loudest) > 1e-6 * np.max(loudness)])
+    if len(kept) == 0:
+        return None
+    y = np.pad(y[:total], (reach, reach))
+    taper = _taper(length)
+    x_segments = [x[start : start + length] * taper for start in starts[kept]]
+    y_segments = [y[start : start + length + 2 * reach] for start in starts[kept]]
+    return np.fft.rfft(x_segments, size), np.fft.rfft(y_segments, size)
+
+
+def _energy(segment: np.ndarray) -> float:
+    centred = segment - segment.mean()
+    return float(centred @ centred)
+
+
+def _taper(length: int) -> np.ndarray:
+    """Ones with a raised-cosine edge, so that cutting adds no click."""
+    edge = min(480, length // 4)
+    rise = np.sin(0.5 * np.pi * (np.arange(edge) + 0.5) / max(edge, 1)) ** 2
+    return np.concatenate([rise, np.ones(length - 2 * edge), rise[::-1]])
+
+
+def _predictor_spectrum(spectra: np.ndarray) -> np.ndarray:
+    """The inverse filter [F] of the average spectrum, every segment weighing the same."""
+    power = np.abs(spectra) ** 2
+    average = np.mean(power / power.sum(axis=1, keepdims=True), axis=0)
+    autocorrelation = np.fft.irfft(average)[: PREDICTOR_ORDER + 1]
+    autocorrelation[0] *= 1.0 + 1e-9  # -90 dB of white noise: band-limited files stay solvable
+    size = 2 * (spectra.shape[1] - 1)
+    return np.fft.rfft(linear_predictor(autocorrelation), size)
+
+
+def _in_units_of_noise(segments: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean curve [L] and segments [S, L], with the noise between the lags whitened and scaled to 1.
+
+    What is left of the signals' colour makes the curve wander slowly; on a real pair the first
+    samples of the response then stood out by 3 standard deviations, and do by 15 without it.
+    """
+    curve = segments.mean(axis=0)
+    peak = np.argmax(np.abs(curve))
+    away = np.abs(np.arange(len(curve)) - peak) > len(curve) // 20
+    noise = np.where(away, curve - curve[away].mean(), 0.0)
+    size = 1 << (2 * len(noise)).bit_length()
+    autocorrelation = np.fft.irfft(np.abs(np.fft.rfft(noise, size)) ** 2)[: _FLOOR_ORDER + 1]
+    autocorrelation[0] *= 1.0 + 1e-9
+    predictor = linear_predictor(autocorrelation)
+    curve = np.convolve(curve, predictor)[: len(curve)]
+    segments = np.stack([np.convolve(row, predictor)[: len(curve)] for row in segments])
+    scale = np.median(np.abs(curve[away])) / 0.6745  # of a normal distribution
+    return curve / scale, segments / scale

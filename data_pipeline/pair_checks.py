@@ -1,0 +1,239 @@
+"""Checks that need the layout of a standard file, or the latency: see checks.py for the others."""
+
+import numpy as np
+
+from data_pipeline.audio_files import Audio
+from data_pipeline.checks import MAX_REPLICATE_ESR, PRE_SILENCE_SECONDS, Finding, esr
+from data_pipeline.latency import Latency
+from data_pipeline.standard_files import StandardFile
+
+_BLIP_BEFORE, _BLIP_AFTER = 10, 1_000
+_REVERSED_ASYMMETRY = -1.5  # dB
+_REVERSED_SPREAD = 1.2
+_REVERSED_TREBLE = 8.0  # dB
+_MANUAL_TOLERANCE_SECONDS = 0.002
+
+
+def check_standard_rate(x: Audio, standard: StandardFile) -> Finding:
+    """A standard file has one sample rate."""
+    if x.sample_rate == standard.sample_rate:
+        return Finding("standard rate", "ok", f"{x.path.name}: {x.sample_rate} Hz as it should be")
+    return Finding(
+        "standard rate",
+        "error",
+        f"{x.path.name}: {x.sample_rate} Hz, but version {standard.version} has"
+        f" {standard.sample_rate} Hz",
+        "download the standard file again and do not resample it",
+        ignorable=False,
+    )
+
+
+def check_version(x: Audio, standard: StandardFile) -> Finding:
+    """Old standard files fail by themselves."""
+    message = f"{x.path.name}: standard input file version {standard.version}"
+    if not standard.deprecated:
+        return Finding("version", "ok", message)
+    return Finding(
+        "version",
+        "error",
+        f"{message} is deprecated",
+        "record with version 3.0.0, or ignore the checks (ignore_checks)",
+    )
+
+
+def check_output_holds_all(y: Audio, standard: StandardFile) -> Finding:
+    """The output must be as long as the version's layout asks."""
+    if y.seconds >= standard.min_seconds:
+        return Finding("complete", "ok", f"{y.path.name}: {y.seconds:.1f} s is long enough")
+    return Finding(
+        "complete",
+        "error",
+        f"{y.path.name}: {y.seconds:.1f} s, version {standard.version} needs at least"
+        f" {standard.min_seconds:g} s",
+        "record the whole file",
+    )
+
+
+def check_replicates(y: Audio, standard: StandardFile, input_samples: int) -> Finding | None:
+    """The same passage, played twice, must sound the same twice."""
+    if standard.replicates is None:
+        return None
+    first, second = (y.samples[:input_samples][slice(*part)] for part in standard.replicates)
+    if len(first) != len(second):
+        return Finding(
+            "replicates",
+            "error",
+            f"{y.path.name}: {y.seconds:.1f} s, too short for the passage that is played twice",
+            "record the whole file",
+        )
+    value = esr(first, second)
+    message = f"{y.path.name}: two passes of the same passage differ by ESR {value:.2g}"
+    if value <= MAX_REPLICATE_ESR:
+        return Finding("replicates", "ok", message)
+    return Finding(
+        "replicates",
+        "error" if standard.replicates_must_agree else "warning",
+        f"{message}, more than {MAX_REPLICATE_ESR:g}",
+        "turn off time effects and noise gates, let the amp warm up, and record again",
+    )
+
+
+def check_blips(y: Audio, standard: StandardFile, delay: int, input_samples: int) -> Finding | None:
+    """Blips at the start and at the end must look the same: a changing delay shows here.
+
+    Args:
+        y: the output.
+        standard: its layout; without blips at the end there is nothing to check.
+        delay: the latency in use, in samples.
+        input_samples: length of the input, from whose end the last blips are counted.
+    """
+    if not standard.end_blips:
+        return None
+    positions = {
+        "start": [blip + delay for blip in standard.blips],
+        "end": [input_samples + blip + delay for blip in standard.end_blips],
+    }
+    scans = {
+        side: [y.samples[max(at - _BLIP_BEFORE, 0) : at + _BLIP_AFTER] for at in blips]
+        for side, blips in positions.items()
+    }
+    pairs = {
+        "the two at the start": scans["start"],
+        "the two at the end": scans["end"],
+        "the first at the start and at the end": (scans["start"][0], scans["end"][0]),
+        "the second at the start and at the end": (scans["start"][1], scans["end"][1]),
+    }
+    for name, (one, other) in pairs.items():
+        value = esr(one, other) if len(one) == len(other) else float("inf")
+        if value >= MAX_REPLICATE_ESR:
+            return Finding(
+                "blips",
+                "error",
+                f"{y.path.name}: blips differ ({name}) by ESR {value:.2g}, {MAX_REPLICATE_ESR:g}"
+                " or more",
+                "fix the buffer size and turn off time effects, then record again",
+            )
+    return Finding("blips", "ok", f"{y.path.name}: the blips agree")
+
+
+def check_pre_silence(x: Audio, start: int | None, part: str) -> Finding | None:
+    """The input must be exactly zero for 0.4 s before a part, so that nothing rings into it.
+
+    Args:
+        x: the input.
+        start: first sample of the part; negative counts from the end; None needs no silence.
+        part: its name, "training" or "validation".
+    """
+    if start is None:
+        return None
+    begin = start if start >= 0 else len(x.samples) + start
+    before = x.samples[max(begin - round(PRE_SILENCE_SECONDS * x.sample_rate), 0) : max(begin, 0)]
+    loud = np.flatnonzero(before)
+    seconds = begin / x.sample_rate
+    if len(loud) == 0:
+        message = f"{x.path.name}: silent before its {part} part at {seconds:.2f} s"
+        return Finding("pre-silence", "ok", message)
+    return Finding(
+        "pre-silence",
+        "error",
+        f"{x.path.name}: not exactly zero for {PRE_SILENCE_SECONDS} s before its {part} part at"
+        f" {seconds:.2f} s",
+        "use the standard file unchanged there",
+    )
+
+
+def check_latency(y: Audio, latency: Latency) -> list[Finding]:
+    """Warnings of the measurement, and a manual value far from what the files say."""
+    findings = [Finding("latency", "warning", f"{y.path.name}: {w}") for w in latency.warnings]
+    if latency.method != "manual" or latency.recommended is None:
+        return findings
+    difference = latency.samples - latency.recommended
+    if abs(difference) > _MANUAL_TOLERANCE_SECONDS * y.sample_rate:
+        findings.append(
+            Finding(
+                "latency",
+                "warning",
+                f"{y.path.name}: the latency given is {latency.samples} samples, but the files say"
+                f" {latency.recommended}",
+                "leave the latency out, unless you know better",
+            )
+        )
+    return findings
+
+
+def check_polarity(y: Audio, latency: Latency) -> Finding | None:
+    """An inverted output is fine for the model."""
+    if latency.peak is None:
+        return None
+    if latency.polarity > 0:
+        return Finding("polarity", "ok", f"{y.path.name}: same polarity as the input")
+    return Finding(
+        "polarity",
+        "note",
+        f"{y.path.name}: polarity -1, mostly the input upside down (many amps do that)",
+        "harmless for the model",
+    )
+
+
+def check_output_is_no_standard_file(
+    x: Audio, y: Audio, recognised_output: StandardFile | None
+) -> Finding | None:
+    """An output that is a standard input file shows that the two were swapped."""
+    if recognised_output is None:
+        return None
+    return Finding(
+        "direction",
+        "error",
+        f"{y.path.name}: is the standard input file version {recognised_output.version}, given as"
+        " the output",
+        _swap(x, y),
+    )
+
+
+def check_direction(x: Audio, y: Audio, latency: Latency) -> Finding:
+    """Whether input and output were given the wrong way round.
+
+    Only clear evidence counts: the response comes before its cause (an amp's filters ring after
+    the peak), and the "output" also has what an amp takes away, dynamics or treble. Measured over
+    filters, cabinets, a gate and tanh of many gains: an asymmetry of 5 dB or more the right way
+    round, -2 dB or less with the files swapped. A memoryless distortion can not be told.
+
+    Args:
+        x: the input.
+        y: the output.
+        latency: as measured by cross-correlation; anything else says nothing about direction.
+    """
+    asymmetry = latency.asymmetry
+    if asymmetry is None or asymmetry > _REVERSED_ASYMMETRY:
+        return Finding("direction", "ok", f"{y.path.name}: nothing says that it is the input")
+    spread = _level_spread(y) / max(_level_spread(x), 1e-3)
+    treble = _treble(y) - _treble(x)
+    if spread < _REVERSED_SPREAD and treble < _REVERSED_TREBLE:
+        return Finding("direction", "ok", f"{y.path.name}: not clearly the input")
+    return Finding(
+        "direction",
+        "error",
+        f"{y.path.name}: looks like the input of {x.path.name}: its response comes early"
+        f" ({asymmetry:.1f} dB), {spread:.1f} times the level spread, {treble:+.0f} dB of treble",
+        _swap(x, y),
+    )
+
+
+def _swap(x: Audio, y: Audio) -> str:
+    return f"swap them: {y.path.name} as the input and {x.path.name} as the output"
+
+
+def _level_spread(audio: Audio) -> float:
+    """Standard deviation in dB of the RMS of 25 ms frames, of those within 40 dB of the loudest."""
+    frame = max(round(0.025 * audio.sample_rate), 1)
+    whole = audio.samples[: len(audio.samples) // frame * frame].reshape(-1, frame)
+    levels = 10.0 * np.log10(np.mean(whole**2, axis=1) + 1e-12)
+    return float(np.std(levels[levels > levels.max() - 40.0]))
+
+
+def _treble(audio: Audio) -> float:
+    """Share of the energy above a sixth of the sample rate (8 kHz at 48 kHz), in dB."""
+    size = 1 << 15
+    blocks = [audio.samples[i : i + size] for i in range(0, len(audio.samples), 4 * size)]
+    power = sum(np.abs(np.fft.rfft(block, size)) ** 2 for block in blocks)
+    return float(10.0 * np.log10((power[size // 6 :].sum() + 1e-12) / (power.sum() + 1e-12)))

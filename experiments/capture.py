@@ -1,0 +1,159 @@
+"""The capture job: from a recorded pair to model.nam, metrics.json and report.html."""
+
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from data_pipeline.audio_files import AudioFileError, read_audio
+from data_pipeline.captures import Capture, CaptureError, load_capture
+from data_pipeline.linear_fit import linear_esr
+from data_pipeline.synthetic import write_demo_pair
+from experiments.capture_results import write_results
+from experiments.workdir import WorkdirError, open_workdir
+from wf_jax.amps.capture import CaptureAudio, CaptureTask, LossWeights
+from wf_jax.training.checkpoints import CheckpointError
+from wf_jax.training.devices import use_every_core
+from wf_jax.training.loop import DivergedError, Settings, train
+
+
+class CaptureConfigError(ValueError):
+    """An option has a value that cannot be used."""
+
+
+ERRORS = (
+    AudioFileError,
+    CaptureConfigError,
+    CaptureError,
+    CheckpointError,
+    DivergedError,
+    WorkdirError,
+)
+
+
+def run(config: Any, workdir: Path) -> None:
+    """Checks the pair, trains, and writes the results into `workdir`.
+
+    Raises:
+        ERRORS: each with one line that says what to do.
+    """
+    _validate(config)
+    use_every_core(config.train.batch_size)
+    open_workdir(workdir, config)
+    capture = _load(config, workdir)
+    for finding in capture.findings:
+        if finding.level != "ok":
+            print(finding.line())
+    print(f"{capture.name}: {capture.latency.describe(capture.sample_rate)}")
+    probe = _probe(config.data.loudness_probe)
+    task = make_task(config, capture)
+    settings = Settings(
+        epochs=config.train.epochs,
+        minutes=config.train.minutes,
+        learning_rate=config.train.learning_rate,
+        decay=config.train.decay,
+        final_learning_rate=config.train.final_learning_rate,
+        weight_decay=config.train.weight_decay,
+    )
+    length = f"{settings.minutes:g} minutes" if settings.minutes else f"{settings.epochs} epochs"
+    print(
+        f"training {' and '.join(task.sizes)} for {length} on {jax.device_count()} "
+        f"{jax.default_backend()} devices; the first step compiles (about 20 s)",
+        flush=True,
+    )
+    result = train(task, settings, workdir)
+    baseline = linear_esr(
+        capture.input_train,
+        capture.output_train,
+        capture.input_validation,
+        capture.output_validation,
+        skip=task.context,
+    )
+    write_results(config, workdir, capture, task, result, baseline, probe)
+
+
+def make_task(config: Any, capture: Capture) -> CaptureTask:
+    """The training task of one capture.
+
+    Raises:
+        CaptureConfigError: the recording is too short for one batch.
+    """
+    audio = CaptureAudio(
+        capture.input_train[None],
+        capture.output_train[None],
+        capture.input_validation[None],
+        capture.output_validation[None],
+    )
+    try:
+        return CaptureTask(
+            audio,
+            sizes=tuple(config.model.sizes),
+            sample_rate=float(capture.sample_rate),
+            batch_size=config.train.batch_size,
+            window=config.train.window,
+            loss_weights=LossWeights(
+                config.loss.mrstft,
+                config.loss.pre_emphasis,
+                config.loss.pre_emphasis_mse,
+                config.loss.pre_emphasis_mrstft,
+            ),
+            seed=config.train.seed,
+        )
+    except ValueError as error:
+        raise CaptureConfigError(str(error)) from None
+
+
+def _load(config: Any, workdir: Path) -> Capture:
+    data = config.data
+    if data.input == "demo":
+        folder = workdir / "pair"
+        folder.mkdir(exist_ok=True)
+        paths = (folder / "di.wav", folder / "amp.wav")
+        if not all(path.exists() for path in paths):
+            print("making the built-in pair: 60 s of plucked strings through a simulated amp")
+            write_demo_pair(folder)
+    else:
+        paths = (Path(data.input), Path(data.output))
+    return load_capture(
+        *paths,
+        input_channel=data.input_channel or None,
+        output_channel=data.output_channel or None,
+        latency=None if data.latency == "auto" else int(data.latency),
+        validation_seconds=data.validation_seconds,
+        ignore_checks=data.ignore_checks,
+        window=config.train.window,
+        batch_size=config.train.batch_size,
+    )
+
+
+def _probe(path: str) -> np.ndarray | None:
+    return read_audio(path).samples.astype(np.float32) if path else None
+
+
+def _validate(config: Any) -> None:
+    """Refuses what would otherwise fail late, or in another's words."""
+    data, training = config.data, config.train
+    if data.input != "demo":
+        for name in ("input", "output"):
+            if not getattr(data, name):
+                raise CaptureConfigError(
+                    f"--config.data.{name} is missing; name the file, or try the built-in amp "
+                    "with --config=experiments/configs/a2_capture.py:demo"
+                )
+    if data.latency != "auto" and not data.latency.lstrip("+-").isdigit():
+        raise CaptureConfigError(
+            f"--config.data.latency={data.latency} is neither a number of samples nor auto"
+        )
+    unknown = set(config.model.sizes) - {"nano", "standard"}
+    if unknown or not config.model.sizes:
+        raise CaptureConfigError(
+            f"--config.model.sizes={tuple(config.model.sizes)} is not of nano and standard"
+        )
+    for name in ("epochs", "batch_size", "window", "learning_rate"):
+        if getattr(training, name) <= 0:
+            raise CaptureConfigError(f"--config.train.{name}={getattr(training, name)} is not > 0")
+    if training.minutes < 0:
+        raise CaptureConfigError(f"--config.train.minutes={training.minutes} is below 0")
+
+

@@ -1,0 +1,158 @@
+"""What a capture run leaves in its folder: model.nam, metrics.json and report.html."""
+
+import dataclasses
+import platform
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from data_pipeline import captures
+from data_pipeline.captures import Capture
+from experiments.plots import plot_latency
+from experiments.report import CaptureReport, SizeReport, esr_words, write_capture_report
+from experiments.workdir import write_json
+from wf_jax.amps.capture import CaptureTask
+from wf_jax.amps.container import SlimmableContainer, uniform_max_values
+from wf_jax.amps.nam_file import read_nam
+from wf_jax.amps.nam_models import USER_KEYS, save_nam
+from wf_jax.amps.wavenet import WaveNet
+from wf_jax.modules import split
+from wf_jax.training.loop import Result
+from wf_jax.training.metrics import duration
+
+LEVELS = ("input_level_dbu", "output_level_dbu")
+
+
+def write_results(
+    config: Any,
+    workdir: Path,
+    capture: Capture,
+    task: CaptureTask,
+    result: Result,
+    baseline: float,
+    probe: np.ndarray | None,
+) -> None:
+    """Exports the best models, measures them, and writes and names the files."""
+    models = {size: playing_level(result.models[size], capture.output_gain) for size in task.sizes}
+    ordered = sorted(models, key=lambda size: _parameters(models[size]))
+    nam = workdir / "model.nam"
+    container = SlimmableContainer(
+        [models[size] for size in ordered], uniform_max_values(len(ordered))
+    )
+    metadata = _metadata(config, capture, result, ordered[-1])
+    save_nam(container, nam, metadata, loudness_probe=probe)
+    esrs = {size: float(result.metrics[f"esr/{size}"][0]) for size in ordered}
+    epochs = {size: float(result.best_epochs[f"esr/{size}"][0]) for size in ordered}
+    write_json(
+        workdir / "metrics.json",
+        {
+            "esr": esrs,
+            "best_epoch": epochs,
+            "linear_esr": baseline,
+            "steps": result.steps,
+            "minutes": result.minutes,
+            "stopped": result.stopped,
+            "latency_samples": capture.latency.samples,
+            "latency_method": capture.latency.method,
+        },
+    )
+    x = capture.input_validation
+    predictions = {
+        size: np.asarray(_render(model, jnp.asarray(x[None])))[0] for size, model in models.items()
+    }
+    skip = task.context
+    report = CaptureReport(
+        title=metadata["name"],
+        sample_rate=capture.sample_rate,
+        sizes={
+            size: SizeReport(
+                prediction=predictions[size][skip:],
+                best_esr=esrs[size],
+                best_epoch=round(epochs[size]),
+                parameters=_parameters(models[size]),
+            )
+            for size in ordered
+        },
+        history=result.history,
+        linear_esr=baseline,
+        di=x[skip:],
+        target=capture.output_validation[skip:] / np.float32(capture.output_gain),
+        draw_latency=partial(
+            plot_latency,
+            latency=capture.latency,
+            sample_rate=capture.sample_rate,
+            name=capture.name,
+        ),
+        latency_words=capture.latency.describe(capture.sample_rate),
+        findings=capture.findings,
+        facts=_facts(config, capture, result, nam),
+        next_steps=[
+            f"python -m experiments.render --model={nam} --input=di.wav --output=wet.wav",
+            f"python -m experiments.train --config=experiments/configs/a2_capture.py "
+            f"--workdir={workdir} --config.train.minutes=30",
+        ],
+    )
+    write_capture_report(workdir / "report.html", report)
+    _say(workdir, esrs, baseline, result)
+
+
+def playing_level(stacked: WaveNet, output_gain: float) -> WaveNet:
+    """One capture's model, its output brought back from training level to recording level."""
+    model: WaveNet = jax.tree.map(lambda leaf: leaf[0], stacked)
+    model.head_scale = model.head_scale / output_gain
+    return model
+
+
+@jax.jit
+def _render(model: WaveNet, x: jax.Array) -> jax.Array:
+    return model(x)
+
+
+def _parameters(model: WaveNet) -> int:
+    return sum(value.size for value in split(model)[1].values())
+
+
+def _metadata(config: Any, capture: Capture, result: Result, largest: str) -> dict[str, Any]:
+    given = dataclasses.asdict(config.metadata)
+    metadata: dict[str, Any] = {key: given[key] or None for key in USER_KEYS}
+    for key in LEVELS:
+        metadata[key] = float(given[key]) if given[key] else None
+    metadata["name"] = metadata["name"] or capture.name
+    metadata["training"] = {
+        "settings": {"ignore_checks": capture.ignore_checks},
+        "data": captures.metadata(capture),
+        "validation_esr": float(result.metrics[f"esr/{largest}"][0]),
+    }
+    return metadata
+
+
+def _facts(config: Any, capture: Capture, result: Result, nam: Path) -> dict[str, str]:
+    metadata = read_nam(nam).metadata
+    demo = config.data.input == "demo"
+    return {
+        "DI": "the built-in plucked strings" if demo else config.data.input,
+        "recording": "the built-in simulated amp" if demo else config.data.output,
+        "standard file": capture.standard_version or "none: the user's own DI",
+        "trained on": f"{len(capture.input_train) / capture.sample_rate:.1f} s, held out "
+        f"{len(capture.input_validation) / capture.sample_rate:.1f} s",
+        "training": f"{result.steps} steps in {duration(result.minutes)}; {result.stopped}",
+        "batch": f"{config.train.batch_size} windows of {config.train.window} samples",
+        "seed": str(config.train.seed),
+        "loudness": f"{metadata['loudness']:.1f} dB, gain {metadata['gain']:.2f}",
+        "device": f"{jax.device_count()} {jax.devices()[0].device_kind}",
+        "versions": f"Python {platform.python_version()}, jax {jax.__version__}",
+    }
+
+
+def _say(workdir: Path, esrs: dict[str, float], baseline: float, result: Result) -> None:
+    print(f"\n{result.stopped}: {result.steps} steps in {duration(result.minutes)}")
+    for size, esr in esrs.items():
+        print(f"  {size:9} ESR {esr:.4f}  {esr_words(esr)}")
+    print(f"  {'no model':9} ESR {baseline:.4f}  the best linear filter, for comparison")
+    print("ESR is the error's energy over the signal's: 0.01 is an error 20 dB below the sound.")
+    print(f"model:  {workdir / 'model.nam'}  (loads in any NAM player)")
+    print(f"report: {workdir / 'report.html'}")

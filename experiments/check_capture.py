@@ -1,0 +1,115 @@
+"""Check recordings of an amp before training on them.
+
+    python -m experiments.check_capture --input=di.wav --output=amp.wav
+
+One line per check, then the latency, which is also drawn. `--output` may be a folder: every audio
+file in it is checked. Exit code: 0 fine, 1 an error was found, 2 wrong flags.
+"""
+
+import sys
+from pathlib import Path
+
+from absl import flags
+
+from data_pipeline.atomic import atomic_path
+from data_pipeline.audio_files import SUFFIXES
+from data_pipeline.pair_report import PairReport, check_capture
+
+_MARKS = {"ok": "ok", "note": "note", "warning": "WARNING", "error": "ERROR"}
+_TEXT_FLAGS = {
+    "input": "The DI that was played into the amp: WAV, FLAC or AIFF.",
+    "output": "What came back from the amp, or a folder of such recordings.",
+    "plot": "Picture of the latency; left out: OUTPUT_latency.png in the current folder.",
+}
+_NUMBER_FLAGS = {
+    "latency": "Samples by which the output lags behind the input; left out: measured.",
+    "input_channel": "Channel of the input file, from 1; needed when it has several.",
+    "output_channel": "Channel of the output files, from 1; needed when they have several.",
+}
+
+
+def main(argv: list[str]) -> int:
+    """Check one output, or a folder of them, and give the exit code."""
+    options = _define_flags()
+    if {"--help", "-help", "-h"} & set(argv):
+        print(f"{__doc__}\n{options.get_help()}")
+        return 0
+    try:
+        if extra := options(argv)[1:]:
+            raise flags.Error(f"unknown argument {extra[0]}; flags are written --name=value")
+        if options.plot and Path(options.output).is_dir():
+            raise flags.Error("--plot names one picture, but --output is a folder; leave it out")
+    except flags.Error as error:
+        print(f"{error}\nSee python -m experiments.check_capture --help", file=sys.stderr)
+        return 2
+    output = Path(options.output)
+    if not output.is_dir():
+        return 1 if _check_one(output, options) else 0
+    return _check_folder(output, options)
+
+
+def _check_folder(folder: Path, options: flags.FlagValues) -> int:
+    played = Path(options.input).resolve()
+    files = [p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES and p.resolve() != played]
+    if not files:
+        print(f"ERROR    {folder}: no recordings ({', '.join(SUFFIXES)}); name another folder")
+        return 1
+    errors = {path.name: _check_one(path, options) for path in sorted(files)}
+    failed = sum(bool(error) for error in errors.values())
+    print(f"{len(files)} recordings checked, {failed} with errors")
+    for name, error in errors.items():
+        print(f"{'ERROR' if error else 'ok':8s} {error or name}")
+    return 1 if failed else 0
+
+
+def _check_one(output: Path, options: flags.FlagValues) -> str:
+    """Print what was found out about a recording and draw it; the first error, "" if none."""
+    report = check_capture(
+        options.input,
+        output,
+        input_channel=options.input_channel,
+        output_channel=options.output_channel,
+        latency=options.latency,
+    )
+    print(f"{output}")
+    for finding in report.findings:
+        print(f"{_MARKS[finding.level]:8s} {finding.line()}")
+    if report.latency is not None:
+        print(f"latency  {report.latency.describe(report.input.sample_rate)}")
+        print(_draw(report, Path(options.plot or f"{output.stem}_latency.png")))
+    print()
+    errors = report.errors(options.ignore_checks)
+    return errors[0].line() if errors else ""
+
+
+def _draw(report: PairReport, path: Path) -> str:
+    """Write the latency plot; the line that says where, or why not."""
+    from matplotlib.figure import Figure  # here, so that --help and wrong flags answer at once
+
+    from experiments.plots import plot_latency
+
+    figure = Figure(figsize=(10, 5), layout="constrained")
+    name, sample_rate = report.output.path.name, report.input.sample_rate
+    plot_latency(figure.subplots(), report.latency, sample_rate, name)
+    try:
+        with atomic_path(path) as temporary:
+            figure.savefig(temporary, dpi=120)
+    except (OSError, ValueError) as error:
+        return f"WARNING  {path}: plot not written ({error}); name another file with --plot"
+    return f"plot     {path}"
+
+
+def _define_flags() -> flags.FlagValues:
+    """Flags of their own, not absl's global ones: several commands may live in one process."""
+    values = flags.FlagValues()
+    for name, meaning in _TEXT_FLAGS.items():
+        flags.DEFINE_string(name, None, meaning, values, required=name != "plot")
+    for name, meaning in _NUMBER_FLAGS.items():
+        flags.DEFINE_integer(name, None, meaning, flag_values=values)
+    meaning = "Fail only for errors that leave nothing to train on."
+    flags.DEFINE_boolean("ignore_checks", False, meaning, values)
+    return values
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv))

@@ -1,0 +1,121 @@
+"""Capture an amp as a Neural Amp Modeler A2 model, nano and standard together.
+
+    python -m experiments.train --config=experiments/configs/a2_capture.py --workdir=runs/amp \
+        --config.data.input=di.wav --config.data.output=amp.wav --config.train.minutes=10
+
+`a2_capture.py:demo` captures the built-in amp instead and needs no files.
+"""
+
+import dataclasses
+
+from wf_jax.amps.capture import LossWeights
+from wf_jax.training.loop import Settings
+
+
+@dataclasses.dataclass
+class Data:
+    """The recorded pair.
+
+    Attributes:
+        input: the DI file that was played into the amp; "demo" for the built-in pair.
+        output: the recording of the amp.
+        input_channel: of a multi-channel input file, counted from 1; 0 for a mono file.
+        output_channel: the same for the output file.
+        latency: samples by which the output lags the input, or "auto" to measure it.
+        validation_seconds: held out at the end, over a user's own DI.
+        ignore_checks: train although checks failed.
+        loudness_probe: WAV to measure loudness and gain with; "" for the built-in one.
+    """
+
+    input: str = ""
+    output: str = ""
+    input_channel: int = 0
+    output_channel: int = 0
+    latency: str = "auto"
+    validation_seconds: float = 9.0
+    ignore_checks: bool = False
+    loudness_probe: str = ""
+
+
+@dataclasses.dataclass
+class Model:
+    """What is trained: `sizes`, of nano and standard."""
+
+    sizes: tuple[str, ...] = ("nano", "standard")
+
+
+@dataclasses.dataclass
+class Train:
+    """How it is trained: see wf_jax.training.loop.Settings and wf_jax.amps.capture."""
+
+    epochs: int = Settings.epochs
+    minutes: float = Settings.minutes
+    learning_rate: float = Settings.learning_rate
+    decay: float = Settings.decay
+    final_learning_rate: float = Settings.final_learning_rate
+    weight_decay: float = Settings.weight_decay
+    batch_size: int = 16
+    window: int = 8192
+    seed: int = 0
+
+
+@dataclasses.dataclass
+class Loss:
+    """Weights of the loss's terms beside the MSE: see wf_jax.amps.capture.LossWeights."""
+
+    mrstft: float = LossWeights.mrstft
+    pre_emphasis: float = LossWeights.pre_emphasis
+    pre_emphasis_mse: float = LossWeights.pre_emphasis_mse
+    pre_emphasis_mrstft: float = LossWeights.pre_emphasis_mrstft
+
+
+@dataclasses.dataclass
+class Metadata:
+    """What the .nam file says of the gear; empty strings are written as null.
+
+    Attributes:
+        name: of the capture; the output file's name if empty.
+        modeled_by: who made it.
+        gear_make: maker of the amp.
+        gear_model: its model.
+        gear_type: amp, pedal, pedal_amp, amp_cab, amp_pedal_cab, preamp or studio.
+        tone_type: clean, overdrive, crunch, hi_gain or fuzz.
+        input_level_dbu: dBu of a 1 kHz sine at 0 dBFS peak, at the gear's input; "" if unknown.
+        output_level_dbu: the same at the return.
+    """
+
+    name: str = ""
+    modeled_by: str = ""
+    gear_make: str = ""
+    gear_model: str = ""
+    gear_type: str = ""
+    tone_type: str = ""
+    input_level_dbu: str = ""
+    output_level_dbu: str = ""
+
+
+@dataclasses.dataclass
+class Config:
+    """A capture run."""
+
+    task: str = "capture"
+    data: Data = dataclasses.field(default_factory=Data)
+    model: Model = dataclasses.field(default_factory=Model)
+    train: Train = dataclasses.field(default_factory=Train)
+    loss: Loss = dataclasses.field(default_factory=Loss)
+    metadata: Metadata = dataclasses.field(default_factory=Metadata)
+
+
+def get_config(argument: str = "") -> Config:
+    """The default capture, or with the argument "demo" the built-in one.
+
+    Raises:
+        ValueError: the argument is neither.
+    """
+    config = Config()
+    if argument == "demo":
+        config.data = Data(input="demo")
+        config.train.minutes = 2.2
+    elif argument:
+        raise ValueError(f"a2_capture.py:{argument} does not exist; use a2_capture.py:demo")
+    return config

@@ -1,0 +1,40 @@
+"""Figures for people: each function draws on the axes that it is given."""
+
+from matplotlib.axes import Axes
+
+from data_pipeline.latency import Latency
+
+
+def plot_latency(axes: Axes, latency: Latency, sample_rate: int, name: str) -> None:
+    """Draw the output's response against the lag, and the latency in use.
+
+    Args:
+        axes: where to draw.
+        latency: what to draw; without curves (a manual one, nothing measured) only a line.
+        sample_rate: Hz, for the axis in milliseconds.
+        name: of the output file, for the title.
+    """
+    by_blips = latency.confidence is None
+    main = "mean response to the blips" if by_blips else "whitened cross-correlation"
+    for number, curve in enumerate(latency.curves[1:], start=1):
+        axes.plot(latency.lags, curve, linewidth=0.8, color=f"C{number}", label=f"blip {number}")
+    if latency.curves:
+        axes.plot(latency.lags, latency.curves[0], color="black", linewidth=1.2, label=main)
+        axes.axhspan(-latency.threshold, latency.threshold, color="0.9", label="counts as noise")
+        begins = f"response begins at {latency.measured:.0f}"
+        axes.axvline(latency.measured, color="tab:blue", linestyle=":", label=begins)
+        if latency.peak is not None:
+            strongest = f"strongest response at {latency.peak:.1f}: the amp's own delay stays in"
+            axes.axvline(latency.peak, color="0.6", linestyle="--", label=strongest)
+        axes.set_xlim(latency.lags[0], latency.lags[-1])
+    axes.axvline(latency.samples, color="tab:red", label=f"latency in use, {latency.samples}")
+    axes.set_xlabel("lag of the output behind the input (samples)")
+    axes.set_ylabel(
+        "output (full scale 1)" if by_blips else "correlation (standard deviations of the noise)"
+    )
+    milliseconds = axes.secondary_xaxis(
+        "top", (lambda n: 1e3 * n / sample_rate, lambda ms: 1e-3 * ms * sample_rate)
+    )
+    milliseconds.set_xlabel("lag (ms)")
+    axes.set_title(f"{name}: {latency.describe(sample_rate)}")
+    axes.legend(loc="best", fontsize="small")

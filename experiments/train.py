@@ -1,0 +1,35 @@
+"""Train a model: python -m experiments.train --config=FILE.py --workdir=DIR.
+
+Stopped by Ctrl-C or SIGTERM it keeps the best so far; started again with the same --workdir it
+continues.
+"""
+
+import importlib
+import sys
+from pathlib import Path
+
+from absl import app, flags
+from ml_collections import config_flags
+
+_CONFIG = config_flags.DEFINE_config_file(
+    "config", None, "The run's configuration, e.g. experiments/configs/a2_capture.py"
+)
+_WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run; continued if it exists")
+
+TASKS = {"capture": "experiments.capture"}
+
+
+def main(argv: list[str]) -> None:
+    """Runs the task that the config names."""
+    if len(argv) > 1:
+        raise app.UsageError(f"unexpected argument {argv[1]!r}; options look like --workdir=DIR")
+    task = importlib.import_module(TASKS[_CONFIG.value.task])
+    try:
+        task.run(_CONFIG.value, Path(_WORKDIR.value))
+    except task.ERRORS as error:
+        sys.exit(f"\n{error}")
+
+
+if __name__ == "__main__":
+    flags.mark_flags_as_required(["config", "workdir"])
+    app.run(main)

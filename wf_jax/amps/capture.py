@@ -1,0 +1,217 @@
+"""The capture task: A2 models of one or more amps, trained together from DI and recording.
+
+The whole audio lives on the device; a batch is a set of window indices, and the windows are cut
+inside the step. Every array of parameters has a leading axis of captures, and nano and standard
+see the same batches: their parameters are disjoint and their losses add up, so training them
+together is training each of them alone.
+"""
+
+import dataclasses
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+from jax import lax
+from jax.sharding import PartitionSpec
+
+from wf_jax.amps import a2, losses
+from wf_jax.amps.wavenet import WaveNet
+from wf_jax.audio.filters import pre_emphasis
+from wf_jax.training.state import DATA_AXIS
+
+
+@dataclasses.dataclass(frozen=True)
+class LossWeights:
+    """MSE plus weighted extras; the defaults are the NAM trainer's.
+
+    Attributes:
+        mrstft: weight of the multi-resolution STFT loss.
+        pre_emphasis: coefficient c of x[t] - c x[t - 1] in the two losses below.
+        pre_emphasis_mse: weight of the MSE of pre-emphasised signals.
+        pre_emphasis_mrstft: weight of their multi-resolution STFT loss.
+    """
+
+    mrstft: float = 0.0005
+    pre_emphasis: float = 0.85
+    pre_emphasis_mse: float = 0.0
+    pre_emphasis_mrstft: float = 0.0
+
+    def __call__(self, p: jax.Array, t: jax.Array, axis_name: str | None = None) -> jax.Array:
+        """Prediction p [B, T] against target t [B, T] -> scalar."""
+        total = losses.mse(p, t, axis_name)
+        if self.mrstft:
+            total += self.mrstft * losses.multi_resolution_stft(p, t, axis_name)
+        if self.pre_emphasis_mse or self.pre_emphasis_mrstft:
+            p, t = pre_emphasis(p, self.pre_emphasis), pre_emphasis(t, self.pre_emphasis)
+            total += self.pre_emphasis_mse * losses.mse(p, t, axis_name)
+            if self.pre_emphasis_mrstft:
+                stft = losses.multi_resolution_stft(p, t, axis_name)
+                total += self.pre_emphasis_mrstft * stft
+        return total
+
+
+@dataclasses.dataclass(frozen=True)
+class CaptureAudio:
+    """Aligned audio of N captures, float32 [N, T]: training and validation parts."""
+
+    input_train: np.ndarray
+    output_train: np.ndarray
+    input_validation: np.ndarray
+    output_validation: np.ndarray
+
+
+class SizedModels(nnx.Module):
+    """One WaveNet per size, each stacked over captures: attributes `nano`, `standard`."""
+
+    def __init__(self, sizes: tuple[str, ...], captures: int, sample_rate: float, seed: int):
+        """Draws the weights; the size and the capture's number go into the seed of each."""
+        self.sizes = sizes
+        for size in sizes:
+            models = [
+                a2.create(size, np.random.default_rng([seed, a2.CHANNELS[size], i]), sample_rate)
+                for i in range(captures)
+            ]
+            setattr(self, size, jax.tree.map(lambda *leaves: jnp.stack(leaves), *models))
+
+    def __getitem__(self, size: str) -> WaveNet:
+        """The models of one size, stacked over captures."""
+        return getattr(self, size)
+
+
+class CaptureTask:
+    """What the training loop needs to know of a capture."""
+
+    def __init__(
+        self,
+        audio: CaptureAudio,
+        *,
+        sizes: tuple[str, ...] = ("nano", "standard"),
+        sample_rate: float = 48000.0,
+        batch_size: int = 16,
+        window: int = 8192,
+        loss_weights: LossWeights | None = None,
+        seed: int = 0,
+        sequences_at_once: int | None = None,
+    ):
+        """Puts the validation audio on the default device.
+
+        Args:
+            audio: training and validation parts.
+            sizes: which A2 sizes to train.
+            sample_rate: Hz, written into the models.
+            batch_size: windows per step and capture.
+            window: output samples per window (the trainer's ny).
+            loss_weights: what to minimise.
+            seed: of the first weights and of the order of windows.
+            sequences_at_once: windows per pass through the network; one on CPU, where a pass
+                then fits the cache, all of them elsewhere.
+
+        Raises:
+            ValueError: the training part holds less than one batch.
+        """
+        self.sizes, self.sample_rate = sizes, sample_rate
+        self.batch_size, self.window, self.seed = batch_size, window, seed
+        self.loss_weights = loss_weights or LossWeights()
+        self.captures = audio.input_train.shape[0]
+        self.context = a2.config(sizes[0]).receptive_field - 1
+        self.windows = (audio.input_train.shape[1] - self.context) // window
+        self.steps_per_epoch = self.windows // batch_size
+        if self.steps_per_epoch < 1:
+            needed = (self.context + batch_size * window) / sample_rate
+            raise ValueError(
+                f"the training part holds {max(self.windows, 0)} windows of {window} samples, "
+                f"fewer than one batch of {batch_size}; record at least {needed:.1f} s of it, or "
+                "lower train.batch_size"
+            )
+        on_cpu = jax.default_backend() == "cpu"
+        self.sequences_at_once = sequences_at_once or (1 if on_cpu else batch_size)
+        self.best_metrics = {f"{size}/": f"esr/{size}" for size in sizes}
+        self.batch_specs = {
+            "windows": PartitionSpec(None, DATA_AXIS),
+            "input": PartitionSpec(),
+            "output": PartitionSpec(),
+        }
+        self.resident = {"input": audio.input_train, "output": audio.output_train}
+        self._validation = (
+            jnp.asarray(audio.input_validation),
+            jnp.asarray(audio.output_validation),
+        )
+
+    def init(self) -> SizedModels:
+        """Fresh models of every size and capture."""
+        return SizedModels(self.sizes, self.captures, self.sample_rate, self.seed)
+
+    def batch(self, step: int) -> dict[str, np.ndarray]:
+        """The batch of a step: a pure function of (seed, step).
+
+        Each epoch is a new permutation of all windows; an incomplete last batch is dropped.
+        """
+        epoch, position = divmod(step, self.steps_per_epoch)
+        order = np.random.default_rng([self.seed, epoch]).permuted(
+            np.tile(np.arange(self.windows, dtype=np.int32), (self.captures, 1)), axis=1
+        )
+        return {"windows": order[:, position * self.batch_size : (position + 1) * self.batch_size]}
+
+    def loss(
+        self, models: SizedModels, batch: dict[str, Any], axis_name: str | None = None
+    ) -> tuple[jax.Array, dict[str, jax.Array]]:
+        """Sum of the losses of every size and capture; metrics "loss/SIZE" [captures]."""
+        starts = batch["windows"] * self.window
+        x = _cut(batch["input"], starts, self.context + self.window)
+        t = _cut(batch["output"], starts + self.context, self.window)  # [N, B, window]
+        metrics = {}
+        for size in self.sizes:
+            y = self._predict(models[size], x)
+            loss = jax.vmap(lambda y, t: self.loss_weights(y, t, axis_name))(y, t)
+            metrics[f"loss/{size}"] = loss
+        return sum(loss.sum() for loss in metrics.values()), metrics
+
+    def evaluate(self, models: SizedModels) -> dict[str, jax.Array]:
+        """ESR of every size on the whole validation part: "esr/SIZE" [captures]."""
+        x, t = self._validation
+        return _evaluate(models, x, t, self.context)
+
+    def _predict(self, model: WaveNet, x: jax.Array) -> jax.Array:
+        """[N, B, context + window] -> [N, B, window]; activations live for one pass only."""
+
+        def capture(model: WaveNet, x: jax.Array) -> jax.Array:
+            sequence = jax.checkpoint(model.valid, prevent_cse=False)
+            return _map(sequence, x, self.sequences_at_once)
+
+        if self.captures == 1:  # spares XLA a loop of one
+            first = jax.tree.map(lambda leaf: leaf[0], model)
+            return capture(first, x[0])[None]
+        if self.sequences_at_once > 1:
+            return jax.vmap(capture)(model, x)
+        return lax.map(lambda args: capture(*args), (model, x))
+
+
+def _map(function: Any, x: jax.Array, at_once: int) -> jax.Array:
+    if at_once >= x.shape[0]:
+        return jax.vmap(function)(x)
+    return lax.map(function, x, batch_size=None if at_once == 1 else at_once)
+
+
+def _cut(audio: jax.Array, starts: jax.Array, length: int) -> jax.Array:
+    """audio [N, T], starts [N, B] -> [N, B, length]."""
+
+    def cut(row: jax.Array, start: jax.Array) -> jax.Array:
+        return lax.dynamic_slice(row, (start,), (length,))
+
+    return jax.vmap(jax.vmap(cut, in_axes=(None, 0)))(audio, starts)
+
+
+@partial(jax.jit, static_argnums=3)
+def _evaluate(
+    models: SizedModels, x: jax.Array, t: jax.Array, context: int
+) -> dict[str, jax.Array]:
+    # As in the trainer, outputs whose receptive field begins before the split are left out.
+    return {
+        f"esr/{size}": jax.vmap(lambda m, x, t: losses.esr(m(x[None])[0, context:], t[context:]))(
+            models[size], x, t
+        )
+        for size in models.sizes
+    }

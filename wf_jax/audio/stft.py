@@ -1,0 +1,57 @@
+"""Short-time Fourier transform magnitudes."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+
+def frames(x: jax.Array, hop: int, window_length: int) -> jax.Array:
+    """Frames of `window_length` samples centred on 0, hop, 2 hop, ...; edges are reflected.
+
+    Built from shifted slices of hop-sized blocks rather than a gather: the backward pass is
+    then additions of slices, where a gather's would be a scatter.
+
+    Args:
+        x: [..., T], T above window_length // 2.
+        hop: samples between frames.
+        window_length: samples per frame.
+
+    Returns:
+        [..., 1 + T // hop, window_length].
+    """
+    length, half = x.shape[-1], window_length // 2
+    count = 1 + length // hop
+    blocks = -(-window_length // hop)
+    lead = [(0, 0)] * (x.ndim - 1)
+    x = jnp.pad(x, [*lead, (half, half)], mode="reflect")
+    needed = (count + blocks - 1) * hop
+    x = jnp.pad(x, [*lead, (0, max(0, needed - x.shape[-1]))])[..., :needed]
+    x = x.reshape(*x.shape[:-1], count + blocks - 1, hop)
+    x = jnp.concatenate([x[..., i : i + count, :] for i in range(blocks)], axis=-1)
+    return x[..., :window_length]
+
+
+def stft_magnitude(
+    x: jax.Array, fft_size: int, hop: int, window_length: int, floor: float
+) -> jax.Array:
+    """sqrt(max(re^2 + im^2, floor)) of the Hann-windowed spectrum.
+
+    Equals `torch.stft(center=True, pad_mode="reflect")` with a periodic Hann window: where in
+    the FFT buffer the window stands changes phases only.
+
+    Args:
+        x: [..., T].
+        fft_size: bins of the two-sided spectrum.
+        hop: samples between frames.
+        window_length: even, at most fft_size.
+        floor: least power, which keeps gradients finite in silence.
+
+    Returns:
+        [..., 1 + T // hop, fft_size // 2 + 1].
+    """
+    n = np.arange(window_length)
+    window = 0.5 - 0.5 * np.cos(2 * np.pi * n / window_length)
+    windowed = frames(x, hop, window_length) * jnp.asarray(window, x.dtype)
+    spectrum = jnp.fft.rfft(windowed, fft_size)
+    power = jnp.square(spectrum.real) + jnp.square(spectrum.imag)
+    return jnp.sqrt(jnp.maximum(power, floor))

@@ -1,0 +1,231 @@
+"""The training loop, top to bottom. It knows nothing about audio: it is handed a task.
+
+A task has `init() -> module`, `batch(step) -> arrays` (a pure function of the step), `resident`
+(arrays that every batch shares; they stay on the devices), `batch_specs` (how both are split
+over devices), `loss(module, batch, axis_name) -> (scalar, metrics)`, `evaluate(module) ->
+metrics`, `steps_per_epoch`, `batch_size`, `captures` and `best_metrics` (see state.Best).
+"""
+
+import dataclasses
+import math
+import time
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import NamedSharding, PartitionSpec
+
+from wf_jax.modules import split
+from wf_jax.training.checkpoints import Checkpoints
+from wf_jax.training.metrics import MetricsFile, Progress, duration
+from wf_jax.training.state import (
+    DATA_AXIS,
+    TrainState,
+    adam_with_l2,
+    create_state,
+    make_step,
+    make_update_best,
+)
+from wf_jax.training.stopping import Budget, StopOnSignal
+
+CHECKPOINT_SECONDS = 30.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """How long to train, and how fast to learn.
+
+    Attributes:
+        epochs: length of the run, unless `minutes` is above 0.
+        minutes: wall-clock budget of training, compilation and evaluations included.
+        learning_rate: of the first epoch.
+        decay: factor per epoch. A run in minutes stretches the decay of `epochs` epochs over
+            its budget.
+        final_learning_rate: what a run in minutes anneals to instead, by a half cosine; 0 for
+            the decay above.
+        weight_decay: L2, added to the gradient.
+    """
+
+    epochs: int = 100
+    minutes: float = 0.0
+    learning_rate: float = 0.004
+    decay: float = 0.994
+    final_learning_rate: float = 0.0
+    weight_decay: float = 3.17e-7
+
+
+@dataclasses.dataclass(frozen=True)
+class Result:
+    """What a run leaves.
+
+    Attributes:
+        models: the module with the best parameters of every group.
+        metrics: by name [N], what they were chosen by.
+        best_epochs: by metric name [N], when.
+        history: a record per evaluation.
+        steps: taken in total.
+        minutes: used in total.
+        stopped: why the run ended, in words.
+    """
+
+    models: Any
+    metrics: dict[str, np.ndarray]
+    best_epochs: dict[str, np.ndarray]
+    history: list[dict[str, Any]]
+    steps: int
+    minutes: float
+    stopped: str
+
+
+class DivergedError(RuntimeError):
+    """The loss is no longer a number."""
+
+
+def learning_rate(settings: Settings, step: int, steps_per_epoch: int, progress: float) -> float:
+    """Of one step; `progress` in [0, 1] is the share of the budget used before it."""
+    if not settings.minutes:
+        return settings.learning_rate * settings.decay ** (step // steps_per_epoch)
+    if settings.final_learning_rate:
+        weight = 0.5 + 0.5 * math.cos(math.pi * progress)
+        low, high = settings.final_learning_rate, settings.learning_rate
+        return low + (high - low) * weight
+    return settings.learning_rate * settings.decay ** (settings.epochs * progress)
+
+
+def data_mesh(batch_size: int) -> jax.sharding.Mesh:
+    """One axis, "data", over as many devices as divide the batch evenly."""
+    devices = jax.devices()
+    count = max(n for n in range(1, len(devices) + 1) if batch_size % n == 0)
+    return jax.make_mesh(
+        (count,), (DATA_AXIS,), (jax.sharding.AxisType.Auto,), devices=devices[:count]
+    )
+
+
+def train(task: Any, settings: Settings, workdir: Path) -> Result:
+    """Trains until the budget is used up or a signal comes; goes on where `workdir` stopped.
+
+    Raises:
+        CheckpointError: `workdir` holds another run's checkpoints, or only damaged ones.
+        DivergedError: the loss became NaN or infinite.
+    """
+    # Devices and functions
+    mesh = data_mesh(task.batch_size)
+    shardings = jax.tree.map(lambda spec: NamedSharding(mesh, spec), task.batch_specs)
+    replicated = NamedSharding(mesh, PartitionSpec())
+    optimizer = adam_with_l2(settings.weight_decay)
+    definition, params = split(task.init())
+    take_step = make_step(
+        lambda params, batch, axis: task.loss(definition(params), batch, axis),
+        optimizer,
+        mesh,
+        task.batch_specs,
+    )
+    update_best = make_update_best(task.best_metrics)
+
+    resident = jax.device_put(task.resident, _of(shardings, task.resident))
+
+    # The state: new, or the last one saved
+    state: TrainState = jax.jit(
+        lambda params: create_state(params, optimizer, task.best_metrics, task.captures),
+        out_shardings=replicated,
+    )(params)
+    with Checkpoints(workdir / "checkpoints") as checkpoints, StopOnSignal() as signal:
+        restored = checkpoints.restore(state)
+        step, minutes = 0, 0.0
+        if restored is not None:
+            step, state, notes = restored
+            minutes = notes["minutes"]
+        total = settings.epochs * task.steps_per_epoch
+        budget = Budget(total, settings.minutes, minutes)
+        history = MetricsFile(workdir / "metrics.jsonl", step)
+        show = _Lines(task, budget, settings)
+        if step:
+            show.say(f"continuing at step {step} of {workdir}")
+        saved_at = time.monotonic()
+
+        # Step by step
+        metrics = None
+        finished = budget.progress(step) >= 1
+        while not finished:
+            rate = learning_rate(settings, step, task.steps_per_epoch, budget.progress(step))
+            batch = jax.device_put(task.batch(step), _of(shardings, task.batch(step)))
+            previous = metrics
+            state, metrics = take_step(state, {**resident, **batch}, jnp.float32(rate))
+            jax.block_until_ready(previous)  # at most one step ahead of the device
+            step += 1
+            finished = budget.progress(step) >= 1 or signal.received is not None
+            if finished or step % task.steps_per_epoch == 0:
+                evaluation = task.evaluate(definition(state.params))
+                state = update_best(state, {k: evaluation[k] for k in task.best_metrics.values()})
+                history.append(_record(task, step, budget, rate, {**metrics, **evaluation}))
+                if finished or time.monotonic() - saved_at > CHECKPOINT_SECONDS:
+                    checkpoints.save(step, state, {"minutes": budget.minutes})
+                    saved_at = time.monotonic()
+            show.step(step, history.records)
+        show.close()
+
+    best = jax.device_get(state.best)
+    return Result(
+        models=definition(best.params),
+        metrics=best.metrics,
+        best_epochs={k: v / task.steps_per_epoch for k, v in best.steps.items()},
+        history=history.records,
+        steps=step,
+        minutes=budget.minutes,
+        stopped=f"stopped by {signal.received}" if signal.received else "the budget is used up",
+    )
+
+
+def _of(shardings: dict[str, NamedSharding], arrays: dict[str, Any]) -> dict[str, NamedSharding]:
+    return {name: shardings[name] for name in arrays}
+
+
+def _record(
+    task: Any, step: int, budget: Budget, rate: float, metrics: dict[str, jax.Array]
+) -> dict[str, Any]:
+    """One evaluation: every metric as its mean over the leading axis."""
+    means = {name: float(np.mean(value)) for name, value in jax.device_get(metrics).items()}
+    bad = sorted(name for name, value in means.items() if not math.isfinite(value))
+    if bad:
+        raise DivergedError(
+            f"{bad[0]} is {means[bad[0]]} at step {step}: the training diverged; lower "
+            f"train.learning_rate (it was {rate:.2g}) and start with another --workdir"
+        )
+    return {
+        "epoch": step / task.steps_per_epoch,
+        "step": step,
+        "minutes": budget.minutes,
+        "learning_rate": rate,
+        **means,
+    }
+
+
+class _Lines:
+    """The lines that a run shows: where it is, how fast, how good, and when it will end."""
+
+    def __init__(self, task: Any, budget: Budget, settings: Settings):
+        self._progress = Progress()
+        self._task, self._budget, self._settings = task, budget, settings
+        self._timed_from: tuple[int, float] | None = None  # after the first step: it compiles
+
+    def say(self, line: str) -> None:
+        self._progress.keep(line)
+
+    def close(self) -> None:
+        self._progress.close()
+
+    def step(self, step: int, records: list[dict[str, Any]]) -> None:
+        minutes = self._budget.minutes
+        if self._timed_from is None:
+            self._timed_from = (step, minutes)
+        steps, spent = step - self._timed_from[0], minutes - self._timed_from[1]
+        per_step = spent / steps if steps else 0.0
+        parts = [f"step {step}", f"epoch {step / self._task.steps_per_epoch:.1f}"]
+        if per_step:
+            left = self._budget.left_minutes(step, per_step)
+            parts += [f"{1 / (60 * per_step):.1f} steps/s", f"ETA {duration(left)}"]
+        if records:
+            parts += [f"{k.replace('/', ' ')} {v:.4f}" for k, v in records[-1].items() if "/" in k]
+        self._progress.update("  ".join(part for part in parts if not part.startswith("loss")))

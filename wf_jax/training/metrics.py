@@ -1,0 +1,84 @@
+"""What a run tells while it goes: metrics.jsonl, and one line on the terminal."""
+
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Any, TextIO
+
+
+class MetricsFile:
+    """metrics.jsonl in the work folder: one JSON object per evaluation."""
+
+    def __init__(self, path: Path, step: int):
+        """Opens `path`, keeping of earlier sessions what happened up to `step`."""
+        self.path = path
+        self.records = [r for r in _read(path) if r["step"] <= step]
+        temporary = path.with_suffix(".tmp")
+        temporary.write_text("".join(json.dumps(r) + "\n" for r in self.records))
+        temporary.replace(path)
+
+    def append(self, record: dict[str, Any]) -> None:
+        """Adds a record and writes it out at once."""
+        self.records.append(record)
+        with self.path.open("a") as file:
+            file.write(json.dumps(record) + "\n")
+
+
+def _read(path: Path) -> list[dict[str, Any]]:
+    records = []
+    for line in path.read_text().splitlines() if path.exists() else []:
+        try:
+            records.append(json.loads(line))
+        except json.JSONDecodeError:  # the line that a killed run was writing
+            break
+    return records
+
+
+class Progress:
+    """One line that is rewritten on a terminal; in a log file, a line every half minute."""
+
+    def __init__(self, stream: TextIO | None = None):
+        """Writes to `stream`, standard error if None."""
+        self._stream = stream or sys.stderr
+        self._terminal = self._stream.isatty()
+        self._interval = 0.5 if self._terminal else 30.0  # seconds
+        self._next = 0.0
+        self._line = ""
+
+    def update(self, line: str) -> None:
+        """Shows `line` if it is time, in place of the one before."""
+        now = time.monotonic()
+        if now >= self._next:
+            self._next = now + self._interval
+            self._show(line)
+        self._line = line
+
+    def keep(self, line: str) -> None:
+        """Shows `line` and leaves it standing."""
+        self._show(line)
+        self._end()
+
+    def close(self) -> None:
+        """Leaves the last line standing, brought up to date."""
+        if self._line:
+            self.keep(self._line)
+
+    def _show(self, line: str) -> None:
+        # Clears what a longer line before it leaves: ESC [ K erases to the end of the line.
+        self._stream.write(f"\r{line}\x1b[K" if self._terminal else f"{line}\n")
+        self._stream.flush()
+
+    def _end(self) -> None:
+        if self._terminal:
+            self._stream.write("\n")
+        self._line = ""
+
+
+def duration(minutes: float) -> str:
+    """1:05 for 1.09 minutes, 2:00:00 for two hours."""
+    seconds = round(60 * max(minutes, 0.0))
+    hours, seconds = divmod(seconds, 3600)
+    if hours:
+        return f"{hours}:{seconds // 60:02d}:{seconds % 60:02d}"
+    return f"{seconds // 60}:{seconds % 60:02d}"

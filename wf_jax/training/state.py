@@ -1,0 +1,149 @@
+"""What a run carries from step to step, and the step itself."""
+
+import dataclasses
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+from jax import lax
+from jax.sharding import PartitionSpec
+
+from wf_jax.modules import Params
+
+DATA_AXIS = "data"
+
+
+@partial(jax.tree_util.register_dataclass, data_fields=["params", "metrics", "steps"], meta_fields=[])
+@dataclasses.dataclass(frozen=True)
+class Best:
+    """The best parameters so far, chosen per group of parameters and per leading index.
+
+    Attributes:
+        params: by name, as in the model.
+        metrics: by metric name [N], the value that each was chosen by (lower is better).
+        steps: by metric name [N], the step it was measured at.
+    """
+
+    params: Params
+    metrics: dict[str, jax.Array]
+    steps: dict[str, jax.Array]
+
+
+@partial(
+    jax.tree_util.register_dataclass,
+    data_fields=["step", "params", "optimizer_state", "best"],
+    meta_fields=[],
+)
+@dataclasses.dataclass(frozen=True)
+class TrainState:
+    """Everything that a run needs to go on: checkpointed whole."""
+
+    step: jax.Array
+    params: Params
+    optimizer_state: Any
+    best: Best
+
+
+def adam_with_l2(weight_decay: float) -> optax.GradientTransformation:
+    """Adam as torch has it: the decay is added to the gradient, before the moments.
+
+    Gives a direction; the step multiplies it by the learning rate, which it takes as an
+    argument so that a schedule may depend on the clock.
+    """
+    return optax.chain(optax.add_decayed_weights(weight_decay), optax.scale_by_adam())
+
+
+def create_state(
+    params: Params,
+    optimizer: optax.GradientTransformation,
+    best_metrics: dict[str, str],
+    count: int,
+) -> TrainState:
+    """The state before the first step.
+
+    Args:
+        params: the model's, each with a leading axis of `count` independent models.
+        optimizer: gives the direction of a step.
+        best_metrics: prefix of parameter names -> name of the metric that judges them.
+        count: size of the leading axis.
+    """
+    names = best_metrics.values()
+    best = Best(
+        params=jax.tree.map(jnp.copy, params),
+        metrics={name: jnp.full((count,), jnp.inf, jnp.float32) for name in names},
+        steps={name: jnp.zeros((count,), jnp.int32) for name in names},
+    )
+    return TrainState(jnp.zeros((), jnp.int32), params, optimizer.init(params), best)
+
+
+def make_step(
+    loss: Callable[[Params, Any, str], tuple[jax.Array, dict[str, jax.Array]]],
+    optimizer: optax.GradientTransformation,
+    mesh: jax.sharding.Mesh,
+    batch_specs: Any,
+) -> Callable[[TrainState, Any, jax.Array], tuple[TrainState, dict[str, jax.Array]]]:
+    """The jitted, donating training step (state, batch, learning_rate) -> (state, metrics).
+
+    The batch is split over the mesh axis "data"; each device runs `loss` on its share.
+
+    Args:
+        loss: (params, batch share, axis name) -> (scalar, metrics), both already summed over
+            the axis.
+        optimizer: gives the direction of the step.
+        mesh: one axis, "data".
+        batch_specs: a PartitionSpec for every array of the batch.
+    """
+
+    def device_gradient(params: Params, batch: Any) -> tuple[Params, dict[str, jax.Array]]:
+        def total(params: Params) -> tuple[jax.Array, dict[str, jax.Array]]:
+            # Marked as varying per device, so that hand-written backward passes see one kind
+            # of array; the transpose of this mark is the sum over devices.
+            varying = lax.pcast(params, DATA_AXIS, to="varying")
+            return loss(varying, batch, DATA_AXIS)
+
+        return jax.grad(total, has_aux=True)(params)
+
+    gradient = jax.shard_map(
+        device_gradient,
+        mesh=mesh,
+        in_specs=(PartitionSpec(), batch_specs),
+        out_specs=PartitionSpec(),
+    )
+
+    @partial(jax.jit, donate_argnums=0)
+    def step(
+        state: TrainState, batch: Any, learning_rate: jax.Array
+    ) -> tuple[TrainState, dict[str, jax.Array]]:
+        gradients, metrics = gradient(state.params, batch)
+        direction, optimizer_state = optimizer.update(
+            gradients, state.optimizer_state, state.params
+        )
+        params = jax.tree.map(lambda p, d: p - learning_rate * d, state.params, direction)
+        state = TrainState(state.step + 1, params, optimizer_state, state.best)
+        return state, metrics
+
+    return step
+
+
+def make_update_best(
+    best_metrics: dict[str, str],
+) -> Callable[[TrainState, dict[str, jax.Array]], TrainState]:
+    """The jitted update of `state.best` from an evaluation of `state.params`."""
+
+    @partial(jax.jit, donate_argnums=0)
+    def update_best(state: TrainState, metrics: dict[str, jax.Array]) -> TrainState:
+        params, values, steps = {}, {}, {}
+        for prefix, name in best_metrics.items():
+            better = metrics[name] < state.best.metrics[name]  # [N]; false for NaN
+            values[name] = jnp.where(better, metrics[name], state.best.metrics[name])
+            steps[name] = jnp.where(better, state.step, state.best.steps[name])
+            for key, value in state.params.items():
+                if key.startswith(prefix):
+                    chosen = better.reshape(-1, *[1] * (value.ndim - 1))
+                    params[key] = jnp.where(chosen, value, state.best.params[key])
+        return dataclasses.replace(state, best=Best(params, values, steps))
+
+    return update_best
