@@ -12,6 +12,8 @@ import numpy as np
 
 PREDICTOR_ORDER = 128
 _FLOOR_ORDER = 32
+_EDGE = 480
+_MARGIN = _EDGE + PREDICTOR_ORDER + _FLOOR_ORDER  # lags spoilt by the edges of y
 _MOST_SEGMENTS = 32
 _FEWEST_SEGMENTS = 6
 
@@ -48,7 +50,7 @@ def whitened_cross_correlation(x: np.ndarray, y: np.ndarray, reach: int) -> Cros
     Returns:
         The correlation, or None where either signal is silent wherever the other one is not.
     """
-    spectra = _segment_spectra(x - x.mean(), y - y.mean(), reach)
+    spectra = _segment_spectra(x, y, reach)
     if spectra is None:
         return None
     x_spectra, y_spectra = spectra  # [S, F]
@@ -57,10 +59,9 @@ def whitened_cross_correlation(x: np.ndarray, y: np.ndarray, reach: int) -> Cros
     loudness = np.linalg.norm(x_whitened, axis=1) * np.linalg.norm(y_whitened, axis=1)
     segments = np.fft.irfft(np.conj(x_whitened) * y_whitened / loudness[:, None], axis=1)
     plain = np.fft.irfft(np.sum(np.conj(x_spectra) * y_spectra, axis=0))
-    valid = slice(PREDICTOR_ORDER, 2 * reach + 1)  # before it the predictor has not yet filled
-    lags = np.arange(2 * reach + 1)[valid] - reach
-    curve, segments = _in_units_of_noise(segments[:, valid])
-    return CrossCorrelation(lags, curve, segments, plain[valid])
+    curve, segments = _in_units_of_noise(segments[:, : 2 * reach + 1 + _MARGIN], _MARGIN)
+    plain = plain[_MARGIN : _MARGIN + 2 * reach + 1]
+    return CrossCorrelation(np.arange(-reach, reach + 1), curve, segments, plain)
 
 
 def linear_predictor(autocorrelation: np.ndarray) -> np.ndarray:
@@ -78,23 +79,28 @@ def linear_predictor(autocorrelation: np.ndarray) -> np.ndarray:
 def _segment_spectra(
     x: np.ndarray, y: np.ndarray, reach: int
 ) -> tuple[np.ndarray, np.ndarray] | None:
-    """Spectra [S, F] of segments of x, and of y from `reach` before each to `reach` after it."""
+    """Spectra [S, F] of segments of x, and of y from over `reach` before each to after it."""
     total = min(len(x), len(y))
     share = max(total // _FEWEST_SEGMENTS, 1)
-    margin = 2 * (reach + PREDICTOR_ORDER)  # y is longer than x, and the predictors ring
-    size = 1 << (min(share, 2 * margin) + margin).bit_length()
-    length = min(share, size - margin)
+    guard = reach + _MARGIN
+    size = 1 << (min(share, 4 * guard) + 2 * guard).bit_length()
+    length = min(share, size - 2 * guard)
     starts = np.arange(0, total - length + 1, length)
     loudness = [_energy(x[s : s + length]) * _energy(y[s : s + length]) for s in starts]
     loudest = np.argsort(loudness)[::-1][:_MOST_SEGMENTS]
     kept = np.sort(loudest[np.take(loudness, loudest) > 1e-6 * np.max(loudness)])
     if len(kept) == 0:
         return None
-    y = np.pad(y[:total], (reach, reach))
-    taper = _taper(length)
-    x_segments = [x[start : start + length] * taper for start in starts[kept]]
-    y_segments = [y[start : start + length + 2 * reach] for start in starts[kept]]
+    x_segments = [_cut(x, start, start + length) for start in starts[kept]]
+    y_segments = [_cut(y, start - guard, start + length + guard) for start in starts[kept]]
     return np.fft.rfft(x_segments, size), np.fft.rfft(y_segments, size)
+
+
+def _cut(signal: np.ndarray, start: int, stop: int) -> np.ndarray:
+    """signal[start:stop] without its mean, faded in and out; zeros beyond the signal."""
+    inside = signal[max(start, 0) : stop]
+    inside = (inside - inside.mean()) * _taper(len(inside))
+    return np.pad(inside, (max(-start, 0), stop - max(start, 0) - len(inside)))
 
 
 def _energy(segment: np.ndarray) -> float:
@@ -104,7 +110,7 @@ def _energy(segment: np.ndarray) -> float:
 
 def _taper(length: int) -> np.ndarray:
     """Ones with a raised-cosine edge, so that cutting adds no click."""
-    edge = min(480, length // 4)
+    edge = min(_EDGE, length // 4)
     rise = np.sin(0.5 * np.pi * (np.arange(edge) + 0.5) / max(edge, 1)) ** 2
     return np.concatenate([rise, np.ones(length - 2 * edge), rise[::-1]])
 
@@ -119,21 +125,22 @@ def _predictor_spectrum(spectra: np.ndarray) -> np.ndarray:
     return np.fft.rfft(linear_predictor(autocorrelation), size)
 
 
-def _in_units_of_noise(segments: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _in_units_of_noise(segments: np.ndarray, skip: int) -> tuple[np.ndarray, np.ndarray]:
     """Mean curve [L] and segments [S, L], with the noise between the lags whitened and scaled to 1.
 
     What is left of the signals' colour makes the curve wander slowly; on a real pair the first
-    samples of the response then stood out by 3 standard deviations, and do by 15 without it.
+    samples of the response then stood out by 3 standard deviations, and do by 15 without it. The
+    first `skip` lags are spoilt and left out; the predictor fills over the last of them.
     """
-    curve = segments.mean(axis=0)
-    peak = np.argmax(np.abs(curve))
-    away = np.abs(np.arange(len(curve)) - peak) > len(curve) // 20
+    curve = segments.mean(axis=0)[skip:]
+    away = np.abs(np.arange(len(curve)) - np.argmax(np.abs(curve))) > len(curve) // 20
     noise = np.where(away, curve - curve[away].mean(), 0.0)
     size = 1 << (2 * len(noise)).bit_length()
     autocorrelation = np.fft.irfft(np.abs(np.fft.rfft(noise, size)) ** 2)[: _FLOOR_ORDER + 1]
     autocorrelation[0] *= 1.0 + 1e-9
     predictor = linear_predictor(autocorrelation)
-    curve = np.convolve(curve, predictor)[: len(curve)]
-    segments = np.stack([np.convolve(row, predictor)[: len(curve)] for row in segments])
+    usable = segments[:, skip - _FLOOR_ORDER :]
+    segments = np.stack([np.convolve(row, predictor, mode="valid") for row in usable])
+    curve = segments.mean(axis=0)
     scale = np.median(np.abs(curve[away])) / 0.6745  # of a normal distribution
     return curve / scale, segments / scale

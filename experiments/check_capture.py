@@ -16,23 +16,13 @@ from data_pipeline.audio_files import SUFFIXES
 from data_pipeline.pair_report import PairReport, check_capture
 
 _MARKS = {"ok": "ok", "note": "note", "warning": "WARNING", "error": "ERROR"}
-_TEXT_FLAGS = {
-    "input": "The DI that was played into the amp: WAV, FLAC or AIFF.",
-    "output": "What came back from the amp, or a folder of such recordings.",
-    "plot": "Picture of the latency; left out: OUTPUT_latency.png in the current folder.",
-}
-_NUMBER_FLAGS = {
-    "latency": "Samples by which the output lags behind the input; left out: measured.",
-    "input_channel": "Channel of the input file, from 1; needed when it has several.",
-    "output_channel": "Channel of the output files, from 1; needed when they have several.",
-}
 
 
 def main(argv: list[str]) -> int:
     """Check one output, or a folder of them, and give the exit code."""
     options = _define_flags()
     if {"--help", "-help", "-h"} & set(argv):
-        print(f"{__doc__}\n{options.get_help()}")
+        print(f"{__doc__}\n{options.module_help(__name__)}")
         return 0
     try:
         if extra := options(argv)[1:]:
@@ -64,14 +54,9 @@ def _check_folder(folder: Path, options: flags.FlagValues) -> int:
 
 def _check_one(output: Path, options: flags.FlagValues) -> str:
     """Print what was found out about a recording and draw it; the first error, "" if none."""
-    report = check_capture(
-        options.input,
-        output,
-        input_channel=options.input_channel,
-        output_channel=options.output_channel,
-        latency=options.latency,
-    )
-    print(f"{output}")
+    channels = {name: options[name].value for name in ("input_channel", "output_channel")}
+    report = check_capture(options.input, output, latency=options.latency, **channels)
+    print(output)
     for finding in report.findings:
         print(f"{_MARKS[finding.level]:8s} {finding.line()}")
     if report.latency is not None:
@@ -95,19 +80,22 @@ def _draw(report: PairReport, path: Path) -> str:
         with atomic_path(path) as temporary:
             figure.savefig(temporary, dpi=120)
     except (OSError, ValueError) as error:
-        return f"WARNING  {path}: plot not written ({error}); name another file with --plot"
+        reason = getattr(error, "strerror", None) or error
+        return f"WARNING  {path}: plot not written ({reason}); name another file with --plot"
     return f"plot     {path}"
 
 
 def _define_flags() -> flags.FlagValues:
     """Flags of their own, not absl's global ones: several commands may live in one process."""
     values = flags.FlagValues()
-    for name, meaning in _TEXT_FLAGS.items():
-        flags.DEFINE_string(name, None, meaning, values, required=name != "plot")
-    for name, meaning in _NUMBER_FLAGS.items():
-        flags.DEFINE_integer(name, None, meaning, flag_values=values)
-    meaning = "Fail only for errors that leave nothing to train on."
-    flags.DEFINE_boolean("ignore_checks", False, meaning, values)
+    text, number = flags.DEFINE_string, flags.DEFINE_integer
+    text("input", None, "The DI that was played: WAV, FLAC, AIFF.", values, required=True)
+    text("output", None, "What came back, or a folder of such files.", values, required=True)
+    text("plot", None, "Picture to write; default: OUTPUT_latency.png here.", values)
+    number("latency", None, "Samples the output lags; default: measured.", flag_values=values)
+    number("input_channel", None, "Of a file with several, from 1.", flag_values=values)
+    number("output_channel", None, "Of files with several, from 1.", flag_values=values)
+    flags.DEFINE_boolean("ignore_checks", False, "Fail only if training is impossible.", values)
     return values
 
 

@@ -151,11 +151,16 @@ def test_lossy_sample_types_are_refused(tmp_path):
 def test_a_failed_write_leaves_nothing_and_keeps_the_old_file(tmp_path):
     path = tmp_path / "a.wav"
     path.write_bytes(b"old")
-    with pytest.raises(RuntimeError, match="stop"), atomic_path(path) as temporary:
-        assert temporary.parent == path.parent
-        assert temporary.suffix == ".wav"
-        temporary.write_bytes(b"half")
-        raise RuntimeError("stop")
+
+    def fail_in_the_middle():
+        with atomic_path(path) as temporary:
+            assert temporary.parent == path.parent
+            assert temporary.suffix == ".wav"
+            temporary.write_bytes(b"half")
+            raise RuntimeError("stop")
+
+    with pytest.raises(RuntimeError, match="stop"):
+        fail_in_the_middle()
     assert path.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [path]
 

@@ -1,7 +1,5 @@
 """SlimmableContainer: one .nam file that holds the same amp in several sizes."""
 
-from typing import Any
-
 import jax
 from flax import nnx
 
@@ -64,8 +62,3 @@ class SlimmableContainer(nnx.Module):
 def uniform_max_values(count: int) -> tuple[float, ...]:
     """1/count, 2/count, ..., 1: what the trainer writes; 0.5 and 1.0 for A2."""
     return tuple((i + 1) / count for i in range(count))
-
-
-def at_size(model: Any, size: float) -> Any:
-    """`model.at_size(size)` for a container; any other model has one size."""
-    return model.at_size(size) if isinstance(model, SlimmableContainer) else model

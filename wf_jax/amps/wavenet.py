@@ -268,17 +268,21 @@ class WaveNet(nnx.Module):
         """The next block x [B, T] of each sequence -> (state, y [B, T])."""
         return jax.vmap(self._block)(state, x)
 
+    def scan(self, state: State, x: jax.Array) -> tuple[State, jax.Array]:
+        """`step` over time chunks that fit a cache: x [B, n * CHUNK] -> (state, y)."""
+        batch, length = x.shape
+        chunks = x.reshape(batch, length // CHUNK, CHUNK).swapaxes(0, 1)
+        state, y = lax.scan(self.step, state, chunks)
+        return state, y.swapaxes(0, 1).reshape(batch, length)
+
     def __call__(self, x: jax.Array) -> jax.Array:
-        """x [B, T] with silence before it -> y [B, T], in time chunks that fit a cache."""
+        """x [B, T] with silence before it -> y [B, T]."""
         batch, length = x.shape
         state = self.init_state(batch)
         if length <= CHUNK:
             return self.step(state, x)[1]
-        chunks = -(-length // CHUNK)
-        x = jnp.pad(x, ((0, 0), (0, chunks * CHUNK - length)))
-        x = x.reshape(batch, chunks, CHUNK).swapaxes(0, 1)
-        _, y = lax.scan(self.step, state, x)
-        return y.swapaxes(0, 1).reshape(batch, chunks * CHUNK)[:, :length]
+        padded = jnp.pad(x, ((0, 0), (0, -length % CHUNK)))
+        return self.scan(state, padded)[1][:, :length]
 
     def _block(self, state: State, x: jax.Array) -> tuple[State, jax.Array]:
         y, inputs = self._run(x[None], state)

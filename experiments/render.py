@@ -1,0 +1,108 @@
+"""Play audio through a .nam model: python -m experiments.render --model= --input= --output=.
+
+The output is a mono float32 WAV of the input's length and rate. A folder as input gives a folder
+of the same names.
+"""
+
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from absl import app, flags
+
+from data_pipeline.audio_files import SUFFIXES, AudioFileError
+from data_pipeline.audio_stream import AudioStream, exactly, resample, write_blocks
+from wf_jax.amps import NamFileError, SlimmableContainer, WaveNet, load_nam
+from wf_jax.amps.render import render
+from wf_jax.training.metrics import Progress, duration
+
+_MODEL = flags.DEFINE_string("model", None, "The .nam file")
+_INPUT = flags.DEFINE_string("input", None, "An audio file, or a folder of them")
+_OUTPUT = flags.DEFINE_string("output", None, "The WAV file to write, or the folder")
+_SLIM = flags.DEFINE_float(
+    "slim", 1.0, "Size of a model that has several: 0 smallest, 1 largest", 0.0, 1.0
+)
+_CHANNEL = flags.DEFINE_integer("channel", None, "Which channel of a stereo input, from 1", 1)
+_RESAMPLE = flags.DEFINE_bool(
+    "resample", False, "Play a file of another rate through the model at the model's rate"
+)
+
+
+def main(argv: list[str]) -> None:
+    """Renders one file, or every audio file of a folder."""
+    if len(argv) > 1:
+        raise app.UsageError(f"unexpected argument {argv[1]!r}; options look like --input=di.wav")
+    try:
+        model = load_nam(_MODEL.value)
+    except NamFileError as error:
+        sys.exit(str(error))
+    if isinstance(model, SlimmableContainer):
+        model = model.at_size(_SLIM.value)
+    source, target = Path(_INPUT.value), Path(_OUTPUT.value)
+    if not source.is_dir():
+        sys.exit(_try(model, source, target))
+    files = sorted(path for path in source.iterdir() if path.suffix.lower() in SUFFIXES)
+    if not files:
+        sys.exit(f"{source}: no audio files ({', '.join(SUFFIXES)}); name another folder")
+    if target.exists() and target.resolve() == source.resolve():
+        sys.exit(f"{target}: the output folder is the input folder; name another")
+    target.mkdir(parents=True, exist_ok=True)
+    problems = [_try(model, path, target / f"{path.stem}.wav") for path in files]
+    for problem in filter(None, problems):
+        print(problem, file=sys.stderr)
+    sys.exit(1 if any(problems) else 0)
+
+
+def _try(model: WaveNet, source: Path, target: Path) -> str | None:
+    """Renders one file; what went wrong, in one line."""
+    try:
+        if target.exists() and target.resolve() == source.resolve():
+            return f"{target}: the output is the input; name another file"
+        if not target.parent.is_dir():
+            return f"{target}: the folder {target.parent} does not exist; make it first"
+        _render(model, AudioStream(source, _CHANNEL.value), target)
+    except AudioFileError as error:
+        return str(error)
+    except OSError as error:
+        return f"{target}: cannot be written: {error.strerror or error}"
+    return None
+
+
+def _render(model: WaveNet, stream: AudioStream, target: Path) -> None:
+    rate = model.sample_rate or 48000.0  # a file that does not say means 48 kHz
+    blocks = stream.blocks()
+    if abs(stream.sample_rate - rate) <= 0.5:
+        output = render(model, blocks)
+    elif _RESAMPLE.value:
+        played = render(model, resample(blocks, stream.sample_rate, rate))
+        output = exactly(resample(played, rate, stream.sample_rate), stream.samples)
+    else:
+        raise AudioFileError(
+            f"{stream.path}: {stream.sample_rate} Hz, but the model plays at {rate:g} Hz; "
+            "add --resample"
+        )
+    write_blocks(target, _watched(output, stream, target), stream.sample_rate)
+
+
+def _watched(blocks: Iterator[np.ndarray], stream: AudioStream, target: Path) -> Iterator:
+    """Passes blocks on, showing progress, and says the result."""
+    progress, start, done, peak = Progress(), time.monotonic(), 0, 0.0
+    total = stream.samples / stream.sample_rate
+    for block in blocks:
+        done += len(block)
+        peak = max(peak, float(np.abs(block).max(initial=0.0)))
+        seconds, spent = done / stream.sample_rate, time.monotonic() - start
+        speed = seconds / max(spent, 1e-9)
+        left = duration((total - seconds) / speed / 60)
+        progress.update(f"{stream.path.name}: {seconds:.0f} of {total:.0f} s  ETA {left}")
+        yield block
+    spent = time.monotonic() - start
+    level = ", above full scale: turn it down before converting to integers" if peak > 1 else ""
+    progress.keep(f"{target}: {total:.1f} s, {total / spent:.0f} x real time, peak {peak:.3f}{level}")
+
+
+if __name__ == "__main__":
+    flags.mark_flags_as_required(["model", "input", "output"])
+    app.run(main)
