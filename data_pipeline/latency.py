@@ -143,12 +143,13 @@ def latency_from_playing(
     ringing of converters and resamplers would count). The recommendation is one sample less, the
     same safety factor as with blips.
 
-    Measured: recommendation minus imposed delay, in samples, over a real 60 s pair whose response
-    peaks 27.6 samples after its onset. Shifts of 0, 1, 37, -20, 480 and 5000, inverted polarity,
+    Measured: recommendation minus imposed delay, in samples, over a real 60 s pair that begins at
+    lag 1 and peaks at 27.6. Shifts of 0, 1, 37, -20, 480 and 5000, inverted polarity,
     white noise at -60 to -10 dB: 0. Shifts of 0.5 and 37.25: -0.5 and -0.25. The DI through tanh,
     sign or |x|, with or without a low-pass down to 1 kHz and noise at -60 dB: -1 to 0. What hides
-    the weak first samples costs some: only 10 s of it, or a further low-pass at 6 kHz or below,
-    +25 to +27. Confidence 0.8 and more for all these, 0.1 or less for unrelated files.
+    the weak first samples costs some: only 10 s of the pair, a further tanh, or a low-pass at 6 kHz
+    or below, +25 to +26. Confidence 0.8 and more for all these, 0.0 for unrelated files. The limits
+    were set on this one real pair, where the first sample exceeds its limit by half.
 
     Args:
         x: the input, float64 [T].

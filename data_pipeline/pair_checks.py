@@ -8,9 +8,8 @@ from data_pipeline.latency import Latency
 from data_pipeline.standard_files import StandardFile
 
 _BLIP_BEFORE, _BLIP_AFTER = 10, 1_000
-_REVERSED_ASYMMETRY = -1.5  # dB
-_REVERSED_SPREAD = 1.2
-_REVERSED_TREBLE = 8.0  # dB
+_EARLY_SAMPLES = -10
+_EARLY_ASYMMETRY = -1.5  # dB
 _MANUAL_TOLERANCE_SECONDS = 0.002
 
 
@@ -59,7 +58,7 @@ def check_replicates(y: Audio, standard: StandardFile, input_samples: int) -> Fi
     if standard.replicates is None:
         return None
     first, second = (y.samples[:input_samples][slice(*part)] for part in standard.replicates)
-    if len(first) != len(second):
+    if len(first) != len(second) or len(first) == 0:
         return Finding(
             "replicates",
             "error",
@@ -143,8 +142,15 @@ def check_pre_silence(x: Audio, start: int | None, part: str) -> Finding | None:
 
 
 def check_latency(y: Audio, latency: Latency) -> list[Finding]:
-    """Warnings of the measurement, and a manual value far from what the files say."""
-    findings = [Finding("latency", "warning", f"{y.path.name}: {w}") for w in latency.warnings]
+    """Warnings of the measurement, an early output, a manual value far from the measured one."""
+    findings = []
+    for warning in latency.warnings:
+        message, _, remedy = f"{y.path.name}: {warning}".partition("; ")
+        findings.append(Finding("latency", "warning", message, remedy))
+    if latency.measured is not None and latency.measured < _EARLY_SAMPLES:
+        message = f"{y.path.name}: the output is {-latency.measured:.0f} samples before the input"
+        remedy = "check the latency compensation of the recording, and which file is the input"
+        findings.append(Finding("latency", "warning", message, remedy))
     if latency.method != "manual" or latency.recommended is None:
         return findings
     difference = latency.samples - latency.recommended
@@ -193,28 +199,33 @@ def check_output_is_no_standard_file(
 def check_direction(x: Audio, y: Audio, latency: Latency) -> Finding:
     """Whether input and output were given the wrong way round.
 
-    Only clear evidence counts: the response comes before its cause (an amp's filters ring after
-    the peak), and the "output" also has what an amp takes away, dynamics or treble. Measured over
-    filters, cabinets, a gate and tanh of many gains: an asymmetry of 5 dB or more the right way
-    round, -2 dB or less with the files swapped. A memoryless distortion can not be told.
+    Only clear evidence counts. Either the response comes before its cause (an amp's filters ring
+    after the peak, seen backwards they ring before it), and the "output" has clearly more dynamics
+    or treble, which an amp takes away. Or the output is early, and has somewhat more of both.
+    Measured on one real and 19 made pairs: swapped, 17 are called, at -2 dB of asymmetry or less;
+    the right way round none is, at 2 dB or more but for one of -6 dB (a noisy band-pass), which
+    its treble and dynamics clear. The inverse of minimum-phase filters after a mild distortion is
+    causal too: such a swap shows only where the output is early.
 
     Args:
         x: the input.
         y: the output.
         latency: as measured by cross-correlation; anything else says nothing about direction.
     """
-    asymmetry = latency.asymmetry
-    if asymmetry is None or asymmetry > _REVERSED_ASYMMETRY:
-        return Finding("direction", "ok", f"{y.path.name}: nothing says that it is the input")
+    ok = Finding("direction", "ok", f"{y.path.name}: nothing says that it is the input")
+    if latency.asymmetry is None:
+        return ok
     spread = _level_spread(y) / max(_level_spread(x), 1e-3)
     treble = _treble(y) - _treble(x)
-    if spread < _REVERSED_SPREAD and treble < _REVERSED_TREBLE:
-        return Finding("direction", "ok", f"{y.path.name}: not clearly the input")
+    backwards = latency.asymmetry < _EARLY_ASYMMETRY and (spread > 1.2 or treble > 8.0)
+    early = latency.measured < _EARLY_SAMPLES and spread > 1.05 and treble > 3.0
+    if not backwards and not early:
+        return ok
     return Finding(
         "direction",
         "error",
-        f"{y.path.name}: looks like the input of {x.path.name}: its response comes early"
-        f" ({asymmetry:.1f} dB), {spread:.1f} times the level spread, {treble:+.0f} dB of treble",
+        f"{y.path.name}: looks like the input of {x.path.name}: it is {-latency.measured:.0f}"
+        f" samples early, with {spread:.1f} times the level spread and {treble:+.0f} dB of treble",
         _swap(x, y),
     )
 

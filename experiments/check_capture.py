@@ -33,9 +33,9 @@ def main(argv: list[str]) -> int:
         print(f"{error}\nSee python -m experiments.check_capture --help", file=sys.stderr)
         return 2
     output = Path(options.output)
-    if not output.is_dir():
-        return 1 if _check_one(output, options) else 0
-    return _check_folder(output, options)
+    if output.is_dir():
+        return _check_folder(output, options)
+    return 1 if _check_one(output, options) else 0
 
 
 def _check_folder(folder: Path, options: flags.FlagValues) -> int:
@@ -61,33 +61,31 @@ def _check_one(output: Path, options: flags.FlagValues) -> str:
         print(f"{_MARKS[finding.level]:8s} {finding.line()}")
     if report.latency is not None:
         print(f"latency  {report.latency.describe(report.input.sample_rate)}")
-        print(_draw(report, Path(options.plot or f"{output.stem}_latency.png")))
-    print()
-    errors = report.errors(options.ignore_checks)
-    return errors[0].line() if errors else ""
+        print(_draw(report, Path(options.plot or f"{output.stem}_latency.png")), end="\n\n")
+    return next((error.line() for error in report.errors(options.ignore_checks)), "")
 
 
 def _draw(report: PairReport, path: Path) -> str:
     """Write the latency plot; the line that says where, or why not."""
+    if not report.latency.curves:
+        return "plot     none: nothing was measured"
     from matplotlib.figure import Figure  # here, so that --help and wrong flags answer at once
 
     from experiments.plots import plot_latency
 
     figure = Figure(figsize=(10, 5), layout="constrained")
-    name, sample_rate = report.output.path.name, report.input.sample_rate
-    plot_latency(figure.subplots(), report.latency, sample_rate, name)
+    rate, name = report.input.sample_rate, report.output.path.name
+    plot_latency(figure.subplots(), report.latency, rate, name)
     try:
         with atomic_path(path) as temporary:
             figure.savefig(temporary, dpi=120)
     except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        return f"WARNING  {path}: plot not written ({reason}); name another file with --plot"
+        return f"WARNING  {path}: plot not written ({error}); name another file with --plot"
     return f"plot     {path}"
 
 
 def _define_flags() -> flags.FlagValues:
-    """Flags of their own, not absl's global ones: several commands may live in one process."""
-    values = flags.FlagValues()
+    values = flags.FlagValues()  # not the global ones: several commands may live in one process
     text, number = flags.DEFINE_string, flags.DEFINE_integer
     text("input", None, "The DI that was played: WAV, FLAC, AIFF.", values, required=True)
     text("output", None, "What came back, or a folder of such files.", values, required=True)

@@ -15,18 +15,20 @@ def plot_latency(axes: Axes, latency: Latency, sample_rate: int, name: str) -> N
         name: of the output file, for the title.
     """
     by_blips = latency.confidence is None
-    main = "mean response to the blips" if by_blips else "whitened cross-correlation"
-    for number, curve in enumerate(latency.curves[1:], start=1):
-        axes.plot(latency.lags, curve, linewidth=0.8, color=f"C{number}", label=f"blip {number}")
     if latency.curves:
+        main = "mean response to the blips" if by_blips else "whitened cross-correlation"
         axes.plot(latency.lags, latency.curves[0], color="black", linewidth=1.2, label=main)
+        for number, curve in enumerate(latency.curves[1:], start=1):
+            style = {"color": f"C{number}", "linestyle": (0, (4, 4 * number))}
+            axes.plot(latency.lags, curve, linewidth=0.8, label=f"blip {number}", **style)
         axes.axhspan(-latency.threshold, latency.threshold, color="0.9", label="counts as noise")
         begins = f"response begins at {latency.measured:.0f}"
         axes.axvline(latency.measured, color="tab:blue", linestyle=":", label=begins)
         if latency.peak is not None:
             strongest = f"strongest response at {latency.peak:.1f}: the amp's own delay stays in"
             axes.axvline(latency.peak, color="0.6", linestyle="--", label=strongest)
-        axes.set_xlim(latency.lags[0], latency.lags[-1])
+        shown = [*latency.lags[[0, -1]], latency.samples - 10, latency.samples + 10]
+        axes.set_xlim(min(shown), max(shown))
     axes.axvline(latency.samples, color="tab:red", label=f"latency in use, {latency.samples}")
     axes.set_xlabel("lag of the output behind the input (samples)")
     axes.set_ylabel(

@@ -14,6 +14,7 @@ from absl import app, flags
 
 from data_pipeline.audio_files import SUFFIXES, AudioFileError
 from data_pipeline.audio_stream import AudioStream, exactly, resample, write_blocks
+from experiments.launch import quiet
 from wf_jax.amps import NamFileError, SlimmableContainer, WaveNet, load_nam
 from wf_jax.amps.render import render
 from wf_jax.training.metrics import Progress, duration
@@ -32,6 +33,7 @@ _RESAMPLE = flags.DEFINE_bool(
 
 def main(argv: list[str]) -> None:
     """Renders one file, or every audio file of a folder."""
+    quiet()
     if len(argv) > 1:
         raise app.UsageError(f"unexpected argument {argv[1]!r}; options look like --input=di.wav")
     try:

@@ -11,6 +11,8 @@ from pathlib import Path
 from absl import app, flags
 from ml_collections import config_flags
 
+from experiments.launch import quiet
+
 _CONFIG = config_flags.DEFINE_config_file(
     "config", None, "The run's configuration, e.g. experiments/configs/a2_capture.py"
 )
@@ -21,6 +23,7 @@ TASKS = {"capture": "experiments.capture"}
 
 def main(argv: list[str]) -> None:
     """Runs the task that the config names."""
+    quiet()
     if len(argv) > 1:
         raise app.UsageError(f"unexpected argument {argv[1]!r}; options look like --workdir=DIR")
     task = importlib.import_module(TASKS[_CONFIG.value.task])

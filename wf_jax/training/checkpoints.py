@@ -13,8 +13,6 @@ import jax.numpy as jnp
 from jax import lax
 from orbax.checkpoint import v1 as ocp
 
-logging.getLogger("absl").setLevel(logging.WARNING)  # orbax reports every file that it writes
-
 
 class CheckpointError(RuntimeError):
     """The checkpoints of a run cannot be used; the message says why and what to do."""

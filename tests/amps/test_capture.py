@@ -1,0 +1,210 @@
+"""The training of a capture against a slow float64 version of the NAM trainer's recipe."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from wf_jax.amps import a2
+from wf_jax.amps.capture import CaptureAudio, CaptureTask, LossWeights
+from wf_jax.amps.losses import RESOLUTIONS
+from wf_jax.modules import split
+from wf_jax.training.loop import Settings, data_mesh, learning_rate, train
+from wf_jax.training.state import adam_with_l2, create_state, make_step
+
+WINDOW, BATCH = 1024, 2
+
+
+@pytest.fixture(scope="module")
+def audio():
+    rng = np.random.default_rng(3)
+    n = 6346 + 4 * WINDOW + 100
+    x = rng.normal(size=(1, 2 * n)).astype(np.float32) * 0.2
+    y = np.tanh(3 * x + 0.3) - np.tanh(0.3).astype(np.float32)
+    y = 0.126 * y / y.std()
+    return CaptureAudio(x[:, :n], y[:, :n], x[:, n:], y[:, n:])
+
+
+def make_task(audio, **options):
+    return CaptureTask(audio, batch_size=BATCH, window=WINDOW, **options)
+
+
+# A slow version of the recipe, plain autodiff in float64
+
+
+def slow_model(params, prefix, x):
+    """A2 on one window x [T], valid form, by XLA's own convolution."""
+
+    def conv(kernel, x, dilation):
+        return jax.lax.conv_general_dilated(
+            x[None], kernel, (1,), "VALID", rhs_dilation=(dilation,)
+        )[0]
+
+    name = f"{prefix}/arrays/0"
+    h, total = params[f"{name}/rechannel/kernel"][:, :, 0] @ x[None], 0.0
+    for i, dilation in enumerate(a2.DILATIONS):
+        layer = f"{name}/layers/{i}"
+        z = conv(params[f"{layer}/conv/kernel"], h, dilation)
+        n = z.shape[1]
+        z += params[f"{layer}/conv_bias"][:, None] + params[f"{layer}/mixin"] @ x[None, -n:]
+        a = jnp.where(z > 0, z, 0.01 * z)
+        h = h[:, -n:] + params[f"{layer}/layer1x1"] @ a + params[f"{layer}/layer1x1_bias"][:, None]
+        total = (total if i == 0 else total[:, -n:]) + a
+    return 0.01 * (conv(params[f"{name}/head/kernel"], total, 1)[0] + params[f"{name}/head/bias"])
+
+
+def slow_magnitude(x, fft_size, hop, window_length):
+    left = (fft_size - window_length) // 2
+    n = np.arange(window_length)
+    window = np.zeros(fft_size)
+    window[left : left + window_length] = 0.5 - 0.5 * np.cos(2 * np.pi * n / window_length)
+    x = jnp.pad(x, ((0, 0), (fft_size // 2, fft_size // 2)), mode="reflect")
+    frames = np.arange(0, 1 + x.shape[1] - fft_size, hop)[:, None] + np.arange(fft_size)
+    return jnp.sqrt(jnp.maximum(jnp.abs(jnp.fft.rfft(x[:, frames] * window)) ** 2, 1e-8))
+
+
+def slow_loss(params, x, t):
+    """Sum over sizes of MSE + 0.0005 MR-STFT, norms over the batch."""
+    total = 0.0
+    for size in ("nano", "standard"):
+        p = jnp.stack([slow_model(params, size, row) for row in x])
+        stft = 0.0
+        for resolution in RESOLUTIONS:
+            pm, tm = slow_magnitude(p, *resolution), slow_magnitude(t, *resolution)
+            stft += jnp.linalg.norm((tm - pm).ravel()) / jnp.linalg.norm(tm.ravel())
+            stft += jnp.mean(jnp.abs(jnp.log(pm) - jnp.log(tm)))
+        total += jnp.mean((p - t) ** 2) + 0.0005 * stft / 3
+    return total
+
+
+def slow_training(params, task, audio, steps):
+    """Adam with L2 in its textbook form; the rate falls by 0.994 per epoch."""
+    params = {k: jnp.float64(v[0]) for k, v in params.items()}
+    m, v = ({k: 0.0 for k in params} for _ in range(2))
+    value_and_gradient = jax.jit(jax.value_and_grad(slow_loss))
+    losses = []
+    for step in range(steps):
+        starts = task.batch(step)["windows"][0] * WINDOW
+        x = np.stack([audio.input_train[0, s : s + 6346 + WINDOW] for s in starts])
+        t = np.stack([audio.output_train[0, s + 6346 : s + 6346 + WINDOW] for s in starts])
+        loss, gradient = value_and_gradient(params, jnp.float64(x), jnp.float64(t))
+        losses.append(float(loss))
+        rate = 0.004 * 0.994 ** (step // task.steps_per_epoch)
+        for k in params:
+            g = gradient[k] + 3.17e-7 * params[k]
+            m[k] = 0.9 * m[k] + 0.1 * g
+            v[k] = 0.999 * v[k] + 0.001 * g * g
+            corrected = m[k] / (1 - 0.9 ** (step + 1))
+            scale = jnp.sqrt(v[k] / (1 - 0.999 ** (step + 1))) + 1e-8
+            params[k] -= rate * corrected / scale
+    return losses, params
+
+
+@pytest.mark.slow
+def test_three_steps_equal_the_recipe_in_float64(audio):
+    task = make_task(audio)
+    definition, params = split(task.init())
+    assert task.steps_per_epoch == 2  # so that the third step has the second epoch's rate
+    optimizer, settings = adam_with_l2(Settings.weight_decay), Settings()
+    mesh = data_mesh(BATCH)
+    assert mesh.size == 2
+    step = make_step(
+        lambda p, b, axis: task.loss(definition(p), b, axis), optimizer, mesh, task.batch_specs
+    )
+    state = jax.jit(lambda p: create_state(p, optimizer, task.best_metrics, 1))(params)
+    losses = []
+    for i in range(3):
+        rate = learning_rate(settings, i, task.steps_per_epoch, 0.0)
+        batch = {**task.resident, **task.batch(i)}
+        state, metrics = step(state, batch, np.float32(rate))
+        losses.append(float(metrics["loss/nano"][0] + metrics["loss/standard"][0]))
+    with jax.enable_x64(True):
+        slow_losses, slow_params = slow_training(params, task, audio, 3)
+    np.testing.assert_allclose(losses, slow_losses, rtol=1e-5)
+    for name, value in state.params.items():
+        np.testing.assert_allclose(value[0], slow_params[name], atol=1e-5, err_msg=name)
+
+
+def test_every_window_once_an_epoch_in_an_order_of_seed_and_epoch(audio):
+    task = make_task(audio)
+    first = np.concatenate([task.batch(i)["windows"][0] for i in range(2)])
+    second = np.concatenate([task.batch(i)["windows"][0] for i in range(2, 4)])
+    assert sorted(first) == sorted(second) == [0, 1, 2, 3]
+    orders = {
+        tuple(np.concatenate([make_task(audio, seed=s).batch(i)["windows"][0] for i in range(2)]))
+        for s in range(8)
+    }
+    assert len(orders) > 3
+    np.testing.assert_array_equal(task.batch(3)["windows"], make_task(audio).batch(3)["windows"])
+
+
+def test_windows_are_contiguous_and_do_not_overlap(audio):
+    """Item i: input from i * ny, targets from i * ny + RF - 1: the trainer's rule."""
+    task = make_task(audio)
+    models = task.init()
+    ones = dataclasses.replace(
+        audio,
+        output_train=np.floor((np.arange(audio.output_train.shape[1]) - 6346) / WINDOW)[None],
+    )
+    targets = []
+    task.loss_weights = lambda y, t, axis: targets.append(t) or jnp.sum(y * 0)
+    batch = {"input": audio.input_train, "output": np.float32(ones.output_train)}
+    task.loss(models, {**batch, "windows": np.int32([[2, 0]])})
+    np.testing.assert_array_equal(targets[0][0], 0)  # vmapped: shape only
+    assert targets[0].shape == (BATCH, WINDOW)
+
+
+def test_too_short_says_how_much_is_needed(audio):
+    short = dataclasses.replace(audio, input_train=audio.input_train[:, :7000])
+    with pytest.raises(ValueError, match=r"record at least 0\.2 s .* train\.batch_size"):
+        make_task(short)
+
+
+def test_minutes_stretch_the_decay_over_the_budget():
+    settings = Settings(epochs=100, minutes=10)
+    assert learning_rate(settings, 0, 18, 0.0) == 0.004
+    assert learning_rate(settings, 5000, 18, 1.0) == pytest.approx(0.004 * 0.994**100)
+    annealed = Settings(minutes=10, final_learning_rate=1e-4)
+    assert learning_rate(annealed, 0, 18, 0.0) == 0.004
+    assert learning_rate(annealed, 9, 18, 1.0) == pytest.approx(1e-4)
+    epochs = Settings()
+    assert [learning_rate(epochs, i, 18, 0.0) for i in (0, 17)] == [0.004, 0.004]
+    assert learning_rate(epochs, 18, 18, 0.0) == pytest.approx(0.004 * 0.994)
+
+
+@pytest.mark.slow
+def test_two_captures_train_as_each_alone(audio, tmp_path):
+    """The leading axis: a pair of captures is two runs, to float32 rounding."""
+    other = dataclasses.replace(audio, output_train=-audio.output_train)
+    both = CaptureAudio(
+        *(
+            np.concatenate([getattr(audio, f.name), getattr(other, f.name)])
+            for f in dataclasses.fields(audio)
+        )
+    )
+    weights = LossWeights()
+    loss = jax.jit(lambda task, models, batch: task.loss(models, batch), static_argnums=0)
+    pair = make_task(both, sizes=("nano",), loss_weights=weights)
+    models = pair.init()
+    windows = np.int32([[1, 3], [0, 2]])
+    _, metrics = loss(pair, models, {**pair.resident, "windows": windows})
+    for i, alone in enumerate((audio, other)):
+        task = make_task(alone, sizes=("nano",))
+        one = jax.tree.map(lambda leaf, i=i: leaf[i : i + 1], models)
+        _, expected = loss(task, one, {**task.resident, "windows": windows[i : i + 1]})
+        np.testing.assert_allclose(metrics["loss/nano"][i], expected["loss/nano"][0], rtol=1e-6)
+
+
+@pytest.mark.slow
+def test_training_learns_and_keeps_the_best_of_each_size(audio, tmp_path):
+    result = train(make_task(audio), Settings(epochs=6, learning_rate=0.02), tmp_path)
+    for size in ("nano", "standard"):
+        curve = [record[f"esr/{size}"] for record in result.history]
+        assert result.metrics[f"esr/{size}"][0] == pytest.approx(min(curve), rel=1e-6)
+        assert result.best_epochs[f"esr/{size}"][0] == 1 + int(np.argmin(curve))
+        assert min(curve) < 0.97 * curve[0]
+    task = make_task(audio)
+    again = jax.device_get(task.evaluate(result.models))
+    np.testing.assert_allclose(again["esr/nano"], result.metrics["esr/nano"], rtol=1e-6)

@@ -1,0 +1,200 @@
+import importlib.util
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from wf_jax.amps import a2
+from wf_jax.amps.layers import Activation, affine, causal_conv
+from wf_jax.amps.nam_wavenet import to_config, to_weights
+from wf_jax.amps.wavenet import CHUNK, LayerArrayConfig, WaveNet, WaveNetConfig
+from wf_jax.modules import split
+
+_spec = importlib.util.spec_from_file_location("slow", Path(__file__).parent / "slow_wavenet.py")
+slow = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(slow)
+
+FIELD = 6347
+
+
+def two_arrays(rng):
+    """A small WaveNet with all that A2 leaves out: two arrays, bottleneck, dilated head."""
+    leaky = (Activation("LeakyReLU", 0.01),)
+    arrays = (
+        LayerArrayConfig(1, 1, 4, 3, (3, 2), (1, 5), leaky * 2, 2, 3, 2, head_bias=True),
+        LayerArrayConfig(4, 1, 2, 2, (2,), (3,), leaky, 1, 1, 1, head_bias=False),
+    )
+    return WaveNet(WaveNetConfig(arrays), head_scale=0.5, rng=rng)
+
+
+@pytest.mark.parametrize(("size", "parameters"), [("nano", 1870), ("standard", 12145)])
+def test_a2_has_its_published_size(rng, size, parameters):
+    model = a2.create(size, rng)
+    assert sum(leaf.size for leaf in split(model)[1].values()) == parameters
+    assert len(to_weights(model)) == parameters + 1
+    assert model.receptive_field == FIELD
+    state = model.init_state(1)
+    assert sum(history.size for history in state) == 6346 * a2.CHANNELS[size]
+
+
+def test_unknown_size_names_the_choices(rng):
+    with pytest.raises(ValueError, match="tiny.*nano, standard"):
+        a2.create("tiny", rng)
+
+
+@pytest.mark.parametrize("size", ["nano", "standard"])
+def test_a2_equals_slow_float64(rng, size):
+    model = a2.create(size, rng)
+    x = rng.normal(size=8000) * 0.3
+    # The model's past is endless silence, the slow one's is zeros: let them meet first.
+    padded = np.concatenate([np.zeros(FIELD - 1), x])
+    expected = slow.forward(to_config(model), to_weights(model), padded)[FIELD - 1 :]
+    actual = jax.jit(model)(jnp.asarray(x[None], jnp.float32))[0]
+    np.testing.assert_allclose(actual, expected, atol=2e-7)
+    assert np.abs(expected).max() > 1e-3
+
+
+def test_two_arrays_equal_slow_float64(rng):
+    model = two_arrays(rng)
+    assert model.receptive_field == 1 + 2 + 5 + 4 + 3
+    x = rng.normal(size=300)
+    field = model.receptive_field
+    padded = np.concatenate([np.zeros(field - 1), x])
+    expected = _slow_with_dilated_head(model, padded)[field - 1 :]
+    np.testing.assert_allclose(model(jnp.asarray(x[None], jnp.float32))[0], expected, atol=2e-6)
+
+
+def _slow_with_dilated_head(model, x):
+    """The slow forward knows head dilation 1 only: the same kernel with zeros between taps."""
+    config, weights = to_config(model), to_weights(model)
+    head = model.arrays[0].head.kernel[...]
+    spread = np.zeros((*head.shape[:2], 5))
+    spread[:, :, ::2] = head
+    start = _position(weights, np.asarray(head).ravel())
+    weights = [*weights[:start], *spread.ravel(), *weights[start + head.size :]]
+    config["layers"][0]["head"] |= {"kernel_size": 5}
+    return slow.forward(config, weights, x)
+
+
+def _position(weights, part):
+    windows = np.lib.stride_tricks.sliding_window_view(np.float32(weights), len(part))
+    (start,) = np.flatnonzero((windows == part).all(axis=1))
+    return int(start)
+
+
+@pytest.mark.parametrize("blocks", [[1, 2, 500, 2, 1, 500], [1006]])
+def test_blocks_give_the_same_as_the_whole(rng, blocks):
+    model = two_arrays(rng)
+    x = jnp.asarray(rng.normal(size=(2, 1006)) * 0.3, jnp.float32)
+    step = jax.jit(lambda state, x: model.step(state, x))
+    state, outputs, start = model.init_state(2), [], 0
+    for block in blocks:
+        state, y = step(state, x[:, start : start + block])
+        outputs.append(y)
+        start += block
+    np.testing.assert_allclose(jnp.concatenate(outputs, axis=1), jax.jit(model)(x), atol=2e-7)
+
+
+def test_long_audio_in_chunks_equals_valid_with_silence_before(rng):
+    model = two_arrays(rng)
+    x = jnp.asarray(rng.normal(size=2 * CHUNK + 77) * 0.3, jnp.float32)
+    expected = model.valid(jnp.pad(x, (model.receptive_field - 1, 0)))
+    np.testing.assert_allclose(jax.jit(model)(x[None])[0], expected, atol=2e-7)
+
+
+@pytest.mark.parametrize("make", [lambda rng: a2.create("standard", rng), two_arrays])
+def test_closed_form_silence_equals_playing_silence(rng, make):
+    model = make(rng)
+    state = model.init_state(1)
+    played, y = jax.jit(model.step)(state, jnp.zeros((1, model.receptive_field)))
+    for before, after in zip(state, played, strict=True):
+        np.testing.assert_allclose(before, after, atol=1e-6)
+    np.testing.assert_allclose(y[0, 0], y[0, -1], atol=1e-7)
+
+
+def plain_conv(kernel, x, dilation):
+    return jax.lax.conv_general_dilated(x[None], kernel, (1,), "VALID", rhs_dilation=(dilation,))[0]
+
+
+@pytest.mark.parametrize(("taps", "dilation"), [(1, 1), (6, 3), (15, 13), (2, 5)])
+def test_causal_conv_and_its_gradients_equal_xlas(rng, taps, dilation):
+    with jax.enable_x64(True):
+        kernel, x = (jnp.float64(rng.normal(size=s)) for s in ((4, 3, taps), (3, 300)))
+        y, ours = jax.vjp(lambda *args: causal_conv(*args, dilation), kernel, x)
+        z, theirs = jax.vjp(lambda *args: plain_conv(*args, dilation), kernel, x)
+        np.testing.assert_allclose(y, z, rtol=1e-12, atol=1e-12)
+        dy = jnp.float64(rng.normal(size=y.shape))
+        for a, b in zip(ours(dy), theirs(dy), strict=True):
+            np.testing.assert_allclose(a, b, rtol=1e-11, atol=1e-11)
+
+
+def test_affine_and_its_gradients_equal_autodiff(rng):
+    with jax.enable_x64(True):
+        kernel, bias, x = (jnp.float64(rng.normal(size=s)) for s in ((4, 3), (4,), (3, 50)))
+        y, ours = jax.vjp(affine, kernel, bias, x)
+        z, theirs = jax.vjp(lambda w, b, x: w @ x + b[:, None], kernel, bias, x)
+        np.testing.assert_allclose(y, z, rtol=1e-12)
+        dy = jnp.float64(rng.normal(size=y.shape))
+        for a, b in zip(ours(dy), theirs(dy), strict=True):
+            np.testing.assert_allclose(a, b, rtol=1e-11, atol=1e-11)
+
+
+def test_gradient_equals_float64_differences(rng):
+    """The hand-written backward passes against central differences of the float64 forward."""
+    with jax.enable_x64(True):
+        model = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float64), two_arrays(rng))
+        x = jnp.asarray(rng.normal(size=model.receptive_field + 40))
+        definition, params = split(model)
+        direction = {k: jnp.asarray(rng.normal(size=v.shape)) for k, v in params.items()}
+
+        @jax.jit
+        def loss(params):
+            return jnp.sum(jnp.square(definition(params).valid(x)))
+
+        gradients = jax.grad(loss)(params)
+        slope = sum(jnp.vdot(gradients[k], direction[k]) for k in params)
+        step = 1e-6
+        ahead = loss({k: v + step * direction[k] for k, v in params.items()})
+        behind = loss({k: v - step * direction[k] for k, v in params.items()})
+        np.testing.assert_allclose(slope, (ahead - behind) / (2 * step), rtol=1e-6)
+
+
+def test_gradient_with_respect_to_audio(rng):
+    with jax.enable_x64(True):
+        model = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float64), two_arrays(rng))
+        x = jnp.asarray(rng.normal(size=60))
+        toward = jnp.asarray(rng.normal(size=60))
+
+        @jax.jit
+        def loss(x):
+            return jnp.sum(jnp.square(model.valid(x)))
+
+        slope = jnp.vdot(jax.grad(loss)(x), toward)
+        differences = (loss(x + 1e-6 * toward) - loss(x - 1e-6 * toward)) / 2e-6
+        np.testing.assert_allclose(slope, differences, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("Tanh", np.tanh),
+        ("Hardtanh", lambda z: np.clip(z, -1, 1)),
+        ("ReLU", lambda z: np.maximum(z, 0)),
+        ("Sigmoid", lambda z: 1 / (1 + np.exp(-z))),
+        ("SiLU", lambda z: z / (1 + np.exp(-z))),
+        ("Hardswish", lambda z: z * np.clip(z + 3, 0, 6) / 6),
+        ("Softsign", lambda z: z / (1 + np.abs(z))),
+        ("LeakyReLU", lambda z: np.where(z > 0, z, 0.2 * z)),
+    ],
+)
+def test_activations(name, expected):
+    z = np.linspace(-5, 5, 101)[None]
+    actual = Activation(name, 0.2)(jnp.asarray(z, jnp.float32))
+    np.testing.assert_allclose(actual, expected(z), atol=1e-6)
+
+
+def test_leaky_relu_with_a_negative_slope_has_the_right_gradient():
+    gradient = jax.grad(lambda z: Activation("LeakyReLU", -0.5)(z)[0, 0])(jnp.array([[-2.0]]))
+    assert gradient[0, 0] == -0.5

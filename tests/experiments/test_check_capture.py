@@ -1,0 +1,129 @@
+"""The command line that checks recordings: what it prints, writes and returns."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from data_pipeline.audio_files import write_wav
+from experiments.check_capture import main
+
+RATE = 48_000
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """di.wav and recordings/good.wav, 13 s; the current folder is empty."""
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal(13 * RATE) * np.tile(np.exp(-np.arange(RATE) / 4000), 13) * 0.1
+    response = np.exp(-np.arange(60) / 8.0)
+    y = 0.1 * np.convolve(np.tanh(6 * x), response)[: len(x)]
+    (tmp_path / "recordings").mkdir()
+    (tmp_path / "here").mkdir()
+    write_wav(tmp_path / "di.wav", x, RATE)
+    write_wav(tmp_path / "recordings" / "good.wav", np.r_[np.zeros(48), y[:-48]], RATE)
+    monkeypatch.chdir(tmp_path / "here")
+    return tmp_path
+
+
+def run(folder, output, *more):
+    return main(["check_capture", f"--input={folder}/di.wav", f"--output={output}", *more])
+
+
+def is_png(path):
+    return path.read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
+
+
+def test_a_good_recording(folder, capsys):
+    assert run(folder, folder / "recordings" / "good.wav") == 0
+    printed = capsys.readouterr().out
+    assert "ERROR" not in printed
+    assert "latency  output late by 47 samples (0.98 ms), found by cross-correlation" in printed
+    assert "plot     good_latency.png" in printed
+    assert [p.name for p in (folder / "here").iterdir()] == ["good_latency.png"]
+    assert is_png(folder / "here" / "good_latency.png")
+
+
+def test_a_named_plot_and_a_manual_latency(folder, capsys):
+    plot = folder / "latency.png"
+    output = folder / "recordings" / "good.wav"
+    assert run(folder, output, f"--plot={plot}", "--latency=500") == 0
+    printed = capsys.readouterr().out
+    assert "late by 500 samples (10.42 ms), given by hand" in printed
+    assert "WARNING  good.wav: the latency given is 500 samples, but the files say 47" in printed
+    assert is_png(plot)
+
+
+@pytest.mark.parametrize("plot", ["missing/a.png", "a.unknown"])
+def test_a_plot_that_can_not_be_written(folder, capsys, plot):
+    assert run(folder, folder / "recordings" / "good.wav", f"--plot={plot}") == 0
+    assert f"WARNING  {plot}: plot not written" in capsys.readouterr().out
+    assert list((folder / "here").iterdir()) == []
+
+
+def test_a_folder_of_recordings(folder, capsys):
+    recordings = folder / "recordings"
+    write_wav(recordings / "silent.wav", np.zeros(13 * RATE), RATE)
+    (recordings / "notes.txt").write_text("knob at 5")
+    (recordings / "text.flac").write_text("no audio")
+    (folder / "di.wav").rename(recordings / "di.wav")
+    (folder / "di.wav").symlink_to(recordings / "di.wav")
+    assert run(folder, recordings) == 1
+    summary = capsys.readouterr().out.splitlines()[-4:]
+    assert summary[0] == "3 recordings checked, 2 with errors"
+    assert summary[1] == "ok       good.wav"
+    assert summary[2].startswith("ERROR    silent.wav: is silent")
+    assert "text.flac" in summary[3]
+    assert "can not be read as audio" in summary[3]
+
+
+def test_an_empty_folder(folder, capsys):
+    assert run(folder, folder / "here") == 1
+    assert "no recordings" in capsys.readouterr().out
+
+
+def test_errors_that_may_be_ignored(folder, capsys):
+    clipped = folder / "recordings" / "good.wav"
+    y = np.clip(20 * np.random.default_rng(1).standard_normal(100), -1, 1)
+    x = np.zeros(13 * RATE, np.float32)
+    x[RATE : RATE + 100] = y
+    write_wav(clipped, x, RATE)
+    assert run(folder, clipped, "--latency=0") == 1
+    assert run(folder, clipped, "--latency=0", "--ignore_checks") == 0
+    assert "ERROR    good.wav: peak 1.000" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "fault"),
+    [
+        ([], "--output"),
+        (["--input=a", "--output=b", "--bogus=1"], "bogus"),
+        (["--input=a", "--output=b", "--latency=soon"], "soon"),
+        (["--input=a", "--output=b", "c.wav"], "unknown argument c.wav"),
+        (["--input=a", "--output=.", "--plot=p.png"], "--output is a folder"),
+    ],
+)
+def test_wrong_flags(capsys, arguments, fault):
+    assert main(["check_capture", *arguments]) == 2
+    captured = capsys.readouterr()
+    assert fault in captured.err
+    assert "Traceback" not in captured.err
+
+
+def test_help_names_every_flag(capsys):
+    assert main(["check_capture", "--help"]) == 0
+    printed = capsys.readouterr().out
+    for flag in ("input", "output", "latency", "input_channel", "output_channel", "plot"):
+        assert f"--{flag}:" in printed
+    assert "ignore_checks" in printed
+
+
+def test_from_a_shell(tmp_path):
+    command = [sys.executable, "-m", "experiments.check_capture", "--input=no.wav"]
+    result = subprocess.run(
+        [*command, f"--output={tmp_path}/none.wav"], capture_output=True, text=True, check=False
+    )
+    assert result.returncode == 1
+    assert "ERROR    no.wav: no such file" in result.stdout
+    assert result.stderr == ""
