@@ -102,29 +102,39 @@ def slow_training(params, task, audio, steps):
     return losses, params
 
 
+def our_training(params, task, definition, steps, dtype):
+    """Losses and parameters of the step that the loop takes, in `dtype`, on two devices."""
+    optimizer, mesh = adam_with_l2(Settings.weight_decay), data_mesh(BATCH)
+    assert mesh.size == 2
+    step = make_step(
+        lambda p, b, axis: task.loss(definition(p), b, axis), optimizer, mesh, task.batch_specs
+    )
+    params = {k: jnp.asarray(v, dtype) for k, v in params.items()}
+    state = jax.jit(lambda p: create_state(p, optimizer, task.best_metrics, 1))(params)
+    resident = {k: jnp.asarray(v, dtype) for k, v in task.resident.items()}
+    losses = []
+    for i in range(steps):
+        rate = learning_rate(Settings(), i, task.steps_per_epoch, 0.0)
+        state, metrics = step(state, {**resident, **task.batch(i)}, jnp.asarray(rate, dtype))
+        losses.append(float(metrics["loss/nano"][0] + metrics["loss/standard"][0]))
+    return losses, state.params
+
+
 @pytest.mark.slow
 def test_three_steps_equal_the_recipe_in_float64(audio):
     task = make_task(audio)
     definition, params = split(task.init())
     assert task.steps_per_epoch == 2  # so that the third step has the second epoch's rate
-    optimizer, settings = adam_with_l2(Settings.weight_decay), Settings()
-    mesh = data_mesh(BATCH)
-    assert mesh.size == 2
-    step = make_step(
-        lambda p, b, axis: task.loss(definition(p), b, axis), optimizer, mesh, task.batch_specs
-    )
-    state = jax.jit(lambda p: create_state(p, optimizer, task.best_metrics, 1))(params)
-    losses = []
-    for i in range(3):
-        rate = learning_rate(settings, i, task.steps_per_epoch, 0.0)
-        batch = {**task.resident, **task.batch(i)}
-        state, metrics = step(state, batch, np.float32(rate))
-        losses.append(float(metrics["loss/nano"][0] + metrics["loss/standard"][0]))
+    losses, _ = our_training(params, task, definition, 3, jnp.float32)
     with jax.enable_x64(True):
         slow_losses, slow_params = slow_training(params, task, audio, 3)
+        exact_losses, exact_params = our_training(params, task, definition, 3, jnp.float64)
+    np.testing.assert_allclose(exact_losses, slow_losses, rtol=1e-9)
+    for name, value in exact_params.items():
+        np.testing.assert_allclose(value[0], slow_params[name], atol=1e-7, err_msg=name)
+    # Adam's first steps divide by the gradient's own size, which makes float32 rounding of small
+    # gradients visible in the parameters (4e-5) long before it is in the loss.
     np.testing.assert_allclose(losses, slow_losses, rtol=1e-5)
-    for name, value in state.params.items():
-        np.testing.assert_allclose(value[0], slow_params[name], atol=1e-5, err_msg=name)
 
 
 def test_every_window_once_an_epoch_in_an_order_of_seed_and_epoch(audio):
@@ -140,20 +150,15 @@ def test_every_window_once_an_epoch_in_an_order_of_seed_and_epoch(audio):
     np.testing.assert_array_equal(task.batch(3)["windows"], make_task(audio).batch(3)["windows"])
 
 
-def test_windows_are_contiguous_and_do_not_overlap(audio):
-    """Item i: input from i * ny, targets from i * ny + RF - 1: the trainer's rule."""
-    task = make_task(audio)
-    models = task.init()
-    ones = dataclasses.replace(
-        audio,
-        output_train=np.floor((np.arange(audio.output_train.shape[1]) - 6346) / WINDOW)[None],
-    )
-    targets = []
-    task.loss_weights = lambda y, t, axis: targets.append(t) or jnp.sum(y * 0)
-    batch = {"input": audio.input_train, "output": np.float32(ones.output_train)}
-    task.loss(models, {**batch, "windows": np.int32([[2, 0]])})
-    np.testing.assert_array_equal(targets[0][0], 0)  # vmapped: shape only
-    assert targets[0].shape == (BATCH, WINDOW)
+@pytest.mark.parametrize(("row", "column"), [(0, 0), (0, -1), (1, 0), (1, -1)])
+def test_windows_are_contiguous_and_do_not_overlap(audio, row, column):
+    """Item i has the targets from i * ny + RF - 1 on: the trainer's rule."""
+    task = make_task(audio, sizes=("nano",))
+    ramp = np.arange(audio.output_train.shape[1], dtype=np.float32)[None]
+    task.loss_weights = lambda y, t, axis: t[row, column] + 0 * y.sum()
+    batch = {"input": audio.input_train, "output": ramp, "windows": np.int32([[2, 0]])}
+    loss, _ = jax.jit(task.loss)(task.init(), batch)
+    assert loss == [2, 0][row] * WINDOW + 6346 + (WINDOW - 1 if column else 0)
 
 
 def test_too_short_says_how_much_is_needed(audio):

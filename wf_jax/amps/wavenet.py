@@ -193,7 +193,10 @@ class LayerArray(nnx.Module):
         h, _ = self.rechannel(y, None)
         lost = 0 if histories is not None else sum(layer.conv.lookback for layer in self.layers)
         n = h.shape[1] - lost  # columns that the head sees of every layer
-        total = 0.0 if total is None else _last(total, n)
+        if total is None:
+            total = jnp.zeros_like(h, shape=(self.config.bottleneck, n))
+        n = min(n, total.shape[1])  # the previous head has shortened its output
+        total = _last(total, n)
         inputs = []
         for layer, past in zip(self.layers, pasts[:-1], strict=True):
             h, a, seen = layer(h, condition, past)
@@ -234,7 +237,7 @@ class WaveNet(nnx.Module):
     def valid(self, x: jax.Array) -> jax.Array:
         """Outputs whose whole receptive field lies in x: [T] -> [T - receptive_field + 1]."""
         y, _ = self._run(x[None], None)
-        return y[0]
+        return _last(y, x.shape[0] - self.receptive_field + 1)[0]
 
     def silence(self) -> State:
         """The state of one sequence after endless silence, in closed form.

@@ -1,0 +1,81 @@
+import numpy as np
+import pytest
+import soundfile
+
+from data_pipeline.synthetic import LATENCY, demo_pair, plucked_di, tube_amp, write_demo_pair
+
+RATE = 48000
+
+
+def tone(amplitude, frequency, seconds=1.5):
+    return amplitude * np.sin(2 * np.pi * frequency * np.arange(round(seconds * RATE)) / RATE)
+
+
+def spectrum(y):
+    """Power of the last second: bins of 1 Hz."""
+    return np.abs(np.fft.rfft(y[-RATE:] * np.hanning(RATE))) ** 2
+
+
+@pytest.fixture(scope="module")
+def pair():
+    return demo_pair(6.0, seed=1)
+
+
+def test_same_seed_same_bits_other_seed_other_playing(pair):
+    di, amp = demo_pair(6.0, seed=1)
+    np.testing.assert_array_equal(di, pair[0])
+    np.testing.assert_array_equal(amp, pair[1])
+    assert np.abs(plucked_di(6.0, seed=2) - di).max() > 0.1
+
+
+def test_di_is_played_over_a_wide_range():
+    di = plucked_di(20.0)
+    assert np.abs(di).max() == pytest.approx(0.85)
+    levels = [np.sqrt(np.mean(part**2)) for part in di.reshape(-1, RATE // 4)]
+    assert np.percentile(levels, 90) > 10 * np.percentile(levels, 10)
+    power = np.abs(np.fft.rfft(di)) ** 2
+    frequency = np.fft.rfftfreq(len(di), 1 / RATE)
+    assert power[(frequency > 70) & (frequency < 3000)].sum() > 0.95 * power.sum()
+
+
+def test_amp_does_not_clip_and_has_no_dc(pair):
+    assert 0.2 < np.abs(pair[1]).max() < 0.99
+    assert abs(pair[1].mean()) < 1e-3
+
+
+def test_amp_is_causal_and_in_time():
+    """Nothing changes before the cause, but for the resampler's ringing at 24 kHz (1e-3)."""
+    di = plucked_di(2.0)
+    cut = di.copy()
+    cut[40_000:] = 0
+    difference = np.abs(tube_amp(di) - tube_amp(cut))
+    assert difference[:39_900].max() < 1e-6
+    assert difference[:40_000].max() < 1e-3
+    assert difference[40_000:40_050].max() > 1e-2
+
+
+def test_pair_comes_back_late(pair):
+    np.testing.assert_array_equal(pair[1][LATENCY:], tube_amp(pair[0])[:-LATENCY])
+
+
+def test_no_aliasing():
+    power = spectrum(tube_amp(tone(0.5, 5001)))
+    harmonic = np.zeros(len(power), bool)
+    for k in range(5):
+        harmonic[max(0, 5001 * k - 8) : 5001 * k + 9] = True
+    assert power[~harmonic].sum() < 1e-7 * power[harmonic].sum()
+
+
+def test_distortion_is_asymmetric_and_compresses():
+    quiet, loud = spectrum(tube_amp(tone(0.05, 220))), spectrum(tube_amp(tone(0.5, 220)))
+    assert loud[440] > 1e-3 * loud[220]  # second harmonic within 30 dB of the first
+    assert loud[660] > quiet[660] / quiet[220] * loud[220]  # more of the third when driven
+    assert loud.sum() < 0.3 * 100 * quiet.sum()  # 20 dB more in is much less than 20 dB out
+
+
+def test_files_are_24_bit_and_complete(tmp_path):
+    di, amp = write_demo_pair(tmp_path, seconds=1.0)
+    for path in (di, amp):
+        info = soundfile.info(path)
+        assert (info.samplerate, info.subtype, info.frames) == (RATE, "PCM_24", RATE)
+    assert sorted(tmp_path.iterdir()) == [amp, di]
