@@ -1,0 +1,154 @@
+"""The pictures of a capture report, each on its own matplotlib figure."""
+
+import io
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+COLOURS = {"target": "#555555", "nano": "#d9762b", "standard": "#2a78b5"}
+_OTHER = "#7a5ea8"
+
+
+def colour(size: str) -> str:
+    """The line colour of a size, the same in every picture."""
+    return COLOURS.get(size, _OTHER)
+
+
+def picture(figure: Figure, kind: str) -> bytes:
+    """The figure as an "svg" or "png" file."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format=kind, dpi=110)
+    return buffer.getvalue()
+
+
+def esr_over_time(
+    history: Sequence[dict[str, Any]], sizes: dict[str, float], linear_esr: float | None
+) -> Figure:
+    """ESR of each size against minutes; `sizes` gives the best value of each."""
+    figure = Figure(figsize=(9, 3.6), layout="constrained")
+    axes = figure.subplots()
+    minutes = [record["minutes"] for record in history]
+    for size, best in sizes.items():
+        curve = np.array([record[f"esr/{size}"] for record in history])
+        axes.plot(minutes, curve, color=colour(size), marker="." if len(curve) < 30 else "")
+        at = int(np.argmin(curve))
+        label = f"{size}, best {best:.4f} (kept)"
+        axes.plot(minutes[at], curve[at], "o", color=colour(size), label=label)
+    if linear_esr is not None:
+        label = f"best linear filter {linear_esr:.3f}"
+        axes.axhline(linear_esr, color="#888888", linestyle="--", linewidth=1, label=label)
+    axes.set_yscale("log")
+    axes.set_xlabel("minutes of training")
+    axes.set_ylabel("ESR on held-out audio")
+    axes.grid(alpha=0.25, which="both")
+    axes.legend()
+    return figure
+
+
+def waveforms(
+    target: np.ndarray, predictions: dict[str, np.ndarray], sample_rate: int
+) -> Figure:
+    """30 ms around the loudest attack: target and models above, their errors below."""
+    start, stop = attack_window(target, sample_rate)
+    seconds = np.arange(start, stop) / sample_rate
+    figure = Figure(figsize=(9, 4.6), layout="constrained")
+    above, below = figure.subplots(2, 1, sharex=True, sharey=True)
+    above.plot(seconds, target[start:stop], color=COLOURS["target"], linewidth=2.4, label="target")
+    for size, prediction in predictions.items():
+        above.plot(seconds, prediction[start:stop], color=colour(size), linewidth=1.1, label=size)
+        error = prediction[start:stop] - target[start:stop]
+        below.plot(seconds, error, color=colour(size), linewidth=1.1, label=f"{size} error")
+    below.axhline(0, color="#888888", linewidth=0.6)
+    below.set_xlabel("seconds into the held-out audio")
+    for axes in (above, below):
+        axes.set_ylabel("full scale 1")
+        axes.grid(alpha=0.25)
+        axes.legend(loc="upper right")
+    return figure
+
+
+def attack_window(target: np.ndarray, sample_rate: int, seconds: float = 0.03) -> tuple[int, int]:
+    """Where the level rises most from one 10 ms to the next; [start, stop) in samples."""
+    hop = sample_rate // 100
+    blocks = target[: len(target) // hop * hop].astype(np.float64).reshape(-1, hop)
+    rms = np.sqrt(np.mean(blocks**2, axis=1))
+    attack = int(np.argmax(np.diff(rms))) if len(rms) > 1 else 0
+    length = min(len(target), round(seconds * sample_rate))
+    start = min(max(0, attack * hop), len(target) - length)
+    return start, start + length
+
+
+def spectrograms(target: np.ndarray, name: str, prediction: np.ndarray, sample_rate: int) -> Figure:
+    """Spectrograms of the target, one model's output and their difference, on one dB scale."""
+    figure = Figure(figsize=(9, 6.4), layout="constrained")
+    panels = figure.subplots(3, 1, sharex=True, sharey=True)
+    images = {"target": target, name: prediction, "error": prediction - target}
+    levels = {label: _spectrogram(x) for label, x in images.items()}
+    top = levels["target"].max()
+    for axes, (label, level) in zip(panels, levels.items(), strict=True):
+        image = axes.imshow(
+            level.T,
+            origin="lower",
+            aspect="auto",
+            extent=(0, len(target) / sample_rate, 0, sample_rate / 2000),
+            vmin=top - 90,
+            vmax=top,
+            cmap="magma",
+        )
+        axes.set_ylabel(f"{label}\nkHz")
+        axes.set_ylim(0, min(16, sample_rate / 2000))
+    panels[-1].set_xlabel("seconds into the held-out audio")
+    figure.colorbar(image, ax=panels, label="dB", shrink=0.6)
+    return figure
+
+
+def spectra(target: np.ndarray, predictions: dict[str, np.ndarray], sample_rate: int) -> Figure:
+    """Average spectra of the target, the models and their errors, in dB re full scale."""
+    figure = Figure(figsize=(9, 3.6), layout="constrained")
+    axes = figure.subplots()
+    frequency = np.fft.rfftfreq(_FFT, 1 / sample_rate)[1:]
+    axes.plot(frequency, _mean_level(target), color=COLOURS["target"], linewidth=2.4)
+    axes.lines[-1].set_label("target")
+    for size, prediction in predictions.items():
+        axes.plot(frequency, _mean_level(prediction), color=colour(size), linewidth=1, label=size)
+        error = _mean_level(prediction - target)
+        axes.plot(frequency, error, color=colour(size), linewidth=1, linestyle=":")
+        axes.lines[-1].set_label(f"{size} error")
+    axes.set_xscale("log")
+    axes.set_xlim(40, sample_rate / 2)
+    highest = _mean_level(target).max()
+    axes.set_ylim(highest - 90, highest + 6)
+    axes.set_xlabel("Hz")
+    axes.set_ylabel("dB")
+    axes.grid(alpha=0.25, which="both")
+    axes.legend(ncols=3)
+    return figure
+
+
+def latency(draw: Callable[[Axes], None]) -> Figure:
+    """A figure around a function that draws on given axes."""
+    figure = Figure(figsize=(9, 3.8), layout="constrained")
+    draw(figure.subplots())
+    return figure
+
+
+_FFT = 2048
+
+
+def _frames(x: np.ndarray, hop: int) -> np.ndarray:
+    x = np.pad(x.astype(np.float64), (0, max(0, _FFT - len(x))))
+    frames = np.lib.stride_tricks.sliding_window_view(x, _FFT)[::hop]
+    return np.abs(np.fft.rfft(frames * np.hanning(_FFT), axis=1)) / (_FFT / 4)
+
+
+def _spectrogram(x: np.ndarray) -> np.ndarray:
+    hop = max(256, len(x) // 900)  # about as many frames as the picture has columns
+    return 20 * np.log10(np.maximum(_frames(x, hop), 1e-9))
+
+
+def _mean_level(x: np.ndarray) -> np.ndarray:
+    power = np.mean(np.square(_frames(x, 1024)), axis=0)
+    return 10 * np.log10(np.maximum(power, 1e-18))[1:]

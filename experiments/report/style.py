@@ -1,0 +1,38 @@
+"""The page's style sheet: light and dark, wide and narrow."""
+
+STYLE = """
+:root { color-scheme: light dark; --paper: #fff; --ink: #1d2125; --soft: #5d666f;
+  --card: #f4f5f6; --line: #d9dde1; }
+@media (prefers-color-scheme: dark) { :root { --paper: #15181b; --ink: #e6e9eb;
+  --soft: #9aa4ad; --card: #1f2428; --line: #353c42; } }
+* { box-sizing: border-box; }
+body { margin: 0; background: var(--paper); color: var(--ink);
+  font: 16px/1.5 system-ui, sans-serif; }
+main { max-width: 1000px; margin: 0 auto; padding: 1.5rem 1rem 4rem; }
+h1 { font-size: 1.8rem; margin: 0 0 1rem; overflow-wrap: anywhere; }
+h2 { font-size: 1.2rem; margin: 2.2rem 0 .6rem; }
+h3 { margin: 0; font-size: 1rem; text-transform: capitalize; }
+p { margin: .5rem 0; } em { color: var(--soft); }
+.results { display: flex; flex-wrap: wrap; gap: 1rem; margin-bottom: 1rem; }
+.result { flex: 1 1 260px; background: var(--card); border-left: 6px solid;
+  border-radius: 6px; padding: .8rem 1rem; }
+.result strong { font-size: 1.4rem; }
+.result p:last-child { color: var(--soft); margin-bottom: 0; }
+.players { display: grid; grid-template-columns: repeat(auto-fit, minmax(230px, 1fr));
+  gap: .8rem; }
+figure { margin: 0; } figcaption { font-weight: 600; text-transform: capitalize; }
+audio { width: 100%; }
+.card { background: #fff; border: 1px solid var(--line); border-radius: 6px; padding: .5rem; }
+.card img { display: block; width: 100%; height: auto; }
+table { border-collapse: collapse; width: 100%; font-size: .92rem; }
+td, th { border-bottom: 1px solid var(--line); padding: .4rem .6rem .4rem 0; text-align: left;
+  vertical-align: top; overflow-wrap: anywhere; }
+th { font-weight: 600; width: 9rem; }
+.mark { display: inline-block; min-width: 4.6rem; padding: 0 .5rem; border-radius: 4px;
+  color: #fff; text-align: center; font-size: .8rem; }
+.ok { background: #2e7d4f; } .note { background: #4a6a8a; }
+.warning { background: #a86410; } .error { background: #b3261e; }
+pre { background: var(--card); border-radius: 6px; padding: .7rem 1rem; overflow-x: auto;
+  margin: .5rem 0; }
+summary { cursor: pointer; color: var(--soft); }
+"""
