@@ -1,20 +1,14 @@
-import importlib.util
-from pathlib import Path
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from tests.amps import slow_wavenet as slow
 from wf_jax.amps import a2
 from wf_jax.amps.layers import Activation, affine, causal_conv
 from wf_jax.amps.nam_wavenet import to_config, to_weights
 from wf_jax.amps.wavenet import CHUNK, LayerArrayConfig, WaveNet, WaveNetConfig
 from wf_jax.modules import split
-
-_spec = importlib.util.spec_from_file_location("slow", Path(__file__).parent / "slow_wavenet.py")
-slow = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(slow)
 
 FIELD = 6347
 

@@ -112,14 +112,14 @@ class Checkpoints:
                 lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding), like
             )
         except Exception as error:
-            raise _Damaged(f"its metadata cannot be read: {_first_line(error)}") from error
+            raise _Damaged("its metadata cannot be read") from error
         prints, notes = described
         self._compare_names(step, like, prints)
         try:
-            # Orbax reports truncation, absence and wrong shapes alike, as one opaque error.
             state = self._checkpointer.load_checkpointables(step, {"state": target})["state"]
         except Exception as error:
-            raise _Damaged(_first_line(error)) from error
+            # Orbax reports truncation, absence and wrong shapes in the same opaque words.
+            raise _Damaged("its arrays cannot be read back") from error
         for name, value in fingerprints(state).items():
             if value != prints[name]:
                 raise _Damaged(f"{name} has other bits than were saved")
@@ -142,7 +142,3 @@ class _Damaged(Exception):
 
 def _name(path: tuple) -> str:
     return jax.tree_util.keystr(path, simple=True, separator="/")
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

@@ -80,7 +80,7 @@ class Result:
 
 
 class DivergedError(RuntimeError):
-    """The loss is no longer a number."""
+    """The loss stopped being a number before anything worth keeping was reached."""
 
 
 def learning_rate(settings: Settings, step: int, steps_per_epoch: int, progress: float) -> float:
@@ -108,7 +108,7 @@ def train(task: Any, settings: Settings, workdir: Path) -> Result:
 
     Raises:
         CheckpointError: `workdir` holds another run's checkpoints, or only damaged ones.
-        DivergedError: the loss became NaN or infinite.
+        DivergedError: the loss became NaN or infinite before the first evaluation.
     """
     # Devices and functions
     mesh = data_mesh(task.batch_size)
@@ -146,7 +146,7 @@ def train(task: Any, settings: Settings, workdir: Path) -> Result:
         saved_at = time.monotonic()
 
         # Step by step
-        metrics = None
+        metrics, diverged = None, False
         finished = budget.progress(step) >= 1
         while not finished:
             rate = learning_rate(settings, step, task.steps_per_epoch, budget.progress(step))
@@ -159,7 +159,11 @@ def train(task: Any, settings: Settings, workdir: Path) -> Result:
             if finished or step % task.steps_per_epoch == 0:
                 evaluation = task.evaluate(definition(state.params))
                 state = update_best(state, {k: evaluation[k] for k in task.best_metrics.values()})
-                history.append(_record(task, step, budget, rate, {**metrics, **evaluation}))
+                record = _record(task, step, budget, rate, {**metrics, **evaluation})
+                diverged = not all(math.isfinite(value) for value in record.values())
+                if diverged:  # the state is lost, the best before it is not
+                    break
+                history.append(record)
                 if finished or time.monotonic() - saved_at > CHECKPOINT_SECONDS:
                     checkpoints.save(step, state, {"minutes": budget.minutes})
                     saved_at = time.monotonic()
@@ -167,6 +171,16 @@ def train(task: Any, settings: Settings, workdir: Path) -> Result:
         show.close()
 
     best = jax.device_get(state.best)
+    stopped = "the budget is used up"
+    if signal.received:
+        stopped = f"stopped by {signal.received}"
+    if diverged:
+        stopped = (
+            f"the training diverged by step {step}: lower train.learning_rate (it was {rate:.2g}) "
+            "and start with another --workdir"
+        )
+        if not all(np.isfinite(value).all() for value in best.metrics.values()):
+            raise DivergedError(stopped)
     return Result(
         models=definition(best.params),
         metrics=best.metrics,
@@ -174,7 +188,7 @@ def train(task: Any, settings: Settings, workdir: Path) -> Result:
         history=history.records,
         steps=step,
         minutes=budget.minutes,
-        stopped=f"stopped by {signal.received}" if signal.received else "the budget is used up",
+        stopped=stopped,
     )
 
 
@@ -187,12 +201,6 @@ def _record(
 ) -> dict[str, Any]:
     """One evaluation: every metric as its mean over the leading axis."""
     means = {name: float(np.mean(value)) for name, value in jax.device_get(metrics).items()}
-    bad = sorted(name for name, value in means.items() if not math.isfinite(value))
-    if bad:
-        raise DivergedError(
-            f"{bad[0]} is {means[bad[0]]} at step {step}: the training diverged; lower "
-            f"train.learning_rate (it was {rate:.2g}) and start with another --workdir"
-        )
     return {
         "epoch": step / task.steps_per_epoch,
         "step": step,

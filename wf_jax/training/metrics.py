@@ -40,7 +40,7 @@ class Progress:
 
     def __init__(self, stream: TextIO | None = None):
         """Writes to `stream`, standard error if None."""
-        self._stream = stream or sys.stderr
+        self._stream = sys.stderr if stream is None else stream
         self._terminal = self._stream.isatty()
         self._interval = 0.5 if self._terminal else 30.0  # seconds
         self._next = 0.0

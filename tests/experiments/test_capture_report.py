@@ -1,0 +1,126 @@
+import dataclasses
+import re
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from experiments.report import CaptureReport, SizeReport, esr_words, write_capture_report
+from experiments.report.figures import attack_window
+
+RATE = 48000
+
+
+@pytest.fixture
+def report(rng):
+    t = np.arange(RATE) / RATE
+    di = (np.sin(2 * np.pi * 220 * t) * np.exp(-3 * (t % 0.5))).astype(np.float32)
+    target = np.tanh(3 * di)
+    noise = rng.normal(size=RATE).astype(np.float32)
+    return CaptureReport(
+        title="my amp",
+        sample_rate=RATE,
+        sizes={
+            "nano": SizeReport(target + 0.05 * noise, 0.0412, 3, 1870),
+            "standard": SizeReport(target + 0.01 * noise, 0.0087, 4, 12145),
+        },
+        history=[
+            {"minutes": i / 2, "esr/nano": 0.2 / i, "esr/standard": 0.1 / i} for i in range(1, 5)
+        ],
+        linear_esr=0.31,
+        di=di,
+        target=target,
+        draw_latency=lambda axes: axes.plot([0, 1], [0, 1]),
+        latency_words="output late by 37 samples",
+        findings=[
+            SimpleNamespace(check="rates", level="ok", message="both 48000 Hz", remedy=""),
+            SimpleNamespace(check="peak", level="warning", message="amp.wav", remedy="turn down"),
+        ],
+        facts={"seed": "0"},
+        next_steps=["python -m experiments.render --model=<model>"],
+    )
+
+
+def page(tmp_path, report):
+    path = tmp_path / "report.html"
+    write_capture_report(path, report)
+    return path.read_text()
+
+
+def test_shows_everything(tmp_path, report):
+    html = page(tmp_path, report)
+    for words in ("my amp", "ESR 0.0087", "ESR 0.0412", "hard to tell", "0.3100", "1,870"):
+        assert words in html
+    for words in ("late by 37", "both 48000 Hz", "turn down", "Spectrograms", "--model=&lt;"):
+        assert words in html
+    assert html.count("<audio") == 4
+    assert html.count("<img") == 5
+
+
+def test_needs_nothing_from_outside(tmp_path, report):
+    html = page(tmp_path, report)
+    sources = re.findall(r'(?:src|href)="([^"]{0,20})', html)
+    assert len(sources) == 9
+    assert all(source.startswith("data:") for source in sources)
+    assert "<script" not in html
+    assert "url(" not in html
+
+
+def test_hostile_names_are_text(tmp_path, report):
+    html = page(tmp_path, dataclasses.replace(report, title="<script>alert(1)</script>"))
+    assert "<script" not in html
+    assert "&lt;script&gt;" in html
+
+
+def test_one_size_and_one_evaluation(tmp_path, report):
+    small = dataclasses.replace(
+        report, sizes={"nano": report.sizes["nano"]}, history=report.history[:1], linear_esr=None
+    )
+    html = page(tmp_path, small)
+    assert html.count("<audio") == 3
+    assert "linear filter" not in html
+
+
+def test_silence_is_drawn_without_complaint(tmp_path, report):
+    silent = SizeReport(np.zeros(RATE, np.float32), 1.0, 1, 1870)
+    quiet = dataclasses.replace(report, sizes={"nano": silent}, target=np.zeros(RATE, np.float32))
+    assert "ESR 1.0000" in page(tmp_path, quiet)
+
+
+def test_no_half_page(tmp_path, report):
+    def fail(axes):
+        raise RuntimeError("drawing failed")
+
+    with pytest.raises(RuntimeError, match="drawing failed"):
+        page(tmp_path, dataclasses.replace(report, draw_latency=fail))
+    assert not list(tmp_path.iterdir())
+
+
+def test_players_do_not_clip(tmp_path, report):
+    import base64
+    import io
+
+    import soundfile
+
+    loud = dataclasses.replace(report, target=4 * report.target)
+    for encoded in re.findall(r'data:audio/flac;base64,([^"]+)"', page(tmp_path, loud)):
+        x, rate = soundfile.read(io.BytesIO(base64.b64decode(encoded)))
+        assert rate == RATE
+        assert np.abs(x).max() <= 1
+        assert np.mean(np.abs(x) > 0.9995) < 1e-3
+
+
+def test_attack_window_finds_the_attack():
+    x = np.zeros(RATE)
+    x[30_000:] = 0.5
+    start, stop = attack_window(x, RATE)
+    assert start <= 30_000 < stop
+    assert stop - start == round(0.03 * RATE)
+    assert attack_window(x[:100], RATE) == (0, 100)
+
+
+def test_every_esr_has_words():
+    words = [esr_words(esr) for esr in (0.0, 0.009, 0.02, 0.05, 0.2, 0.5, 30.0, float("inf"))]
+    assert words[0] == words[1] == "hard to tell from the amp"
+    assert len(set(words)) == 5
+    assert words[-1] == words[-2] == words[-3]

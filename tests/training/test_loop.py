@@ -1,0 +1,266 @@
+import json
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+
+from tests.training.toy import TRUTH, ToyTask
+from wf_jax.modules import split
+from wf_jax.training import loop
+from wf_jax.training.checkpoints import CheckpointError, Checkpoints, fingerprints
+from wf_jax.training.loop import DivergedError, Settings, data_mesh, train
+from wf_jax.training.metrics import MetricsFile, Progress, duration
+from wf_jax.training.stopping import Budget
+
+TOY = Path(__file__).parent / "toy.py"
+FAST = Settings(epochs=12, learning_rate=0.05)
+
+
+def start(workdir, pause, epochs):
+    return subprocess.Popen(
+        [sys.executable, str(TOY), str(workdir), str(pause), str(epochs)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=TOY.parents[2],
+    )
+
+
+def wait_for_epochs(workdir, epochs):
+    path = workdir / "metrics.jsonl"
+    deadline = time.monotonic() + 60
+    while not path.exists() or len(path.read_text().splitlines()) < epochs:
+        assert time.monotonic() < deadline, "the run did not start"
+        time.sleep(0.02)
+
+
+def records(workdir):
+    return [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
+
+
+def test_it_learns_and_says_how_it_ended(tmp_path):
+    result = train(ToyTask(), Settings(epochs=60, learning_rate=0.05), tmp_path)
+    np.testing.assert_allclose(result.models.slope[...], TRUTH, atol=0.05)
+    assert result.steps == 300
+    assert result.stopped == "the budget is used up"
+    assert [r["step"] for r in records(tmp_path)] == list(range(5, 301, 5))
+
+
+def test_same_seed_same_bits(tmp_path):
+    runs = [train(ToyTask(), FAST, tmp_path / name) for name in "ab"]
+    np.testing.assert_array_equal(*(run.models.slope[...] for run in runs))
+
+
+def test_the_best_is_kept_per_model(tmp_path):
+    """A rate that overshoots: each line keeps its own best step, not the last."""
+    result = train(ToyTask(), Settings(epochs=40, learning_rate=0.7), tmp_path)
+    task = ToyTask()
+    np.testing.assert_allclose(
+        task.evaluate(result.models)["esr/line"], result.metrics["esr/line"], rtol=1e-6
+    )
+    last = records(tmp_path)[-1]["esr/line"]
+    assert result.metrics["esr/line"].mean() < last
+    assert len(set(result.best_epochs["esr/line"].tolist())) == 2
+
+
+def test_goes_on_where_it_stopped(tmp_path):
+    train(ToyTask(), Settings(epochs=5, learning_rate=0.05), tmp_path / "a")
+    resumed = train(ToyTask(), FAST, tmp_path / "a")
+    whole = train(ToyTask(), FAST, tmp_path / "b")
+    np.testing.assert_array_equal(resumed.models.slope[...], whole.models.slope[...])
+    a, b = records(tmp_path / "a"), records(tmp_path / "b")
+    assert [r["esr/line"] for r in a] == [r["esr/line"] for r in b]
+    # A finished run that is started again has nothing to do and says the same.
+    again = train(ToyTask(), FAST, tmp_path / "a")
+    np.testing.assert_array_equal(again.models.slope[...], whole.models.slope[...])
+    assert len(records(tmp_path / "a")) == len(a)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", [0, 1])
+def test_killed_at_a_random_moment_ends_with_the_same_bits(tmp_path, seed):
+    whole = start(tmp_path / "whole", 0.0, 40)
+    killed = start(tmp_path / "killed", 0.02, 40)
+    wait_for_epochs(tmp_path / "killed", 2)
+    time.sleep(random.Random(seed).uniform(0.0, 2.0))
+    killed.kill()
+    assert killed.wait() == -signal.SIGKILL
+    killed.communicate()
+    resumed = start(tmp_path / "killed", 0.0, 40)
+    out, err = resumed.communicate(timeout=120)
+    assert "continuing at step" in err
+    assert out == whole.communicate(timeout=120)[0]
+    curves = [[r["esr/line"] for r in records(tmp_path / name)] for name in ("whole", "killed")]
+    assert curves[0] == curves[1]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
+def test_a_signal_ends_the_run_politely(tmp_path, name):
+    run = start(tmp_path, 0.02, 10_000)
+    wait_for_epochs(tmp_path, 2)
+    run.send_signal(getattr(signal, name))
+    out, err = run.communicate(timeout=60)
+    assert run.returncode == 0, err
+    assert out.startswith(f"stopped by {name}")
+    assert "Traceback" not in err
+
+
+def test_minutes_are_a_budget(tmp_path):
+    began = time.monotonic()
+    result = train(ToyTask(pause=0.01), Settings(minutes=0.05, learning_rate=0.05), tmp_path)
+    assert 2.5 < time.monotonic() - began < 20
+    assert result.minutes == pytest.approx(0.05, abs=0.05)
+    assert records(tmp_path)[-1]["step"] == result.steps
+
+
+def test_a_run_that_diverges_keeps_the_best_before(tmp_path):
+    result = train(ToyTask(broken_after=11), FAST, tmp_path)
+    assert result.stopped.startswith("the training diverged by step 15: lower train.learning_rate")
+    assert result.best_epochs["esr/line"].tolist() == [2, 2]
+    assert np.isfinite(result.models.slope[...]).all()
+    assert [r["step"] for r in records(tmp_path)] == [5, 10]
+
+
+def test_a_run_that_diverges_at_once_is_an_error(tmp_path):
+    with pytest.raises(DivergedError, match="diverged by step 5"):
+        train(ToyTask(broken_after=0), FAST, tmp_path)
+
+
+def test_batches_are_split_over_the_devices_that_divide_them():
+    assert data_mesh(16).size == 2
+    assert data_mesh(3).size == 1
+
+
+# Checkpoints
+
+
+def state():
+    return {"a": jax.numpy.arange(6.0).reshape(2, 3), "b": {"c": jax.numpy.int32(4)}}
+
+
+def save_two(folder):
+    with Checkpoints(folder) as checkpoints:
+        checkpoints.save(1, state(), {"minutes": 0.5})
+        checkpoints.save(2, jax.tree.map(lambda x: x + 1, state()), {"minutes": 1.0})
+
+
+def test_round_trip(tmp_path):
+    save_two(tmp_path)
+    with Checkpoints(tmp_path) as checkpoints:
+        step, restored, notes = checkpoints.restore(state())
+    assert (step, notes) == (2, {"minutes": 1.0})
+    np.testing.assert_array_equal(restored["a"], state()["a"] + 1)
+
+
+def test_nothing_to_restore(tmp_path):
+    with Checkpoints(tmp_path) as checkpoints:
+        assert checkpoints.restore(state()) is None
+
+
+# Orbax leaves the failed reads to its own event loop.
+unread = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+
+
+@unread
+def test_a_damaged_checkpoint_is_passed_over_and_said(tmp_path, caplog):
+    save_two(tmp_path)
+    damage(tmp_path / "2")
+    with Checkpoints(tmp_path) as checkpoints:
+        step, restored, _ = checkpoints.restore(state())
+    assert step == 1
+    np.testing.assert_array_equal(restored["a"], state()["a"])
+    assert "checkpoint 2" in caplog.text
+    assert "damaged" in caplog.text
+
+
+@unread
+def test_all_damaged_is_an_error(tmp_path):
+    save_two(tmp_path)
+    for step in "12":
+        damage(tmp_path / step)
+    with (
+        Checkpoints(tmp_path) as checkpoints,
+        pytest.raises(CheckpointError, match="none of the checkpoints .* --workdir"),
+    ):
+        checkpoints.restore(state())
+
+
+def damage(folder):
+    """Cuts every data file of a checkpoint in half."""
+    files = [path for path in (folder / "state" / "d").rglob("*") if path.is_file()]
+    files += [p for p in (folder / "state").rglob("d/*") if p.is_file() and p not in files]
+    assert files
+    for path in files:
+        path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def test_another_models_checkpoint_names_the_array(tmp_path):
+    save_two(tmp_path)
+    with (
+        Checkpoints(tmp_path) as checkpoints,
+        pytest.raises(CheckpointError, match="another model: d is only in the model"),
+    ):
+        checkpoints.restore({**state(), "d": jax.numpy.zeros(2)})
+
+
+def test_fingerprint_sees_any_single_bit():
+    x = np.random.default_rng(0).normal(size=50).astype(np.float32)
+    before = fingerprints({"x": jax.numpy.asarray(x)})
+    for bit in range(0, 50 * 32, 7):
+        flipped = x.copy()
+        flipped.view(np.uint32)[bit // 32] ^= np.uint32(1 << (bit % 32))
+        assert fingerprints({"x": jax.numpy.asarray(flipped)}) != before
+
+
+# Small parts
+
+
+def test_split_and_join_again():
+    definition, params = split(ToyTask().init())
+    assert list(params) == ["slope"]
+    assert definition(params).slope[...].shape == (2, 3)
+    again, _ = split(jax.eval_shape(ToyTask().init))
+    assert again == definition
+    assert hash(again) == hash(definition)
+
+
+def test_metrics_of_a_killed_run_are_cut_back(tmp_path):
+    path = tmp_path / "metrics.jsonl"
+    path.write_text('{"step": 5}\n{"step": 10}\n{"step": 15}\n{"ste')
+    assert [r["step"] for r in MetricsFile(path, 10).records] == [5, 10]
+    assert path.read_text() == '{"step": 5}\n{"step": 10}\n'
+
+
+class Terminal(list):
+    def write(self, text):
+        self.append(text)
+
+    def flush(self):
+        pass
+
+    def isatty(self):
+        return True
+
+
+def test_progress_rewrites_one_line_on_a_terminal():
+    terminal = Terminal()
+    progress = Progress(terminal)
+    progress.update("step 1")
+    progress.update("step 2")  # too soon
+    progress.close()
+    assert "".join(terminal) == "\rstep 1\x1b[K\rstep 2\x1b[K\n"
+
+
+def test_duration_and_budget():
+    assert [duration(m) for m in (0, 1.09, 120)] == ["0:00", "1:05", "2:00:00"]
+    assert Budget(200).progress(50) == 0.25
+    assert Budget(200).left_minutes(50, 0.1) == pytest.approx(15)
+    assert Budget(1, minutes=10, minutes_before=5).progress(7) == pytest.approx(0.5, abs=1e-3)
+    assert loop.CHECKPOINT_SECONDS == 30
