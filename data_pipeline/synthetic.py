@@ -15,6 +15,7 @@ SAMPLE_RATE = 48000  # Hz
 DI_PEAK, AMP_PEAK = 0.85, 0.6  # of full scale
 OVERSAMPLING = 8
 LATENCY = 96  # samples
+HISS = 3e-5  # RMS of full scale, -90 dB
 _OPEN_STRINGS = np.array([82.41, 110.0, 146.83, 196.0, 246.94, 329.63])  # Hz
 
 
@@ -30,10 +31,11 @@ def write_demo_pair(folder: Path, seconds: float = 60.0, seed: int = 0) -> tuple
 def demo_pair(seconds: float = 60.0, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     """DI and its recording through the amp, float64 [T] each.
 
-    The recording comes back LATENCY samples late, as from an audio interface.
+    The recording comes back as from an audio interface: LATENCY samples late, with HISS.
     """
     di = plucked_di(seconds, seed)
-    return di, np.concatenate([np.zeros(LATENCY), tube_amp(di)[:-LATENCY]])
+    amp = np.concatenate([np.zeros(LATENCY), tube_amp(di)[:-LATENCY]])
+    return di, amp + HISS * np.random.default_rng([seed, 1]).normal(size=len(amp))
 
 
 # The DI
@@ -58,6 +60,7 @@ def plucked_di(seconds: float, seed: int = 0) -> np.ndarray:
             ring = 0.25 if kind == "mute" else length + 0.4
             _add_pluck(x, start + delay, ring, pitch, force, kind == "mute", rng)
         start += length
+    x += HISS * np.abs(x).max() * rng.normal(size=len(x))  # the pickup's hiss
     return DI_PEAK * x / np.abs(x).max()
 
 
@@ -95,7 +98,7 @@ def _add_pluck(
     rate = (9.0 if muted else 1.3) + (6.0 if muted else 0.35) * partials**0.9
     frequency = pitch * partials * np.sqrt(1 + 8e-5 * partials**2)
     envelope = np.clip(t / 0.0015, 0, 1) * np.clip((length - t) / 0.02, 0, 1)
-    string = np.zeros(samples)
+    string = np.exp(-t / 0.002) * rng.normal(size=samples) * 0.15 * force  # the pick's scrape
     for f, a, r in zip(frequency, amplitude, rate, strict=True):
         heard = min(samples, round(9.2 / r * SAMPLE_RATE))  # until it has fallen by 80 dB
         string[:heard] += a * np.exp(-r * t[:heard]) * np.sin(2 * np.pi * f * t[:heard])
