@@ -42,8 +42,7 @@ from nam.train.lightning_module import PackedLightningModule
 torch.manual_seed(0)
 text = resources.files("nam.train").joinpath("_resources/config_model_packed.json").read_text()
 module = PackedLightningModule.init_from_config(json.loads(text))
-optimizers, _ = module.configure_optimizers()
-optimizer = optimizers[0]
+optimizer = module.configure_optimizers()["optimizer"]
 x, y = 0.1 * torch.randn(16, 14538), 0.126 * torch.randn(16, 8192)
 print("ready", flush=True)
 for _ in sys.stdin:
