@@ -155,5 +155,3 @@ def _validate(config: Any) -> None:
             raise CaptureConfigError(f"--config.train.{name}={getattr(training, name)} is not > 0")
     if training.minutes < 0:
         raise CaptureConfigError(f"--config.train.minutes={training.minutes} is below 0")
-
-

@@ -102,7 +102,9 @@ def _watched(blocks: Iterator[np.ndarray], stream: AudioStream, target: Path) ->
         yield block
     spent = time.monotonic() - start
     level = ", above full scale: turn it down before converting to integers" if peak > 1 else ""
-    progress.keep(f"{target}: {total:.1f} s, {total / spent:.0f} x real time, peak {peak:.3f}{level}")
+    progress.keep(
+        f"{target}: {total:.1f} s, {total / spent:.0f} x real time, peak {peak:.3f}{level}"
+    )
 
 
 if __name__ == "__main__":

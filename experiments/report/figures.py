@@ -48,9 +48,7 @@ def esr_over_time(
     return figure
 
 
-def waveforms(
-    target: np.ndarray, predictions: dict[str, np.ndarray], sample_rate: int
-) -> Figure:
+def waveforms(target: np.ndarray, predictions: dict[str, np.ndarray], sample_rate: int) -> Figure:
     """30 ms around the loudest attack: target and models above, their errors below."""
     start, stop = attack_window(target, sample_rate)
     seconds = np.arange(start, stop) / sample_rate

@@ -34,7 +34,7 @@ def test_a2_has_its_published_size(rng, size, parameters):
 
 
 def test_unknown_size_names_the_choices(rng):
-    with pytest.raises(ValueError, match="tiny.*nano, standard"):
+    with pytest.raises(ValueError, match=r"tiny.*nano, standard"):
         a2.create("tiny", rng)
 
 

@@ -187,7 +187,7 @@ def test_all_damaged_is_an_error(tmp_path):
         damage(tmp_path / step)
     with (
         Checkpoints(tmp_path) as checkpoints,
-        pytest.raises(CheckpointError, match="none of the checkpoints .* --workdir"),
+        pytest.raises(CheckpointError, match=r"none of the checkpoints .* --workdir"),
     ):
         checkpoints.restore(state())
 

@@ -196,7 +196,7 @@ def _map(function: Any, x: jax.Array, at_once: int) -> jax.Array:
 
 
 def _cut(audio: jax.Array, starts: jax.Array, length: int) -> jax.Array:
-    """audio [N, T], starts [N, B] -> [N, B, length]."""
+    """Audio [N, T], starts [N, B] -> [N, B, length]."""
 
     def cut(row: jax.Array, start: jax.Array) -> jax.Array:
         return lax.dynamic_slice(row, (start,), (length,))

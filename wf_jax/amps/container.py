@@ -1,5 +1,7 @@
 """SlimmableContainer: one .nam file that holds the same amp in several sizes."""
 
+import itertools
+
 import jax
 from flax import nnx
 
@@ -20,7 +22,7 @@ class SlimmableContainer(nnx.Module):
         """
         if len(models) != len(max_values) or not models:
             raise ValueError(f"{len(models)} models for {len(max_values)} max_values")
-        ascending = all(a < b for a, b in zip(max_values[:-1], max_values[1:], strict=True))
+        ascending = all(a < b for a, b in itertools.pairwise(max_values))
         if not ascending or max_values[-1] < 1.0:
             raise ValueError(f"max_values {list(max_values)} do not ascend to 1.0 or more")
         rates = {model.sample_rate for model in models} - {None}
@@ -55,7 +57,7 @@ class SlimmableContainer(nnx.Module):
         return self.models[-1].step(state, x)
 
     def __call__(self, x: jax.Array) -> jax.Array:
-        """x [B, T] with silence before it -> y [B, T]."""
+        """X [B, T] with silence before it -> y [B, T]."""
         return self.models[-1](x)
 
 

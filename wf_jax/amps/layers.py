@@ -66,7 +66,7 @@ causal_conv.defvjp(_causal_conv_forward, _causal_conv_backward)
 
 @jax.custom_vjp
 def affine(kernel: jax.Array, bias: jax.Array, x: jax.Array) -> jax.Array:
-    """kernel [O, I] @ x [I, T] + bias [O], with the bias gradient as a product.
+    """Kernel [O, I] @ x [I, T] + bias [O], with the bias gradient as a product.
 
     XLA's row reduction on CPU is not vectorised; a product with ones is.
     """
@@ -91,7 +91,7 @@ affine.defvjp(_affine_forward, _affine_backward)
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(1,))
 def leaky_relu(z: jax.Array, negative_slope: float) -> jax.Array:
-    """z where z > 0, else negative_slope * z; the slope must be above 0."""
+    """Z where z > 0, else negative_slope * z; the slope must be above 0."""
     return jnp.where(z > 0, z, negative_slope * z)
 
 

@@ -111,7 +111,7 @@ class Conv(nnx.Module):
         return (self.kernel.shape[-1] - 1) * self.dilation
 
     def __call__(self, x: jax.Array, history: jax.Array | None) -> tuple[jax.Array, jax.Array]:
-        """x [I, T] after its history [I, lookback] -> ([O, T], the two joined).
+        """X [I, T] after its history [I, lookback] -> ([O, T], the two joined).
 
         Without a history the columns before x do not exist: [O, T - lookback], x.
         """
@@ -279,7 +279,7 @@ class WaveNet(nnx.Module):
         return state, y.swapaxes(0, 1).reshape(batch, length)
 
     def __call__(self, x: jax.Array) -> jax.Array:
-        """x [B, T] with silence before it -> y [B, T]."""
+        """X [B, T] with silence before it -> y [B, T]."""
         batch, length = x.shape
         state = self.init_state(batch)
         if length <= CHUNK:
@@ -295,7 +295,7 @@ class WaveNet(nnx.Module):
         return state, y[0]
 
     def _run(self, x: jax.Array, state: State | None) -> tuple[jax.Array, list[jax.Array]]:
-        """x [1, T] -> (y [1, .], what each convolution saw)."""
+        """X [1, T] -> (y [1, .], what each convolution saw)."""
         y, total, inputs = x, None, []
         for array in self.arrays:
             start, stop = len(inputs), len(inputs) + len(array.layers) + 1

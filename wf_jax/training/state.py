@@ -16,7 +16,9 @@ from wf_jax.modules import Params
 DATA_AXIS = "data"
 
 
-@partial(jax.tree_util.register_dataclass, data_fields=["params", "metrics", "steps"], meta_fields=[])
+@partial(
+    jax.tree_util.register_dataclass, data_fields=["params", "metrics", "steps"], meta_fields=[]
+)
 @dataclasses.dataclass(frozen=True)
 class Best:
     """The best parameters so far, chosen per group of parameters and per leading index.
