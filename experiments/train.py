@@ -11,7 +11,7 @@ from pathlib import Path
 from absl import app, flags
 from ml_collections import config_flags
 
-from experiments.launch import quiet
+from experiments.launch import parse_config_flags, quiet
 
 _CONFIG = config_flags.DEFINE_config_file(
     "config", None, "The run's configuration, e.g. experiments/configs/a2_capture.py"
@@ -26,13 +26,17 @@ def main(argv: list[str]) -> None:
     quiet()
     if len(argv) > 1:
         raise app.UsageError(f"unexpected argument {argv[1]!r}; options look like --workdir=DIR")
-    task = importlib.import_module(TASKS[_CONFIG.value.task])
+    config = _CONFIG.value
     try:
-        task.run(_CONFIG.value, Path(_WORKDIR.value))
+        task = importlib.import_module(TASKS[config.task])
+    except OSError as error:  # the flag complains of a missing file at the first look only
+        sys.exit(f"{str(error).split()[-1]}: no such config file; see experiments/configs")
+    try:
+        task.run(config, Path(_WORKDIR.value))
     except task.ERRORS as error:
         sys.exit(f"\n{error}")
 
 
 if __name__ == "__main__":
     flags.mark_flags_as_required(["config", "workdir"])
-    app.run(main)
+    app.run(main, flags_parser=parse_config_flags)

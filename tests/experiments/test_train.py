@@ -153,6 +153,24 @@ def test_bad_options_are_one_line(tmp_path, options, message):
     assert not (tmp_path / "model.nam").exists()
 
 
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ([CONFIG, "--config.train.minuts=3"], "Field minuts not found in experiments/configs/a2"),
+        (["--config=nowhere.py"], "'nowhere.py': no such config file"),
+        ([f"{CONFIG}:loud"], "a2_capture.py:loud does not exist; use a2_capture.py:demo"),
+        ([CONFIG, "--config.train.minutes=ten"], "could not convert string to float: 'ten'"),
+        ([CONFIG, "extra"], "unexpected argument 'extra'"),
+    ],
+)
+def test_bad_flags_are_explained(tmp_path, options, message):
+    result = run("train", f"--workdir={tmp_path / 'run'}", *options)
+    assert result.returncode == 1
+    assert message in result.stderr
+    assert "Traceback" not in result.stderr
+    assert not (tmp_path / "run").exists()
+
+
 def test_render_without_a_model_is_one_line(tmp_path):
     files = [f"--input={tmp_path}/a.wav", f"--output={tmp_path}/b.wav"]
     result = run("render", f"--model={tmp_path}/none.nam", *files)
