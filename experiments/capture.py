@@ -53,7 +53,6 @@ def run(config: Any, workdir: Path) -> None:
         minutes=config.train.minutes,
         learning_rate=config.train.learning_rate,
         decay=config.train.decay,
-        final_learning_rate=config.train.final_learning_rate,
         weight_decay=config.train.weight_decay,
     )
     length = f"{settings.minutes:g} minutes" if settings.minutes else f"{settings.epochs} epochs"

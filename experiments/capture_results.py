@@ -92,8 +92,7 @@ def write_results(
         facts=_facts(config, capture, result, nam),
         next_steps=[
             f"python -m experiments.render --model={nam} --input=di.wav --output=wet.wav",
-            f"python -m experiments.train --config=experiments/configs/a2_capture.py "
-            f"--workdir={workdir} --config.train.minutes=30",
+            _longer(config, workdir),
         ],
     )
     write_capture_report(workdir / "report.html", report)
@@ -146,6 +145,17 @@ def _facts(config: Any, capture: Capture, result: Result, nam: Path) -> dict[str
         "device": f"{jax.device_count()} {jax.devices()[0].device_kind}",
         "versions": f"Python {platform.python_version()}, jax {jax.__version__}",
     }
+
+
+def _longer(config: Any, workdir: Path) -> str:
+    """The command that goes on with this run."""
+    minutes = 3 * config.train.minutes
+    length = f"train.minutes={minutes:g}" if minutes else f"train.epochs={3 * config.train.epochs}"
+    path, data = "experiments/configs/a2_capture.py", config.data
+    start = f"python -m experiments.train --workdir={workdir} --config.{length} --config={path}"
+    if data.input == "demo":
+        return f"{start}:demo"
+    return f"{start} --config.data.input={data.input} --config.data.output={data.output}"
 
 
 def _say(workdir: Path, esrs: dict[str, float], baseline: float, result: Result) -> None:

@@ -52,7 +52,6 @@ class Train:
     minutes: float = Settings.minutes
     learning_rate: float = Settings.learning_rate
     decay: float = Settings.decay
-    final_learning_rate: float = Settings.final_learning_rate
     weight_decay: float = Settings.weight_decay
     batch_size: int = 16
     window: int = 8192

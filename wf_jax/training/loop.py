@@ -43,8 +43,6 @@ class Settings:
         learning_rate: of the first epoch.
         decay: factor per epoch. A run in minutes stretches the decay of `epochs` epochs over
             its budget.
-        final_learning_rate: what a run in minutes anneals to instead, by a half cosine; 0 for
-            the decay above.
         weight_decay: L2, added to the gradient.
     """
 
@@ -52,7 +50,6 @@ class Settings:
     minutes: float = 0.0
     learning_rate: float = 0.004
     decay: float = 0.994
-    final_learning_rate: float = 0.0
     weight_decay: float = 3.17e-7
 
 
@@ -85,13 +82,8 @@ class DivergedError(RuntimeError):
 
 def learning_rate(settings: Settings, step: int, steps_per_epoch: int, progress: float) -> float:
     """Of one step; `progress` in [0, 1] is the share of the budget used before it."""
-    if not settings.minutes:
-        return settings.learning_rate * settings.decay ** (step // steps_per_epoch)
-    if settings.final_learning_rate:
-        weight = 0.5 + 0.5 * math.cos(math.pi * progress)
-        low, high = settings.final_learning_rate, settings.learning_rate
-        return low + (high - low) * weight
-    return settings.learning_rate * settings.decay ** (settings.epochs * progress)
+    epoch = settings.epochs * progress if settings.minutes else step // steps_per_epoch
+    return settings.learning_rate * settings.decay**epoch
 
 
 def data_mesh(batch_size: int) -> jax.sharding.Mesh:
