@@ -7,7 +7,8 @@ from tests.amps import slow_wavenet as slow
 from wf_jax.amps import a2
 from wf_jax.amps.layers import Activation, affine, causal_conv
 from wf_jax.amps.nam_wavenet import to_config, to_weights
-from wf_jax.amps.wavenet import CHUNK, LayerArrayConfig, WaveNet, WaveNetConfig
+from wf_jax.amps.wavenet import CHUNK, WaveNet
+from wf_jax.amps.wavenet_config import LayerArrayConfig, WaveNetConfig
 from wf_jax.modules import split
 
 FIELD = 6347

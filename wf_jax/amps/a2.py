@@ -3,7 +3,8 @@
 import numpy as np
 
 from wf_jax.amps.layers import Activation
-from wf_jax.amps.wavenet import LayerArrayConfig, WaveNet, WaveNetConfig
+from wf_jax.amps.wavenet import WaveNet
+from wf_jax.amps.wavenet_config import LayerArrayConfig, WaveNetConfig
 
 CHANNELS = {"nano": 3, "standard": 8}
 KERNEL_SIZES = (6,) * 14 + (15, 15) + (6,) * 7

@@ -9,7 +9,8 @@ import numpy as np
 from wf_jax.amps.layers import Activation
 from wf_jax.amps.nam_file import NamFile, NamFileError
 from wf_jax.amps.nam_options import Options
-from wf_jax.amps.wavenet import LayerArrayConfig, WaveNet, WaveNetConfig
+from wf_jax.amps.wavenet import WaveNet
+from wf_jax.amps.wavenet_config import LayerArrayConfig, WaveNetConfig
 from wf_jax.modules import split
 
 FILMS = (

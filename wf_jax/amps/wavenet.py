@@ -4,7 +4,6 @@ Follows the forward pass of NeuralAmpModelerCore (`NAM/wavenet`). Inside, one se
 channel-major [C, T]: time is contiguous, and every layer is a few products over it.
 """
 
-import dataclasses
 from collections.abc import Sequence
 
 import jax
@@ -13,68 +12,14 @@ import numpy as np
 from flax import nnx
 from jax import lax
 
-from wf_jax.amps.layers import Activation, affine, causal_conv
+from wf_jax.amps.layers import affine, causal_conv
+from wf_jax.amps.wavenet_config import LayerArrayConfig, WaveNetConfig
 
 State = tuple[jax.Array, ...]  # per convolution: its last (K - 1) * dilation input columns [C, .]
 
 # Columns computed at once by `step`: the widest intermediate of A2 standard then stays in the
 # cache of one core. 8192 and 4096 are 1.0 and 1.1 times as fast on CPU, 65536 half as fast.
 CHUNK = 8192
-
-
-@dataclasses.dataclass(frozen=True)
-class LayerArrayConfig:
-    """One stack of dilated layers; the names are those of the .nam format.
-
-    Attributes:
-        input_size: channels coming in (1 for the first array).
-        condition_size: channels of the condition (1: the audio itself).
-        channels: residual width C.
-        bottleneck: width after the activation.
-        kernel_sizes: one per layer.
-        dilations: one per layer.
-        activations: one per layer.
-        head_channels: output channels of the head convolution.
-        head_kernel_size: its taps.
-        head_dilation: samples between them.
-        head_bias: whether it has a bias.
-    """
-
-    input_size: int
-    condition_size: int
-    channels: int
-    bottleneck: int
-    kernel_sizes: tuple[int, ...]
-    dilations: tuple[int, ...]
-    activations: tuple[Activation, ...]
-    head_channels: int
-    head_kernel_size: int = 1
-    head_dilation: int = 1
-    head_bias: bool = True
-
-    @property
-    def head_lookback(self) -> int:
-        """Samples before the current one that the head convolution sees."""
-        return (self.head_kernel_size - 1) * self.head_dilation
-
-    @property
-    def lookback(self) -> int:
-        """Samples before the current one that reach the array's output."""
-        spans = zip(self.kernel_sizes, self.dilations, strict=True)
-        return sum((k - 1) * d for k, d in spans) + self.head_lookback
-
-
-@dataclasses.dataclass(frozen=True)
-class WaveNetConfig:
-    """A NAM WaveNet: its layer arrays and the sample rate (Hz; None where a file has none)."""
-
-    arrays: tuple[LayerArrayConfig, ...]
-    sample_rate: float | None = 48000.0
-
-    @property
-    def receptive_field(self) -> int:
-        """Input samples that one output sample depends on."""
-        return 1 + sum(array.lookback for array in self.arrays)
 
 
 def _uniform(rng: np.random.Generator, shape: tuple[int, ...], fan_in: int) -> nnx.Param:
