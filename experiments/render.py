@@ -67,6 +67,8 @@ def _try(model: WaveNet, source: Path, target: Path) -> str | None:
         _render(model, AudioStream(source, _CHANNEL.value), target)
     except AudioFileError as error:
         return str(error)
+    except KeyboardInterrupt:
+        sys.exit(f"\n{target}: stopped; nothing was written")
     except OSError as error:
         return f"{target}: cannot be written: {error.strerror or error}"
     return None

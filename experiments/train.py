@@ -35,6 +35,8 @@ def main(argv: list[str]) -> None:
         task.run(config, Path(_WORKDIR.value))
     except task.ERRORS as error:
         sys.exit(f"\n{error}")
+    except KeyboardInterrupt:  # the training itself turns Ctrl-C into a result
+        sys.exit("\nstopped before there was anything to keep")
 
 
 if __name__ == "__main__":
