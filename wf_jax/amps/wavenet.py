@@ -17,8 +17,8 @@ from wf_jax.amps.wavenet_config import LayerArrayConfig, WaveNetConfig
 
 State = tuple[jax.Array, ...]  # per convolution: its last (K - 1) * dilation input columns [C, .]
 
-# Columns computed at once by `step`: the widest intermediate of A2 standard then stays in the
-# cache of one core. 8192 and 4096 are 1.0 and 1.1 times as fast on CPU, 65536 half as fast.
+# Columns computed at once by `scan`. Times real time on two cores, of 2048 / 8192 / 65536: nano
+# 181 / 194 / 107, standard 26 / 32 / 37.
 CHUNK = 8192
 
 
