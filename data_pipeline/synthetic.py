@@ -46,6 +46,9 @@ def plucked_di(seconds: float, seed: int = 0) -> np.ndarray:
 
     Returns:
         float64 [seconds * 48000], peak 0.85.
+
+    Raises:
+        ValueError: so short that nothing was played.
     """
     rng = np.random.default_rng(seed)
     x = np.zeros(round(seconds * SAMPLE_RATE))
@@ -60,6 +63,8 @@ def plucked_di(seconds: float, seed: int = 0) -> np.ndarray:
             ring = 0.25 if kind == "mute" else length + 0.4
             _add_pluck(x, start + delay, ring, pitch, force, kind == "mute", rng)
         start += length
+    if not np.any(x):
+        raise ValueError(f"seconds {seconds} with seed {seed} is only rests; ask for 5 or more")
     x += HISS * np.abs(x).max() * rng.normal(size=len(x))  # the pickup's hiss
     return DI_PEAK * x / np.abs(x).max()
 
@@ -99,10 +104,28 @@ def _add_pluck(
     frequency = pitch * partials * np.sqrt(1 + 8e-5 * partials**2)
     envelope = np.clip(t / 0.0015, 0, 1) * np.clip((length - t) / 0.02, 0, 1)
     string = np.exp(-t / 0.002) * rng.normal(size=samples) * 0.15 * force  # the pick's scrape
-    for f, a, r in zip(frequency, amplitude, rate, strict=True):
-        heard = min(samples, round(9.2 / r * SAMPLE_RATE))  # until it has fallen by 80 dB
-        string[:heard] += a * np.exp(-r * t[:heard]) * np.sin(2 * np.pi * f * t[:heard])
+    string += _ring(amplitude, frequency, rate, samples)
     x[first : first + samples] += force * envelope * string
+
+
+def _ring(
+    amplitude: np.ndarray, frequency: np.ndarray, rate: np.ndarray, samples: int, block: int = 512
+) -> np.ndarray:
+    """The sum of a exp(-r t) sin(2 pi f t) over the partials, float64 [samples].
+
+    As a product of block starts and offsets within a block: 10 times as fast as exp and sin.
+
+    Args:
+        amplitude: [K] of full scale.
+        frequency: [K] Hz.
+        rate: [K] decay, 1/s.
+        samples: T.
+        block: samples per row of the product.
+    """
+    pole = (2j * np.pi * frequency - rate)[:, None] / SAMPLE_RATE
+    offsets = amplitude[:, None] * np.exp(pole * np.arange(block))  # [K, block]
+    starts = np.exp(pole * block * np.arange(-(-samples // block))).T  # [T / block, K]
+    return (starts.real @ offsets.imag + starts.imag @ offsets.real).ravel()[:samples]
 
 
 # The amp

@@ -5,8 +5,8 @@
 
 `a2_capture.py:demo` captures the built-in amp instead and needs no files.
 
-Expected on two CPU cores: the demo reaches ESR 0.008 (nano) and 0.002 (standard) in 2.2 minutes, 500
-steps. A minute of DI through a high-gain amp: 0.050 and 0.023 in ten minutes, 2,300 steps.
+Expected on two CPU cores: the demo reaches ESR 0.008 (nano) and 0.002 (standard) in 2.2 minutes
+(500 steps); a minute of DI through a high-gain amp 0.050 and 0.023 in ten minutes (2,300 steps).
 """
 
 import dataclasses

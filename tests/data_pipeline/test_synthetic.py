@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from data_pipeline import synthetic
 from data_pipeline.synthetic import HISS, LATENCY, demo_pair, plucked_di, tube_amp, write_demo_pair
 
 RATE = 48000
@@ -38,6 +39,20 @@ def test_di_is_played_over_a_wide_range():
     assert power[(frequency > 70) & (frequency < 3000)].sum() > 0.95 * power.sum()
 
 
+def test_ring_is_a_sum_of_decaying_sines():
+    amplitude, rate = np.array([1.0, 0.3]), np.array([2.0, 60.0])
+    frequency, t = np.array([110.0, 330.5]), np.arange(1300) / RATE
+    sines = np.sin(2 * np.pi * frequency[:, None] * t) * np.exp(-rate[:, None] * t)
+    ring = synthetic._ring(amplitude, frequency, rate, len(t))
+    np.testing.assert_allclose(ring, amplitude @ sines, atol=1e-12)
+
+
+@pytest.mark.parametrize("seconds", [0.0, 0.001, 0.1])
+def test_too_short_to_play_anything_is_said(seconds):
+    with pytest.raises(ValueError, match="only rests"):
+        demo_pair(seconds)
+
+
 def test_amp_does_not_clip_and_has_no_dc(pair):
     assert 0.2 < np.abs(pair[1]).max() < 0.99
     assert abs(pair[1].mean()) < 1e-3
@@ -54,12 +69,31 @@ def test_amp_is_causal_and_in_time():
     assert difference[40_040:40_050].max() > 1e-2
 
 
+def test_more_playing_changes_nothing_before_it(pair):
+    """As above on playing: 1e-3 at the change, 1e-9 from 200 samples (4 ms) before it."""
+    n = 100_000
+    changed = pair[0].copy()
+    changed[n:] += 0.3 * np.random.default_rng(0).normal(size=len(changed) - n)
+    difference = np.abs(tube_amp(changed) - tube_amp(pair[0]))
+    assert difference[: n - 200].max() < 1e-9
+    assert difference[:n].max() < 1e-3
+    assert difference[n:].max() > 0.05
+
+
+def test_amp_answers_within_a_millisecond():
+    click = np.zeros(4800)
+    click[2400] = 0.01
+    assert 2400 <= np.argmax(np.abs(tube_amp(click))) < 2448
+
+
 def test_pair_comes_back_late(pair):
     np.testing.assert_allclose(pair[1][LATENCY:], tube_amp(pair[0])[:-LATENCY], atol=6 * HISS)
 
 
-def test_no_aliasing():
-    power = spectrum(tube_amp(tone(0.5, 5001)))
+@pytest.mark.parametrize("amplitude", [0.1, 0.85])
+def test_no_aliasing(amplitude):
+    """Everything between the harmonics of a 5 kHz tone is 70 dB below them."""
+    power = spectrum(tube_amp(tone(amplitude, 5001)))
     harmonic = np.zeros(len(power), bool)
     for k in range(5):
         harmonic[max(0, 5001 * k - 8) : 5001 * k + 9] = True
