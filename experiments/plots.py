@@ -38,5 +38,6 @@ def plot_latency(axes: Axes, latency: Latency, sample_rate: int, name: str) -> N
         "top", (lambda n: 1e3 * n / sample_rate, lambda ms: 1e-3 * ms * sample_rate)
     )
     milliseconds.set_xlabel("lag (ms)")
-    axes.set_title(f"{name}: {latency.describe(sample_rate)}")
+    title = f"{name}: {latency.describe(sample_rate)}"
+    axes.set_title(title.replace("$", r"\$"))  # a dollar in a file name is not mathematics
     axes.legend(loc="best", fontsize="small")

@@ -41,7 +41,8 @@ def esr_over_time(
         label = f"best linear filter {linear_esr:.3f}"
         axes.axhline(linear_esr, color="#888888", linestyle="--", linewidth=1, label=label)
     axes.set_yscale("log")
-    axes.set_xlabel("minutes of training")
+    steps = f" ({history[-1]['step']:,} steps)" if history and "step" in history[-1] else ""
+    axes.set_xlabel(f"minutes of training{steps}")
     axes.set_ylabel("ESR on held-out audio")
     axes.grid(alpha=0.25, which="both")
     axes.legend()
@@ -64,7 +65,7 @@ def waveforms(target: np.ndarray, predictions: dict[str, np.ndarray], sample_rat
     for axes in (above, below):
         axes.set_ylabel("full scale 1")
         axes.grid(alpha=0.25)
-        axes.legend(loc="upper right")
+        axes.legend(loc="upper left")  # before the attack there is room
     return figure
 
 
@@ -77,6 +78,31 @@ def attack_window(target: np.ndarray, sample_rate: int, seconds: float = 0.03) -
     length = min(len(target), round(seconds * sample_rate))
     start = min(max(0, attack * hop), len(target) - length)
     return start, start + length
+
+
+def error_over_time(
+    target: np.ndarray, predictions: dict[str, np.ndarray], sample_rate: int
+) -> Figure:
+    """Level of the target and of each model's error, block by block, in dB re full scale."""
+    hop = max(1, min(len(target), sample_rate // 20))  # 50 ms
+    seconds = (np.arange(len(target) // hop) + 0.5) * hop / sample_rate
+    figure = Figure(figsize=(9, 3.2), layout="constrained")
+    axes = figure.subplots()
+    axes.plot(seconds, _level(target, hop), color=COLOURS["target"], linewidth=2.4, label="target")
+    for size, prediction in predictions.items():
+        error = _level(prediction - target, hop)
+        axes.plot(seconds, error, color=colour(size), linewidth=1.1, label=f"{size} error")
+    axes.set_xlabel("seconds into the held-out audio")
+    axes.set_ylabel("dB")
+    axes.grid(alpha=0.25)
+    figure.legend(ncols=3, loc="outside upper right")
+    return figure
+
+
+def _level(x: np.ndarray, hop: int) -> np.ndarray:
+    """RMS of every `hop` samples in dB, silence at -120: [T] -> [T / hop]."""
+    blocks = x[: len(x) // hop * hop].astype(np.float64).reshape(-1, hop)
+    return 10 * np.log10(np.maximum(np.mean(blocks**2, axis=1), 1e-12))
 
 
 def spectrograms(target: np.ndarray, name: str, prediction: np.ndarray, sample_rate: int) -> Figure:

@@ -130,7 +130,13 @@ def _players(report: CaptureReport) -> str:
         "</audio></figure>"
         for name, x in clips.items()
     )
-    return f'<section><h2>Listen</h2><div class="players">{players}</div></section>'
+    levels = "At the levels of the recording"
+    if gain < 1:
+        levels = f"All turned down by {-20 * np.log10(gain):.1f} dB, since one would clip"
+    return (
+        f'<section><h2>Listen</h2><div class="players">{players}</div>'
+        f"<p>{levels}; the held-out audio, at most {PLAYER_SECONDS} seconds of it.</p></section>"
+    )
 
 
 def _pictures(report: CaptureReport) -> str:
@@ -150,6 +156,12 @@ def _pictures(report: CaptureReport) -> str:
             figures.waveforms(report.target, predictions, rate),
             "svg",
             "30 ms around the sharpest attack; the errors below are on the same scale.",
+        ),
+        (
+            "Error over time",
+            figures.error_over_time(report.target, predictions, rate),
+            "svg",
+            "Level of every 50 ms. Where an error comes close to the target, listen there.",
         ),
         (
             "Spectrograms",
@@ -204,7 +216,7 @@ def _next_steps(report: CaptureReport) -> str:
 def _image(figure: Any, kind: str, title: str) -> str:
     mime = {"svg": "image/svg+xml", "png": "image/png"}[kind]
     data = _data_uri(figures.picture(figure, kind), mime)
-    return f'<div class="card"><img src="{data}" alt="{escape(title)}"></div>'
+    return f'<div class="card" tabindex="0"><img src="{data}" alt="{escape(title)}"></div>'
 
 
 def _flac(x: np.ndarray, sample_rate: int) -> str:

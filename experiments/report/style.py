@@ -22,17 +22,19 @@ p { margin: .5rem 0; } em { color: var(--soft); }
   gap: .8rem; }
 figure { margin: 0; } figcaption { font-weight: 600; text-transform: capitalize; }
 audio { width: 100%; }
-.card { background: #fff; border: 1px solid var(--line); border-radius: 6px; padding: .5rem; }
-.card img { display: block; width: 100%; height: auto; }
+.card { background: #fff; border: 1px solid var(--line); border-radius: 6px; padding: .5rem;
+  overflow-x: auto; }
+.card img { display: block; width: 100%; min-width: 640px; height: auto; }
 table { border-collapse: collapse; width: 100%; font-size: .92rem; }
 td, th { border-bottom: 1px solid var(--line); padding: .4rem .6rem .4rem 0; text-align: left;
   vertical-align: top; overflow-wrap: anywhere; }
 th { font-weight: 600; width: 9rem; }
+td:not(:last-child) { overflow-wrap: normal; }
 .mark { display: inline-block; min-width: 4.6rem; padding: 0 .5rem; border-radius: 4px;
   color: #fff; text-align: center; font-size: .8rem; }
 .ok { background: #2e7d4f; } .note { background: #4a6a8a; }
 .warning { background: #a86410; } .error { background: #b3261e; }
-pre { background: var(--card); border-radius: 6px; padding: .7rem 1rem; overflow-x: auto;
-  margin: .5rem 0; }
+pre { background: var(--card); border-radius: 6px; padding: .7rem 1rem; margin: .5rem 0;
+  white-space: pre-wrap; overflow-wrap: anywhere; }
 summary { cursor: pointer; color: var(--soft); }
 """

@@ -1,5 +1,7 @@
 """What an ESR means, in words."""
 
+import math
+
 BANDS = (
     (0.01, "hard to tell from the amp"),
     (0.035, "very close; a careful listener may hear it"),
@@ -15,6 +17,8 @@ def esr_words(esr: float) -> str:
 
 
 def band_rows() -> list[tuple[str, str]]:
-    """The bands as rows: "below 0.01 (20 dB)", words."""
-    rows = [(f"below {limit:g}", words) for limit, words in BANDS[:-1]]
+    """The bands as rows: "below 0.01 (-20 dB)", words."""
+    rows = [
+        (f"below {limit:g} ({10 * math.log10(limit):.0f} dB)", words) for limit, words in BANDS[:-1]
+    ]
     return [*rows, (f"{BANDS[-2][0]:g} and above", BANDS[-1][1])]

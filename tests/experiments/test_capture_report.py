@@ -5,8 +5,10 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from data_pipeline.latency import Latency
+from experiments.plots import plot_latency
 from experiments.report import CaptureReport, SizeReport, esr_words, write_capture_report
-from experiments.report.figures import attack_window
+from experiments.report.figures import attack_window, error_over_time
 
 RATE = 48000
 
@@ -54,13 +56,15 @@ def test_shows_everything(tmp_path, report):
     for words in ("late by 37", "both 48000 Hz", "turn down", "Spectrograms", "--model=&lt;"):
         assert words in html
     assert html.count("<audio") == 4
-    assert html.count("<img") == 5
+    assert html.count("<img") == 6
+    assert "Error over time" in html
+    assert "below 0.035 (-15 dB)" in html
 
 
 def test_needs_nothing_from_outside(tmp_path, report):
     html = page(tmp_path, report)
     sources = re.findall(r'(?:src|href)="([^"]{0,20})', html)
-    assert len(sources) == 9
+    assert len(sources) == 10
     assert all(source.startswith("data:") for source in sources)
     assert "<script" not in html
     assert "url(" not in html
@@ -70,6 +74,24 @@ def test_hostile_names_are_text(tmp_path, report):
     html = page(tmp_path, dataclasses.replace(report, title="<script>alert(1)</script>"))
     assert "<script" not in html
     assert "&lt;script&gt;" in html
+
+
+@pytest.mark.parametrize("name", ["amp_$1_$2", "$^$", r"$\foo$", "a$b"])
+def test_a_dollar_in_a_file_name_is_a_dollar(tmp_path, report, name):
+    def draw(axes):
+        plot_latency(axes, Latency(samples=3, method="manual"), RATE, name)
+
+    assert "Latency" in page(tmp_path, dataclasses.replace(report, draw_latency=draw))
+
+
+def test_error_over_time_is_the_level_of_the_error():
+    target = np.full(RATE, 0.1)
+    prediction = target + np.where(np.arange(RATE) < RATE // 2, 0.01, 0.0)
+    axes = error_over_time(target, {"nano": prediction}, RATE).axes[0]
+    level, error = (line.get_ydata() for line in axes.lines)
+    np.testing.assert_allclose(level, -20)
+    np.testing.assert_allclose(error[:10], -40)
+    np.testing.assert_allclose(error[10:], -120)
 
 
 def test_one_size_and_one_evaluation(tmp_path, report):
@@ -84,7 +106,9 @@ def test_one_size_and_one_evaluation(tmp_path, report):
 def test_silence_is_drawn_without_complaint(tmp_path, report):
     silent = SizeReport(np.zeros(RATE, np.float32), 1.0, 1, 1870)
     quiet = dataclasses.replace(report, sizes={"nano": silent}, target=np.zeros(RATE, np.float32))
-    assert "ESR 1.0000" in page(tmp_path, quiet)
+    html = page(tmp_path, quiet)
+    assert "ESR 1.0000" in html
+    assert "At the levels of the recording" in html
 
 
 def test_no_half_page(tmp_path, report):
@@ -103,7 +127,9 @@ def test_players_do_not_clip(tmp_path, report):
     import soundfile
 
     loud = dataclasses.replace(report, target=4 * report.target)
-    for encoded in re.findall(r'data:audio/flac;base64,([^"]+)"', page(tmp_path, loud)):
+    html = page(tmp_path, loud)
+    assert "All turned down by 12.0 dB" in html
+    for encoded in re.findall(r'data:audio/flac;base64,([^"]+)"', html):
         x, rate = soundfile.read(io.BytesIO(base64.b64decode(encoded)))
         assert rate == RATE
         assert np.abs(x).max() <= 1
