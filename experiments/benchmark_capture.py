@@ -98,7 +98,7 @@ class Ours:
         self._step = make_step(
             lambda p, b, axis: task.loss(definition(p), b, axis), optimizer, mesh, task.batch_specs
         )
-        self._state = create_state(params, optimizer, task.best_metrics, 1)
+        self._state = create_state(params, optimizer, task.best_metrics, (1,))
         self.step()
 
     def step(self) -> float:

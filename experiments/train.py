@@ -18,7 +18,7 @@ _CONFIG = config_flags.DEFINE_config_file(
 )
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run; continued if it exists")
 
-TASKS = {"capture": "experiments.capture"}
+TASKS = {"capture": "experiments.capture", "vocoder": "experiments.vocoder"}
 
 
 def main(argv: list[str]) -> None:

@@ -8,7 +8,14 @@ from typing import Any
 from data_pipeline.atomic import atomic_path
 
 # What may change between two sessions of one run.
-CHANGEABLE = ("train.epochs", "train.minutes", "metadata.", "data.loudness_probe")
+CHANGEABLE = (
+    "train.epochs",
+    "train.steps",
+    "train.minutes",
+    "train.samples_every",
+    "metadata.",
+    "data.loudness_probe",
+)
 
 
 class WorkdirError(ValueError):

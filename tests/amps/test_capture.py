@@ -114,7 +114,7 @@ def our_training(params, task, definition, steps, dtype):
         lambda p, b, axis: task.loss(definition(p), b, axis), optimizer, mesh, task.batch_specs
     )
     params = {k: jnp.asarray(v, dtype) for k, v in params.items()}
-    state = jax.jit(lambda p: create_state(p, optimizer, task.best_metrics, 1))(params)
+    state = jax.jit(lambda p: create_state(p, optimizer, task.best_metrics, (1,)))(params)
     resident = {k: jnp.asarray(v, dtype) for k, v in task.resident.items()}
     losses, trajectory = [], [jax.device_get(state.params)]
     for i in range(steps):

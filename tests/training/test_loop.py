@@ -122,14 +122,14 @@ def test_minutes_are_a_budget(tmp_path):
 
 def test_a_run_that_diverges_keeps_the_best_before(tmp_path):
     result = train(ToyTask(broken_after=11), FAST, tmp_path)
-    assert result.stopped.startswith("the training diverged by step 15: lower train.learning_rate")
+    assert result.stopped.startswith("the training diverged at step 11 (points 11): lower")
     assert result.best_epochs["esr/line"].tolist() == [2, 2]
     assert np.isfinite(result.models.slope[...]).all()
     assert [r["step"] for r in records(tmp_path)] == [5, 10]
 
 
 def test_a_run_that_diverges_at_once_is_an_error(tmp_path):
-    with pytest.raises(DivergedError, match="diverged by step 5"):
+    with pytest.raises(DivergedError, match="diverged at step 0"):
         train(ToyTask(broken_after=0), FAST, tmp_path)
 
 

@@ -20,7 +20,7 @@ class Lines(nnx.Module):
 
 
 class ToyTask:
-    steps_per_epoch, batch_size, captures = 5, 4, 2
+    steps_per_epoch, evaluate_every, batch_size, models = 5, 5, 4, (2,)
 
     def __init__(self, pause=0.0, broken_after=None):
         self.pause, self.broken_after = pause, broken_after
@@ -29,7 +29,7 @@ class ToyTask:
         self.batch_specs = {"x": PartitionSpec("data"), "truth": PartitionSpec()}
 
     def init(self):
-        return Lines(self.captures)
+        return Lines(*self.models)
 
     def batch(self, step):
         time.sleep(self.pause)
@@ -37,6 +37,9 @@ class ToyTask:
         if self.broken_after is not None and step >= self.broken_after:
             x *= np.nan
         return {"x": x}
+
+    def describe(self, step):
+        return f"points {step}"
 
     def loss(self, lines, batch, axis_name):
         error = batch["x"] @ (lines.slope[...] - batch["truth"]).T  # [B, N]

@@ -116,9 +116,10 @@ class CaptureTask:
         self.batch_size, self.window, self.seed = batch_size, window, seed
         self.loss_weights = loss_weights or LossWeights()
         self.captures = audio.input_train.shape[0]
+        self.models = (self.captures,)
         self.context = a2.config(sizes[0]).receptive_field - 1
         self.windows = (audio.input_train.shape[1] - self.context) // window
-        self.steps_per_epoch = self.windows // batch_size
+        self.steps_per_epoch = self.evaluate_every = self.windows // batch_size
         if self.steps_per_epoch < 1:
             needed = (self.context + batch_size * window) / sample_rate
             raise ValueError(
@@ -154,6 +155,11 @@ class CaptureTask:
             np.tile(np.arange(self.windows, dtype=np.int32), (self.captures, 1)), axis=1
         )
         return {"windows": order[:, position * self.batch_size : (position + 1) * self.batch_size]}
+
+    def describe(self, step: int) -> str:
+        """The batch of a step in words."""
+        windows = self.batch(step)["windows"][0]
+        return f"windows {', '.join(map(str, windows))} of {self.window} samples"
 
     def loss(
         self, models: SizedModels, batch: dict[str, Any], axis_name: str | None = None

@@ -8,12 +8,13 @@ import dataclasses
 import json
 import os
 import re
-import tempfile
 import warnings
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from wf_jax.atomic import write_whole
 
 EARLIEST_VERSION = (0, 5, 0)
 LATEST_VERSION = (0, 7, 0)
@@ -124,23 +125,8 @@ def read_nam(path: str | os.PathLike) -> NamFile:
 
 def write_nam(document: dict[str, Any], path: str | os.PathLike) -> None:
     """Writes a .nam object whole or not at all: under a temporary name, then renamed."""
-    path = Path(path)
     text = json.dumps(document, allow_nan=False)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-        os.chmod(temporary, 0o666 & ~_umask())
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+    write_whole(path, lambda file: file.write(text.encode()))
 
 
 def _weights(values: list, source: str) -> np.ndarray:

@@ -8,9 +8,6 @@ import numpy as np
 def frames(x: jax.Array, hop: int, window_length: int) -> jax.Array:
     """Frames of `window_length` samples centred on 0, hop, 2 hop, ...; edges are reflected.
 
-    Built from shifted slices of hop-sized blocks rather than a gather: the backward pass is
-    then additions of slices, where a gather's would be a scatter.
-
     Args:
         x: [..., T], T above window_length // 2.
         hop: samples between frames.
@@ -19,16 +16,38 @@ def frames(x: jax.Array, hop: int, window_length: int) -> jax.Array:
     Returns:
         [..., 1 + T // hop, window_length].
     """
-    length, half = x.shape[-1], window_length // 2
-    count = 1 + length // hop
+    count, half = 1 + x.shape[-1] // hop, window_length // 2
+    x = jnp.pad(x, [*[(0, 0)] * (x.ndim - 1), (half, half)], mode="reflect")
+    return frames_from(x, count, hop, window_length)
+
+
+def frames_from(x: jax.Array, count: int, hop: int, window_length: int) -> jax.Array:
+    """Frames of `window_length` samples that start at 0, hop, 2 hop, ... of x.
+
+    Built from shifted slices of hop-sized blocks rather than a gather: the backward pass is
+    then additions of slices, where a gather's would be a scatter.
+
+    Args:
+        x: [..., T]; what a frame needs beyond T is zero.
+        count: F, how many frames.
+        hop: samples between frames.
+        window_length: samples per frame.
+
+    Returns:
+        [..., F, window_length].
+    """
     blocks = -(-window_length // hop)
-    lead = [(0, 0)] * (x.ndim - 1)
-    x = jnp.pad(x, [*lead, (half, half)], mode="reflect")
     needed = (count + blocks - 1) * hop
+    lead = [(0, 0)] * (x.ndim - 1)
     x = jnp.pad(x, [*lead, (0, max(0, needed - x.shape[-1]))])[..., :needed]
     x = x.reshape(*x.shape[:-1], count + blocks - 1, hop)
     x = jnp.concatenate([x[..., i : i + count, :] for i in range(blocks)], axis=-1)
     return x[..., :window_length]
+
+
+def hann(window_length: int) -> np.ndarray:
+    """The periodic Hann window, float64 [window_length]."""
+    return 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(window_length) / window_length)
 
 
 def stft_magnitude(
@@ -49,9 +68,7 @@ def stft_magnitude(
     Returns:
         [..., 1 + T // hop, fft_size // 2 + 1].
     """
-    n = np.arange(window_length)
-    window = 0.5 - 0.5 * np.cos(2 * np.pi * n / window_length)
-    windowed = frames(x, hop, window_length) * jnp.asarray(window, x.dtype)
+    windowed = frames(x, hop, window_length) * jnp.asarray(hann(window_length), x.dtype)
     spectrum = jnp.fft.rfft(windowed, fft_size)
     power = jnp.square(spectrum.real) + jnp.square(spectrum.imag)
     return jnp.sqrt(jnp.maximum(power, floor))

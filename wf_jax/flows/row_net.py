@@ -42,11 +42,14 @@ class Layer(nnx.Module):
         bias = (self.conv.bias[...] + self.condition.bias[...]).astype(dtype)
         a = rows_conv(self.conv.weight.astype(dtype), h, self.dilation)
         a = a + affine(self.condition.weight.astype(dtype), bias, c)
-        g = jnp.tanh(a[..., :channels]) * jax.nn.sigmoid(a[..., channels:])
+        # Split, not sliced: the gradient of slices is four times as slow on CPU.
+        filtered, gate = jnp.split(a, 2, axis=-1)
+        g = jnp.tanh(filtered) * jax.nn.sigmoid(gate)
         out = affine(self.out.weight.astype(dtype), self.out.bias[...].astype(dtype), g)
         if out.shape[-1] == channels:
             return None, out
-        return out[..., :channels], out[..., channels:]
+        residual, skip = jnp.split(out, 2, axis=-1)
+        return residual, skip
 
 
 class End(nnx.Module):

@@ -1,7 +1,7 @@
 """WaveFlow: a likelihood model of audio that is autoregressive over a few squeezed rows.
 
-Ping, Peng, Zhao and Song, "WaveFlow: A Compact Flow-based Model for Raw Audio", ICML 2020. "Forward" is
-the density direction x -> z.
+Ping, Peng, Zhao and Song, "WaveFlow: A Compact Flow-based Model for Raw Audio", ICML 2020.
+"Forward" is the density direction x -> z.
 """
 
 from typing import Any
@@ -63,9 +63,7 @@ class WaveFlow(nnx.Module):
         z, log_det = self.encode(x, c, mask, row_by_row=row_by_row)
         return unsqueeze(z)[:, : audio.shape[1]], log_det
 
-    def inverse(
-        self, z: jax.Array, mel: jax.Array, lengths: jax.Array | None = None
-    ) -> jax.Array:
+    def inverse(self, z: jax.Array, mel: jax.Array, lengths: jax.Array | None = None) -> jax.Array:
         """Latent [B, T] -> audio [B, T]: the inverse of `forward`, same arguments."""
         squeezed, c, mask = self._squeezed(z, mel, lengths)
         return unsqueeze(self.decode(squeezed, c, mask))[:, : z.shape[1]]
@@ -108,7 +106,7 @@ class WaveFlow(nnx.Module):
         columns = _columns(mask)
         one_flow = _forward_by_row if row_by_row else _forward_at_once
 
-        def body(carry, flow):  # noqa: ANN001, ANN202
+        def body(carry, flow):
             x, c, mask, log_det = carry
             net, order = flow
             x, added = one_flow(net, x, c, mask, columns)
@@ -126,7 +124,7 @@ class WaveFlow(nnx.Module):
         columns, orders = _columns(mask), self._orders()
         last = composed(orders)  # the order that the rows of z are in
 
-        def body(carry, flow):  # noqa: ANN001, ANN202
+        def body(carry, flow):
             z, c, mask = carry
             net, order = flow
             z, c, mask = z[:, order], c[:, order], _reordered(mask, order)

@@ -1,14 +1,18 @@
 """The training loop, top to bottom. It knows nothing about audio: it is handed a task.
 
-A task has `init() -> module`, `batch(step) -> arrays` (a pure function of the step), `resident`
-(arrays that every batch shares; they stay on the devices), `batch_specs` (how both are split
-over devices), `loss(module, batch, axis_name) -> (scalar, metrics)`, `evaluate(module) ->
-metrics`, `steps_per_epoch`, `batch_size`, `captures` and `best_metrics` (see state.Best).
+A task has
+- `init() -> module`,
+- `batch(step) -> arrays`, a pure function of the step, and `describe(step) -> str`, what is in it,
+- `resident`, arrays that every batch shares (they stay on the devices), and `batch_specs`, how
+  both are split over devices,
+- `loss(module, batch, axis_name) -> (scalar, metrics)` and `evaluate(module) -> metrics`,
+- `steps_per_epoch`, `evaluate_every` (steps), `batch_size`,
+- `models`, the leading axes of independent models, and `best_metrics` (see state.Best).
 """
 
 import dataclasses
-import math
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -38,19 +42,26 @@ class Settings:
     """How long to train, and how fast to learn.
 
     Attributes:
-        epochs: length of the run, unless `minutes` is above 0.
+        epochs: length of the run, unless `steps` or `minutes` is above 0.
+        steps: its length in steps instead, unless `minutes` is above 0.
         minutes: wall-clock budget of training, compilation and evaluations included.
         learning_rate: of the first epoch.
         decay: factor per epoch. A run in minutes stretches the decay of `epochs` epochs over
             its budget.
         weight_decay: L2, added to the gradient.
+        clip_norm: greatest norm of the gradient; 0 for no limit.
+        average_decay: per step, of the moving average of the parameters that is evaluated and
+            kept; 0 for no average.
     """
 
     epochs: int = 100
+    steps: int = 0
     minutes: float = 0.0
     learning_rate: float = 0.004
     decay: float = 0.994
     weight_decay: float = 3.17e-7
+    clip_norm: float = 0.0
+    average_decay: float = 0.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,8 +70,8 @@ class Result:
 
     Attributes:
         models: the module with the best parameters of every group.
-        metrics: by name [N], what they were chosen by.
-        best_epochs: by metric name [N], when.
+        metrics: by name [models], what they were chosen by.
+        best_epochs: by metric name [models], when.
         history: a record per evaluation.
         steps: taken in total.
         minutes: used in total.
@@ -95,8 +106,19 @@ def data_mesh(batch_size: int) -> jax.sharding.Mesh:
     )
 
 
-def train(task: Any, settings: Settings, workdir: Path) -> Result:
+def train(
+    task: Any,
+    settings: Settings,
+    workdir: Path,
+    publish: Callable[[int, Any, dict[str, Any]], None] | None = None,
+) -> Result:
     """Trains until the budget is used up or a signal comes; goes on where `workdir` stopped.
+
+    Args:
+        task: what to train: see above.
+        settings: how.
+        workdir: of metrics.jsonl and checkpoints/.
+        publish: called after each evaluation with step, module and record, to show them.
 
     Raises:
         CheckpointError: `workdir` holds another run's checkpoints, or only damaged ones.
@@ -106,13 +128,15 @@ def train(task: Any, settings: Settings, workdir: Path) -> Result:
     mesh = data_mesh(task.batch_size)
     shardings = jax.tree.map(lambda spec: NamedSharding(mesh, spec), task.batch_specs)
     replicated = NamedSharding(mesh, PartitionSpec())
-    optimizer = adam_with_l2(settings.weight_decay)
+    optimizer = adam_with_l2(settings.weight_decay, settings.clip_norm)
+    averaged = settings.average_decay > 0
     definition, params = split(task.init())
     take_step = make_step(
         lambda params, batch, axis: task.loss(definition(params), batch, axis),
         optimizer,
         mesh,
         task.batch_specs,
+        settings.average_decay,
     )
     update_best = make_update_best(task.best_metrics)
 
@@ -120,7 +144,9 @@ def train(task: Any, settings: Settings, workdir: Path) -> Result:
 
     # The state: new, or the last one saved
     state: TrainState = jax.jit(
-        lambda params: create_state(params, optimizer, task.best_metrics, task.captures),
+        lambda params: create_state(
+            params, optimizer, task.best_metrics, task.models, averaged=averaged
+        ),
         out_shardings=replicated,
     )(params)
     with Checkpoints(workdir / "checkpoints") as checkpoints, StopOnSignal() as signal:
@@ -129,7 +155,7 @@ def train(task: Any, settings: Settings, workdir: Path) -> Result:
         if restored is not None:
             step, state, notes = restored
             minutes = notes["minutes"]
-        total = settings.epochs * task.steps_per_epoch
+        total = settings.steps or settings.epochs * task.steps_per_epoch
         budget = Budget(total, settings.minutes, minutes)
         history = MetricsFile(workdir / "metrics.jsonl", step)
         show = _Lines(task, budget, settings)
@@ -138,27 +164,37 @@ def train(task: Any, settings: Settings, workdir: Path) -> Result:
         saved_at = time.monotonic()
 
         # Step by step
-        metrics, diverged = None, False
+        metrics, diverged = None, None
         finished = budget.progress(step) >= 1
         while not finished:
             rate = learning_rate(settings, step, task.steps_per_epoch, budget.progress(step))
-            batch = jax.device_put(task.batch(step), _of(shardings, task.batch(step)))
+            arrays = task.batch(step)
+            batch = jax.device_put(arrays, _of(shardings, arrays))
             previous = metrics
             state, metrics = take_step(state, {**resident, **batch}, jnp.float32(rate))
-            jax.block_until_ready(previous)  # at most one step ahead of the device
+            # Waits for the step before, so that the host is at most one step ahead.
+            if not _finite(previous):
+                diverged = step - 1
+                break
             step += 1
             finished = budget.progress(step) >= 1 or signal.received is not None
-            if finished or step % task.steps_per_epoch == 0:
-                evaluation = task.evaluate(definition(state.params))
+            if finished or step % task.evaluate_every == 0:
+                module = definition(state.judged)
+                evaluation = task.evaluate(module)
+                if not _finite({**metrics, **evaluation}):
+                    diverged = step - 1
+                    break
                 state = update_best(state, {k: evaluation[k] for k in task.best_metrics.values()})
                 record = _record(task, step, budget, rate, {**metrics, **evaluation})
-                diverged = not all(math.isfinite(value) for value in record.values())
-                if diverged:  # the state is lost, the best before it is not
-                    break
                 history.append(record)
-                if finished or time.monotonic() - saved_at > CHECKPOINT_SECONDS:
+                if publish:
+                    publish(step, module, record)
+            waited = time.monotonic() - saved_at
+            evaluated = bool(history.records) and history.records[-1]["step"] == step
+            if finished or waited > CHECKPOINT_SECONDS * (1 if evaluated else 10):
+                if _finite(metrics):  # or the next turn of the loop says so
                     checkpoints.save(step, state, {"minutes": budget.minutes})
-                    saved_at = time.monotonic()
+                saved_at = time.monotonic()
             show.step(step, history.records)
         show.close()
 
@@ -166,10 +202,10 @@ def train(task: Any, settings: Settings, workdir: Path) -> Result:
     stopped = "the budget is used up"
     if signal.received:
         stopped = f"stopped by {signal.received}"
-    if diverged:
+    if diverged is not None:
         stopped = (
-            f"the training diverged by step {step}: lower train.learning_rate (it was {rate:.2g}) "
-            "and start with another --workdir"
+            f"the training diverged at step {diverged} ({task.describe(diverged)}): lower "
+            f"train.learning_rate (it was {rate:.2g}) and start with another --workdir"
         )
         if not all(np.isfinite(value).all() for value in best.metrics.values()):
             raise DivergedError(stopped)
@@ -182,6 +218,11 @@ def train(task: Any, settings: Settings, workdir: Path) -> Result:
         minutes=budget.minutes,
         stopped=stopped,
     )
+
+
+def _finite(metrics: dict[str, jax.Array] | None) -> bool:
+    values = jax.device_get(metrics or {}).values()
+    return all(bool(np.isfinite(value).all()) for value in values)
 
 
 def _of(shardings: dict[str, NamedSharding], arrays: dict[str, Any]) -> dict[str, NamedSharding]:

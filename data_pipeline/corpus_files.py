@@ -1,0 +1,120 @@
+"""The audio of a prepared corpus, `audio.npy`, and the folder it is in.
+
+Every clip end to end as int16 in NumPy's own file format, so that it can be memory-mapped. The
+folder holds it and its index, complete, or does not exist.
+"""
+
+import contextlib
+import hashlib
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+
+from data_pipeline.corpus_index import AUDIO_NAME, CorpusError, Index, prepare_again
+
+FULL_SCALE = 32768  # int16 counts for 1.0
+_DTYPE = np.dtype("<i2")
+
+
+class AudioWriter:
+    """Writes audio.npy clip by clip; how many samples there are need not be known before."""
+
+    def __init__(self, file: BinaryIO):
+        """Writes to `file`, opened in "wb" mode."""
+        self._file = file
+        self.samples = 0
+        self._write_header()
+
+    def append(self, audio: np.ndarray) -> int:
+        """Adds int16 samples [T]; the position where they start."""
+        start = self.samples
+        self._file.write(audio.astype(_DTYPE, copy=False).tobytes())
+        self.samples += len(audio)
+        return start
+
+    def finish(self) -> None:
+        """Writes the length into the header."""
+        self._file.seek(0)
+        self._write_header()
+        self._file.flush()
+
+    def _write_header(self) -> None:
+        # NumPy pads this header for the first axis to grow to 21 digits: its size stays the same.
+        header = {"descr": _DTYPE.str, "fortran_order": False, "shape": (self.samples,)}
+        np.lib.format.write_array_header_1_0(self._file, header)
+
+
+@contextlib.contextmanager
+def atomic_folder(folder: Path) -> Iterator[Path]:
+    """Yields a temporary folder beside `folder`; renames it to `folder` at the end of the block.
+
+    When the block raises (a full disk, Ctrl-C), the temporary folder is removed.
+
+    Raises:
+        CorpusError: `folder` is there already and not empty.
+        OSError: the disk is full or not writable.
+    """
+    target = folder.resolve()
+    if target.exists() and (not target.is_dir() or any(target.iterdir())):
+        raise CorpusError(f"{folder}: is there already; remove it or name another --output")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+    try:
+        yield temporary
+        temporary.chmod(0o777 & ~_umask())  # mkdtemp gives 0o700
+        os.replace(temporary, target)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def file_sha256(path: Path) -> str:
+    """The file's SHA-256, hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def map_audio(folder: Path, samples: int) -> np.ndarray:
+    """Memory-maps audio.npy, int16 [samples], read-only.
+
+    Raises:
+        CorpusError: the file is cut short, of another type, or of another length.
+    """
+    path = folder / AUDIO_NAME
+    try:
+        audio = np.load(path, mmap_mode="r")
+    except (ValueError, OSError, EOFError) as error:
+        reason = " ".join(str(error).split())
+        raise CorpusError(f"{path}: damaged ({reason}); {prepare_again(folder)}") from None
+    if not isinstance(audio, np.ndarray) or audio.dtype != _DTYPE or audio.shape != (samples,):
+        found = f"{getattr(audio, 'dtype', '?')} {getattr(audio, 'shape', '?')}"
+        raise CorpusError(
+            f"{path}: holds {found}, but index.json says int16 ({samples},);"
+            f" {prepare_again(folder)}"
+        )
+    return np.asarray(audio)  # still mapped; slices of np.memmap itself cost ten times as much
+
+
+def check_audio(folder: Path, index: Index) -> None:
+    """Reads all of audio.npy and compares its sum.
+
+    Raises:
+        CorpusError: its bytes are not those that were written.
+    """
+    path = folder / AUDIO_NAME
+    found = file_sha256(path)
+    if found != index.sha256:
+        raise CorpusError(
+            f"{path}: sha256 {found[:12]}... is not {index.sha256[:12]}... of index.json,"
+            f" the file was changed; {prepare_again(folder)}"
+        )

@@ -1,0 +1,173 @@
+"""The index of a prepared corpus, index.json: which clips there are and where in the audio."""
+
+import dataclasses
+import json
+import math
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+FORMAT_VERSION = 1
+AUDIO_NAME, INDEX_NAME = "audio.npy", "index.json"
+SPLITS = ("train", "validation")
+SILENT_DBFS = -70.0  # dB; speech lies at -35 to -15, the dither of a 16-bit file at -96
+
+
+class CorpusError(ValueError):
+    """A corpus that can not be prepared or used: one line with the place, value and remedy.
+
+    Attributes:
+        reasons: one line for each file at fault, where single files are.
+    """
+
+    def __init__(self, message: str, reasons: Sequence[str] = ()):
+        """Takes the line and, where files are at fault, a line for each."""
+        super().__init__(message)
+        self.reasons = tuple(reasons)
+
+
+@dataclass(frozen=True)
+class Clip:
+    """One recording in the corpus.
+
+    Attributes:
+        name: unique; path in the source folder without suffix, or the id in metadata.csv.
+        source: file it came from, relative to the source folder, with "/".
+        source_rate: Hz, of that file.
+        source_channels: of that file; several were averaged.
+        md5: of that file's bytes, hexadecimal.
+        start: where in audio.npy it begins, samples.
+        samples: its length.
+        peak: largest magnitude, 1.0 is full scale.
+        rms_dbfs: level in dB, a constant 1.0 is 0 dB; -inf if all samples are zero.
+        clipped: source samples in runs of three or more at full scale.
+        limited: samples that were beyond full scale and were set to it.
+        split: "train" or "validation".
+    """
+
+    name: str
+    source: str
+    source_rate: int
+    source_channels: int
+    md5: str
+    start: int
+    samples: int
+    peak: float
+    rms_dbfs: float
+    clipped: int
+    limited: int
+    split: str
+
+    @property
+    def silent(self) -> bool:
+        """Whether the level is below `SILENT_DBFS`."""
+        return self.rms_dbfs < SILENT_DBFS
+
+
+@dataclass(frozen=True)
+class Index:
+    """What index.json says.
+
+    Attributes:
+        sample_rate: Hz.
+        samples: in audio.npy.
+        sha256: of the file audio.npy, hexadecimal.
+        clips: in the order of the audio, without gaps.
+        skipped: the reason for each file that could not be used, one line each.
+        duplicates: left out, as pairs (file, earlier file with the same bytes).
+    """
+
+    sample_rate: int
+    samples: int
+    sha256: str
+    clips: tuple[Clip, ...]
+    skipped: tuple[str, ...] = ()
+    duplicates: tuple[tuple[str, str], ...] = ()
+
+
+def write_index(folder: Path, index: Index) -> None:
+    """Writes index.json into `folder`."""
+    entries = dataclasses.asdict(index)
+    for entry in entries["clips"]:
+        if math.isinf(entry["rms_dbfs"]):
+            entry["rms_dbfs"] = None  # JSON has no infinity
+    text = json.dumps({"version": FORMAT_VERSION} | entries, indent=1, allow_nan=False)
+    (folder / INDEX_NAME).write_text(text + "\n", encoding="utf-8")
+
+
+def read_index(folder: Path) -> Index:
+    """Reads and checks index.json of a prepared corpus.
+
+    Raises:
+        CorpusError: no such folder, not prepared, damaged, or of another version. One line.
+    """
+    if not folder.is_dir():
+        raise CorpusError(f"{folder}: no such folder; {_command('DIR', folder)}")
+    missing = [name for name in (INDEX_NAME, AUDIO_NAME) if not (folder / name).is_file()]
+    if missing:
+        raise CorpusError(f"{folder}: not a prepared corpus (no {missing[0]}); {_remedy(folder)}")
+    path = folder / INDEX_NAME
+    try:
+        entries = json.loads(path.read_bytes())
+        version = entries.pop("version")
+    except (ValueError, KeyError, AttributeError, TypeError):
+        raise CorpusError(f"{path}: not the index of a corpus; {prepare_again(folder)}") from None
+    if version != FORMAT_VERSION:
+        raise CorpusError(
+            f"{path}: format version {version}, this program reads {FORMAT_VERSION};"
+            f" {prepare_again(folder)}"
+        )
+    try:
+        return _parse(entries)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise CorpusError(f"{path}: damaged ({error}); {prepare_again(folder)}") from None
+
+
+def _parse(entries: dict[str, Any]) -> Index:
+    clips = tuple(
+        Clip(**entry | {"rms_dbfs": -math.inf if entry["rms_dbfs"] is None else entry["rms_dbfs"]})
+        for entry in entries["clips"]
+    )
+    index = Index(
+        sample_rate=entries["sample_rate"],
+        samples=entries["samples"],
+        sha256=entries["sha256"],
+        clips=clips,
+        skipped=tuple(entries["skipped"]),
+        duplicates=tuple((first, second) for first, second in entries["duplicates"]),
+    )
+    _check_layout(index)
+    return index
+
+
+def _check_layout(index: Index) -> None:
+    """ValueError where clips overlap, leave gaps or are not of a split."""
+    position = 0
+    for clip in index.clips:
+        if clip.start != position or clip.samples < 1 or clip.split not in SPLITS:
+            raise ValueError(f"clip {clip.name} does not fit in its place")
+        position += clip.samples
+    if position != index.samples or not index.clips:
+        raise ValueError(f"clips of {position} samples in audio of {index.samples}")
+
+
+def _command(source: str | Path, folder: Path) -> str:
+    paths = f"--input={shlex.quote(str(source))} --output={shlex.quote(str(folder))}"
+    return f"prepare it with: python -m experiments.prepare {paths}"
+
+
+def prepare_again(folder: Path) -> str:
+    """The remedy for a damaged corpus."""
+    return f"remove the folder and {_command('DIR', folder)}"
+
+
+def _remedy(folder: Path) -> str:
+    """What to run: for a folder of recordings, it is the input and not the output."""
+    if (folder / INDEX_NAME).exists() or (folder / AUDIO_NAME).exists():
+        return prepare_again(folder)
+    if any(folder.iterdir()):
+        name = folder.resolve().name
+        return _command(folder, folder.with_name(f"{name}_corpus"))
+    return _command("DIR", folder)

@@ -1,0 +1,146 @@
+"""The command line that prepares a corpus: what it prints, writes and returns."""
+
+import re
+import wave
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from data_pipeline.corpus import Corpus
+from experiments.prepare import main
+
+RATE = 22_050
+MINI = Path(__file__).parents[2].parent / "shared" / "data" / "ljspeech_mini"
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Five clips of 1 to 5 s; the first is 0.5 in every sample."""
+    (tmp_path / "in").mkdir()
+    rng = np.random.default_rng(0)
+    for seconds in range(1, 6):
+        samples = rng.uniform(-0.25, 0.25, seconds * RATE)
+        if seconds == 1:
+            samples = np.full(RATE, 0.5)
+        soundfile.write(tmp_path / "in" / f"c{seconds}.wav", samples, RATE, subtype="PCM_16")
+    return tmp_path
+
+
+def run(folder, *more):
+    arguments = [f"--input={folder}/in", f"--output={folder}/out", "--validation=2", *more]
+    return main(["prepare", *arguments])
+
+
+def failure(folder, *more):
+    """The line with which it exits; nothing has been written."""
+    with pytest.raises(SystemExit) as caught:
+        run(folder, *more)
+    assert isinstance(caught.value.code, str), "a message means exit code 1"
+    assert "\n" not in caught.value.code
+    assert not (folder / "out").exists()
+    return caught.value.code
+
+
+def test_report(folder, capsys):
+    assert run(folder) == 0
+    printed = capsys.readouterr()
+    lines = dict(line.split(maxsplit=1) for line in printed.out.splitlines())
+    assert lines["corpus"] == f"{folder}/out, 22050 Hz, 0.7 MB"
+    assert lines["train"] == "3 clips, 0.1 min"
+    assert lines["validation"] == "2 clips, 0.1 min"
+    assert lines["duration"] == "1.00 s shortest, 3.00 s median, 5.00 s longest"
+    assert lines["peak"] == "0.500 of full scale"
+    low, middle, high = map(float, re.findall(r"-\d+\.\d", lines["level"]))
+    uniform = 20 * np.log10(0.25 / np.sqrt(3))  # dBFS
+    assert (low, middle) == pytest.approx((uniform, uniform), abs=0.1)
+    assert uniform < high < 20 * np.log10(0.5)
+    assert lines["next"] == (
+        "python -m experiments.train --config=experiments/configs/waveflow.py"
+        f" --config.data.corpus={folder}/out --workdir=runs/voice"
+    )
+    assert "WARNING" not in printed.out
+    assert "5 of 5 files" in printed.err
+    assert [c.name for c in Corpus.open(folder / "out").select("validation")] == ["c4", "c5"]
+
+
+def test_sample_rate(folder):
+    assert run(folder, "--sample_rate=16000") == 0
+    corpus = Corpus.open(folder / "out")
+    assert corpus.sample_rate == 16_000
+    assert [c.samples for c in corpus.clips] == [16_000 * n for n in range(1, 6)]
+
+
+def test_bad_files(folder, capsys):
+    for number in range(5):
+        (folder / "in" / f"bad{number}.wav").write_bytes(b"")
+    assert "5 of 10 files" in failure(folder)
+    printed = capsys.readouterr().err
+    assert all(f"bad{number}.wav: is empty" in printed for number in range(5)), "all are named"
+    assert run(folder, "--skip_bad") == 0
+    printed = capsys.readouterr().out
+    assert printed.count("left out    ") == 5
+    assert "WARNING     5 files left out that can not be used" in printed
+
+
+def test_silence_has_a_level(tmp_path, capsys):
+    (tmp_path / "in").mkdir()
+    for number in range(3):
+        silence = np.zeros(RATE + number)
+        soundfile.write(tmp_path / "in" / f"s{number}.wav", silence, RATE)
+    assert run(tmp_path) == 0
+    printed = capsys.readouterr().out
+    assert "-120.0 / -120.0 / -120.0 dBFS" in printed
+    assert "WARNING     3 clips below -70 dBFS: s0, s1, s2" in printed
+
+
+def test_faults_are_one_line(folder):
+    assert "leaves no clip of 5 for training" in failure(folder, "--validation=5")
+    assert "missing: no such folder" in failure(folder, f"--input={folder}/missing")
+    assert "is there already" in failure(folder, f"--output={folder}/in")
+
+
+def test_stopped(folder, monkeypatch):
+    def stop(*arguments, **options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("experiments.prepare.prepare_corpus", stop)
+    assert "stopped; nothing was written" in failure(folder)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ([], "--input"),
+        (["--input=a", "--output=b", "--rate=1"], "rate"),
+        (["--input=a", "--output=b", "more"], "unknown argument more"),
+        (["--input=a", "--output=b", "--validation=some"], "validation"),
+    ],
+)
+def test_wrong_flags(arguments, words, capsys):
+    assert main(["prepare", *arguments]) == 2
+    assert words in capsys.readouterr().err
+
+
+def test_help(capsys):
+    assert main(["prepare", "--help"]) == 0
+    printed = capsys.readouterr().out
+    assert "LJSpeech" in printed
+    assert "--[no]skip_bad" in printed
+
+
+@pytest.mark.skipif(not MINI.is_dir(), reason="LJSpeech is not here (../shared/data/ljspeech_mini)")
+def test_ljspeech(tmp_path, capsys):
+    assert main(["prepare", f"--input={MINI}", f"--output={tmp_path}/out", "--validation=4"]) == 0
+    printed = capsys.readouterr().out
+    files = sorted((MINI / "wavs").iterdir())
+    total = sum(_frames(path) for path in files)
+    assert f"train       {len(files) - 4} clips" in printed
+    assert "WARNING" not in printed
+    assert Corpus.open(tmp_path / "out").index.samples == total
+
+
+def _frames(path):
+    with wave.open(str(path), "rb") as file:
+        return file.getnframes()

@@ -1,0 +1,141 @@
+"""A model as a folder: `config.json`, what it is, and `params.npz`, its arrays by name."""
+
+import dataclasses
+import hashlib
+import json
+import typing
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from wf_jax.atomic import write_whole
+from wf_jax.flows.config import WaveFlowConfig
+from wf_jax.flows.waveflow import WaveFlow
+from wf_jax.modules import split
+
+FORMAT = "wf_jax.flows.WaveFlow/1"
+
+
+class ModelFolderError(ValueError):
+    """A model folder cannot be used; one line that names the file and the remedy."""
+
+
+def save_model(folder: str | Path, config: WaveFlowConfig, params: Mapping[str, Any]) -> None:
+    """Writes a model that `load_model` reads.
+
+    Args:
+        folder: made if it is missing; a model in it is replaced.
+        config: what the model is.
+        params: the flat arrays of `wf_jax.modules.split`.
+
+    Raises:
+        OSError: the folder cannot be written.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    arrays = {name: np.asarray(value) for name, value in params.items()}
+    write_whole(folder / "params.npz", lambda file: np.savez(file, **arrays))
+    content = {
+        "format": FORMAT,
+        "params_sha256": _sha256(folder / "params.npz"),
+        "model": dataclasses.asdict(config),
+    }
+    # Last: until it is there, a reader sees that the two files do not belong together.
+    text = json.dumps(content, indent=2) + "\n"
+    write_whole(folder / "config.json", lambda file: file.write(text.encode()))
+
+
+def load_model(folder: str | Path) -> WaveFlow:
+    """Reads what `save_model` wrote.
+
+    Raises:
+        ModelFolderError: a file is missing or damaged, or an array does not fit the configuration.
+    """
+    folder = Path(folder)
+    content = _content(folder / "config.json")
+    config = _config(folder / "config.json", content.get("model"))
+    path = folder / "params.npz"
+    if not path.is_file():
+        raise ModelFolderError(f"{path}: missing; give a folder that a training or convert wrote")
+    if _sha256(path) != content.get("params_sha256"):
+        raise ModelFolderError(f"{path}: not the file that config.json was written with; copy both")
+    shapes = jax.eval_shape(lambda: WaveFlow(config, np.random.default_rng(0)))
+    definition, expected = split(shapes)
+    return definition(_params(path, expected))
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _content(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ModelFolderError(
+            f"{path}: {error.strerror}; give a folder that a training or convert wrote"
+        ) from None
+    except (ValueError, RecursionError) as error:
+        raise ModelFolderError(f"{path}: damaged JSON ({error}); convert or copy again") from None
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
+        found = content.get("format") if isinstance(content, dict) else None
+        raise ModelFolderError(f"{path}: format {found!r}, not {FORMAT!r}; convert the model again")
+    return content
+
+
+def _config(path: Path, values: Any) -> WaveFlowConfig:
+    try:
+        return _dataclass(WaveFlowConfig, values)
+    except (TypeError, ValueError) as error:
+        raise ModelFolderError(f"{path}: {error}; convert or copy the model again") from None
+
+
+def _dataclass(kind: type, values: Any) -> Any:
+    """The inverse of `dataclasses.asdict` after JSON, which made lists of the tuples."""
+    if not isinstance(values, dict):
+        raise ValueError(f"{kind.__name__} is not a table")
+    types = typing.get_type_hints(kind)
+    fields = [field.name for field in dataclasses.fields(kind)]
+    wrong = sorted(set(values) ^ set(fields))
+    if wrong:
+        raise ValueError(f"{wrong[0]} is {'missing' if wrong[0] in fields else 'unknown'}")
+    return kind(**{name: _value(name, types[name], values[name]) for name in fields})
+
+
+def _value(name: str, kind: Any, value: Any) -> Any:
+    if dataclasses.is_dataclass(kind):
+        return _dataclass(kind, value)
+    if typing.get_origin(kind) is tuple:
+        (item, _) = typing.get_args(kind)
+        if not isinstance(value, list) or any(type(v) is not item for v in value):
+            raise ValueError(f"{name} {value!r} is not a list of {item.__name__}")
+        return tuple(value)
+    if kind is float and type(value) is int:
+        return float(value)
+    if isinstance(kind, type) and type(value) is not kind:
+        raise ValueError(f"{name} {value!r} is not of type {kind.__name__}")
+    return value
+
+
+def _params(path: Path, expected: Mapping[str, Any]) -> dict[str, jax.Array]:
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {name: file[name] for name in file.files}
+    except (OSError, ValueError, zipfile.BadZipFile) as error:
+        raise ModelFolderError(f"{path}: damaged ({error}); convert or copy again") from None
+    for name in sorted(set(arrays) ^ set(expected)):
+        state = "missing" if name in expected else "not part of this model"
+        raise ModelFolderError(f"{path}: {name} is {state}; convert or copy again")
+    for name, value in arrays.items():
+        if value.shape != expected[name].shape or value.dtype != expected[name].dtype:
+            raise ModelFolderError(
+                f"{path}: {name} is {value.dtype} {value.shape}, but config.json makes it "
+                f"{expected[name].dtype} {expected[name].shape}; convert or copy again"
+            )
+    return {name: jnp.asarray(value) for name, value in arrays.items()}

@@ -1,0 +1,133 @@
+"""From mel spectrograms of any number and length to audio, in few compiled programs.
+
+Short clips are filled up to one of few lengths; long ones are cut into chunks that carry the full
+context of the flows, so the result is what one pass over the whole clip would give.
+"""
+
+import dataclasses
+import math
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+from jax.sharding import NamedSharding, PartitionSpec
+
+from wf_jax.flows.buckets import bucket, fill
+from wf_jax.flows.config import WaveFlowConfig
+from wf_jax.training.loop import data_mesh
+from wf_jax.training.state import DATA_AXIS
+
+CHUNK = 1024  # frames, without context
+
+
+@dataclasses.dataclass(frozen=True)
+class Piece:
+    """Frames `first` to `last` of a clip, computed from frames `before` to `after`."""
+
+    clip: int
+    before: int
+    first: int
+    last: int
+    after: int
+
+    @property
+    def frames(self) -> int:
+        """That go into the model."""
+        return self.after - self.before
+
+
+def latent(seed: int, samples: int) -> np.ndarray:
+    """Standard normal z [T], float32: of a clip alone, whatever it is computed together with."""
+    return np.random.default_rng(seed).standard_normal(samples, np.float32)
+
+
+def context_frames(config: WaveFlowConfig) -> int:
+    """Frames on each side that a sample depends on: those of the flows and of the upsampler."""
+    flows = -(-config.context_columns * config.height // config.mel.hop)
+    return _aligned(flows + len(config.upsample_factors), config)
+
+
+def pieces(clip: int, frames: int, config: WaveFlowConfig, chunk: int = CHUNK) -> list[Piece]:
+    """A clip of `frames` as one piece, or as chunks with their context."""
+    if frames <= chunk:
+        return [Piece(clip, 0, 0, frames, frames)]
+    context, chunk = context_frames(config), _aligned(chunk, config)
+    return [
+        Piece(
+            clip,
+            max(first - context, 0),
+            first,
+            min(first + chunk, frames),
+            min(first + chunk + context, frames),
+        )
+        for first in range(0, frames, chunk)
+    ]
+
+
+def synthesize(
+    model: Any,
+    mels: Sequence[np.ndarray],
+    *,
+    temperature: float = 1.0,
+    seed: int = 0,
+    chunk: int = CHUNK,
+    batch_size: int | None = None,
+) -> Iterator[tuple[int, np.ndarray]]:
+    """Audio of every clip, as soon as it is complete.
+
+    Args:
+        model: a flow.
+        mels: [M, F] each, F above 0.
+        temperature: deviation of the latent.
+        seed: of the latent; a clip's audio depends on its mel, this and nothing else.
+        chunk: frames at once; more of them are computed in chunks.
+        batch_size: pieces at once, one for each device if None.
+
+    Yields:
+        Number of the clip and its audio, float32 [F * hop].
+    """
+    config = model.config
+    hop = config.mel.hop
+    audio = [np.zeros(mel.shape[1] * hop, np.float32) for mel in mels]
+    todo = [piece for i, mel in enumerate(mels) for piece in pieces(i, mel.shape[1], config, chunk)]
+    missing = np.bincount([piece.clip for piece in todo], minlength=len(mels))
+    for frames, batch in _batches(todo, batch_size or len(jax.devices())):
+        z = [
+            temperature * latent(seed, mels[p.clip].shape[1] * hop)[p.before * hop : p.after * hop]
+            for p in batch
+        ]
+        c = [mels[p.clip][:, p.before : p.after] for p in batch]
+        count = batch_size or len(jax.devices())
+        lengths = np.zeros(count, np.int32)
+        lengths[: len(batch)] = [len(row) for row in z]
+        arrays = (fill(z, frames * hop, count), fill(c, frames, count), lengths)
+        spec = NamedSharding(data_mesh(count), PartitionSpec(DATA_AXIS))
+        result = np.asarray(_inverse(model, *jax.device_put(arrays, spec)))
+        for piece, row in zip(batch, result, strict=False):
+            part = row[(piece.first - piece.before) * hop : (piece.last - piece.before) * hop]
+            audio[piece.clip][piece.first * hop : piece.last * hop] = part
+            missing[piece.clip] -= 1
+            if not missing[piece.clip]:
+                yield piece.clip, audio[piece.clip]
+
+
+@jax.jit
+def _inverse(model: Any, z: jax.Array, mel: jax.Array, lengths: jax.Array) -> jax.Array:
+    return model.inverse(z, mel, lengths)
+
+
+def _batches(todo: list[Piece], size: int) -> Iterator[tuple[int, list[Piece]]]:
+    """Pieces of one array length at a time, with that length in frames."""
+    groups: dict[int, list[Piece]] = {}
+    for piece in todo:
+        groups.setdefault(bucket(piece.frames), []).append(piece)
+    for frames, group in sorted(groups.items()):
+        for first in range(0, len(group), size):
+            yield frames, group[first : first + size]
+
+
+def _aligned(frames: int, config: WaveFlowConfig) -> int:
+    """The next number of frames that is a whole number of columns."""
+    step = config.height // math.gcd(config.height, config.mel.hop)
+    return -(-frames // step) * step

@@ -1,0 +1,205 @@
+"""The training task of a vocoder: random windows in, likelihood of whole held-out clips out.
+
+The mel is computed inside the step from the same audio, so that training, evaluation and
+synthesis cannot see different features.
+"""
+
+import dataclasses
+import math
+from collections.abc import Sequence
+from functools import partial
+from typing import Protocol
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+from jax.sharding import NamedSharding, PartitionSpec
+
+from wf_jax.audio.mel import MelSettings, add_context, mel_of_context
+from wf_jax.flows.buckets import bucket, fill
+from wf_jax.flows.config import WaveFlowConfig
+from wf_jax.flows.waveflow import LOG_2PI, WaveFlow
+from wf_jax.training.loop import data_mesh
+from wf_jax.training.state import DATA_AXIS
+
+FULL_SCALE = math.log(32768.0)  # nats between the density of x in [-1, 1) and of int16 steps
+
+
+class Windows(Protocol):
+    """Where batches come from: pure functions of the step."""
+
+    def batch(self, step: int) -> dict[str, np.ndarray]:
+        """Audio [B, before + window + after] at full scale 1, length [B], gain [B]."""
+
+    def names(self, step: int) -> list[str]:
+        """What each of the B windows is."""
+
+
+@dataclasses.dataclass(frozen=True)
+class HeldOut:
+    """A clip to be judged by: audio float32 [T], already times `gain`."""
+
+    name: str
+    audio: np.ndarray
+    gain: float = 1.0
+
+
+def context(settings: MelSettings, window: int) -> tuple[int, int]:
+    """Samples before and after a window that its mel frames need."""
+    frames = settings.frames(window)
+    needed = (frames - 1) * settings.hop + settings.fft_size
+    return settings.padding, max(needed - settings.padding - window, 0)
+
+
+def bits(log_likelihood: float) -> float:
+    """Bits per int16 sample of a density in nats per sample at full scale 1."""
+    return (FULL_SCALE - log_likelihood) / math.log(2)
+
+
+class VocoderTask:
+    """What the training loop needs to know of a vocoder."""
+
+    models = ()
+    best_metrics = {"": "bits/validation"}  # noqa: RUF012
+
+    def __init__(
+        self,
+        config: WaveFlowConfig,
+        windows: Windows,
+        held_out: Sequence[HeldOut],
+        *,
+        window: int,
+        batch_size: int,
+        steps_per_epoch: int,
+        evaluate_every: int,
+        masked: bool = False,
+        dequantise: bool = False,
+        seed: int = 0,
+    ):
+        """Describes a run.
+
+        Args:
+            config: of the model.
+            windows: batches of `window` samples with the context that `context` says.
+            held_out: clips that are evaluated whole.
+            window: samples.
+            batch_size: windows per step.
+            steps_per_epoch: what counts as an epoch.
+            evaluate_every: steps between evaluations.
+            masked: whether any window may be longer than its clip.
+            dequantise: add noise of one int16 step, which bounds the density of silence.
+            seed: of the first weights and of that noise.
+        """
+        self.config, self.windows, self.held_out = config, windows, held_out
+        self.window, self.batch_size, self.seed = window, batch_size, seed
+        self.steps_per_epoch, self.evaluate_every = steps_per_epoch, evaluate_every
+        self.masked, self.dequantise = masked, dequantise
+        self.sequences_at_once = 1
+        self.resident: dict[str, np.ndarray] = {}
+        names = ("audio", "length", "gain", "noise")
+        self.batch_specs = dict.fromkeys(names, PartitionSpec(DATA_AXIS))
+
+    def init(self) -> WaveFlow:
+        """A fresh model: every flow copies, so the first loss is that of the bare audio."""
+        return WaveFlow(self.config, np.random.default_rng(self.seed))
+
+    def batch(self, step: int) -> dict[str, np.ndarray]:
+        """The windows of a step, with a seed of its noise for each."""
+        noise = np.random.default_rng([self.seed, step, 1]).integers(2**32, size=self.batch_size)
+        return {**self.windows.batch(step), "noise": noise.astype(np.uint32)}
+
+    def describe(self, step: int) -> str:
+        """The windows of a step in words."""
+        return "windows " + ", ".join(self.windows.names(step))
+
+    def loss(
+        self, model: WaveFlow, batch: dict[str, jax.Array], axis_name: str | None = None
+    ) -> tuple[jax.Array, dict[str, jax.Array]]:
+        """Negative log-likelihood in nats per sample, over the windows of all devices.
+
+        [sum(z^2) / 2 - log_det] / samples + log(2 pi) / 2 (facts: WaveFlow, equation 3). At the
+        scale that the model sees: `gain` times full scale 1.
+        """
+        settings, audio = model.config.mel, batch["audio"]
+        if self.dequantise:
+            audio = audio + _rounding(batch["noise"], audio.shape[1]) * batch["gain"][:, None]
+        frames = settings.frames(self.window)
+        needed = (frames - 1) * settings.hop + settings.fft_size
+        mel = mel_of_context(audio[:, :needed], settings)
+        x = lax.slice_in_dim(audio, settings.padding, settings.padding + self.window, axis=1)
+        lengths = batch["length"] if self.masked else None
+        z, log_det = self._forward(model, x, mel, lengths)
+        energy = 0.5 * jnp.sum(jnp.square(z)) - jnp.sum(log_det)
+        samples = jnp.sum(batch["length"].astype(jnp.float32))
+        if axis_name is not None:
+            energy, samples = lax.psum((energy, samples), axis_name)
+        loss = energy / samples + 0.5 * LOG_2PI
+        return loss, {"nll/train": loss}
+
+    def _forward(
+        self, model: WaveFlow, x: jax.Array, mel: jax.Array, lengths: jax.Array | None
+    ) -> tuple[jax.Array, jax.Array]:
+        """Z [B, T] and log_det [B], `sequences_at_once` windows in one pass."""
+
+        def one(window: tuple) -> tuple[jax.Array, jax.Array]:
+            x, mel, length = jax.tree.map(lambda a: a[None], window)
+            z, log_det = model.forward(x, mel, length)
+            return z[0], log_det[0]
+
+        if self.sequences_at_once >= x.shape[0]:
+            return model.forward(x, mel, lengths)
+        return lax.map(one, (x, mel, lengths), batch_size=None)
+
+    def evaluate(self, model: WaveFlow) -> dict[str, float]:
+        """Log-likelihood of the whole held-out clips: "ll/validation", "bits/validation".
+
+        The mean over all their samples, in nats per sample of audio at full scale 1 (int16 /
+        32768), and the same in bits per int16 sample.
+        """
+        values = clip_log_likelihoods(model, self.held_out)
+        weights = [len(clip.audio) for clip in self.held_out]
+        mean = float(np.average(values, weights=weights))
+        return {"ll/validation": mean, "bits/validation": np.float32(bits(mean))}
+
+
+def clip_log_likelihoods(model: WaveFlow, clips: Sequence[HeldOut]) -> list[float]:
+    """Of every clip, nats per sample at the scale of the file (the gain's share is added back).
+
+    Clips of similar length share a compiled program and are split over the devices.
+    """
+    settings, values = model.config.mel, np.zeros(len(clips))
+    groups: dict[int, list[int]] = {}
+    for i, clip in enumerate(clips):
+        groups.setdefault(bucket(settings.frames(len(clip.audio))), []).append(i)
+    for frames, members in groups.items():
+        count = min(len(jax.devices()), len(members))
+        needed = (frames - 1) * settings.hop + settings.fft_size
+        spec = NamedSharding(data_mesh(count), PartitionSpec(DATA_AXIS))
+        for first in range(0, len(members), count):
+            chosen = members[first : first + count]
+            batch = fill([add_context(clips[i].audio, settings) for i in chosen], needed, count)
+            lengths = np.zeros(count, np.int32)
+            lengths[: len(chosen)] = [len(clips[i].audio) for i in chosen]
+            found = _log_prob(model, *jax.device_put((batch, lengths), spec))
+            gains = np.log([clips[i].gain for i in chosen])
+            values[chosen] = np.asarray(found, np.float64)[: len(chosen)] + gains
+    return values.tolist()
+
+
+@jax.jit
+def _log_prob(model: WaveFlow, framed: jax.Array, lengths: jax.Array) -> jax.Array:
+    """Clips with their mel's context [B, N] -> nats per sample [B]."""
+    settings = model.config.mel
+    mel = mel_of_context(framed, settings)
+    samples = mel.shape[-1] * settings.hop
+    x = framed[:, settings.padding : settings.padding + samples]
+    x = jnp.pad(x, ((0, 0), (0, samples - x.shape[1])))
+    return model.log_prob(x, mel, lengths)
+
+
+def _rounding(seeds: jax.Array, samples: int) -> jax.Array:
+    """Seeds [B] -> noise [B, samples], uniform over one int16 step."""
+    half = 0.5 / 32768
+    draw = partial(jax.random.uniform, shape=(samples,), minval=-half, maxval=half)
+    return jax.vmap(lambda seed: draw(jax.random.key(seed)))(seeds)

@@ -1,0 +1,232 @@
+"""Weight files as named numpy arrays: .npz, .safetensors, Paddle's .pdparams, PyTorch's .pt/.pth.
+
+None of them needs Paddle or PyTorch, and none can run code: see `pickles`.
+"""
+
+import itertools
+import json
+import math
+import zipfile
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from wf_jax.interop.errors import WeightImportError
+from wf_jax.interop.pickles import Global, arrays_of, load, shown
+
+_MAX_UNPACKED = 16 << 30  # bytes; a compressed .npz can claim anything
+# What `zipfile` is known to raise on damage; RuntimeError: encrypted, or a method it lacks.
+_ZIP_ERRORS = (zipfile.BadZipFile, zlib.error, EOFError, MemoryError, RuntimeError, ValueError)
+_SAFETENSORS_DTYPES = {
+    "F64": "<f8",
+    "F32": "<f4",
+    "F16": "<f2",
+    "BF16": "bf16",
+    "I64": "<i8",
+    "I32": "<i4",
+    "I16": "<i2",
+    "I8": "i1",
+    "U8": "u1",
+    "BOOL": "?",
+}
+
+
+def read_arrays(path: str | Path) -> dict[str, np.ndarray]:
+    """Reads the named arrays of a weight file; its suffix says which format it has.
+
+    Args:
+        path: .npz, .safetensors, .pdparams, or PyTorch's .pt, .pth, .ckpt, .bin or no suffix.
+
+    Returns:
+        Names as saved to arrays; bfloat16 becomes float32. They may be read-only views.
+
+    Raises:
+        WeightImportError: the file is missing, damaged, of another format, or asks to run code.
+    """
+    path = Path(path)
+    reader = _READERS.get(path.suffix.lower())
+    if reader is None:
+        known = ", ".join(filter(None, _READERS))
+        raise WeightImportError(f"{path}: unknown suffix; weight files end in {known}")
+    try:
+        return reader(path)
+    except WeightImportError:
+        raise
+    except OSError as error:
+        raise WeightImportError(f"{path}: cannot be read: {error.strerror or error}") from None
+    except _ZIP_ERRORS as error:
+        raise WeightImportError(
+            f"{path}: damaged zip ({shown(error)}); fetch the file again"
+        ) from None
+
+
+def _read_npz(path: Path) -> dict[str, np.ndarray]:
+    with zipfile.ZipFile(path) as archive:
+        unpacked = sum(entry.file_size for entry in archive.infolist())
+    if unpacked > _MAX_UNPACKED:
+        raise WeightImportError(f"{path}: unpacks to {unpacked} bytes; save it with less in it")
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {name: file[name] for name in file.files}
+    except (ValueError, EOFError, MemoryError, SyntaxError) as error:
+        raise WeightImportError(
+            f"{path}: damaged, or not only numbers ({shown(error)}); save plain arrays"
+        ) from None
+    for name, value in arrays.items():
+        if not isinstance(value, np.ndarray) or value.dtype.kind not in "fiub":
+            raise WeightImportError(f"{path}: {shown(name)} is no array of numbers; leave it out")
+    return arrays
+
+
+def _read_safetensors(path: Path) -> dict[str, np.ndarray]:
+    data = path.read_bytes()
+    length = int.from_bytes(data[:8], "little")
+    if len(data) < 8 or length > len(data) - 8:
+        raise WeightImportError(
+            f"{path}: damaged: a header of {length} bytes in a file of {len(data)}; fetch it again"
+        )
+    try:
+        header = json.loads(data[8 : 8 + length], object_pairs_hook=_unique)
+    except (ValueError, RecursionError) as error:
+        raise WeightImportError(
+            f"{path}: damaged header ({shown(error)}); fetch the file again"
+        ) from None
+    if not isinstance(header, dict):
+        raise WeightImportError(f"{path}: the header is not a table; fetch the file again")
+    header.pop("__metadata__", None)
+    body = memoryview(data)[8 + length :]
+    spans = [_span(path, name, entry) for name, entry in header.items()]
+    _check_cover(path, spans, len(body))
+    return {
+        name: decode(body[start:stop], dtype).reshape(shape)
+        for name, dtype, shape, start, stop in spans
+    }
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    table = dict(pairs)
+    if len(table) != len(pairs):
+        raise ValueError("a name occurs twice")
+    return table
+
+
+def _span(path: Path, name: str, entry: Any) -> tuple[str, str, list[int], int, int]:
+    """One entry of a safetensors header, checked: (name, dtype, shape, start, stop)."""
+    entry = entry if isinstance(entry, dict) else {}
+    shape, offsets = entry.get("shape"), entry.get("data_offsets")
+    dtype = _SAFETENSORS_DTYPES.get(str(entry.get("dtype")))
+    if dtype is None:
+        known = ", ".join(_SAFETENSORS_DTYPES)
+        kind = shown(entry.get("dtype"))
+        raise WeightImportError(f"{path}: {shown(name)}: dtype {kind}; save it as one of {known}")
+    lists = isinstance(shape, list) and isinstance(offsets, list) and len(offsets) == 2
+    if not lists or not all(type(n) is int and n >= 0 for n in shape + offsets):
+        raise WeightImportError(f"{path}: {shown(name)}: damaged header; fetch the file again")
+    size = math.prod(shape) * (2 if dtype == "bf16" else np.dtype(dtype).itemsize)
+    if offsets[1] - offsets[0] != size or len(shape) > 32:
+        raise WeightImportError(
+            f"{path}: {shown(name)}: shape {shown(shape)} needs {size} bytes, but has "
+            f"{offsets[1] - offsets[0]}; fetch the file again"
+        )
+    return name, dtype, shape, *offsets
+
+
+def _check_cover(path: Path, spans: list[tuple], size: int) -> None:
+    """The format's own rule: the arrays follow each other without a gap, to the file's end."""
+    ordered = sorted(span[3:] for span in spans)
+    edges = [(0, 0), *ordered, (size, size)]
+    if any(left[1] != right[0] for left, right in itertools.pairwise(edges)):
+        raise WeightImportError(
+            f"{path}: damaged: the arrays do not fill its {size} bytes exactly; fetch it again"
+        )
+
+
+def decode(data: bytes | memoryview, dtype: str) -> np.ndarray:
+    """Bytes as a flat array; `bf16` becomes float32, whose upper half it is."""
+    if dtype != "bf16":
+        return np.frombuffer(data, dtype)
+    return (np.frombuffer(data, "<u2").astype("<u4") << 16).view("<f4")
+
+
+def _read_pdparams(path: Path) -> dict[str, np.ndarray]:
+    return arrays_of(load(path.read_bytes(), str(path)), str(path))
+
+
+def _read_torch(path: Path) -> dict[str, np.ndarray]:
+    if not zipfile.is_zipfile(path):
+        path.open("rb").close()  # a missing file is said so
+        raise WeightImportError(
+            f"{path}: not a zip, as PyTorch writes since 1.6; torch.load it there and torch.save "
+            "its state_dict() again"
+        )
+    with zipfile.ZipFile(path) as archive:
+        root = _torch_root(path, archive)
+        storages = _Storages(str(path), archive, root)
+        return arrays_of(load(archive.read(f"{root}/data.pkl"), str(path), storages), str(path))
+
+
+def _torch_root(path: Path, archive: zipfile.ZipFile) -> str:
+    """The folder of everything in the archive; checks what the archive claims."""
+    names = archive.namelist()
+    roots = [n.removesuffix("/data.pkl") for n in names if n.endswith("/data.pkl")]
+    if len(roots) != 1 or len(set(names)) != len(names):
+        raise WeightImportError(
+            f"{path}: not from torch.save: no data.pkl; save model.state_dict()"
+        )
+    if f"{roots[0]}/constants.pkl" in names:
+        raise WeightImportError(f"{path}: a TorchScript archive; torch.save its state_dict()")
+    entries = archive.infolist()
+    stored = all(e.compress_type == zipfile.ZIP_STORED for e in entries)
+    if not stored or sum(e.file_size for e in entries) > path.stat().st_size:
+        raise WeightImportError(
+            f"{path}: damaged: torch.save does not compress its archives; fetch the file again"
+        )
+    return roots[0]
+
+
+class _Storages:
+    """The flat arrays of a PyTorch archive, each read once."""
+
+    def __init__(self, source: str, archive: zipfile.ZipFile, root: str) -> None:
+        self._source = source
+        self._archive = archive
+        self._root = root
+        self._read: dict[tuple[str, str], np.ndarray] = {}
+        order = f"{root}/byteorder"
+        if order in archive.namelist() and archive.read(order) != b"little":
+            raise WeightImportError(f"{source}: saved as big-endian; save it on a usual machine")
+
+    def __call__(self, name: Any) -> np.ndarray:
+        """The storage that a persistent id names: ("storage", type, key, device, count)."""
+        if not isinstance(name, tuple) or len(name) != 5 or name[0] != "storage":
+            raise self._damaged("an id that is no storage")
+        _, kind, key, _, count = name
+        if not isinstance(kind, Global) or not kind.dtype or type(key) is not str:
+            raise self._damaged("a storage without a type")
+        if (key, kind.dtype) not in self._read:
+            self._read[key, kind.dtype] = self._load(key, kind.dtype)
+        flat = self._read[key, kind.dtype]
+        if count != flat.size:
+            raise self._damaged(f"storage {shown(key)} has {flat.size} values, not {shown(count)}")
+        return flat
+
+    def _load(self, key: str, dtype: str) -> np.ndarray:
+        try:
+            data = self._archive.read(f"{self._root}/data/{key}")
+        except KeyError:
+            raise self._damaged(f"storage {shown(key)} is missing") from None
+        return decode(data, dtype if dtype == "bf16" else f"<{dtype}")
+
+    def _damaged(self, reason: str) -> WeightImportError:
+        return WeightImportError(f"{self._source}: damaged: {reason}; fetch the file again")
+
+
+_READERS: dict[str, Callable[[Path], dict[str, np.ndarray]]] = {
+    ".npz": _read_npz,
+    ".safetensors": _read_safetensors,
+    ".pdparams": _read_pdparams,
+    **dict.fromkeys((".pt", ".pth", ".ckpt", ".bin", ""), _read_torch),
+}
