@@ -44,6 +44,12 @@ def open_workdir(workdir: Path, config: Any) -> None:
     write_json(path, new)
 
 
+def model_folder(folder: Path) -> Path:
+    """Where the model is: a training run keeps it in `model`, a converted one is the folder."""
+    inside = folder / "model"
+    return inside if inside.is_dir() else folder
+
+
 def write_json(path: Path, content: Any) -> None:
     """Writes JSON whole or not at all."""
     with atomic_path(path) as temporary:

@@ -36,12 +36,13 @@ class Layer(nnx.Module):
         self.condition = WeightNorm(config.mel.bands, 2 * channels, rng=rng)
         self.out = WeightNorm(channels, channels if last else 2 * channels, rng=rng)
 
-    def __call__(self, h: jax.Array, c: jax.Array) -> tuple[jax.Array | None, jax.Array]:
-        """H [..., R, W, C] and c [..., R, W, M] -> residual (None at the last layer), skip."""
+    def __call__(self, h: jax.Array, condition: jax.Array) -> tuple[jax.Array | None, jax.Array]:
+        """H [..., R, W, C] -> residual (None at the last layer) and skip, of the same shape.
+
+        The condition's and the biases' part of the sum is [..., R, W, 2C].
+        """
         dtype, channels = h.dtype, h.shape[-1]
-        bias = (self.conv.bias[...] + self.condition.bias[...]).astype(dtype)
-        a = rows_conv(self.conv.weight.astype(dtype), h, self.dilation)
-        a = a + affine(self.condition.weight.astype(dtype), bias, c)
+        a = rows_conv(self.conv.weight.astype(dtype), h, self.dilation) + condition
         # Split, not sliced: the gradient of slices is four times as slow on CPU.
         filtered, gate = jnp.split(a, 2, axis=-1)
         g = jnp.tanh(filtered) * jax.nn.sigmoid(gate)
@@ -90,14 +91,24 @@ class RowNet(nnx.Module):
         dtype, x, c = x.dtype, x.astype(self.dtype), c.astype(self.dtype)
         start = self.start.weight[0].astype(self.dtype)
         h = _masked(x[..., None] * start + self.start.bias[...].astype(self.dtype), columns)
+        weight, bias = self._conditions()
+        conditions = affine(weight.astype(self.dtype), bias.astype(self.dtype), c)
         skips = 0.0
-        for layer in self.layers:
-            residual, skip = layer(h, c)
+        for layer, condition in zip(
+            self.layers, jnp.split(conditions, len(self.layers), axis=-1), strict=True
+        ):
+            residual, skip = layer(h, condition)
             skips = skips + skip
             if residual is not None:
                 h = _masked(h + residual, columns)
         out = skips.astype(dtype) @ self.end.kernel[...] + self.end.bias[...]
         return out[..., 0], out[..., 1]
+
+    def _conditions(self) -> tuple[jax.Array, jax.Array]:
+        """The condition's product for all layers at once: [M, L * 2C] and its bias."""
+        weights = [layer.condition.weight for layer in self.layers]
+        biases = [layer.condition.bias[...] + layer.conv.bias[...] for layer in self.layers]
+        return jnp.concatenate(weights, axis=-1), jnp.concatenate(biases, axis=-1)
 
     def fold(self) -> "FoldedNet":
         """The same net with weight norm, skip path and half of the gate's sigmoid folded.

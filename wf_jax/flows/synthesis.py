@@ -6,7 +6,8 @@ context of the flows, so the result is what one pass over the whole clip would g
 
 import dataclasses
 import math
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import jax
@@ -73,6 +74,7 @@ def synthesize(
     seed: int = 0,
     chunk: int = CHUNK,
     batch_size: int | None = None,
+    on_compile: Callable[[float], object] | None = None,
 ) -> Iterator[tuple[int, np.ndarray]]:
     """Audio of every clip, as soon as it is complete.
 
@@ -83,33 +85,44 @@ def synthesize(
         seed: of the latent; a clip's audio depends on its mel, this and nothing else.
         chunk: frames at once; more of them are computed in chunks.
         batch_size: pieces at once, one for each device if None.
+        on_compile: is told the seconds that each compilation took.
 
     Yields:
         Number of the clip and its audio, float32 [F * hop].
     """
-    config = model.config
+    config, count = model.config, batch_size or len(jax.devices())
     hop = config.mel.hop
-    audio = [np.zeros(mel.shape[1] * hop, np.float32) for mel in mels]
     todo = [piece for i, mel in enumerate(mels) for piece in pieces(i, mel.shape[1], config, chunk)]
     missing = np.bincount([piece.clip for piece in todo], minlength=len(mels))
-    for frames, batch in _batches(todo, batch_size or len(jax.devices())):
-        z = [
-            temperature * latent(seed, mels[p.clip].shape[1] * hop)[p.before * hop : p.after * hop]
-            for p in batch
-        ]
-        c = [mels[p.clip][:, p.before : p.after] for p in batch]
-        count = batch_size or len(jax.devices())
+    begun: dict[int, np.ndarray] = {}
+    spec = NamedSharding(data_mesh(count), PartitionSpec(DATA_AXIS))
+    model = jax.device_put(model, NamedSharding(spec.mesh, PartitionSpec()))
+    inverse: dict[int, Any] = {}
+    for frames, batch in _batches(todo, count):
+        z = [temperature * _latent_of(piece, mels[piece.clip], seed, hop) for piece in batch]
+        c = [mels[piece.clip][:, piece.before : piece.after] for piece in batch]
         lengths = np.zeros(count, np.int32)
         lengths[: len(batch)] = [len(row) for row in z]
         arrays = (fill(z, frames * hop, count), fill(c, frames, count), lengths)
-        spec = NamedSharding(data_mesh(count), PartitionSpec(DATA_AXIS))
-        result = np.asarray(_inverse(model, *jax.device_put(arrays, spec)))
+        arrays = jax.device_put(arrays, spec)
+        if frames not in inverse:
+            start = time.monotonic()
+            inverse[frames] = _inverse.lower(model, *arrays).compile()
+            if on_compile:
+                on_compile(time.monotonic() - start)
+        result = np.asarray(inverse[frames](model, *arrays))
         for piece, row in zip(batch, result, strict=False):
+            if piece.clip not in begun:
+                begun[piece.clip] = np.zeros(mels[piece.clip].shape[1] * hop, np.float32)
             part = row[(piece.first - piece.before) * hop : (piece.last - piece.before) * hop]
-            audio[piece.clip][piece.first * hop : piece.last * hop] = part
+            begun[piece.clip][piece.first * hop : piece.last * hop] = part
             missing[piece.clip] -= 1
             if not missing[piece.clip]:
-                yield piece.clip, audio[piece.clip]
+                yield piece.clip, begun.pop(piece.clip)
+
+
+def _latent_of(piece: Piece, mel: np.ndarray, seed: int, hop: int) -> np.ndarray:
+    return latent(seed, mel.shape[1] * hop)[piece.before * hop : piece.after * hop]
 
 
 @jax.jit

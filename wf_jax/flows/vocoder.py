@@ -176,12 +176,13 @@ def clip_log_likelihoods(model: WaveFlow, clips: Sequence[HeldOut]) -> list[floa
         count = min(len(jax.devices()), len(members))
         needed = (frames - 1) * settings.hop + settings.fft_size
         spec = NamedSharding(data_mesh(count), PartitionSpec(DATA_AXIS))
+        here = jax.device_put(model, NamedSharding(spec.mesh, PartitionSpec()))
         for first in range(0, len(members), count):
             chosen = members[first : first + count]
             batch = fill([add_context(clips[i].audio, settings) for i in chosen], needed, count)
             lengths = np.zeros(count, np.int32)
             lengths[: len(chosen)] = [len(clips[i].audio) for i in chosen]
-            found = _log_prob(model, *jax.device_put((batch, lengths), spec))
+            found = _log_prob(here, *jax.device_put((batch, lengths), spec))
             gains = np.log([clips[i].gain for i in chosen])
             values[chosen] = np.asarray(found, np.float64)[: len(chosen)] + gains
     return values.tolist()

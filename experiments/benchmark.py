@@ -1,0 +1,167 @@
+"""Speed of the flows against a large matrix product of the same run.
+
+    python -m experiments.benchmark --case=waveflow_synthesis
+    python -m experiments.benchmark --case=waveflow_training
+
+FLOP are those of the direct form (two per multiply-add of every product, nothing else counted), so
+a share of the matrix product's rate says how well the arithmetic is used, and a formulation that
+needs fewer operations may exceed what it would give. Medians of rounds in turn.
+"""
+
+import statistics
+import time
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from absl import app, flags
+from jax.sharding import NamedSharding
+
+from experiments.launch import quiet
+from wf_jax.flows.config import WaveFlowConfig
+from wf_jax.flows.vocoder import VocoderTask, context
+from wf_jax.flows.waveflow import WaveFlow
+from wf_jax.modules import split
+from wf_jax.training.devices import use_every_core
+from wf_jax.training.loop import data_mesh
+from wf_jax.training.state import adam_with_l2, create_state, make_step
+
+_CASE = flags.DEFINE_enum(
+    "case", None, ["waveflow_synthesis", "waveflow_training"], "What to measure"
+)
+_CHANNELS = flags.DEFINE_integer("channels", 64, "Residual channels", 1)
+_HEIGHT = flags.DEFINE_integer("height", 16, "Squeeze height", 2)
+_SECONDS = flags.DEFINE_float("seconds", 3.0, "Audio per synthesis", 0.1)
+_CLIPS = flags.DEFINE_integer("clips", 1, "Clips per synthesis", 1)
+_ROUNDS = flags.DEFINE_integer("rounds", 5, "Rounds that count", 1)
+_PRECISION = flags.DEFINE_multi_string(
+    "precision", ["highest"], "highest, default (TF32 on a GPU) or bfloat16; may be repeated"
+)
+MATRIX = 4096
+
+
+def forward_flop(config: WaveFlowConfig) -> float:
+    """FLOP per audio sample of one pass through all nets, skip path folded into the output."""
+    c, m, layers = config.channels, config.mel.bands, config.layers
+    macs = layers * (2 * (config.kernel * c) ** 2 + 2 * m * c + c * c + 2 * c) - c * c + c
+    return 2.0 * config.flows * macs * (config.height - 1) / config.height
+
+
+def random_model(config: WaveFlowConfig) -> WaveFlow:
+    """A model whose flows do something: small weights at the end of each net."""
+    rng = np.random.default_rng(0)
+    model = WaveFlow(config, rng)
+    model.flows.end.kernel[...] = 0.01 * rng.standard_normal(model.flows.end.kernel.shape)
+    return jax.tree.map(lambda v: jnp.asarray(v, jnp.float32), model)
+
+
+def matrix_product() -> tuple[Callable[[], object], float]:
+    """A large float32 product, and its FLOP."""
+    a = jnp.full((MATRIX, MATRIX), 1e-3)
+    multiply = jax.jit(lambda a: jnp.matmul(a, a, precision="highest"))
+    return lambda: multiply(a), 2.0 * MATRIX**3
+
+
+def synthesis(config: WaveFlowConfig) -> tuple[Callable[[], object], float, float]:
+    """Synthesis of the clips: to call, seconds of audio, FLOP."""
+    hop, rng = config.mel.hop, np.random.default_rng(1)
+    frames = round(_SECONDS.value * config.mel.sample_rate / hop)
+    z = jnp.asarray(rng.standard_normal((_CLIPS.value, frames * hop)), jnp.float32)
+    mel = jnp.asarray(rng.standard_normal((_CLIPS.value, config.mel.bands, frames)), jnp.float32)
+    model = random_model(config)
+    inverse = jax.jit(lambda model, z, mel: model.inverse(z, mel))
+    seconds = z.size / config.mel.sample_rate
+    return lambda: inverse(model, z, mel), seconds, z.size * forward_flop(config)
+
+
+def training(config: WaveFlowConfig) -> tuple[Callable[[], object], float, float]:
+    """One training step of 8 windows of 16,000 samples: to call, seconds of audio, FLOP."""
+    window, batch_size = 16000, 8
+    before, after = context(config.mel, window)
+    audio = np.random.default_rng(1).standard_normal((batch_size, before + window + after))
+    arrays = {
+        "audio": 0.1 * audio.astype(np.float32),
+        "length": np.full(batch_size, window, np.int32),
+        "gain": np.ones(batch_size, np.float32),
+        "noise": np.zeros(batch_size, np.uint32),
+    }
+    task = VocoderTask(
+        config, None, [], window=window, batch_size=batch_size, steps_per_epoch=1, evaluate_every=1
+    )
+    definition, params = split(task.init())
+    optimizer, mesh = adam_with_l2(0.0), data_mesh(batch_size)
+    batch = jax.device_put(
+        arrays, {k: NamedSharding(mesh, spec) for k, spec in task.batch_specs.items()}
+    )
+    step = make_step(
+        lambda p, b, axis: task.loss(definition(p), b, axis), optimizer, mesh, task.batch_specs
+    )
+    state = create_state(params, optimizer, task.best_metrics, ())
+
+    def take() -> object:
+        nonlocal state
+        state, metrics = step(state, batch, jnp.float32(2e-4))
+        return metrics
+
+    samples = batch_size * window
+    # Forward and backward, without what rematerialisation computes again.
+    return take, samples / config.mel.sample_rate, 3 * samples * forward_flop(config)
+
+
+def seconds_of(call: Callable[[], object]) -> float:
+    """How long a call takes until its result is there."""
+    start = time.perf_counter()
+    jax.block_until_ready(call())
+    return time.perf_counter() - start
+
+
+def round_trip_error(config: WaveFlowConfig) -> float:
+    """RMS of x -> z -> x against x, relative; half a second of noise."""
+    frames = 43
+    rng = np.random.default_rng(2)
+    x = jnp.asarray(0.1 * rng.standard_normal((1, frames * config.mel.hop)), jnp.float32)
+    mel = jnp.asarray(rng.standard_normal((1, config.mel.bands, frames)), jnp.float32)
+
+    @jax.jit
+    def error(model: WaveFlow) -> jax.Array:
+        z, _ = model.forward(x, mel)
+        return jnp.sqrt(jnp.mean(jnp.square(model.inverse(z, mel) - x)) / jnp.mean(jnp.square(x)))
+
+    return float(error(random_model(config)))
+
+
+def main(argv: list[str]) -> None:
+    """Measures and prints one line per precision."""
+    quiet()
+    if _CASE.value == "waveflow_training":
+        use_every_core(8)
+    product, product_flop = matrix_product()
+    seconds_of(product)
+    print(f"{jax.device_count()} x {jax.devices()[0].device_kind}, jax {jax.__version__}")
+    for precision in _PRECISION.value:
+        config = WaveFlowConfig(
+            channels=_CHANNELS.value,
+            height=_HEIGHT.value,
+            compute_dtype="bfloat16" if precision == "bfloat16" else "float32",
+            matmul_precision="default" if precision == "bfloat16" else precision,
+        )
+        build = synthesis if _CASE.value == "waveflow_synthesis" else training
+        call, audio_seconds, flop = build(config)
+        compiling = seconds_of(call)
+        pairs = [(seconds_of(call), seconds_of(product)) for _ in range(_ROUNDS.value)]
+        ours, theirs = (statistics.median(column) for column in zip(*pairs, strict=True))
+        share = statistics.median((flop / a) / (product_flop / b) for a, b in pairs)
+        print(
+            f"{precision:9} {audio_seconds:.1f} s of audio in {ours:.3f} s: "
+            f"{audio_seconds / ours:.2f} x real time, {flop / ours / 1e9:.0f} GFLOP/s, "
+            f"{share:.0%} of a {MATRIX} matrix product ({product_flop / theirs / 1e9:.0f}); "
+            f"first call {compiling:.0f} s"
+        )
+        if _CASE.value == "waveflow_synthesis":
+            print(f"{'':9} round trip x -> z -> x: {round_trip_error(config):.1e} of the RMS")
+
+
+if __name__ == "__main__":
+    flags.mark_flag_as_required("case")
+    app.run(main)

@@ -1,0 +1,90 @@
+"""Turn mel spectrograms into audio.
+
+    python -m experiments.synthesize --model=WORKDIR --input=WAV|MEL.npy|DIR --output=DIR
+
+The model is the folder of a training run or of `experiments.convert`. A recording is turned into
+its mel and back; a .npy holds a mel [M, F] or [1, M, F] of the model's own settings. The output is
+a mono WAV per input, F frames giving exactly F * hop samples.
+"""
+
+import sys
+import time
+from pathlib import Path
+
+from absl import app, flags
+
+from data_pipeline.audio_files import AudioFileError
+from experiments.launch import quiet
+from experiments.mel_inputs import MelInput, MelInputError, find_inputs
+from experiments.wav_output import write_clipped
+from experiments.workdir import model_folder
+from wf_jax.flows.model_folder import ModelFolderError, load_model
+from wf_jax.flows.synthesis import synthesize
+from wf_jax.training.metrics import Progress, duration
+
+_MODEL = flags.DEFINE_string("model", None, "Folder of a training run or a converted model")
+_INPUT = flags.DEFINE_string("input", None, "An audio file, a .npy mel, or a folder of them")
+_OUTPUT = flags.DEFINE_string("output", None, "Folder of the WAV files; made if it is missing")
+_TEMPERATURE = flags.DEFINE_float("temperature", 1.0, "Deviation of the latent", 0.0)
+_SEED = flags.DEFINE_integer("seed", 0, "Of the latent", 0)
+_FORMAT = flags.DEFINE_enum("format", "pcm24", ["pcm24", "float32"], "Samples of the WAV files")
+_RESAMPLE = flags.DEFINE_bool("resample", False, "Take recordings of other rates, resampled")
+_BATCH = flags.DEFINE_integer("batch_size", 1, "Clips at once; more on an accelerator", 1)
+_ANY_SCALE = flags.DEFINE_bool("any_scale", False, "Take mels whose values look wrong")
+
+
+def main(argv: list[str]) -> None:
+    """Synthesises every input; a bad one stops the command before anything is computed."""
+    quiet()
+    if len(argv) > 1:
+        raise app.UsageError(f"unexpected argument {argv[1]!r}; options look like --input=DIR")
+    try:
+        model = load_model(model_folder(Path(_MODEL.value)))
+        settings = model.config.mel
+        inputs = find_inputs(
+            Path(_INPUT.value), settings, resample=_RESAMPLE.value, any_scale=_ANY_SCALE.value
+        )
+        output = Path(_OUTPUT.value)
+        output.mkdir(parents=True, exist_ok=True)
+        _synthesize(model, inputs, output)
+    except (AudioFileError, MelInputError, ModelFolderError) as error:
+        sys.exit(str(error))
+    except OSError as error:
+        sys.exit(f"{error.filename or _OUTPUT.value}: {error.strerror or error}")
+    except KeyboardInterrupt:
+        sys.exit("\nstopped; the files that are there are complete")
+
+
+def _synthesize(model: object, inputs: list[MelInput], output: Path) -> None:
+    settings, progress = model.config.mel, Progress()
+    total = sum(i.mel.shape[1] for i in inputs) * settings.hop / settings.sample_rate
+    progress.update(f"{len(inputs)} files, {total:.1f} s of audio; each new length compiles")
+    start, done, clipped, compiling = time.monotonic(), 0.0, 0, []
+    for number, audio in synthesize(
+        model,
+        [i.mel for i in inputs],
+        temperature=_TEMPERATURE.value,
+        seed=_SEED.value,
+        batch_size=_BATCH.value,
+        on_compile=compiling.append,
+    ):
+        item = inputs[number]
+        audio = audio[: item.samples] / item.gain
+        path = output / f"{item.path.stem}.wav"
+        clipped += write_clipped(path, audio, settings.sample_rate, _FORMAT.value)
+        done += len(audio) / settings.sample_rate
+        spent = time.monotonic() - start
+        left = duration((total - done) * spent / done / 60)
+        progress.update(f"{path.name}: {done:.1f} of {total:.1f} s  ETA {left}")
+    spent = time.monotonic() - start
+    progress.keep(
+        f"{output}: {len(inputs)} files, {done:.1f} s of audio in {spent:.1f} s, of which "
+        f"{sum(compiling):.1f} s to compile; {done / (spent - sum(compiling)):.2f} x real time"
+    )
+    if clipped:
+        print(f"{clipped} samples beyond full scale were limited; --format=float32 keeps them")
+
+
+if __name__ == "__main__":
+    flags.mark_flags_as_required(["model", "input", "output"])
+    app.run(main)

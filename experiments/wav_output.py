@@ -1,0 +1,31 @@
+"""WAV files of synthesised audio: limited at full scale, never wrapped."""
+
+from pathlib import Path
+
+import numpy as np
+import soundfile
+
+from data_pipeline.atomic import atomic_path
+
+SUBTYPES = {"pcm24": "PCM_24", "float32": "FLOAT"}
+
+
+def write_clipped(path: Path, audio: np.ndarray, sample_rate: int, samples: str = "pcm24") -> int:
+    """Writes audio [T] whole or not at all.
+
+    Args:
+        path: a WAV file; an existing one is replaced.
+        audio: full scale 1.
+        sample_rate: Hz.
+        samples: "pcm24", or "float32", which keeps what is beyond full scale.
+
+    Returns:
+        How many samples had to be limited to full scale.
+    """
+    limited = 0
+    if samples == "pcm24":
+        limited = int(np.count_nonzero(np.abs(audio) > 1))
+        audio = np.clip(audio, -1.0, 1.0 - 2.0**-23)
+    with atomic_path(path) as temporary:
+        soundfile.write(temporary, audio, sample_rate, subtype=SUBTYPES[samples], format="WAV")
+    return limited
