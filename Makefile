@@ -1,5 +1,6 @@
 # Two targets do everything on a machine that has python3 (with venv) and make:
-#   make demo    train a capture of the built-in amp and write its report
+#   make demo    train a capture of the built-in amp and the built-in voice; both on one page,
+#                runs/demo/report.html
 #   make test    run the test suite
 PYTHON ?= python3
 VENV ?= .venv
@@ -8,7 +9,9 @@ BIN := $(VENV)/bin
 .PHONY: demo test lint clean
 
 demo: $(VENV)/.installed
-	$(BIN)/python -m experiments.train --config=experiments/configs/a2_capture.py:demo --workdir=runs/demo
+	$(BIN)/python -m experiments.train --config=experiments/configs/a2_capture.py:demo --workdir=runs/demo/amp
+	$(BIN)/python -m experiments.train --config=experiments/configs/waveflow.py:demo --workdir=runs/demo/voice
+	$(BIN)/python -m experiments.join_reports --output=runs/demo/report.html runs/demo/amp runs/demo/voice
 
 test: $(VENV)/.installed
 	$(BIN)/python -m pytest

@@ -1,4 +1,4 @@
-"""The page's style sheet: light and dark, wide and narrow."""
+"""The pages' style sheet: light and dark, wide and narrow."""
 
 STYLE = """
 :root { color-scheme: light dark; --paper: #fff; --ink: #1d2125; --soft: #5d666f;
@@ -18,6 +18,8 @@ p { margin: .5rem 0; } em { color: var(--soft); }
   border-radius: 6px; padding: .8rem 1rem; }
 .result strong { font-size: 1.4rem; }
 .result p:last-child { color: var(--soft); margin-bottom: 0; }
+.four .result { flex-basis: 200px; } .four h3, h3.name { text-transform: none; }
+h3.name { margin: 1rem 0 .3rem; overflow-wrap: anywhere; }
 .players { display: grid; grid-template-columns: repeat(auto-fit, minmax(230px, 1fr));
   gap: .8rem; }
 figure { margin: 0; } figcaption { font-weight: 600; text-transform: capitalize; }
@@ -30,6 +32,14 @@ td, th { border-bottom: 1px solid var(--line); padding: .4rem .6rem .4rem 0; tex
   vertical-align: top; overflow-wrap: anywhere; }
 th { font-weight: 600; width: 9rem; }
 td:not(:last-child) { overflow-wrap: normal; }
+.wide { overflow-x: auto; margin: .8rem 0; }
+.numbers th, .numbers td { width: auto; text-align: right; white-space: nowrap;
+  padding-right: 1rem; font-variant-numeric: tabular-nums; }
+.numbers th:first-child, .numbers td:first-child { text-align: left; }
+.numbers th { vertical-align: bottom; white-space: normal; overflow-wrap: normal; }
+nav { display: flex; flex-wrap: wrap; gap: .4rem 1.2rem; } a { color: #2a78b5; }
+article + article { border-top: 3px solid var(--line); margin-top: 3rem; padding-top: 2rem; }
+article { margin-top: 1.5rem; }
 .mark { display: inline-block; min-width: 4.6rem; padding: 0 .5rem; border-radius: 4px;
   color: #fff; text-align: center; font-size: .8rem; }
 .ok { background: #2e7d4f; } .note { background: #4a6a8a; }

@@ -8,7 +8,7 @@ import pytest
 from data_pipeline.latency import Latency
 from experiments.plots import plot_latency
 from experiments.report import CaptureReport, SizeReport, esr_words, write_capture_report
-from experiments.report.figures import attack_window, error_over_time
+from experiments.report.capture_figures import attack_window, error_over_time
 
 RATE = 48000
 

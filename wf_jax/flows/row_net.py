@@ -16,9 +16,10 @@ from flax import nnx
 from jax import lax
 
 from wf_jax.flows.config import WaveFlowConfig
-from wf_jax.flows.layers import WeightNorm, affine, rows_conv, shift
+from wf_jax.flows.layers import WeightNorm, affine, rows_conv
+from wf_jax.flows.toom_cook import ColumnTransform, column_transform
 
-Caches = tuple[jax.Array, ...]  # per layer: its last 2 d input rows [(K - 1) d, B, W, C], a ring
+Caches = tuple[jax.Array, ...]  # one of each layer: see FoldedLayer.step
 
 
 class Layer(nnx.Module):
@@ -104,6 +105,9 @@ class RowNet(nnx.Module):
         out = skips.astype(dtype) @ self.end.kernel[...] + self.end.bias[...]
         return out[..., 0], out[..., 1]
 
+    def _exact(self) -> bool:
+        return jnp.dtype(self.dtype).itemsize >= 4
+
     def _conditions(self) -> tuple[jax.Array, jax.Array]:
         """The condition's product for all layers at once: [M, L * 2C] and its bias."""
         weights = [layer.condition.weight for layer in self.layers]
@@ -120,27 +124,29 @@ class RowNet(nnx.Module):
         channels = self.start.bias.shape[-1]
         halved = jnp.concatenate([jnp.ones(channels), jnp.full(channels, 0.5)])
         end, end_bias = self.end.kernel[...], self.end.bias[...]
-        layers, conditions, biases = [], [], []
+        condition, condition_bias = self._conditions()
+        layers = []
         for layer in self.layers:
             out, bias = 0.5 * layer.out.weight, layer.out.bias[...]
             end_bias = end_bias + bias[-channels:] @ end
-            conditions.append(layer.condition.weight * halved)
-            biases.append((layer.condition.bias[...] + layer.conv.bias[...]) * halved)
+            transform = column_transform(layer.conv.kernel.shape[-3], exact=self._exact())
             layers.append(
                 FoldedLayer(
-                    conv=(layer.conv.weight * halved).astype(self.dtype),
+                    conv=transform.of_kernel(layer.conv.weight * halved).astype(self.dtype),
                     residual=out[:, :-channels].astype(self.dtype),
                     residual_bias=bias[:-channels].astype(self.dtype),
                     end=(out[:, -channels:] @ end).astype(self.dtype),
+                    taps=layer.conv.kernel.shape[-4],
                     dilation=layer.dilation,
+                    transform=transform,
                 )
             )
         return FoldedNet(
             start=self.start.weight[0].astype(self.dtype),
             start_bias=self.start.bias[...].astype(self.dtype),
             layers=tuple(layers),
-            condition=jnp.concatenate(conditions, axis=-1).astype(self.dtype),
-            condition_bias=jnp.concatenate(biases, axis=-1).astype(self.dtype),
+            condition=(condition * jnp.tile(halved, len(layers))).astype(self.dtype),
+            condition_bias=(condition_bias * jnp.tile(halved, len(layers))).astype(self.dtype),
             end_bias=end_bias,
         )
 
@@ -148,47 +154,66 @@ class RowNet(nnx.Module):
 @partial(
     jax.tree_util.register_dataclass,
     data_fields=["conv", "residual", "residual_bias", "end"],
-    meta_fields=["dilation"],
+    meta_fields=["taps", "dilation", "transform"],
 )
 @dataclasses.dataclass(frozen=True)
 class FoldedLayer:
-    """Weights of a layer's row step: conv [K, K', C, 2C], residual [C, C or 0], end [C, 2]."""
+    """A layer made ready for rows.
+
+    Attributes:
+        conv: [P, K * C, 2C], the kernel as `transform` needs it.
+        residual: [C, C], or [C, 0] in the last layer.
+        residual_bias: [C] or [0].
+        end: [C, 2].
+        taps: K, in height.
+        dilation: in height and width.
+        transform: over the columns.
+    """
 
     conv: jax.Array
     residual: jax.Array
     residual_bias: jax.Array
     end: jax.Array
+    taps: int
     dilation: tuple[int, int]
+    transform: ColumnTransform
+
+    def empty_cache(self, zero: jax.Array) -> jax.Array:
+        """All-zero rows above the first, from `zero` [B, W]."""
+        channels = self.conv.shape[1] // self.taps
+        size = self.transform.rows(*zero.shape, self.dilation[1])
+        shape = ((self.taps - 1) * self.dilation[0], self.conv.shape[0], size, channels)
+        # From an input, so that the carry varies over devices as the rows do.
+        return jnp.broadcast_to(zero[0, 0].astype(self.conv.dtype), shape)
 
     def step(
-        self, cache: jax.Array, h: jax.Array, a: jax.Array, row: jax.Array
+        self, cache: jax.Array, h: jax.Array, condition: jax.Array, row: jax.Array
     ) -> tuple[jax.Array, jax.Array, jax.Array]:
         """One row.
 
         Args:
-            cache: [(K - 1) d, B, W, C], earlier rows, row r at position r mod its size.
+            cache: [(K - 1) d, P, N, C], the transformed rows above, row r at r mod its size.
             h: [B, W, C], row number `row` of the layer's input.
-            a: [B, W, 2C], the condition's and the biases' part of the sum before the gate.
+            condition: [B, W, 2C], the condition's and the biases' part of the sum.
             row: its number, counted from 0.
 
         Returns:
             The cache with the row in it, the residual [B, W, C or 0], and what the layer adds to
             (log scale, shift) [B, W, 2].
         """
-        taps, width, channels, outputs = self.conv.shape
         height_dilation, width_dilation = self.dilation
-        rows = [cache[(row + k * height_dilation) % cache.shape[0]] for k in range(taps - 1)]
-        matrix = self.conv.transpose(0, 2, 1, 3).reshape(taps * channels, width * outputs)
-        wide = jnp.concatenate([*rows, h], axis=-1) @ matrix
-        for k in range(width):
-            part = wide[..., k * outputs : (k + 1) * outputs]
-            a = a + shift(part, (k - width // 2) * width_dilation, axis=1)
-        t = jnp.tanh(a)
-        g = t[..., :channels] * (1 + t[..., channels:])
-        if taps > 1:
-            cache = lax.dynamic_update_index_in_dim(cache, h, row % cache.shape[0], 0)
-        residual = g @ self.residual + self.residual_bias
-        return cache, residual, g @ self.end
+        # The barrier keeps XLA from computing the sum of all residuals anew in every use.
+        columns = lax.optimization_barrier(self.transform.of_columns(h, width_dilation))
+        above = [cache[(row + k * height_dilation) % cache.shape[0]] for k in range(self.taps - 1)]
+        products = jnp.einsum(
+            "pnc,pco->pno", jnp.concatenate([*above, columns], axis=-1), self.conv
+        )
+        a = condition + self.transform.to_columns(products, width_dilation, *h.shape[:2])
+        filtered, gate = jnp.split(jnp.tanh(a), 2, axis=-1)
+        g = filtered * (1 + gate)
+        if self.taps > 1:
+            cache = lax.dynamic_update_index_in_dim(cache, columns, row % cache.shape[0], 0)
+        return cache, g @ self.residual + self.residual_bias, g @ self.end
 
 
 @partial(
@@ -242,8 +267,8 @@ class FoldedNet:
         inputs = (rows[:, 1:], c[:, 1:], None if mask is None else mask[:, 1:])
         inputs = jax.tree.map(lambda x: jnp.moveaxis(x, 1, 0), inputs)
         numbers = jnp.arange(rows.shape[1] - 1)
-        carry = (self._empty(rows), rows[:, 0])
-        _, collected = lax.scan(step, carry, (numbers, *inputs))
+        caches = tuple(layer.empty_cache(jnp.zeros_like(rows[:, 0])) for layer in self.layers)
+        _, collected = lax.scan(step, (caches, rows[:, 0]), (numbers, *inputs))
         return jax.tree.map(lambda x: jnp.moveaxis(x, 0, 1), collected)
 
     def step(
@@ -257,26 +282,16 @@ class FoldedNet:
         """Row x [B, W] and the next row's condition [B, W, M] -> caches, log scale, shift."""
         dtype = self.start.dtype
         conditions = c.astype(dtype) @ self.condition + self.condition_bias
+        conditions = jnp.split(conditions, len(self.layers), axis=-1)
         h = _masked(x.astype(dtype)[..., None] * self.start + self.start_bias, columns)
-        out, new, size = self.end_bias, [], 2 * h.shape[-1]
-        for i, (layer, cache) in enumerate(zip(self.layers, caches, strict=True)):
-            a = conditions[..., i * size : (i + 1) * size]
-            cache, residual, added = layer.step(cache, h, a, row)
+        out, new = self.end_bias, []
+        for layer, cache, condition in zip(self.layers, caches, conditions, strict=True):
+            cache, residual, added = layer.step(cache, h, condition, row)
             new.append(cache)
             out = out + added.astype(x.dtype)
             if residual.shape[-1]:
                 h = _masked(h + residual, columns)
         return tuple(new), out[..., 0], out[..., 1]
-
-    def _empty(self, rows: jax.Array) -> Caches:
-        # From an input, so that the carry varies over devices as the rows do.
-        zero = jnp.zeros_like(rows[None, :, 0, :, None], self.start.dtype)  # [1, B, W, 1]
-        return tuple(
-            jnp.tile(
-                zero, ((layer.conv.shape[0] - 1) * layer.dilation[0], 1, 1, layer.conv.shape[2])
-            )
-            for layer in self.layers
-        )
 
 
 def _masked(h: jax.Array, columns: jax.Array | None) -> jax.Array:

@@ -179,8 +179,7 @@ def train(
             step += 1
             finished = budget.progress(step) >= 1 or signal.received is not None
             if finished or step % task.evaluate_every == 0:
-                module = definition(state.judged)
-                evaluation = task.evaluate(module)
+                evaluation = task.evaluate(definition(state.judged))
                 if not _finite({**metrics, **evaluation}):
                     diverged = step - 1
                     break
@@ -188,7 +187,7 @@ def train(
                 record = _record(task, step, budget, rate, {**metrics, **evaluation})
                 history.append(record)
                 if publish:
-                    publish(step, module, record)
+                    publish(step, definition(state.judged), record)
             waited = time.monotonic() - saved_at
             evaluated = bool(history.records) and history.records[-1]["step"] == step
             if finished or waited > CHECKPOINT_SECONDS * (1 if evaluated else 10):

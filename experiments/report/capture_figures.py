@@ -1,6 +1,5 @@
 """The pictures of a capture report, each on its own matplotlib figure."""
 
-import io
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -8,20 +7,14 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-COLOURS = {"target": "#555555", "nano": "#d9762b", "standard": "#2a78b5"}
-_OTHER = "#7a5ea8"
+from experiments.report.drawing import BLUE, FFT, GREY, ORANGE, VIOLET, frames, mean_level
+
+COLOURS = {"target": GREY, "nano": ORANGE, "standard": BLUE}
 
 
 def colour(size: str) -> str:
     """The line colour of a size, the same in every picture."""
-    return COLOURS.get(size, _OTHER)
-
-
-def picture(figure: Figure, kind: str) -> bytes:
-    """The figure as an "svg" or "png" file."""
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format=kind, dpi=110)
-    return buffer.getvalue()
+    return COLOURS.get(size, VIOLET)
 
 
 def esr_over_time(
@@ -133,17 +126,17 @@ def spectra(target: np.ndarray, predictions: dict[str, np.ndarray], sample_rate:
     """Average spectra of the target, the models and their errors, in dB re full scale."""
     figure = Figure(figsize=(9, 3.6), layout="constrained")
     axes = figure.subplots()
-    frequency = np.fft.rfftfreq(_FFT, 1 / sample_rate)[1:]
-    axes.plot(frequency, _mean_level(target), color=COLOURS["target"], linewidth=2.4)
+    frequency = np.fft.rfftfreq(FFT, 1 / sample_rate)[1:]
+    axes.plot(frequency, mean_level(target), color=COLOURS["target"], linewidth=2.4)
     axes.lines[-1].set_label("target")
     for size, prediction in predictions.items():
-        axes.plot(frequency, _mean_level(prediction), color=colour(size), linewidth=1, label=size)
-        error = _mean_level(prediction - target)
+        axes.plot(frequency, mean_level(prediction), color=colour(size), linewidth=1, label=size)
+        error = mean_level(prediction - target)
         axes.plot(frequency, error, color=colour(size), linewidth=1, linestyle=":")
         axes.lines[-1].set_label(f"{size} error")
     axes.set_xscale("log")
     axes.set_xlim(40, sample_rate / 2)
-    highest = _mean_level(target).max()
+    highest = mean_level(target).max()
     axes.set_ylim(highest - 90, highest + 6)
     axes.set_xlabel("Hz")
     axes.set_ylabel("dB")
@@ -159,20 +152,6 @@ def latency(draw: Callable[[Axes], None]) -> Figure:
     return figure
 
 
-_FFT = 2048
-
-
-def _frames(x: np.ndarray, hop: int) -> np.ndarray:
-    x = np.pad(x.astype(np.float64), (0, max(0, _FFT - len(x))))
-    frames = np.lib.stride_tricks.sliding_window_view(x, _FFT)[::hop]
-    return np.abs(np.fft.rfft(frames * np.hanning(_FFT), axis=1)) / (_FFT / 4)
-
-
 def _spectrogram(x: np.ndarray) -> np.ndarray:
     hop = max(256, len(x) // 900)  # about as many frames as the picture has columns
-    return 20 * np.log10(np.maximum(_frames(x, hop), 1e-9))
-
-
-def _mean_level(x: np.ndarray) -> np.ndarray:
-    power = np.mean(np.square(_frames(x, 1024)), axis=0)
-    return 10 * np.log10(np.maximum(power, 1e-18))[1:]
+    return 20 * np.log10(np.maximum(frames(x, hop), 1e-9))

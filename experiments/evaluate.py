@@ -1,0 +1,95 @@
+"""Judge a trained vocoder on the held-out clips of its corpus.
+
+    python -m experiments.evaluate --workdir=RUN
+
+Likelihood of every clip, and how far its resynthesis is from the original: see
+wf_jax.audio.quality for the measures. The numbers go to RUN/evaluation.json too.
+"""
+
+import json
+import sys
+from pathlib import Path
+
+from absl import app, flags
+
+from data_pipeline.corpus import Corpus
+from data_pipeline.corpus_index import CorpusError
+from experiments.launch import quiet
+from experiments.vocoder import held_out_clips
+from experiments.vocoder_evaluation import SCORES, Judged, formatted, judge, mean_scores
+from experiments.workdir import model_folder, write_json
+from wf_jax.flows.model_folder import ModelFolderError, load_model
+
+_WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the training run")
+_CORPUS = flags.DEFINE_string("corpus", None, "Another prepared corpus than the run's own")
+_CLIPS = flags.DEFINE_integer("clips", None, "How many held-out clips; all if left out", 1)
+_OUTPUT = flags.DEFINE_string("output", None, "JSON file; RUN/evaluation.json if left out")
+
+
+class EvaluationError(ValueError):
+    """Nothing to judge, or nothing to judge by; one line."""
+
+
+def main(argv: list[str]) -> None:
+    """Evaluates one run."""
+    quiet()
+    if len(argv) > 1:
+        raise app.UsageError(f"unexpected argument {argv[1]!r}; options look like --workdir=RUN")
+    workdir = Path(_WORKDIR.value)
+    output = Path(_OUTPUT.value or workdir / "evaluation.json")
+    try:
+        judged = _evaluate(workdir)
+        write_json(output, _contents(judged))
+    except (CorpusError, EvaluationError, ModelFolderError) as error:
+        sys.exit(str(error))
+    except KeyboardInterrupt:
+        sys.exit("\nstopped; nothing was written")
+    except OSError as error:
+        sys.exit(f"{output}: cannot be written: {error.strerror or error}")
+    print("\n".join(_lines(judged)))
+    print(f"written to {output}")
+
+
+def _evaluate(workdir: Path) -> list[Judged]:
+    model = load_model(model_folder(workdir))
+    corpus, settings = Corpus.open(_CORPUS.value or _corpus_of(workdir)), model.config.mel
+    if corpus.sample_rate != settings.sample_rate:
+        raise EvaluationError(
+            f"{corpus.folder}: {corpus.sample_rate} Hz, but the model speaks at "
+            f"{settings.sample_rate} Hz; name another --corpus"
+        )
+    clips = held_out_clips(corpus, settings)[: _CLIPS.value]
+    if not clips:
+        raise EvaluationError(f"{corpus.folder}: no clips are held out; name another --corpus")
+    return judge(model, clips)
+
+
+def _corpus_of(workdir: Path) -> Path:
+    """The corpus that the run was trained on."""
+    path = workdir / "config.json"
+    try:
+        corpus = json.loads(path.read_text())["data.corpus"]
+    except (OSError, ValueError, KeyError, TypeError):
+        raise EvaluationError(f"{path}: does not name a corpus; add --corpus=DIR") from None
+    return workdir / "corpus" if corpus == "demo" else Path(corpus)
+
+
+def _contents(judged: list[Judged]) -> dict:
+    """What the JSON file says."""
+    clips = {clip.name: {"seconds": clip.seconds, **clip.scores} for clip in judged}
+    return {"mean": mean_scores(judged), "clips": clips}
+
+
+def _lines(judged: list[Judged]) -> list[str]:
+    """The same as a table."""
+    rows = [(clip.name, clip.scores) for clip in judged] + [("mean", mean_scores(judged))]
+    width = max(len(name) for name, _ in rows)
+    lines = [" " * width + "".join(f"{name:>12}" for _, name, _ in SCORES)]
+    for name, scores in rows:
+        lines.append(f"{name:{width}}" + "".join(f"{text:>12}" for text in formatted(scores)))
+    return lines
+
+
+if __name__ == "__main__":
+    flags.mark_flags_as_required(["workdir"])
+    app.run(main)

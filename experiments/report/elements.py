@@ -1,0 +1,144 @@
+"""What every report page is put together from: one HTML file with nothing outside it."""
+
+import base64
+import dataclasses
+import io
+from collections.abc import Iterable, Mapping, Sequence
+from html import escape
+from pathlib import Path
+
+import numpy as np
+import soundfile
+from matplotlib.figure import Figure
+
+from data_pipeline.atomic import atomic_path
+from experiments.report.drawing import picture
+from experiments.report.style import STYLE
+
+PLAYER_SECONDS = 10
+# What `experiments.join_reports` knows a page by: the contents of a page stand between them.
+BEGIN, END = "</style></head><body><main>", "</main></body></html>\n"
+
+
+@dataclasses.dataclass(frozen=True)
+class Picture:
+    """A picture with its heading.
+
+    Attributes:
+        title: above it.
+        figure: what is drawn.
+        kind: "svg", or "png" where there are many points.
+        caption: below it.
+    """
+
+    title: str
+    figure: Figure
+    kind: str
+    caption: str
+
+
+def document(title: str, sections: Iterable[str]) -> str:
+    """A page: its title as a heading, then the sections (HTML)."""
+    return page(title, f"<h1>{escape(title)}</h1>\n" + "\n".join(sections))
+
+
+def page(title: str, contents: str) -> str:
+    """A page around any contents (HTML)."""
+    return (
+        f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{escape(title)}'
+        '</title><meta name="viewport" content="width=device-width, initial-scale=1">'
+        f"<style>{STYLE}{BEGIN}{contents}{END}"
+    )
+
+
+def write_page(path: str | Path, html: str) -> None:
+    """Writes a page, whole or not at all."""
+    with atomic_path(path) as temporary:
+        temporary.write_text(html, encoding="utf-8")
+
+
+def section(title: str, contents: str) -> str:
+    """A heading and what stands under it (HTML)."""
+    return f"<section><h2>{escape(title)}</h2>{contents}</section>"
+
+
+def pictures(drawn: Iterable[Picture]) -> str:
+    """A section for each picture."""
+    return "".join(
+        section(p.title, f"{image(p.figure, p.kind, p.title)}<p>{escape(p.caption)}</p>")
+        for p in drawn
+    )
+
+
+def image(figure: Figure, kind: str, title: str) -> str:
+    """A figure as an "svg" or "png" picture."""
+    mime = {"svg": "image/svg+xml", "png": "image/png"}[kind]
+    data = _data_uri(picture(figure, kind), mime)
+    return f'<div class="card" tabindex="0"><img src="{data}" alt="{escape(title)}"></div>'
+
+
+def common_gain(clips: Iterable[np.ndarray]) -> float:
+    """One factor for all, so that levels compare; below 1 only where a clip would be cut off."""
+    peak = max(float(np.abs(x).max(initial=0.0)) for x in clips)
+    return 1.0 if peak < 1 else 0.999 / peak
+
+
+def players(clips: Mapping[str, np.ndarray], sample_rate: int, gain: float) -> str:
+    """A player for each clip [T] by name, at most PLAYER_SECONDS of it, times `gain`."""
+    count = PLAYER_SECONDS * sample_rate
+    each = "".join(
+        f"<figure><figcaption>{escape(name)}</figcaption>"
+        f'<audio controls preload="none" src="{_flac(gain * x[:count], sample_rate)}">'
+        "</audio></figure>"
+        for name, x in clips.items()
+    )
+    return f'<div class="players">{each}</div>'
+
+
+def levels(gain: float) -> str:
+    """What `common_gain` did, in words."""
+    if gain < 1:
+        return f"All turned down by {-20 * np.log10(gain):.1f} dB, since one would clip"
+    return "At the levels of the recording"
+
+
+def table(rows: Iterable[Sequence[str]]) -> str:
+    """Rows of plain text."""
+    return f"<table>{_rows(rows, 'td')}</table>"
+
+
+def numbers(heading: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A table with a heading whose columns, but for the first, are numbers."""
+    return (
+        f'<div class="wide"><table class="numbers"><thead>{_rows([heading], "th")}</thead>'
+        f"<tbody>{_rows(rows, 'td')}</tbody></table></div>"
+    )
+
+
+def facts(rows: Mapping[str, str]) -> str:
+    """The section of facts: names and values."""
+    lines = "".join(
+        f"<tr><th>{escape(name)}</th><td>{escape(value)}</td></tr>" for name, value in rows.items()
+    )
+    return section("Facts", f"<table>{lines}</table>")
+
+
+def next_steps(commands: Iterable[str]) -> str:
+    """The section of command lines to go on with."""
+    lines = "".join(f"<pre><code>{escape(command)}</code></pre>" for command in commands)
+    return section("Next", lines)
+
+
+def _rows(rows: Iterable[Sequence[str]], cell: str) -> str:
+    lines = ("".join(f"<{cell}>{escape(text)}</{cell}>" for text in row) for row in rows)
+    return "".join(f"<tr>{line}</tr>" for line in lines)
+
+
+def _flac(x: np.ndarray, sample_rate: int) -> str:
+    buffer = io.BytesIO()
+    soundfile.write(buffer, x, sample_rate, format="FLAC", subtype="PCM_16")
+    return _data_uri(buffer.getvalue(), "audio/flac")
+
+
+def _data_uri(content: bytes, mime: str) -> str:
+    return f"data:{mime};base64,{base64.b64encode(content).decode()}"

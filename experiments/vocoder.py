@@ -1,0 +1,159 @@
+"""The vocoder job: from a prepared corpus to a model folder, samples and metrics.json."""
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from data_pipeline.corpus import Corpus, Windows
+from data_pipeline.corpus_index import CorpusError
+from data_pipeline.corpus_preparation import prepare_corpus
+from data_pipeline.synthetic_speech import write_demo_corpus
+from experiments.vocoder_results import Samples, write_results
+from experiments.workdir import WorkdirError, open_workdir
+from wf_jax.audio.mel import MelSettings
+from wf_jax.flows.config import WaveFlowConfig
+from wf_jax.flows.vocoder import HeldOut, VocoderTask, context
+from wf_jax.training.checkpoints import CheckpointError
+from wf_jax.training.devices import use_every_core
+from wf_jax.training.loop import DivergedError, Settings, train
+
+
+class VocoderConfigError(ValueError):
+    """An option has a value that cannot be used."""
+
+
+ERRORS = (CorpusError, CheckpointError, DivergedError, VocoderConfigError, WorkdirError)
+
+
+def run(config: Any, workdir: Path) -> None:
+    """Trains, and writes the results into `workdir`.
+
+    Raises:
+        ERRORS: each with one line that says what to do.
+    """
+    _validate(config)
+    use_every_core(config.train.batch_size)
+    open_workdir(workdir, config)
+    corpus = Corpus.open(_demo_corpus(workdir) if _is_demo(config) else config.data.corpus)
+    model = model_config(config, corpus.sample_rate)
+    task = make_task(config, model, corpus)
+    settings = Settings(
+        **{
+            field.name: getattr(config.train, field.name)
+            for field in dataclasses.fields(Settings)
+            if field.name != "weight_decay"
+        },
+        weight_decay=0.0,
+    )
+    length = f"{settings.minutes:g} minutes" if settings.minutes else f"{settings.steps:,} steps"
+    print(
+        f"training {_describe(model)} for {length} on {len(corpus.select('train'))} clips; "
+        f"{jax.device_count()} {jax.default_backend()} devices; the first step compiles",
+        flush=True,
+    )
+    samples = Samples(workdir, task, config.train.samples_every)
+    result = train(task, settings, workdir, publish=samples)
+    write_results(workdir, task, result, corpus, config)
+
+
+def model_config(config: Any, sample_rate: int) -> WaveFlowConfig:
+    """The model that the run's config describes, for audio of `sample_rate` Hz.
+
+    Raises:
+        VocoderConfigError: a value does not fit.
+    """
+    try:
+        mel = MelSettings(sample_rate=sample_rate, **dataclasses.asdict(config.mel))
+        return WaveFlowConfig(mel=mel, **dataclasses.asdict(config.model))
+    except ValueError as error:
+        raise VocoderConfigError(f"--config: {error}") from None
+
+
+def make_task(config: Any, model: WaveFlowConfig, corpus: Corpus) -> VocoderTask:
+    """The training task on a corpus.
+
+    Raises:
+        CorpusError: it has no clips to train or to judge by.
+    """
+    training, window = config.train, config.data.window
+    clips = corpus.select("train")
+    windows = Windows(
+        corpus,
+        "train",
+        window,
+        *context(model.mel, window),
+        training.batch_size,
+        training.seed,
+        model.mel.peak_normalise,
+    )
+    held_out = held_out_clips(corpus, model.mel)
+    if not held_out:
+        raise CorpusError(
+            f"{corpus.folder}: no clips are held out to judge by; prepare it again with "
+            "--validation=1 or more"
+        )
+    samples = sum(clip.samples for clip in clips)
+    return VocoderTask(
+        model,
+        windows,
+        held_out,
+        window=window,
+        batch_size=training.batch_size,
+        steps_per_epoch=max(samples // (window * training.batch_size), 1),
+        evaluate_every=training.evaluate_every,
+        masked=any(clip.samples < window for clip in clips),
+        dequantise=training.dequantise,
+        seed=training.seed,
+    )
+
+
+def held_out_clips(corpus: Corpus, settings: MelSettings) -> list[HeldOut]:
+    """The clips of the validation split, at the scale that the model sees."""
+    clips = []
+    for clip in corpus.select("validation"):
+        gain = 0.999 / clip.peak if settings.peak_normalise and not clip.silent else 1.0
+        audio = corpus.audio(clip) * np.float32(gain / 32768)
+        clips.append(HeldOut(clip.name, audio, gain))
+    return clips
+
+
+def _demo_corpus(workdir: Path) -> Path:
+    folder = workdir / "corpus"
+    if not folder.exists():
+        print("making the built-in audio: 24 clips of something like speech")
+        write_demo_corpus(workdir / "clips")
+        prepare_corpus(workdir / "clips", folder, validation=4)
+    return folder
+
+
+def _is_demo(config: Any) -> bool:
+    return config.data.corpus == "demo"
+
+
+def _describe(model: WaveFlowConfig) -> str:
+    return f"a WaveFlow ({model.channels} channels, {model.flows} flows, height {model.height})"
+
+
+def _validate(config: Any) -> None:
+    """Refuses what would otherwise fail late, or in another's words."""
+    if not config.data.corpus:
+        raise VocoderConfigError(
+            "--config.data.corpus is missing; make one with python -m experiments.prepare, or try "
+            "the built-in audio with --config=experiments/configs/waveflow.py:demo"
+        )
+    positive = ("steps", "epochs", "batch_size", "learning_rate", "evaluate_every", "samples_every")
+    for name in positive:
+        if getattr(config.train, name) <= 0:
+            raise VocoderConfigError(
+                f"--config.train.{name}={getattr(config.train, name)} is not > 0"
+            )
+    for name in ("minutes", "clip_norm", "average_decay", "seed"):
+        if getattr(config.train, name) < 0:
+            raise VocoderConfigError(f"--config.train.{name}={getattr(config.train, name)} is < 0")
+    if config.train.average_decay >= 1:
+        raise VocoderConfigError("--config.train.average_decay is not below 1; 0.999 is usual")
+    if config.data.window < 1:
+        raise VocoderConfigError(f"--config.data.window={config.data.window} is not > 0")

@@ -1,0 +1,165 @@
+"""How well a vocoder does on held-out clips: likelihood, and the resynthesis against the original.
+
+The resynthesis is made from the clip's own mel. Original and resynthesis are compared at the level
+of the recording.
+"""
+
+import dataclasses
+import time
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from wf_jax.audio.mel import MelSettings, add_context, mel_of_context
+from wf_jax.audio.quality import (
+    mel_cepstral_distortion,
+    multi_resolution_stft_distance,
+    voicing_scores,
+)
+from wf_jax.flows.buckets import bucket, fill
+from wf_jax.flows.synthesis import synthesize
+from wf_jax.flows.vocoder import HeldOut, bits, clip_log_likelihoods
+from wf_jax.flows.waveflow import WaveFlow
+from wf_jax.training.metrics import Progress, duration
+
+# Key of a score, what it is called in a table, and decimals.
+SCORES = (
+    ("log_likelihood", "nats", 3),
+    ("bits", "bits", 2),
+    ("multi_resolution_stft", "MR-STFT", 3),
+    ("mel_cepstral_distortion", "MCD dB", 2),
+    ("vuv_f1", "V/UV F1", 3),
+    ("periodicity_rmse", "periodicity", 3),
+    ("f0_rmse_cents", "f0 cents", 1),
+)
+Scores = dict[str, float | None]
+LIKELIHOODS = ("log_likelihood", "bits")  # their mean is over samples, that of others over clips
+
+
+@dataclasses.dataclass(frozen=True)
+class Judged:
+    """A held-out clip, what the model makes of it, and how good that is.
+
+    Attributes:
+        number: of the clip in the list that was given.
+        name: of the clip.
+        seconds: its length.
+        original: float32 [T], at recording level.
+        resynthesis: float32 [T], at recording level.
+        mel: [M, F], of what the model was given.
+        resynthesis_mel: [M, F], of what it made of that.
+        scores: by name; see `judge`.
+    """
+
+    number: int
+    name: str
+    seconds: float
+    original: np.ndarray
+    resynthesis: np.ndarray
+    mel: np.ndarray
+    resynthesis_mel: np.ndarray
+    scores: Scores
+
+
+def judge(model: WaveFlow, clips: Sequence[HeldOut]) -> list[Judged]:
+    """Judges every clip, with progress on the terminal.
+
+    The scores are those of SCORES: log_likelihood (nats per sample at full scale 1), bits (per
+    int16 sample) and the measures of wf_jax.audio.quality; f0_rmse_cents is None where no frame
+    is voiced in both.
+    """
+    progress, judged, start = Progress(), [], time.monotonic()
+    progress.update(f"judging {len(clips)} held-out clips; each new length compiles")
+    for clip in _judged(jax.device_get(model), clips):
+        judged.append(clip)
+        spent = (time.monotonic() - start) / 60
+        left = duration(spent / len(judged) * (len(clips) - len(judged)))
+        progress.update(f"judged {len(judged)} of {len(clips)} held-out clips  ETA {left}")
+    progress.close()
+    return sorted(judged, key=lambda clip: clip.number)
+
+
+def _judged(model: WaveFlow, clips: Sequence[HeldOut]) -> Iterator[Judged]:
+    """Each as soon as it is done, in the order of their lengths."""
+    likelihoods, rate = clip_log_likelihoods(model, clips), model.config.mel.sample_rate
+    for number, mel, synthesis in resynthesise(model, clips):
+        clip = clips[number]
+        original, new = (x / np.float32(clip.gain) for x in (clip.audio, synthesis))
+        likelihood = likelihoods[number]
+        scores = {"log_likelihood": likelihood, "bits": bits(likelihood)}
+        scores |= _compare(original, new, rate)
+        new_mel = log_mel(synthesis, model.config.mel)
+        yield Judged(number, clip.name, len(original) / rate, original, new, mel, new_mel, scores)
+
+
+def _compare(original: np.ndarray, synthesis: np.ndarray, sample_rate: int) -> Scores:
+    """The scores that compare audio [T] with audio [T]."""
+    scores: Scores = {
+        "multi_resolution_stft": multi_resolution_stft_distance(original, synthesis),
+        "mel_cepstral_distortion": mel_cepstral_distortion(original, synthesis, sample_rate),
+        **voicing_scores(original, synthesis, sample_rate),
+    }
+    if scores["vuv_f1"] == 0:  # never voiced in both, so that there is no pitch to compare
+        scores["f0_rmse_cents"] = None
+    return scores
+
+
+def resynthesise(
+    model: WaveFlow, clips: Sequence[HeldOut]
+) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
+    """Number, mel [M, F] and new audio [T] of every clip, at the scale of the model."""
+    mels = [log_mel(clip.audio, model.config.mel) for clip in clips]
+    for number, audio in synthesize(model, mels):
+        yield number, mels[number], audio[: len(clips[number].audio)]
+
+
+def mean_scores(judged: Sequence[Judged]) -> Scores:
+    """Over the samples of all clips for likelihoods, over the clips that have it for the others."""
+    return {name: _mean(name, judged) for name, _, _ in SCORES}
+
+
+def formatted(scores: Scores) -> list[str]:
+    """Scores as text, in the order of SCORES; a dash for what there is not."""
+    texts = []
+    for name, _, decimals in SCORES:
+        value = scores[name]
+        texts.append("–" if value is None else f"{value:.{decimals}f}")
+    return texts
+
+
+def _mean(name: str, judged: Sequence[Judged]) -> float | None:
+    values = [(clip.scores[name], len(clip.original)) for clip in judged]
+    values = [(value, samples) for value, samples in values if value is not None]
+    if not values:
+        return None
+    numbers, samples = zip(*values, strict=True)
+    return float(np.average(numbers, weights=samples if name in LIKELIHOODS else None))
+
+
+def log_mel(audio: np.ndarray, settings: MelSettings) -> np.ndarray:
+    """`mel_spectrogram` of [T], T > 0, compiled for few lengths only: [M, F]."""
+    frames = settings.frames(len(audio))
+    needed = (bucket(frames) - 1) * settings.hop + settings.fft_size
+    framed = fill([add_context(audio, settings)], needed, 1)
+    return np.asarray(_mel(framed, settings))[0, :, :frames]
+
+
+def latent(model: WaveFlow, clip: HeldOut) -> np.ndarray:
+    """Z of a clip, [T]: standard normal noise, for a perfect model."""
+    settings, samples = model.config.mel, len(clip.audio)
+    mel = log_mel(clip.audio, settings)
+    frames = bucket(mel.shape[1])
+    audio = fill([clip.audio], frames * settings.hop, 1)
+    z = _forward(jax.device_get(model), audio, fill([mel], frames, 1), np.array([samples]))
+    return np.asarray(z)[0, :samples]
+
+
+_mel = jax.jit(mel_of_context, static_argnums=1)
+
+
+@jax.jit
+def _forward(model: Any, audio: jax.Array, mel: jax.Array, lengths: jax.Array) -> jax.Array:
+    return model.forward(audio, mel, jnp.asarray(lengths, jnp.int32))[0]

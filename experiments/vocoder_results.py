@@ -1,0 +1,237 @@
+"""What a vocoder run leaves: samples while it trains, then model/, metrics.json and report.html."""
+
+import dataclasses
+import io
+import platform
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from matplotlib.image import imread
+
+from data_pipeline.atomic import atomic_path
+from data_pipeline.corpus import Corpus
+from data_pipeline.corpus_index import Clip
+from data_pipeline.linear_prediction import (
+    gaussian_log_likelihood,
+    linear_predictor_log_likelihood,
+)
+from experiments.configs.waveflow import get_config
+from experiments.report import VoiceReport, write_voice_report
+from experiments.report import voice_figures as figures
+from experiments.report.drawing import picture
+from experiments.vocoder_evaluation import judge, latent, log_mel, mean_scores, resynthesise
+from experiments.wav_output import write_clipped
+from experiments.workdir import write_json
+from wf_jax.flows.config import WaveFlowConfig
+from wf_jax.flows.model_folder import save_model
+from wf_jax.flows.vocoder import FULL_SCALE, HeldOut, VocoderTask, bits
+from wf_jax.flows.waveflow import WaveFlow
+from wf_jax.modules import split
+from wf_jax.training.loop import Result
+from wf_jax.training.metrics import duration
+
+SAMPLES = 3  # clips that are spoken while training
+SAMPLE_SECONDS = 6.0
+JUDGED_CLIPS = 8  # of the held-out ones, for the measures of audio
+CHANNELS = (64, 96, 128, 256)  # that a config has a name for
+_BASELINE_CLIPS = 1000  # of the training ones, evenly spread: more change no digit
+
+
+class Samples:
+    """Shows a run while it goes: held-out clips spoken again, and TensorBoard where it is there.
+
+    `workdir`/samples/step-000500/NAME.wav and .png; scalars, audio and pictures for TensorBoard in
+    `workdir`/tensorboard, if tensorboardX is installed.
+    """
+
+    def __init__(self, workdir: Path, task: VocoderTask, every: int):
+        """Of `task`, with samples at each `every`-th evaluation."""
+        self._folder = workdir / "samples"
+        self._period = every * task.evaluate_every
+        self._clips = [_cut(clip, task.config) for clip in task.held_out[:SAMPLES]]
+        self._board = _open_board(workdir / "tensorboard")
+
+    def __call__(self, step: int, module: WaveFlow, record: dict[str, Any]) -> None:
+        """Is called after each evaluation; see wf_jax.training.loop.train."""
+        if self._board:
+            for name, value in record.items():
+                if "/" in name or name == "learning_rate":
+                    self._board.add_scalar(name, value, step)
+        if step % self._period == 0:
+            self._speak(step, jax.device_get(module))
+        if self._board:
+            self._board.flush()
+
+    def _speak(self, step: int, model: WaveFlow) -> None:
+        folder, settings = self._folder / f"step-{step:06d}", model.config.mel
+        folder.mkdir(parents=True, exist_ok=True)
+        for number, mel, new in resynthesise(model, self._clips):
+            clip = self._clips[number]
+            name, mels = clip.name.replace("/", "_"), (mel, log_mel(new, settings))
+            levels = tuple(x / np.float32(clip.gain) for x in (clip.audio, new))
+            title = f"{clip.name}, step {step:,}"
+            drawn = picture(figures.sample(mels, levels, settings.sample_rate, title), "png")
+            write_clipped(folder / f"{name}.wav", levels[1], settings.sample_rate)
+            with atomic_path(folder / f"{name}.png") as path:
+                path.write_bytes(drawn)
+            if self._board:
+                sound = np.clip(levels[1], -1, 1)
+                self._board.add_audio(name, sound, step, settings.sample_rate)
+                image = imread(io.BytesIO(drawn))[..., :3]
+                self._board.add_image(name, image, step, dataformats="HWC")
+
+
+def write_results(
+    workdir: Path, task: VocoderTask, result: Result, corpus: Corpus, config: Any
+) -> None:
+    """Saves the best model, measures it, and writes and names the files."""
+    model: WaveFlow = jax.device_get(result.models)
+    params = split(model)[1]
+    save_model(workdir / "model", task.config, params)
+    value = float(result.metrics["bits/validation"])
+    likelihood = float(FULL_SCALE - value * np.log(2))
+    baselines = _baselines(corpus)
+    judged = judge(model, task.held_out[:JUDGED_CLIPS])
+    best_step = round(float(result.best_epochs["bits/validation"]) * task.steps_per_epoch)
+    parameters = sum(value.size for value in params.values())
+    report = VoiceReport(
+        title=f"WaveFlow voice: {_corpus_name(config, corpus)}",
+        sample_rate=corpus.sample_rate,
+        hop=task.config.mel.hop,
+        log_likelihood=likelihood,
+        bits=value,
+        parameters=parameters,
+        best_step=best_step,
+        steps=result.steps,
+        minutes=result.minutes,
+        history=_history(result, task),
+        baselines={name: (ll, bits(ll)) for name, ll in baselines.items()},
+        clips=judged,
+        mean_scores=mean_scores(judged),
+        latent=latent(model, task.held_out[0]),
+        facts=_facts(config, task, corpus, result),
+        next_steps=_next_steps(config, workdir, result),
+    )
+    write_json(workdir / "metrics.json", _metrics(report, baselines, result))
+    write_voice_report(workdir / "report.html", report)
+    _say(workdir, report, result)
+
+
+def _cut(clip: HeldOut, config: WaveFlowConfig) -> HeldOut:
+    count = round(SAMPLE_SECONDS * config.mel.sample_rate)
+    return dataclasses.replace(clip, audio=clip.audio[:count])
+
+
+def _open_board(folder: Path) -> Any | None:
+    """A writer for TensorBoard, or None where tensorboardX is not installed."""
+    try:
+        from tensorboardX import SummaryWriter
+    except ImportError:
+        return None
+    return SummaryWriter(str(folder))
+
+
+def _baselines(corpus: Corpus) -> dict[str, float]:
+    """Log-likelihoods of models that know no mel, nats per sample."""
+    clips = corpus.select("train")
+    chosen: Sequence[Clip] = clips[:: max(1, len(clips) // _BASELINE_CLIPS)]
+    train = [corpus.audio(clip) for clip in chosen]
+    validation = [corpus.audio(clip) for clip in corpus.select("validation")]
+    return {
+        "linear predictor, order 16": linear_predictor_log_likelihood(train, validation),
+        "independent Gaussian": gaussian_log_likelihood(train, validation),
+    }
+
+
+def _history(result: Result, task: VocoderTask) -> list[dict[str, Any]]:
+    """The records, without what does not compare: scaled clips are judged at another level."""
+    left_out = "nll/train" if task.config.mel.peak_normalise else ""
+    return [{k: v for k, v in record.items() if k != left_out} for record in result.history]
+
+
+def _metrics(report: VoiceReport, baselines: dict[str, float], result: Result) -> dict[str, Any]:
+    return {
+        "log_likelihood": report.log_likelihood,
+        "bits": report.bits,
+        "baselines": baselines,
+        "parameters": report.parameters,
+        "best_step": report.best_step,
+        "steps": result.steps,
+        "minutes": result.minutes,
+        "stopped": result.stopped,
+        "judged_clips": [clip.name for clip in report.clips],
+        "judged": dict(report.mean_scores),
+    }
+
+
+def _corpus_name(config: Any, corpus: Corpus) -> str:
+    return "the built-in audio" if config.data.corpus == "demo" else corpus.folder.resolve().name
+
+
+def _facts(config: Any, task: VocoderTask, corpus: Corpus, result: Result) -> dict[str, str]:
+    model, mel, training = task.config, task.config.mel, config.train
+    held = sum(len(clip.audio) for clip in task.held_out) / mel.sample_rate
+    learnt = sum(clip.samples for clip in corpus.select("train")) / mel.sample_rate
+    scaled = ", each clip scaled to a peak of 0.999" if mel.peak_normalise else ""
+    return {
+        "corpus": f"{_corpus_name(config, corpus)}, {mel.sample_rate} Hz{scaled}",
+        "trained on": f"{len(corpus.select('train'))} clips, {duration(learnt / 60)}",
+        "held out": f"{len(task.held_out)} clips, {duration(held / 60)}",
+        "model": f"WaveFlow: {model.flows} flows of {model.layers} layers, {model.channels} "
+        f"channels, height {model.height}, {model.permutation} permutations",
+        "mel": f"{mel.bands} bands, {mel.low_hz:g} to {mel.high_hz:g} Hz, {mel.fft_size} samples "
+        f"every {mel.hop}",
+        "training": f"{result.steps:,} steps in {duration(result.minutes)}; {result.stopped}",
+        "batch": f"{training.batch_size} windows of {config.data.window} samples",
+        "learning rate": f"{training.learning_rate:g}",
+        "seed": str(training.seed),
+        "device": f"{jax.device_count()} {jax.devices()[0].device_kind}",
+        "versions": f"Python {platform.python_version()}, jax {jax.__version__}",
+    }
+
+
+def _next_steps(config: Any, workdir: Path, result: Result) -> list[str]:
+    return [
+        _synthesis(workdir),
+        shlex.join(["python", "-m", "experiments.evaluate", f"--workdir={workdir}"]),
+        _longer(config, workdir, result),
+    ]
+
+
+def _synthesis(workdir: Path) -> str:
+    options = [f"--model={workdir}", "--input=speech.wav", f"--output={workdir / 'spoken'}"]
+    return shlex.join(["python", "-m", "experiments.synthesize", *options])
+
+
+def _longer(config: Any, workdir: Path, result: Result) -> str:
+    """The command that goes on with this run, for three times as long if it came to its end."""
+    training, given = config.train, dataclasses.asdict(config)
+    given["train"]["steps"] *= 3 if result.steps >= training.steps else 1
+    given["train"]["minutes"] *= 3
+    name = str(config.model.channels) if config.model.channels in CHANNELS else "tiny"
+    name = "demo" if config.data.corpus == "demo" else name
+    usual = dataclasses.asdict(get_config(name))
+    options = [
+        f"--config.{part}.{key}={value}"
+        for part in ("data", "mel", "model", "train")
+        for key, value in given[part].items()
+        if value != usual[part][key]
+    ]
+    start = [f"--config=experiments/configs/waveflow.py:{name}", f"--workdir={workdir}"]
+    return shlex.join(["python", "-m", "experiments.train", *start, *options])
+
+
+def _say(workdir: Path, report: VoiceReport, result: Result) -> None:
+    rows = {"this model": (report.log_likelihood, report.bits), **report.baselines}
+    width = max(map(len, rows))
+    print(f"\n{result.stopped}: {result.steps:,} steps in {duration(result.minutes)}")
+    for name, (likelihood, value) in rows.items():
+        print(f"  {name:{width}}  {likelihood:7.3f} nats per sample  {value:6.2f} bits")
+    print("Log-likelihood of held-out speech: more nats, fewer bits of each 16-bit sample.")
+    print(f"model:  {workdir / 'model'}")
+    print(f"report: {workdir / 'report.html'}")
+    print(f"speak:  {_synthesis(workdir)}")

@@ -1,0 +1,143 @@
+"""The command, on a tiny model and clips of half a second."""
+
+import dataclasses
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from data_pipeline.corpus import Corpus
+from data_pipeline.corpus_preparation import prepare_corpus
+from data_pipeline.synthetic_speech import write_demo_corpus
+from experiments.vocoder import held_out_clips
+from experiments.vocoder_evaluation import Judged, judge, latent, log_mel, mean_scores
+from wf_jax.audio.mel import MelSettings, mel_spectrogram
+from wf_jax.audio.quality import mel_cepstral_distortion
+from wf_jax.flows.config import WaveFlowConfig
+from wf_jax.flows.model_folder import save_model
+from wf_jax.flows.waveflow import WaveFlow
+from wf_jax.modules import split
+
+ROOT = Path(__file__).parents[2]
+CONFIG = WaveFlowConfig(flows=2, layers=2, channels=4, height=8)
+
+
+@pytest.fixture(scope="module")
+def model():
+    """With random weights everywhere: a fresh model's last layer is zero."""
+    definition, params = split(WaveFlow(CONFIG, np.random.default_rng(0)))
+    rng = np.random.default_rng(1)
+    noise = {k: (0.02 * rng.standard_normal(v.shape)).astype(v.dtype) for k, v in params.items()}
+    return definition({k: v + noise[k] for k, v in params.items()})
+
+
+@pytest.fixture(scope="module")
+def workdir(model, tmp_path_factory):
+    """A finished run."""
+    folder = tmp_path_factory.mktemp("run")
+    write_demo_corpus(folder / "clips", clips=4, seconds=0.5)
+    prepare_corpus(folder / "clips", folder / "corpus", validation=3)
+    save_model(folder / "model", CONFIG, split(model)[1])
+    (folder / "config.json").write_text(json.dumps({"data.corpus": "demo"}))
+    return folder
+
+
+def run(*arguments):
+    return subprocess.run(
+        [sys.executable, "-m", "experiments.evaluate", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        timeout=300,
+    )
+
+
+@pytest.mark.slow
+def test_table_and_file(workdir, tmp_path):
+    output = tmp_path / "scores.json"
+    result = run(f"--workdir={workdir}", "--clips=2", f"--output={output}")
+    assert result.returncode == 0, result.stderr
+    content = json.loads(output.read_text())
+    assert list(content["clips"]) == ["clip-01", "clip-02"]
+    for clip in content["clips"].values():
+        assert clip["seconds"] == 0.5
+        assert f"{clip['log_likelihood']:.3f}" in result.stdout
+        assert f"{clip['mel_cepstral_distortion']:.2f}" in result.stdout
+    assert "mean" in result.stdout
+    assert "2 of 2" in result.stderr
+    assert not (workdir / "evaluation.json").exists()
+
+
+def test_judging_equals_the_definitions(model, workdir):
+    corpus = Corpus.open(workdir / "corpus")
+    clips = held_out_clips(corpus, CONFIG.mel)
+    judged = judge(model, clips)
+    assert [clip.name for clip in judged] == [clip.name for clip in clips]
+    for clip, held_out in zip(judged, clips, strict=True):
+        mel = mel_spectrogram(held_out.audio[None], CONFIG.mel)
+        np.testing.assert_allclose(clip.mel, mel[0], atol=1e-4)
+        expected = float(model.log_prob(held_out.audio[None], mel)[0])
+        assert clip.scores["log_likelihood"] == pytest.approx(expected, abs=1e-4)
+        bits = (np.log(32768) - expected) / np.log(2)
+        assert clip.scores["bits"] == pytest.approx(bits, abs=1e-3)
+        distortion = mel_cepstral_distortion(held_out.audio, clip.resynthesis, 22050)
+        assert clip.scores["mel_cepstral_distortion"] == pytest.approx(distortion)
+    z, _ = model.forward(clips[0].audio[None], judged[0].mel[None])
+    np.testing.assert_allclose(latent(model, clips[0]), z[0], atol=1e-4)
+
+
+def test_scores_are_at_the_level_of_the_recording(model, workdir):
+    corpus = Corpus.open(workdir / "corpus")
+    scaled = held_out_clips(corpus, dataclasses.replace(CONFIG.mel, peak_normalise=True))[:1]
+    assert scaled[0].gain > 1.1
+    (clip,) = judge(model, scaled)
+    original = corpus.audio(corpus.select("validation")[0]) / np.float32(32768)
+    np.testing.assert_allclose(clip.original, original, atol=1e-6)
+    mel = mel_spectrogram(scaled[0].audio[None], CONFIG.mel)
+    at_gain = float(model.log_prob(scaled[0].audio[None], mel)[0])
+    expected = at_gain + np.log(scaled[0].gain)
+    assert clip.scores["log_likelihood"] == pytest.approx(expected, abs=1e-4)
+
+
+@pytest.mark.parametrize("samples", [1, 255, 256, 257, 20000])
+@pytest.mark.parametrize("center", [True, False])
+def test_log_mel_is_that_of_the_clip(rng, samples, center):
+    settings, x = MelSettings(center=center), 0.1 * rng.standard_normal(samples, np.float32)
+    np.testing.assert_allclose(
+        log_mel(x, settings), mel_spectrogram(x, settings), rtol=1e-4, atol=1e-4
+    )
+
+
+def test_means_are_over_samples_or_clips():
+    def clip(samples, value, cents):
+        names = ("log_likelihood", "bits", "multi_resolution_stft", "mel_cepstral_distortion")
+        scores = dict.fromkeys((*names, "vuv_f1", "periodicity_rmse"), value)
+        x = np.zeros(samples)
+        return Judged(0, "a", 1.0, x, x, x, x, scores | {"f0_rmse_cents": cents})
+
+    means = mean_scores([clip(100, 1.0, 30.0), clip(300, 2.0, None)])
+    assert means["log_likelihood"] == means["bits"] == 1.75
+    assert means["vuv_f1"] == means["mel_cepstral_distortion"] == 1.5
+    assert means["f0_rmse_cents"] == 30
+    assert mean_scores([clip(100, 1.0, None)])["f0_rmse_cents"] is None
+
+
+@pytest.mark.slow
+def test_faults_are_one_line(workdir, tmp_path):
+    save_model(tmp_path / "model", CONFIG, split(WaveFlow(CONFIG, np.random.default_rng(0)))[1])
+    prepare_corpus(workdir / "clips", tmp_path / "other", validation=1, sample_rate=16000)
+    faults = {
+        "config.json: No such file": [f"--workdir={tmp_path / 'none'}"],
+        "does not name a corpus; add --corpus": [f"--workdir={tmp_path}"],
+        "no such folder": [f"--workdir={workdir}", f"--corpus={tmp_path / 'none'}"],
+        "16000 Hz, but the model speaks": [f"--workdir={workdir}", f"--corpus={tmp_path}/other"],
+        "unexpected argument 'x'": [f"--workdir={workdir}", "x"],
+    }
+    for message, arguments in faults.items():
+        result = run(*arguments)
+        assert result.returncode == 1
+        assert message in result.stderr
+        assert "Traceback" not in result.stderr

@@ -1,0 +1,105 @@
+"""A dilated convolution over columns with fewer products: Toom-Cook, as in Winograd's F(4, 3).
+
+Four outputs of a three-tap filter are two polynomials' product, found from its values at six
+points: six matrix products where the plain form needs twelve (Lavin and Gray, "Fast Algorithms for
+Convolutional Neural Networks", 2016). With d the columns w + (-1..4) e and g the taps,
+
+    y = A [(G g) * (B d)]
+
+The points 0, 1, -1, 1/2, -1/2 and infinity keep float32 errors at those of the plain form.
+"""
+
+import dataclasses
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+OUTPUTS = 4
+POINTS = (0.0, 1.0, -1.0, 0.5, -0.5)
+
+
+@dataclasses.dataclass(frozen=True)
+class ColumnTransform:
+    """The three linear maps of one algorithm, P products for `outputs` columns.
+
+    Attributes:
+        inverse: A [outputs, P].
+        kernel: G [P, taps].
+        forward: B [P, outputs + taps - 1].
+    """
+
+    inverse: np.ndarray
+    kernel: np.ndarray
+    forward: np.ndarray
+
+    @property
+    def outputs(self) -> int:
+        """Columns that are computed together."""
+        return self.inverse.shape[0]
+
+    def of_kernel(self, kernel: jax.Array) -> jax.Array:
+        """[K, K', C, O] -> [P, K * C, O], the weights of the products."""
+        u = jnp.einsum(
+            "pw,hwco->phco", self.kernel.astype(kernel.dtype), kernel, precision="highest"
+        )
+        return u.reshape(u.shape[0], -1, u.shape[-1])
+
+    def of_columns(self, h: jax.Array, dilation: int) -> jax.Array:
+        """[B, W, C] -> [P, N, C]: columns w, w + e, ... become one, zeros beyond both ends."""
+        batch, width, channels = h.shape
+        halo, count = self._halo(), self._groups(width, dilation)
+        blocks = self.outputs * count + 2 * halo
+        pad = (halo * dilation, blocks * dilation - halo * dilation - width)
+        x = jnp.pad(h, ((0, 0), pad, (0, 0))).reshape(batch, blocks, dilation, channels)
+        last = self.outputs * (count - 1) + 1
+        columns = [x[:, k : k + last : self.outputs] for k in range(self.forward.shape[1])]
+        return jnp.stack([_combined(row, columns).reshape(-1, channels) for row in self.forward])
+
+    def to_columns(self, products: jax.Array, dilation: int, batch: int, width: int) -> jax.Array:
+        """[P, N, O] -> [B, W, O]: the way back."""
+        channels, count = products.shape[-1], self._groups(width, dilation)
+        parts = [p.reshape(batch, count, dilation, channels) for p in products]
+        y = jnp.stack([_combined(row, parts) for row in self.inverse], axis=2)
+        return y.reshape(batch, -1, channels)[:, :width]
+
+    def rows(self, batch: int, width: int, dilation: int) -> int:
+        """N, the rows of every product."""
+        return batch * self._groups(width, dilation) * dilation
+
+    def _halo(self) -> int:
+        return (self.forward.shape[1] - self.outputs) // 2
+
+    def _groups(self, width: int, dilation: int) -> int:
+        return -(-width // (self.outputs * dilation))
+
+
+@functools.cache
+def column_transform(taps: int, *, exact: bool) -> ColumnTransform:
+    """F(4, 3) for three taps; the plain form for others, and where half precision asks for it.
+
+    Args:
+        taps: of the filter, odd.
+        exact: whether the products are float32 or better.
+    """
+    if taps != 3 or not exact:
+        return ColumnTransform(np.ones((1, taps)), np.eye(taps), np.eye(taps))
+    inputs = OUTPUTS + taps - 1
+    inverse, kernel = _vandermonde(OUTPUTS).T, _vandermonde(taps)
+    forward = np.linalg.inv(_vandermonde(inputs)).T
+    # Rows of like size, by powers of two: costs no precision and spares some.
+    scale = 2.0 ** np.round(np.log2(np.abs(forward).max(axis=1, keepdims=True)))
+    forward = np.where(np.abs(forward) < 1e-12, 0.0, forward)
+    return ColumnTransform(inverse, kernel * scale, forward / scale)
+
+
+def _vandermonde(columns: int) -> np.ndarray:
+    """Powers of the points; the last row is the point at infinity."""
+    powers = np.array(POINTS)[:, None] ** np.arange(columns)
+    return np.vstack([powers, np.eye(columns)[-1]])
+
+
+def _combined(coefficients: np.ndarray, arrays: list[jax.Array]) -> jax.Array:
+    terms = [a if c == 1 else float(c) * a for c, a in zip(coefficients, arrays, strict=True) if c]
+    return sum(terms[1:], start=terms[0])
