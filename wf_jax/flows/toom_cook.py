@@ -40,11 +40,9 @@ class ColumnTransform:
         return self.inverse.shape[0]
 
     def of_kernel(self, kernel: jax.Array) -> jax.Array:
-        """[K, K', C, O] -> [P, K * C, O], the weights of the products."""
-        u = jnp.einsum(
-            "pw,hwco->phco", self.kernel.astype(kernel.dtype), kernel, precision="highest"
-        )
-        return u.reshape(u.shape[0], -1, u.shape[-1])
+        """[K, K', C, O] -> [P, K, C, O], the weights of the products."""
+        transform = self.kernel.astype(kernel.dtype)
+        return jnp.einsum("pw,hwco->phco", transform, kernel, precision="highest")
 
     def of_columns(self, h: jax.Array, dilation: int) -> jax.Array:
         """[B, W, C] -> [P, N, C]: columns w, w + e, ... become one, zeros beyond both ends."""

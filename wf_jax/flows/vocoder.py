@@ -95,7 +95,8 @@ class VocoderTask:
         self.window, self.batch_size, self.seed = window, batch_size, seed
         self.steps_per_epoch, self.evaluate_every = steps_per_epoch, evaluate_every
         self.masked, self.dequantise = masked, dequantise
-        self.sequences_at_once = 1
+        # On CPU one window's activations then fit the cache.
+        self.one_by_one = jax.default_backend() == "cpu"
         self.resident: dict[str, np.ndarray] = {}
         names = ("audio", "length", "gain", "noise")
         self.batch_specs = dict.fromkeys(names, PartitionSpec(DATA_AXIS))
@@ -147,9 +148,9 @@ class VocoderTask:
             z, log_det = model.forward(x, mel, length)
             return z[0], log_det[0]
 
-        if self.sequences_at_once >= x.shape[0]:
-            return model.forward(x, mel, lengths)
-        return lax.map(one, (x, mel, lengths), batch_size=None)
+        if self.one_by_one:
+            return lax.map(one, (x, mel, lengths))
+        return model.forward(x, mel, lengths)
 
     def evaluate(self, model: WaveFlow) -> dict[str, float]:
         """Log-likelihood of the whole held-out clips: "ll/validation", "bits/validation".

@@ -143,8 +143,8 @@ class WaveFlow(nnx.Module):
         self, audio: jax.Array, mel: jax.Array, lengths: jax.Array | None
     ) -> tuple[jax.Array, jax.Array, jax.Array | None]:
         """Rows of the audio, of the condition, and of the mask where anything is missing."""
-        height, samples = self.config.height, audio.shape[1]
         self._check(audio, mel)
+        height, samples = self.config.height, audio.shape[1]
         filled = jnp.pad(audio, ((0, 0), (0, -samples % height)))
         if lengths is None and samples % height:
             lengths = jnp.full_like(audio[:, 0], samples, jnp.int32)

@@ -1,0 +1,112 @@
+"""Flows small enough to test, and what WaveFlow is in slow loops, from the facts alone."""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from wf_jax.audio.mel import MelSettings
+from wf_jax.flows.config import WaveFlowConfig
+from wf_jax.flows.waveflow import WaveFlow
+from wf_jax.modules import split
+
+MEL = MelSettings(
+    sample_rate=8000, fft_size=64, hop=16, window_length=64, bands=4, high_hz=4000.0, center=False
+)
+
+# Compiled in half the time: what is tested is the mathematics, on a handful of numbers.
+jit = partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
+
+
+def config(**changes) -> WaveFlowConfig:
+    values = {"height": 8, "flows": 2, "layers": 2, "channels": 4, "upsample_factors": (4, 4)}
+    return WaveFlowConfig(**{**values, "mel": MEL, **changes})
+
+
+def random_model(settings: WaveFlowConfig, seed: int = 0, amount: float = 0.1) -> WaveFlow:
+    """A fresh model with noise on every array: its flows no longer copy.
+
+    The arrays are float64 inside `jax.enable_x64` and float32 outside.
+    """
+    rng = np.random.default_rng(seed)
+    model = WaveFlow(settings, rng)
+    return jax.tree.map(
+        lambda v: jnp.asarray(
+            v + amount * rng.standard_normal(np.shape(v)), jnp.result_type(float)
+        ),
+        model,
+    )
+
+
+def random_inputs(settings: WaveFlowConfig, batch: int, samples: int, seed: int = 1):
+    """Audio [B, T] and mel [B, M, F] of numpy's float64."""
+    rng = np.random.default_rng(seed)
+    mel = rng.standard_normal((batch, settings.mel.bands, settings.mel.frames(samples)))
+    return rng.standard_normal((batch, samples)), mel
+
+
+def plain_params(model: WaveFlow) -> dict[str, np.ndarray]:
+    return {name: np.asarray(value, np.float64) for name, value in split(model)[1].items()}
+
+
+def normed(params: dict[str, np.ndarray], name: str) -> np.ndarray:
+    """Facts 2.5: w = g v / |v|, the norm over all but the output channel."""
+    kernel, gain = params[f"{name}/kernel"], params[f"{name}/gain"]
+    weight = np.zeros_like(kernel)
+    for o in range(kernel.shape[-1]):
+        weight[..., o] = gain[o] * kernel[..., o] / np.sqrt(np.sum(kernel[..., o] ** 2))
+    return weight
+
+
+def slow_flow(params, x, c, dilations):
+    """Facts 1.2, 2.1: one flow, x [h, W] and c [h, W, M] -> z [h, W], log scales [h - 1, W].
+
+    `params` are those of one flow. Zeros around are in hidden space, after the start product.
+    """
+    height, width = x.shape
+    inputs, c = x[:-1], c[1:]
+    hidden = inputs[:, :, None] * normed(params, "start")[0] + params["start/bias"]
+    channels, skips = hidden.shape[-1], 0.0
+    for number, (down, across) in enumerate(dilations):
+        name = f"layers/{number}"
+        kernel, matrix = normed(params, f"{name}/conv"), normed(params, f"{name}/condition")
+        a = np.zeros((height - 1, width, 2 * channels))
+        for r in range(height - 1):
+            for w in range(width):
+                a[r, w] = params[f"{name}/conv/bias"] + params[f"{name}/condition/bias"]
+                a[r, w] += c[r, w] @ matrix
+                for i in range(3):  # tap 2 is the current row: causal
+                    for j in range(3):  # tap 1 is the current column: centred
+                        row, column = r + (i - 2) * down, w + (j - 1) * across
+                        if row >= 0 and 0 <= column < width:
+                            a[r, w] += hidden[row, column] @ kernel[i, j]
+        gated = np.tanh(a[..., :channels]) / (1 + np.exp(-a[..., channels:]))
+        out = gated @ normed(params, f"{name}/out") + params[f"{name}/out/bias"]
+        skips = skips + out[..., -channels:]
+        if number < len(dilations) - 1:
+            hidden = hidden + out[..., :channels]
+    end = skips @ params["end/kernel"] + params["end/bias"]
+    z = x.copy()
+    z[1:] = np.exp(end[..., 0]) * x[1:] + end[..., 1]
+    return z, end[..., 0]
+
+
+def slow_upsample(params, mel, factors):
+    """Facts 2.3: mel [M, F] -> [M, F * hop] in scatter form, an odd factor's extra column cut."""
+    for number, s in enumerate(factors):
+        name = f"upsampler/layers/{number}"
+        kernel = params[f"{name}/kernel"]
+        kernel = params[f"{name}/gain"] * kernel / np.sqrt(np.sum(kernel**2))
+        bands, frames = mel.shape
+        out = np.zeros((bands, frames * s))
+        for m in range(bands):
+            for t in range(frames):
+                for a in range(3):
+                    for k in range(2 * s):
+                        band, time = m - 1 + a, t * s - s // 2 + k
+                        if 0 <= band < bands and 0 <= time < frames * s:
+                            out[band, time] += mel[m, t] * kernel[a, k]
+        out += params[f"{name}/bias"]
+        mel = np.where(out > 0, out, 0.4 * out)
+    return mel

@@ -1,0 +1,206 @@
+"""Many clips in few programs: nothing but a clip's own mel and the seed may be heard in it."""
+
+import dataclasses
+
+import jax
+import numpy as np
+import pytest
+
+from tests.flows import small
+from wf_jax.audio.mel import MelSettings
+from wf_jax.flows import synthesis
+from wf_jax.flows.buckets import SMALLEST, bucket, fill
+from wf_jax.flows.config import WaveFlowConfig
+from wf_jax.flows.synthesis import context_frames, latent, pieces, synthesize
+from wf_jax.flows.waveflow import WaveFlow
+
+HOP = small.MEL.hop
+
+
+def mels(*frames, seed=5):
+    rng = np.random.default_rng(seed)
+    return [rng.standard_normal((4, n)).astype(np.float32) for n in frames]
+
+
+def audio(model, clips, **options):
+    found = dict(synthesize(model, clips, **options))
+    assert sorted(found) == list(range(len(clips)))
+    return [found[i] for i in range(len(clips))]
+
+
+@pytest.fixture(scope="module")
+def model():
+    return small.random_model(small.config(channels=3))
+
+
+@dataclasses.dataclass(frozen=True)
+class Echo:
+    """A flow whose inverse is its latent: it compiles at once, and counts how often."""
+
+    config: WaveFlowConfig
+    traced: list
+
+    def inverse(self, z, mel, lengths):
+        self.traced.append(z.shape)
+        return z + 0 * mel.sum()
+
+
+jax.tree_util.register_dataclass(Echo, data_fields=[], meta_fields=["config", "traced"])
+
+
+class Shapes(list):
+    """A list that may be static."""
+
+    def __hash__(self):
+        return id(self)
+
+    def __eq__(self, other):
+        return self is other
+
+
+def echo(**changes):
+    return Echo(small.config(**changes), Shapes())
+
+
+# Array lengths
+
+
+def test_buckets_are_few_and_close():
+    """Too wide wastes work, too many compile often: 19 % at most, four per factor of two."""
+    sizes = [bucket(n) for n in range(1, 3000)]
+    assert sizes[0] == SMALLEST == 64
+    assert sizes == sorted(sizes)
+    assert len(set(sizes)) <= 4 * 6 + 1
+    for n, size in enumerate(sizes, 1):
+        assert size >= n
+        assert size % 16 == 0
+        assert bucket(size) == size
+        if n > 64:
+            assert size < 1.25 * n + 16
+
+
+def test_fill():
+    rows = fill([np.ones((2, 3)), np.ones((2, 1))], 4, 3)
+    assert rows.dtype == np.float32
+    assert rows[:, 0].tolist() == [[1, 1, 1, 0], [1, 0, 0, 0], [0, 0, 0, 0]]
+
+
+# Chunks
+
+
+@pytest.mark.parametrize("frames", [1, 40, 41, 80, 81, 200])
+@pytest.mark.parametrize("hop", [16, 20])
+def test_pieces_cover_a_clip_once(frames, hop):
+    """A frame twice or never would be a click; a cut inside a column a shift of all rows."""
+    mel = dataclasses.replace(small.MEL, hop=hop)
+    config = small.config(mel=mel, upsample_factors=(4, hop // 4))
+    found = pieces(3, frames, config, 40)
+    assert [p.first for p in found] == [0, *(p.last for p in found[:-1])]
+    assert found[-1].last == frames
+    for piece in found:
+        assert piece.clip == 3
+        assert piece.before * hop % config.height == 0
+        assert 0 <= piece.before <= piece.first < piece.last <= piece.after <= frames
+        if len(found) > 1:
+            assert piece.first - piece.before == min(context_frames(config), piece.first)
+            assert piece.after - piece.last == min(context_frames(config), frames - piece.last)
+    assert len(found) == (1 if frames <= 40 else -(-frames // 40))
+
+
+def test_the_context_of_the_paper_s_model():
+    """2040 columns and the upsampler's frames on each side (facts 9.10)."""
+    assert context_frames(WaveFlowConfig()) == -(-2040 * 16 // 256) + 2
+
+
+def test_chunks_are_the_whole(model, monkeypatch):
+    """To rounding; with too little context they are not, so that this test can fail."""
+    clip = mels(130)
+    (whole,) = audio(model, clip)
+    (chunked,) = audio(model, clip, chunk=40)
+    np.testing.assert_allclose(chunked, whole, atol=1e-5)
+    # At the cuts too, not only on average.
+    monkeypatch.setattr(synthesis, "context_frames", lambda config: 0)
+    (bare,) = audio(model, clip, chunk=40)
+    wrong = np.flatnonzero(np.abs(bare - whole) > 1e-4)
+    assert len(wrong)
+    near = np.abs(wrong[:, None] - HOP * np.array([40, 80, 120])).min(axis=1)
+    assert near.max() < HOP * context_frames(model.config)
+
+
+def test_a_clip_is_alone_in_its_batch(model):
+    """Its neighbours, the order, and how many pieces go at once change nothing."""
+    clips = mels(20, 64, 7)
+    together = audio(model, clips)
+    assert [len(a) for a in together] == [20 * HOP, 64 * HOP, 7 * HOP]
+    for i, clip in enumerate(clips):
+        np.testing.assert_allclose(audio(model, [clip])[0], together[i], atol=1e-6)
+    backwards = audio(model, clips[::-1], batch_size=3)[::-1]
+    for ours, theirs in zip(backwards, together, strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=1e-6)
+    # And it is what the model itself says.
+    z = latent(0, 20 * HOP)[None]
+    direct = small.jit(lambda model, z, mel: model.inverse(z, mel))(model, z, clips[0][None])
+    np.testing.assert_allclose(together[0], direct[0], atol=1e-5)
+
+
+def test_a_hop_that_is_no_multiple_of_the_height():
+    """Hop 20, height 8: a frame is 2.5 columns, and a clip may end inside one (facts 9b)."""
+    mel = MelSettings(
+        sample_rate=8000, fft_size=64, hop=20, window_length=64, bands=4, high_hz=4000.0
+    )
+    model = small.random_model(small.config(channels=3, mel=mel, upsample_factors=(4, 5)))
+    clips = mels(77, 31)
+    together, chunked = audio(model, clips), audio(model, clips, chunk=25)
+    assert [len(a) for a in together] == [77 * 20, 31 * 20]
+    for ours, theirs in zip(chunked, together, strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=1e-5)
+
+
+# The latent, and what is compiled
+
+
+def test_temperature_and_seed():
+    """Flows that copy give the latent itself: standard normal times the temperature."""
+    clips = mels(64, 10)
+    model = echo()
+    one = audio(model, clips)
+    np.testing.assert_array_equal(one[0], latent(0, 64 * HOP))
+    np.testing.assert_array_equal(one[1], latent(0, 10 * HOP))
+    assert abs(np.std(one[0]) - 1) < 0.1
+    np.testing.assert_array_equal(audio(model, clips)[0], one[0])
+    np.testing.assert_allclose(audio(model, clips, temperature=0.6)[0], 0.6 * one[0], rtol=1e-6)
+    assert not any(np.any(a) for a in audio(model, clips, temperature=0.0))
+    other = audio(model, clips, seed=1)[0]
+    assert abs(np.corrcoef(other, one[0])[0, 1]) < 0.2
+
+
+def test_temperature_zero_of_a_model_is_its_mode(model):
+    clip = mels(20)
+    first, second = (audio(model, clip, temperature=0.0, seed=seed)[0] for seed in (0, 1))
+    np.testing.assert_array_equal(first, second)
+    assert np.any(first)
+
+
+def test_few_programs_for_many_lengths():
+    """Twenty lengths in one call: a compilation per bucket, not per clip."""
+    model = echo()
+    lengths = list(range(30, 430, 20))
+    found = audio(model, mels(*lengths), chunk=300)
+    assert [len(a) for a in found] == [n * HOP for n in lengths]
+    assert len(model.traced) == len(set(model.traced))
+    assert len(model.traced) <= 11
+
+
+def test_clips_are_given_out_as_soon_as_they_are_complete():
+    """A long one among short ones must not hold them all in memory."""
+    model = echo()
+    order = [i for i, _ in synthesize(model, mels(200, 10, 12), chunk=50)]
+    assert sorted(order) == [0, 1, 2]
+    assert dict(synthesize(model, [])) == {}
+
+
+def test_a_fresh_model_plays_its_latent(rng):
+    """The whole path with a real model: unchanged by masks, buckets and devices."""
+    model = WaveFlow(small.config(channels=3), rng)
+    (found,) = audio(model, mels(50))
+    np.testing.assert_array_equal(found, latent(0, 50 * HOP))

@@ -1,0 +1,260 @@
+"""The training task: its loss is the likelihood of the windows, its evaluation that of clips."""
+
+import subprocess
+import sys
+from functools import partial
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from tests.flows import small, toy_vocoder
+from tests.flows.toy_vocoder import NoisyWindows
+from wf_jax.audio.mel import mel_spectrogram
+from wf_jax.flows.vocoder import HeldOut, _rounding, bits, clip_log_likelihoods, context
+from wf_jax.modules import split
+from wf_jax.training import loop
+from wf_jax.training.checkpoints import Checkpoints, fingerprints
+from wf_jax.training.loop import DivergedError, Settings, train
+from wf_jax.training.state import adam_with_l2, create_state
+
+CONSTANT = 0.918939  # log(2 pi) / 2
+BEFORE = context(small.MEL, 64)[0]
+
+
+@pytest.fixture(scope="module")
+def model():
+    return small.random_model(small.config(channels=3))
+
+
+@small.jit
+def direct(model, x, mel):
+    return *model.forward(x, mel), model.log_prob(x, mel)
+
+
+def window_of(batch):
+    return batch["audio"][:, BEFORE : BEFORE + 64]
+
+
+# The loss
+
+
+def test_the_first_loss_is_that_of_the_bare_audio():
+    """Facts 1.4, 9.3: 0.918939 + mean(x^2) / 2; a lost constant or normaliser shows at once."""
+    task = toy_vocoder.task()
+    batch = task.batch(0)
+    loss, metrics = small.jit(task.loss)(task.init(), batch)
+    expected = CONSTANT + 0.5 * np.mean(np.square(window_of(batch)))
+    np.testing.assert_allclose(loss, expected, rtol=1e-6)
+    np.testing.assert_array_equal(metrics["nll/train"], loss)
+
+
+def test_the_loss_is_the_likelihood_with_the_mel_of_the_window(model):
+    """The mel comes from the window and its context: a frame's shift would be heard."""
+    task = toy_vocoder.task()
+    batch = task.batch(2)
+    loss, _ = small.jit(task.loss)(model, batch)
+    audio = batch["audio"]
+    # center=False: with all of its context the window's frames are those of the longer clip.
+    lead = -(-BEFORE // small.MEL.hop) * small.MEL.hop
+    longer = np.pad(audio, ((0, 0), (lead - BEFORE, 0)))
+    mel = mel_spectrogram(longer, small.MEL)[:, :, lead // 16 : lead // 16 + 4]
+    nats = direct(model, window_of(batch), mel)[2]
+    np.testing.assert_allclose(loss, -np.mean(nats), rtol=1e-5)
+
+
+@pytest.mark.parametrize("at_once", [1, pytest.param(4, marks=pytest.mark.slow)])
+def test_short_clips_count_their_samples_only(model, at_once):
+    """Padding would flatter the likelihood (zeros are likely) and weigh short clips too much."""
+    lengths = [64, 40, 7, 64]
+    source = NoisyWindows(64, 4, lengths=lengths)
+    task = toy_vocoder.task(batch_size=4, source=source, masked=True)
+    task.sequences_at_once = at_once
+    batch = task.batch(0)
+    loss, _ = small.jit(task.loss)(model, batch)
+    mel = small.jit(partial(mel_spectrogram, settings=small.MEL))(batch["audio"][:, BEFORE - 16 :])
+    assert mel.shape[2] >= 5
+    energy = 0.0
+    for b, length in enumerate(lengths):
+        frames = small.MEL.frames(length)
+        x = window_of(batch)[b : b + 1, :length]
+        z, log_det, _ = direct(model, x, mel[b : b + 1, :, 1 : 1 + frames])
+        energy += 0.5 * np.sum(np.square(z)) - log_det[0]
+    np.testing.assert_allclose(loss, energy / sum(lengths) + CONSTANT, rtol=1e-5)
+
+
+@pytest.mark.parametrize("dequantise", [False, pytest.param(True, marks=pytest.mark.slow)])
+def test_silence_is_finite(model, dequantise):
+    """Zeroed files broke public training (facts 7.1.15): log and square root at zero."""
+    task = toy_vocoder.task(dequantise=dequantise)
+    batch = task.batch(0)
+    batch["audio"][:] = 0
+    (loss, _), gradients = small.jit(jax.value_and_grad(task.loss, has_aux=True))(model, batch)
+    assert np.isfinite(loss)
+    for name, gradient in split(gradients)[1].items():
+        assert np.isfinite(gradient).all(), name
+
+
+def test_dequantisation_noise():
+    """One int16 step wide at the scale of the file, so times the gain; the same at each call."""
+    source = NoisyWindows(64, 2, gain=1e4)  # so that float32 can tell
+    task, plain = (toy_vocoder.task(source=source, dequantise=on) for on in (True, False))
+    first, again, later = task.batch(0), task.batch(0), task.batch(1)
+    for name, value in first.items():
+        np.testing.assert_array_equal(value, again[name])
+    assert not np.any(first["noise"] == later["noise"])
+    assert first["noise"][0] != first["noise"][1]
+    model, audio = task.init(), first["audio"]
+    noisy = first | {"audio": audio + 1e4 * draw(first["noise"], audio.shape[1])}
+    drawn, added = small.jit(task.loss), small.jit(plain.loss)
+    loss = drawn(model, first)[0]
+    np.testing.assert_allclose(loss, added(model, noisy)[0], rtol=1e-6)
+    assert abs(loss - added(model, first)[0]) > 1e-4
+    noise = draw(first["noise"], 4096)
+    half = 0.5 / 32768
+    assert np.abs(noise).max() <= half
+    assert np.std(noise) == pytest.approx(half / 3**0.5, rel=0.05)
+    assert abs(np.corrcoef(noise)[0, 1]) < 0.1
+    np.testing.assert_array_equal(noise, draw(first["noise"], 4096))
+
+
+def draw(seeds, samples):
+    return np.asarray(_rounding(jnp.asarray(seeds), samples))
+
+
+# Evaluation
+
+
+def test_evaluation_is_the_likelihood_of_whole_clips(model):
+    """As computed one by one, with `mel_spectrogram`; the mean is over samples, not over clips."""
+    clips = toy_vocoder.held_out(90, 33)
+    task = toy_vocoder.task(clips=(90, 33))
+    found = clip_log_likelihoods(model, clips)
+    for clip, value in zip(clips, found, strict=True):
+        mel = mel_spectrogram(clip.audio[None], small.MEL)
+        np.testing.assert_allclose(value, direct(model, clip.audio[None], mel)[2][0], rtol=1e-5)
+    mean = np.dot(found, [90, 33]) / 123
+    metrics = task.evaluate(model)
+    assert metrics["ll/validation"] == pytest.approx(mean, rel=1e-6)
+    assert metrics["bits/validation"] == pytest.approx(bits(mean), rel=1e-6)
+
+
+def test_clips_of_any_length_and_gain():
+    """More clips than devices, in two buckets: each value must come back to its own clip.
+
+    Facts 1.4: x' = g x has log(g) less, which is given back (1/4 nat in Parakeet's numbers).
+    """
+    clips = toy_vocoder.held_out(70, 1, 1200, 80, 1100, 16)
+    clips[3] = HeldOut("loud", 4 * clips[3].audio, gain=4.0)
+    model = toy_vocoder.task().init()
+    expected = [
+        np.log(clip.gain) - CONSTANT - 0.5 * np.mean(np.square(clip.audio)) for clip in clips
+    ]
+    np.testing.assert_allclose(clip_log_likelihoods(model, clips), expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("nats", "expected"), [(4.954, 7.853), (5.023, 7.753), (5.059, 7.701), (5.101, 7.641)]
+)
+def test_bits(nats, expected):
+    """The numbers of facts 1.4."""
+    assert bits(nats) == pytest.approx(expected, abs=6e-4)
+
+
+# Training
+
+
+def state_of(folder, task):
+    """The newest checkpoint of a run with a moving average: step and state."""
+    like = create_state(
+        split(task.init())[1], adam_with_l2(0.0), task.best_metrics, task.models, averaged=True
+    )
+    like = jax.tree.map(jnp.asarray, like)
+    with Checkpoints(folder / "checkpoints") as checkpoints:
+        step, state, _ = checkpoints.restore(like)
+    return step, state
+
+
+def settings(steps):
+    return Settings(steps=steps, learning_rate=0.01, average_decay=0.9)
+
+
+@pytest.fixture(scope="module")
+def six_steps(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("whole")
+    return folder, train(toy_vocoder.task(dequantise=True), settings(6), folder)
+
+
+@pytest.mark.slow
+def test_it_learns(six_steps):
+    """Six steps at a high rate gain already: the gradient points downhill."""
+    _, result = six_steps
+    first, second = result.history
+    assert (first["step"], second["step"]) == (3, 6)
+    assert second["nll/train"] < first["nll/train"]
+    assert second["bits/validation"] < first["bits/validation"]
+
+
+@pytest.mark.slow
+def test_goes_on_where_it_stopped(six_steps, tmp_path):
+    """The same bits in parameters, average, moments and best: nothing lives outside the state."""
+    folder, whole = six_steps
+    train(toy_vocoder.task(dequantise=True), settings(3), tmp_path)
+    resumed = train(toy_vocoder.task(dequantise=True), settings(6), tmp_path)
+    (steps, ours), (steps_whole, theirs) = (
+        state_of(where, toy_vocoder.task()) for where in (tmp_path, folder)
+    )
+    assert steps == steps_whole == 6
+    assert fingerprints(ours) == fingerprints(theirs)
+    assert fingerprints(split(resumed.models)[1]) == fingerprints(split(whole.models)[1])
+    kept = [[r["bits/validation"] for r in run.history] for run in (resumed, whole)]
+    assert kept[0] == kept[1]
+
+
+def test_a_batch_that_is_no_number(tmp_path, monkeypatch):
+    """The run names the step and its clips, and what was saved before it is whole."""
+    monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", 0.0)
+    task = toy_vocoder.task(source=NoisyWindows(64, 2, broken_after=4))
+    result = train(task, settings(6), tmp_path)
+    assert result.stopped.startswith(
+        "the training diverged at step 4 (windows clip4a, clip4b): lower train.learning_rate"
+    )
+    assert [record["step"] for record in result.history] == [3]
+    assert all(np.isfinite(v).all() for v in split(result.models)[1].values())
+    step, state = state_of(tmp_path, task)
+    assert step <= 4
+    for value in jax.tree.leaves(state):
+        assert np.isfinite(value).all()
+    assert int(state.step) == step
+
+
+@pytest.mark.slow
+def test_no_number_at_once_is_an_error(tmp_path):
+    task = toy_vocoder.task(source=NoisyWindows(64, 2, broken_after=0))
+    with pytest.raises(DivergedError, match=r"diverged at step 0 \(windows clip0a, clip0b\)"):
+        train(task, settings(6), tmp_path)
+
+
+@pytest.mark.slow
+def test_eight_devices_train_as_one(tmp_path):
+    """Masked clips of unequal length: a mean of the devices' means would be another loss."""
+    program = Path(toy_vocoder.__file__)
+    runs = [
+        subprocess.Popen(
+            [sys.executable, "-m", "tests.flows.toy_vocoder", str(count), str(tmp_path / name)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            cwd=program.parents[2],
+        )
+        for count, name in ((1, "one"), (8, "eight"))
+    ]
+    found = []
+    for run in runs:
+        out, err = run.communicate(timeout=300)
+        assert run.returncode == 0, err
+        found.append(np.array([[float(v) for v in line.split()] for line in out.splitlines()]))
+    assert found[0].shape == (3, 3)
+    np.testing.assert_allclose(found[1], found[0], rtol=1e-5)

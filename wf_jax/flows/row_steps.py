@@ -1,0 +1,158 @@
+"""A net made ready for rows: synthesis, and a density pass of constant memory in the height.
+
+Weights are folded (see `row_net.RowNet.fold`), and every layer keeps what it needs of the rows
+above in a cache, so that a row costs the same wherever it stands.
+"""
+
+import dataclasses
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from wf_jax.flows.cached_conv import PairConv, RingConv
+
+
+@partial(
+    jax.tree_util.register_dataclass,
+    data_fields=["conv", "residual", "residual_bias", "end"],
+    meta_fields=[],
+)
+@dataclasses.dataclass(frozen=True)
+class FoldedLayer:
+    """A layer: its convolution, residual [C, C] and [C] (or no outputs), and end [C, 2]."""
+
+    conv: RingConv | PairConv
+    residual: jax.Array
+    residual_bias: jax.Array
+    end: jax.Array
+
+    def step(
+        self, cache: Any, h: jax.Array, condition: jax.Array, row: jax.Array, *, second: bool
+    ) -> tuple[Any, jax.Array, jax.Array]:
+        """One row.
+
+        Args:
+            cache: the convolution's.
+            h: [B, W, C], row number `row` of the layer's input.
+            condition: [B, W, 2C], the condition's and the biases' part of the sum.
+            row: counted from 0.
+            second: whether it is the second of a pair: see cached_conv.PairConv.
+
+        Returns:
+            The new cache, the residual [B, W, C or 0], and what the layer adds to (log scale,
+            shift) [B, W, 2].
+        """
+        cache, a = self.conv.step(cache, h, row, second=second)
+        filtered, gate = jnp.split(jnp.tanh(a + condition), 2, axis=-1)
+        g = filtered * (1 + gate)
+        return cache, g @ self.residual + self.residual_bias, g @ self.end
+
+
+@partial(
+    jax.tree_util.register_dataclass,
+    data_fields=["start", "start_bias", "layers", "condition", "condition_bias", "end_bias"],
+    meta_fields=[],
+)
+@dataclasses.dataclass(frozen=True)
+class FoldedNet:
+    """The whole net: start [C], layers, condition [M, L * 2C], end [2], each with its bias."""
+
+    start: jax.Array
+    start_bias: jax.Array
+    layers: tuple[FoldedLayer, ...]
+    condition: jax.Array
+    condition_bias: jax.Array
+    end_bias: jax.Array
+
+    def scan(
+        self,
+        rows: jax.Array,
+        c: jax.Array,
+        mask: jax.Array | None,
+        columns: jax.Array | None,
+        update: Callable[[jax.Array, jax.Array, jax.Array], tuple[jax.Array, Any]],
+    ) -> Any:
+        """Goes over rows 1..h-1, each with the scale and shift that the rows above give it.
+
+        Args:
+            rows: [B, h, W], h even.
+            c: [B, h, W, M].
+            mask: [B, h, W], or None: where it is 0, scale and shift do nothing.
+            columns: [B, 1, W, 1], or None: see `row_net.RowNet.__call__`.
+            update: (log scale, shift, row), [B, W] each -> what the net is to see of the row
+                [B, W], and what to collect.
+
+        Returns:
+            What `update` collects, stacked over the rows [B, h - 1, W].
+        """
+        columns = None if columns is None else columns[:, 0]
+
+        def one(carry: Any, inputs: Any, *, second: bool) -> Any:
+            caches, previous = carry
+            number, row, condition, mask_row = inputs
+            caches, log_scale, offset = self.step(
+                caches, previous, condition, columns, number, second=second
+            )
+            if mask_row is not None:
+                log_scale, offset = log_scale * mask_row, offset * mask_row
+            seen, collected = update(log_scale, offset, row)
+            return (caches, seen), collected
+
+        def pair(carry: Any, inputs: Any) -> Any:
+            carry, above = one(carry, _at(inputs, 0), second=False)
+            carry, below = one(carry, _at(inputs, 1), second=True)
+            return carry, jax.tree.map(lambda *both: jnp.stack(both), above, below)
+
+        inputs = (rows[:, 1:], c[:, 1:], None if mask is None else mask[:, 1:])
+        inputs = jax.tree.map(lambda x: jnp.moveaxis(x, 1, 0), inputs)
+        inputs = (jnp.arange(rows.shape[1] - 1), *inputs)
+        zero = jnp.zeros_like(
+            rows[:, 0]
+        )  # from an input, so that it varies over devices as they do
+        caches = tuple(layer.conv.empty_cache(zero) for layer in self.layers)
+        carry, first = one((caches, rows[:, 0]), _at(inputs, 0), second=True)
+        pairs = jax.tree.map(lambda x: x[1:].reshape(-1, 2, *x.shape[1:]), inputs)
+        _, others = lax.scan(pair, carry, pairs)
+
+        def joined(first: jax.Array, others: jax.Array) -> jax.Array:
+            others = others.reshape(-1, *first.shape)
+            return jnp.moveaxis(jnp.concatenate([first[None], others]), 0, 1)
+
+        return jax.tree.map(joined, first, others)
+
+    def step(
+        self,
+        caches: tuple[Any, ...],
+        x: jax.Array,
+        c: jax.Array,
+        columns: jax.Array | None,
+        row: jax.Array,
+        *,
+        second: bool,
+    ) -> tuple[tuple[Any, ...], jax.Array, jax.Array]:
+        """Row x [B, W] and the next row's condition [B, W, M] -> caches, log scale, shift."""
+        dtype = self.start.dtype
+        conditions = c.astype(dtype) @ self.condition + self.condition_bias
+        conditions = jnp.split(conditions, len(self.layers), axis=-1)
+        h = masked(x.astype(dtype)[..., None] * self.start + self.start_bias, columns)
+        out, new = self.end_bias, []
+        for layer, cache, condition in zip(self.layers, caches, conditions, strict=True):
+            cache, residual, added = layer.step(cache, h, condition, row, second=second)
+            new.append(cache)
+            out = out + added.astype(x.dtype)
+            if residual.shape[-1]:
+                h = lax.optimization_barrier(masked(h + residual, columns))
+        return tuple(new), out[..., 0], out[..., 1]
+
+
+def masked(h: jax.Array, columns: jax.Array | None) -> jax.Array:
+    """Zeros where `columns` is 0: hidden units of columns without samples are padding."""
+    return h if columns is None else h * columns.astype(h.dtype)
+
+
+def _at(inputs: Any, index: int) -> Any:
+    return jax.tree.map(lambda x: x[index], inputs)
