@@ -116,11 +116,23 @@ def get_config(argument: str = "64") -> Config:
     """
     config = Config()
     if argument in ("tiny", "demo"):
+        config.data.window = 4000
         config.model = Model(flows=4, layers=5, channels=16)
-        config.train = Train(steps=20_000, learning_rate=2e-3, clip_norm=5.0, evaluate_every=250)
+        config.train = Train(
+            steps=20_000,
+            minutes=20.0,
+            learning_rate=4e-3,
+            decay=0.05,
+            batch_size=4,
+            clip_norm=5.0,
+            average_decay=0.99,
+            evaluate_every=500,
+        )
         if argument == "demo":
             config.data.corpus = "demo"
-            config.train.minutes = 1.0
+            config.train.minutes = 1.2
+            config.train.evaluate_every = 100
+            config.train.samples_every = 1000
         return config
     match = re.fullmatch(r"(?:waveflow_)?(64|96|128|256)(?:_h(8|16|32|64))?", argument)
     if match is None:

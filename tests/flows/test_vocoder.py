@@ -65,13 +65,13 @@ def test_the_loss_is_the_likelihood_with_the_mel_of_the_window(model):
     np.testing.assert_allclose(loss, -np.mean(nats), rtol=1e-5)
 
 
-@pytest.mark.parametrize("at_once", [1, pytest.param(4, marks=pytest.mark.slow)])
-def test_short_clips_count_their_samples_only(model, at_once):
+@pytest.mark.parametrize("one_by_one", [True, pytest.param(False, marks=pytest.mark.slow)])
+def test_short_clips_count_their_samples_only(model, one_by_one):
     """Padding would flatter the likelihood (zeros are likely) and weigh short clips too much."""
     lengths = [64, 40, 7, 64]
     source = NoisyWindows(64, 4, lengths=lengths)
     task = toy_vocoder.task(batch_size=4, source=source, masked=True)
-    task.sequences_at_once = at_once
+    task.one_by_one = one_by_one
     batch = task.batch(0)
     loss, _ = small.jit(task.loss)(model, batch)
     mel = small.jit(partial(mel_spectrogram, settings=small.MEL))(batch["audio"][:, BEFORE - 16 :])

@@ -90,7 +90,11 @@ class WaveFlowConfig:
 
     @property
     def context_columns(self) -> int:
-        """Columns on each side that a column of the result depends on, over all flows."""
+        """Columns on each side that a column of z depends on, over all flows.
+
+        In the other direction a row sees rows that have already seen their own neighbours, so
+        that a column of x depends, ever more faintly, on height - 1 times as many.
+        """
         return self.flows * (self.kernel // 2) * sum(width for _, width in self.dilations)
 
     def _by_rule(self) -> tuple[int, ...]:

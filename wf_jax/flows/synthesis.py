@@ -1,7 +1,8 @@
 """From mel spectrograms of any number and length to audio, in few compiled programs.
 
-Short clips are filled up to one of few lengths; long ones are cut into chunks that carry the full
-context of the flows, so the result is what one pass over the whole clip would give.
+Short clips are filled up to one of few lengths; long ones are cut into chunks that carry the
+context of the flows on both sides, so that the result is what one pass over the whole clip gives,
+to float32 rounding (measured: see BUILD_NOTES, "Chunks").
 """
 
 import dataclasses
@@ -44,7 +45,7 @@ def latent(seed: int, samples: int) -> np.ndarray:
 
 
 def context_frames(config: WaveFlowConfig) -> int:
-    """Frames on each side that a sample depends on: those of the flows and of the upsampler."""
+    """Frames on each side of a chunk: the context of the flows, and of the upsampler."""
     flows = -(-config.context_columns * config.height // config.mel.hop)
     return _aligned(flows + len(config.upsample_factors), config)
 
@@ -97,7 +98,6 @@ def synthesize(
     begun: dict[int, np.ndarray] = {}
     spec = NamedSharding(data_mesh(count), PartitionSpec(DATA_AXIS))
     model = jax.device_put(model, NamedSharding(spec.mesh, PartitionSpec()))
-    inverse: dict[int, Any] = {}
     for frames, batch in _batches(todo, count):
         z = [temperature * _latent_of(piece, mels[piece.clip], seed, hop) for piece in batch]
         c = [mels[piece.clip][:, piece.before : piece.after] for piece in batch]
@@ -105,12 +105,7 @@ def synthesize(
         lengths[: len(batch)] = [len(row) for row in z]
         arrays = (fill(z, frames * hop, count), fill(c, frames, count), lengths)
         arrays = jax.device_put(arrays, spec)
-        if frames not in inverse:
-            start = time.monotonic()
-            inverse[frames] = _inverse.lower(model, *arrays).compile()
-            if on_compile:
-                on_compile(time.monotonic() - start)
-        result = np.asarray(inverse[frames](model, *arrays))
+        result = np.asarray(_program(model, arrays, on_compile)(model, *arrays))
         for piece, row in zip(batch, result, strict=False):
             if piece.clip not in begun:
                 begun[piece.clip] = np.zeros(mels[piece.clip].shape[1] * hop, np.float32)
@@ -123,6 +118,23 @@ def synthesize(
 
 def _latent_of(piece: Piece, mel: np.ndarray, seed: int, hop: int) -> np.ndarray:
     return latent(seed, mel.shape[1] * hop)[piece.before * hop : piece.after * hop]
+
+
+_PROGRAMS: dict[Any, Callable[..., jax.Array]] = {}
+
+
+def _program(
+    model: Any, arrays: tuple[jax.Array, ...], on_compile: Callable[[float], object] | None
+) -> Callable[..., jax.Array]:
+    """The compiled inverse for a model and arrays of these shapes."""
+    leaves, structure = jax.tree.flatten((model, arrays))
+    key = structure, tuple((leaf.shape, leaf.dtype, leaf.sharding) for leaf in leaves)
+    if key not in _PROGRAMS:
+        start = time.monotonic()
+        _PROGRAMS[key] = _inverse.lower(model, *arrays).compile()
+        if on_compile:
+            on_compile(time.monotonic() - start)
+    return _PROGRAMS[key]
 
 
 @jax.jit

@@ -141,7 +141,7 @@ class VocoderTask:
     def _forward(
         self, model: WaveFlow, x: jax.Array, mel: jax.Array, lengths: jax.Array | None
     ) -> tuple[jax.Array, jax.Array]:
-        """Z [B, T] and log_det [B], `sequences_at_once` windows in one pass."""
+        """Z [B, T] and log_det [B] of x [B, T]."""
 
         def one(window: tuple) -> tuple[jax.Array, jax.Array]:
             x, mel, length = jax.tree.map(lambda a: a[None], window)
