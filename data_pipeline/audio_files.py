@@ -6,7 +6,7 @@ NAM files by content needs (see standard_files.py).
 
 import hashlib
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -77,6 +77,22 @@ def read_audio(path: str | Path, channel: int | None = None) -> Audio:
         bits=(_INTEGER_SUBTYPES | _FLOAT_SUBTYPES)[subtype],
         is_float=subtype in _FLOAT_SUBTYPES,
     )
+
+
+def read_mono(path: str | Path) -> Audio:
+    """Read a file of any number of channels as their mean.
+
+    Raises:
+        AudioFileError: as `read_audio`.
+    """
+    path = Path(path)
+    first = read_audio(path, 1)
+    with soundfile.SoundFile(path) as file:
+        channels = file.channels
+    if channels == 1:
+        return first
+    others = [read_audio(path, 1 + n).samples for n in range(1, channels)]
+    return replace(first, samples=np.mean([first.samples, *others], axis=0))
 
 
 def write_wav(path: str | Path, samples: np.ndarray, sample_rate: int) -> None:

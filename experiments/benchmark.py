@@ -22,9 +22,9 @@ from experiments.launch import quiet
 from wf_jax.flows.config import WaveFlowConfig
 from wf_jax.flows.vocoder import VocoderTask, context
 from wf_jax.flows.waveflow import WaveFlow
+from wf_jax.mesh import data_mesh
 from wf_jax.modules import split
 from wf_jax.training.devices import use_every_core
-from wf_jax.training.loop import data_mesh
 from wf_jax.training.state import adam_with_l2, create_state, make_step
 
 _CASE = flags.DEFINE_enum(

@@ -20,9 +20,9 @@ from jax.sharding import NamedSharding
 from data_pipeline.synthetic import demo_pair
 from experiments.launch import quiet
 from wf_jax.amps.capture import CaptureAudio, CaptureTask
+from wf_jax.mesh import data_mesh
 from wf_jax.modules import split
 from wf_jax.training.devices import use_every_core
-from wf_jax.training.loop import data_mesh
 from wf_jax.training.state import adam_with_l2, create_state, make_step
 
 _PYTHON = flags.DEFINE_string("trainer_python", None, "A Python with neural-amp-modeler")

@@ -15,7 +15,7 @@ from experiments.workdir import WorkdirError, open_workdir
 from wf_jax.amps.capture import CaptureAudio, CaptureTask, LossWeights
 from wf_jax.training.checkpoints import CheckpointError
 from wf_jax.training.devices import use_every_core
-from wf_jax.training.loop import DivergedError, Settings, train
+from wf_jax.training.loop import DivergedError, Result, Settings, train
 
 
 class CaptureConfigError(ValueError):
@@ -32,7 +32,7 @@ ERRORS = (
 )
 
 
-def run(config: Any, workdir: Path) -> None:
+def run(config: Any, workdir: Path) -> Result:
     """Checks the pair, trains, and writes the results into `workdir`.
 
     Raises:
@@ -70,6 +70,7 @@ def run(config: Any, workdir: Path) -> None:
         skip=task.context,
     )
     write_results(config, workdir, capture, task, result, baseline, probe)
+    return result
 
 
 def make_task(config: Any, capture: Capture) -> CaptureTask:

@@ -17,7 +17,7 @@ from data_pipeline.corpus_index import CorpusError
 from experiments.launch import quiet
 from experiments.vocoder import held_out_clips
 from experiments.vocoder_evaluation import SCORES, Judged, formatted, judge, mean_scores
-from experiments.workdir import model_folder, write_json
+from experiments.workdir import WorkdirError, model_folder, write_json
 from wf_jax.flows.model_folder import ModelFolderError, load_model
 
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the training run")
@@ -40,7 +40,7 @@ def main(argv: list[str]) -> None:
     try:
         judged = _evaluate(workdir)
         write_json(output, _contents(judged))
-    except (CorpusError, EvaluationError, ModelFolderError) as error:
+    except (CorpusError, EvaluationError, ModelFolderError, WorkdirError) as error:
         sys.exit(str(error))
     except KeyboardInterrupt:
         sys.exit("\nstopped; nothing was written")

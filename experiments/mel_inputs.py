@@ -1,14 +1,16 @@
 """What a vocoder is asked to speak: recordings and .npy mels, checked before any is used."""
 
 import dataclasses
+import zipfile
 from pathlib import Path
 
 import numpy as np
 import soxr
 
-from data_pipeline.audio_files import SUFFIXES, AudioFileError, read_audio
-from wf_jax.audio.mel import MelSettings, mel_spectrogram, peak_gain
+from data_pipeline.audio_files import SUFFIXES, AudioFileError, read_mono
+from wf_jax.audio.mel import MelSettings
 from wf_jax.audio.mel_scale import describe_scale
+from wf_jax.flows.buckets import clip_mel
 
 
 class MelInputError(ValueError):
@@ -62,7 +64,7 @@ def find_inputs(
 
 
 def _from_audio(path: Path, settings: MelSettings, resample: bool) -> MelInput:
-    audio = read_audio(path)
+    audio = read_mono(path)
     x, rate = audio.samples.astype(np.float32), settings.sample_rate
     if audio.sample_rate != rate:
         if not resample:
@@ -71,8 +73,11 @@ def _from_audio(path: Path, settings: MelSettings, resample: bool) -> MelInput:
                 "add --resample"
             )
         x = soxr.resample(x, audio.sample_rate, rate, quality="VHQ")
-    gain = float(peak_gain(x, settings)[0])
-    return MelInput(path, np.asarray(mel_spectrogram(x * gain, settings)), len(x), gain)
+    if not len(x):
+        raise MelInputError(f"{path}: nothing is left of it at {rate} Hz; give a longer recording")
+    peak = float(np.abs(x).max())
+    gain = 0.999 / peak if settings.peak_normalise and peak > 1e-9 else 1.0
+    return MelInput(path, clip_mel(x * np.float32(gain), settings), len(x), gain)
 
 
 def _from_mel(path: Path, settings: MelSettings, any_scale: bool) -> MelInput:
@@ -80,9 +85,11 @@ def _from_mel(path: Path, settings: MelSettings, any_scale: bool) -> MelInput:
         mel = np.load(path, allow_pickle=False)
     except FileNotFoundError:
         raise MelInputError(f"{path}: no such file; check the name") from None
-    except (OSError, ValueError, EOFError):
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile):
         raise MelInputError(f"{path}: not a .npy of numbers; save it with numpy.save") from None
-    shape = getattr(mel, "shape", ())
+    if not isinstance(mel, np.ndarray):
+        raise MelInputError(f"{path}: several arrays in one file; save the mel with numpy.save")
+    shape = mel.shape
     if len(shape) == 3 and shape[0] == 1:
         mel = mel[0]
     if mel.ndim != 2 or mel.shape[1] < 1 or not np.issubdtype(mel.dtype, np.floating):

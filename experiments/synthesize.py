@@ -11,13 +11,15 @@ import sys
 import time
 from pathlib import Path
 
+import jax
+import soundfile
 from absl import app, flags
 
 from data_pipeline.audio_files import AudioFileError
 from experiments.launch import quiet
 from experiments.mel_inputs import MelInput, MelInputError, find_inputs
 from experiments.wav_output import write_clipped
-from experiments.workdir import model_folder
+from experiments.workdir import WorkdirError, model_folder
 from wf_jax.flows.model_folder import ModelFolderError, load_model
 from wf_jax.flows.synthesis import synthesize
 from wf_jax.training.metrics import Progress, duration
@@ -29,7 +31,7 @@ _TEMPERATURE = flags.DEFINE_float("temperature", 1.0, "Deviation of the latent",
 _SEED = flags.DEFINE_integer("seed", 0, "Of the latent", 0)
 _FORMAT = flags.DEFINE_enum("format", "pcm24", ["pcm24", "float32"], "Samples of the WAV files")
 _RESAMPLE = flags.DEFINE_bool("resample", False, "Take recordings of other rates, resampled")
-_BATCH = flags.DEFINE_integer("batch_size", 1, "Clips at once; more on an accelerator", 1)
+_BATCH = flags.DEFINE_integer("batch_size", None, "Clips at once; 1 on CPU, else 8", 1)
 _ANY_SCALE = flags.DEFINE_bool("any_scale", False, "Take mels whose values look wrong")
 
 
@@ -45,14 +47,24 @@ def main(argv: list[str]) -> None:
             Path(_INPUT.value), settings, resample=_RESAMPLE.value, any_scale=_ANY_SCALE.value
         )
         output = Path(_OUTPUT.value)
+        _spare(inputs, output)
         output.mkdir(parents=True, exist_ok=True)
         _synthesize(model, inputs, output)
-    except (AudioFileError, MelInputError, ModelFolderError) as error:
+    except (AudioFileError, MelInputError, ModelFolderError, WorkdirError) as error:
         sys.exit(str(error))
     except OSError as error:
         sys.exit(f"{error.filename or _OUTPUT.value}: {error.strerror or error}")
+    except soundfile.LibsndfileError as error:  # a full disk
+        sys.exit(f"{_OUTPUT.value}: cannot be written: {error}")
     except KeyboardInterrupt:
         sys.exit("\nstopped; the files that are there are complete")
+
+
+def _spare(inputs: list[MelInput], output: Path) -> None:
+    """Refuses to put a result in the place of a recording."""
+    for item in inputs:
+        if (output / f"{item.path.stem}.wav").resolve() == item.path.resolve():
+            raise MelInputError(f"{item.path}: would be replaced; give another --output")
 
 
 def _synthesize(model: object, inputs: list[MelInput], output: Path) -> None:
@@ -65,7 +77,7 @@ def _synthesize(model: object, inputs: list[MelInput], output: Path) -> None:
         [i.mel for i in inputs],
         temperature=_TEMPERATURE.value,
         seed=_SEED.value,
-        batch_size=_BATCH.value,
+        batch_size=_BATCH.value or (1 if jax.default_backend() == "cpu" else 8),
         on_compile=compiling.append,
     ):
         item = inputs[number]

@@ -32,11 +32,15 @@ def main(argv: list[str]) -> None:
     except OSError as error:  # the flag complains of a missing file at the first look only
         sys.exit(f"{str(error).split()[-1]}: no such config file; see experiments/configs")
     try:
-        task.run(config, Path(_WORKDIR.value))
+        result = task.run(config, Path(_WORKDIR.value))
     except task.ERRORS as error:
         sys.exit(f"\n{error}")
+    except OSError as error:  # a full disk, a folder that cannot be written
+        sys.exit(f"\n{error.filename or _WORKDIR.value}: {error.strerror or error}")
     except KeyboardInterrupt:  # the training itself turns Ctrl-C into a result
         sys.exit("\nstopped before there was anything to keep")
+    if result.diverged:
+        sys.exit(1)
 
 
 if __name__ == "__main__":

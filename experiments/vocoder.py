@@ -18,7 +18,7 @@ from wf_jax.flows.config import WaveFlowConfig
 from wf_jax.flows.vocoder import HeldOut, VocoderTask, context
 from wf_jax.training.checkpoints import CheckpointError
 from wf_jax.training.devices import use_every_core
-from wf_jax.training.loop import DivergedError, Settings, train
+from wf_jax.training.loop import DivergedError, Result, Settings, train
 
 
 class VocoderConfigError(ValueError):
@@ -28,7 +28,7 @@ class VocoderConfigError(ValueError):
 ERRORS = (CorpusError, CheckpointError, DivergedError, VocoderConfigError, WorkdirError)
 
 
-def run(config: Any, workdir: Path) -> None:
+def run(config: Any, workdir: Path) -> Result:
     """Trains, and writes the results into `workdir`.
 
     Raises:
@@ -36,10 +36,11 @@ def run(config: Any, workdir: Path) -> None:
     """
     _validate(config)
     use_every_core(config.train.batch_size)
-    open_workdir(workdir, config)
     corpus = Corpus.open(_demo_corpus(workdir) if _is_demo(config) else config.data.corpus)
+    corpus.check()
     model = model_config(config, corpus.sample_rate)
     task = make_task(config, model, corpus)
+    open_workdir(workdir, config)
     settings = Settings(
         **{
             field.name: getattr(config.train, field.name)
@@ -57,6 +58,7 @@ def run(config: Any, workdir: Path) -> None:
     samples = Samples(workdir, task, config.train.samples_every)
     result = train(task, settings, workdir, publish=samples)
     write_results(workdir, task, result, corpus, config)
+    return result
 
 
 def model_config(config: Any, sample_rate: int) -> WaveFlowConfig:
@@ -146,13 +148,21 @@ def _validate(config: Any) -> None:
         )
     positive = ("steps", "epochs", "batch_size", "learning_rate", "evaluate_every", "samples_every")
     for name in positive:
-        if getattr(config.train, name) <= 0:
+        if not getattr(config.train, name) > 0:
             raise VocoderConfigError(
                 f"--config.train.{name}={getattr(config.train, name)} is not > 0"
             )
     for name in ("minutes", "clip_norm", "average_decay", "seed"):
-        if getattr(config.train, name) < 0:
-            raise VocoderConfigError(f"--config.train.{name}={getattr(config.train, name)} is < 0")
+        if not getattr(config.train, name) >= 0:
+            raise VocoderConfigError(
+                f"--config.train.{name}={getattr(config.train, name)} is not 0 or more"
+            )
+    if not 0 < config.train.decay <= 1:
+        raise VocoderConfigError(f"--config.train.decay={config.train.decay} is not in 0 to 1")
+    if config.model.compute_dtype == "float64":
+        raise VocoderConfigError(
+            "--config.model.compute_dtype=float64 is for checks only; choose float32 or bfloat16"
+        )
     if config.train.average_decay >= 1:
         raise VocoderConfigError("--config.train.average_decay is not below 1; 0.999 is usual")
     if config.data.window < 1:

@@ -13,15 +13,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from wf_jax.audio.mel import MelSettings, add_context, mel_of_context
 from wf_jax.audio.quality import (
     mel_cepstral_distortion,
     multi_resolution_stft_distance,
     voicing_scores,
 )
-from wf_jax.flows.buckets import bucket, fill
+from wf_jax.flows.buckets import bucket, clip_mel, fill
 from wf_jax.flows.synthesis import synthesize
-from wf_jax.flows.vocoder import HeldOut, bits, clip_log_likelihoods
+from wf_jax.flows.vocoder import HeldOut, bits, clip_log_likelihoods, needs_rows
 from wf_jax.flows.waveflow import WaveFlow
 from wf_jax.training.metrics import Progress, duration
 
@@ -91,7 +90,7 @@ def _judged(model: WaveFlow, clips: Sequence[HeldOut]) -> Iterator[Judged]:
         likelihood = likelihoods[number]
         scores = {"log_likelihood": likelihood, "bits": bits(likelihood)}
         scores |= _compare(original, new, rate)
-        new_mel = log_mel(synthesis, model.config.mel)
+        new_mel = clip_mel(synthesis, model.config.mel)
         yield Judged(number, clip.name, len(original) / rate, original, new, mel, new_mel, scores)
 
 
@@ -102,8 +101,6 @@ def _compare(original: np.ndarray, synthesis: np.ndarray, sample_rate: int) -> S
         "mel_cepstral_distortion": mel_cepstral_distortion(original, synthesis, sample_rate),
         **voicing_scores(original, synthesis, sample_rate),
     }
-    if scores["vuv_f1"] == 0:  # never voiced in both, so that there is no pitch to compare
-        scores["f0_rmse_cents"] = None
     return scores
 
 
@@ -111,9 +108,11 @@ def resynthesise(
     model: WaveFlow, clips: Sequence[HeldOut]
 ) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
     """Number, mel [M, F] and new audio [T] of every clip, at the scale of the model."""
-    mels = [log_mel(clip.audio, model.config.mel) for clip in clips]
+    mels = [clip_mel(clip.audio, model.config.mel) for clip in clips]
     for number, audio in synthesize(model, mels):
-        yield number, mels[number], audio[: len(clips[number].audio)]
+        # A model that has hardly begun to learn may overflow; that part is shown as silence.
+        audio = np.nan_to_num(audio[: len(clips[number].audio)], posinf=0.0, neginf=0.0)
+        yield number, mels[number], audio
 
 
 def mean_scores(judged: Sequence[Judged]) -> Scores:
@@ -139,27 +138,17 @@ def _mean(name: str, judged: Sequence[Judged]) -> float | None:
     return float(np.average(numbers, weights=samples if name in LIKELIHOODS else None))
 
 
-def log_mel(audio: np.ndarray, settings: MelSettings) -> np.ndarray:
-    """`mel_spectrogram` of [T], T > 0, compiled for few lengths only: [M, F]."""
-    frames = settings.frames(len(audio))
-    needed = (bucket(frames) - 1) * settings.hop + settings.fft_size
-    framed = fill([add_context(audio, settings)], needed, 1)
-    return np.asarray(_mel(framed, settings))[0, :, :frames]
-
-
 def latent(model: WaveFlow, clip: HeldOut) -> np.ndarray:
     """Z of a clip, [T]: standard normal noise, for a perfect model."""
     settings, samples = model.config.mel, len(clip.audio)
-    mel = log_mel(clip.audio, settings)
+    mel = clip_mel(clip.audio, settings)
     frames = bucket(mel.shape[1])
     audio = fill([clip.audio], frames * settings.hop, 1)
     z = _forward(jax.device_get(model), audio, fill([mel], frames, 1), np.array([samples]))
     return np.asarray(z)[0, :samples]
 
 
-_mel = jax.jit(mel_of_context, static_argnums=1)
-
-
 @jax.jit
 def _forward(model: Any, audio: jax.Array, mel: jax.Array, lengths: jax.Array) -> jax.Array:
-    return model.forward(audio, mel, jnp.asarray(lengths, jnp.int32))[0]
+    by_row = needs_rows(model.config, audio.shape[1])
+    return model.forward(audio, mel, jnp.asarray(lengths, jnp.int32), row_by_row=by_row)[0]

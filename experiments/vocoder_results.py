@@ -2,6 +2,7 @@
 
 import dataclasses
 import io
+import json
 import platform
 import shlex
 from collections.abc import Sequence
@@ -23,9 +24,10 @@ from experiments.configs.waveflow import get_config
 from experiments.report import VoiceReport, write_voice_report
 from experiments.report import voice_figures as figures
 from experiments.report.drawing import picture
-from experiments.vocoder_evaluation import judge, latent, log_mel, mean_scores, resynthesise
+from experiments.vocoder_evaluation import judge, latent, mean_scores, resynthesise
 from experiments.wav_output import write_clipped
 from experiments.workdir import write_json
+from wf_jax.flows.buckets import clip_mel
 from wf_jax.flows.config import WaveFlowConfig
 from wf_jax.flows.model_folder import save_model
 from wf_jax.flows.vocoder import FULL_SCALE, HeldOut, VocoderTask, bits
@@ -45,18 +47,29 @@ class Samples:
     """Shows a run while it goes: held-out clips spoken again, and TensorBoard where it is there.
 
     `workdir`/samples/step-000500/NAME.wav and .png; scalars, audio and pictures for TensorBoard in
-    `workdir`/tensorboard, if tensorboardX is installed.
+    `workdir`/tensorboard, if tensorboardX is installed. And keeps the best model so far in
+    `workdir`/model, so that it can be used while the run goes on.
     """
 
     def __init__(self, workdir: Path, task: VocoderTask, every: int):
         """Of `task`, with samples at each `every`-th evaluation."""
-        self._folder = workdir / "samples"
+        self._folder, self._model = workdir / "samples", workdir / "model"
+        self._config, self._best = task.config, _best_so_far(workdir / "metrics.jsonl")
         self._period = every * task.evaluate_every
         self._clips = [_cut(clip, task.config) for clip in task.held_out[:SAMPLES]]
         self._board = _open_board(workdir / "tensorboard")
 
     def __call__(self, step: int, module: WaveFlow, record: dict[str, Any]) -> None:
         """Is called after each evaluation; see wf_jax.training.loop.train."""
+        try:
+            self._show(step, module, record)
+        except OSError as error:  # no reason to end the training
+            print(f"\n{error.filename or self._folder}: {error.strerror or error}", flush=True)
+
+    def _show(self, step: int, module: WaveFlow, record: dict[str, Any]) -> None:
+        if record["bits/validation"] < self._best:
+            self._best = record["bits/validation"]
+            save_model(self._model, self._config, jax.device_get(split(module)[1]))
         if self._board:
             for name, value in record.items():
                 if "/" in name or name == "learning_rate":
@@ -71,7 +84,7 @@ class Samples:
         folder.mkdir(parents=True, exist_ok=True)
         for number, mel, new in resynthesise(model, self._clips):
             clip = self._clips[number]
-            name, mels = clip.name.replace("/", "_"), (mel, log_mel(new, settings))
+            name, mels = clip.name.replace("/", "_"), (mel, clip_mel(new, settings))
             levels = tuple(x / np.float32(clip.gain) for x in (clip.audio, new))
             title = f"{clip.name}, step {step:,}"
             drawn = picture(figures.sample(mels, levels, settings.sample_rate, title), "png")
@@ -119,6 +132,13 @@ def write_results(
     write_json(workdir / "metrics.json", _metrics(report, baselines, result))
     write_voice_report(workdir / "report.html", report)
     _say(workdir, report, result)
+
+
+def _best_so_far(path: Path) -> float:
+    """The best bits per sample that an interrupted run had reached."""
+    lines = path.read_text().splitlines() if path.exists() else []
+    records = [json.loads(line) for line in lines if line.endswith("}")]
+    return min((record["bits/validation"] for record in records), default=float("inf"))
 
 
 def _cut(clip: HeldOut, config: WaveFlowConfig) -> HeldOut:
@@ -187,7 +207,10 @@ def _facts(config: Any, task: VocoderTask, corpus: Corpus, result: Result) -> di
         f"every {mel.hop}",
         "training": f"{result.steps:,} steps in {duration(result.minutes)}; {result.stopped}",
         "batch": f"{training.batch_size} windows of {config.data.window} samples",
-        "learning rate": f"{training.learning_rate:g}",
+        "learning rate": f"{training.learning_rate:g}, times {training.decay:g} in "
+        f"{training.epochs} epochs or over the run",
+        "options": f"gradient norm at most {training.clip_norm:g} (0: any), average of the weights "
+        f"{training.average_decay:g} (0: none), dequantised: {training.dequantise}",
         "seed": str(training.seed),
         "device": f"{jax.device_count()} {jax.devices()[0].device_kind}",
         "versions": f"Python {platform.python_version()}, jax {jax.__version__}",

@@ -13,6 +13,9 @@ CHANGEABLE = (
     "train.steps",
     "train.minutes",
     "train.samples_every",
+    # A run that diverged goes on from its last good checkpoint.
+    "train.learning_rate",
+    "train.clip_norm",
     "metadata.",
     "data.loudness_probe",
 )
@@ -34,7 +37,10 @@ def open_workdir(workdir: Path, config: Any) -> None:
         raise WorkdirError(f"{workdir}: cannot be made: {error.strerror}") from None
     path, new = workdir / "config.json", _flat(dataclasses.asdict(config))
     if path.exists():
-        old = json.loads(path.read_text())
+        try:
+            old = json.loads(path.read_text())
+        except (ValueError, OSError):
+            raise WorkdirError(f"{path}: damaged; give another --workdir") from None
         for name in sorted(old.keys() | new.keys()):
             if old.get(name) != new.get(name) and not name.startswith(CHANGEABLE):
                 raise WorkdirError(
@@ -45,9 +51,23 @@ def open_workdir(workdir: Path, config: Any) -> None:
 
 
 def model_folder(folder: Path) -> Path:
-    """Where the model is: a training run keeps it in `model`, a converted one is the folder."""
+    """Where the vocoder is: a training run keeps it in `model`, a converted one is the folder.
+
+    Raises:
+        WorkdirError: the folder of a run that has none.
+    """
     inside = folder / "model"
-    return inside if inside.is_dir() else folder
+    if inside.is_dir():
+        return inside
+    try:
+        task = json.loads((folder / "config.json").read_text()).get("task")
+    except (OSError, ValueError, AttributeError):  # says itself what is wrong when it is loaded
+        return folder
+    if task == "vocoder":
+        raise WorkdirError(f"{folder}: this run has no model yet; wait for its first evaluation")
+    if task:
+        raise WorkdirError(f"{folder}: a run of task {task}, not a vocoder; name another folder")
+    return folder
 
 
 def write_json(path: Path, content: Any) -> None:

@@ -71,9 +71,8 @@ class Train:
         steps: length of the run, unless `minutes` is above 0.
         minutes: wall-clock budget, compilation and evaluations included.
         learning_rate: of Adam.
-        decay: factor on it per epoch, 1.0 for none. A run in minutes goes through the decay of
-            `epochs` epochs.
-        epochs: see `decay`.
+        decay: factor on it over the run, in equal ratios; 1.0 for none.
+        epochs: to how many such factors the run goes; 1 for one.
         batch_size: windows per step, over all devices.
         clip_norm: greatest norm of the gradient; 0 for no limit.
         average_decay: of the moving average of the weights, per step; 0 for none.
@@ -119,8 +118,7 @@ def get_config(argument: str = "64") -> Config:
         config.data.window = 4000
         config.model = Model(flows=4, layers=5, channels=16)
         config.train = Train(
-            steps=20_000,
-            minutes=20.0,
+            steps=5_000,
             learning_rate=4e-3,
             decay=0.05,
             batch_size=4,

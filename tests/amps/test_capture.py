@@ -10,8 +10,9 @@ import pytest
 from wf_jax.amps import a2
 from wf_jax.amps.capture import CaptureAudio, CaptureTask, LossWeights
 from wf_jax.amps.losses import RESOLUTIONS
+from wf_jax.mesh import data_mesh
 from wf_jax.modules import split
-from wf_jax.training.loop import Settings, data_mesh, learning_rate, train
+from wf_jax.training.loop import Settings, learning_rate, train
 from wf_jax.training.state import adam_with_l2, create_state, make_step
 
 WINDOW, BATCH = 1024, 2

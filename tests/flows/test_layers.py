@@ -16,7 +16,7 @@ def close(actual, expected, tolerance=1e-12):
     np.testing.assert_allclose(actual, expected, rtol=tolerance, atol=tolerance)
 
 
-def plain_conv(kernel, x, dilation):
+def plain_conv(kernel, x, dilation, precision):
     """Facts 2.1: zeros above (causal) and on both sides (centred); no flip."""
     taps, width = kernel.shape[:2]
     side = width // 2 * dilation[1]
@@ -51,7 +51,7 @@ def test_rows_conv_and_both_gradients(rng, taps, dilation):
         dy = rng.standard_normal((2, 6, 9, 4))
 
         def both(conv, kernel, x, dy):
-            y, back = jax.vjp(lambda k, x: conv(k, x, dilation), kernel, x)
+            y, back = jax.vjp(lambda k, x: conv(k, x, dilation, "highest"), kernel, x)
             return y, *back(dy)
 
         ours = small.jit(lambda *args: both(rows_conv, *args))(kernel, x, dy)
@@ -65,7 +65,7 @@ def test_rows_conv_sees_no_row_below_and_no_flip():
     """One impulse, one tap: kernel[k] meets row r - (2 - k) d (facts 2.1)."""
     x = np.zeros((1, 7, 7, 1), np.float32)
     x[0, 2, 3] = 1
-    conv = small.jit(lambda kernel: rows_conv(kernel, x, (2, 1))[0, :, :, 0])
+    conv = small.jit(lambda kernel: rows_conv(kernel, x, (2, 1), "highest")[0, :, :, 0])
     for k in range(3):
         for j in range(3):
             kernel = np.zeros((3, 3, 1, 1), np.float32)
@@ -80,7 +80,7 @@ def test_affine_and_its_gradients(rng):
         weight, bias = rng.standard_normal((3, 5)), rng.standard_normal(5)
         for lead in [(4,), (2, 3, 4)]:
             x, dy = rng.standard_normal((*lead, 3)), rng.standard_normal((*lead, 5))
-            y, back = jax.vjp(affine, weight, bias, x)
+            y, back = jax.vjp(lambda *args: affine(*args, "highest"), weight, bias, x)
             plain, plain_back = jax.vjp(lambda w, b, x: x @ w + b, weight, bias, x)
             for actual, expected in zip((y, *back(dy)), (plain, *plain_back(dy)), strict=True):
                 assert actual.shape == expected.shape

@@ -11,10 +11,11 @@ import numpy as np
 import pytest
 
 from tests.training.toy import TRUTH, ToyTask
+from wf_jax.mesh import data_mesh
 from wf_jax.modules import split
 from wf_jax.training import loop
 from wf_jax.training.checkpoints import CheckpointError, Checkpoints, fingerprints
-from wf_jax.training.loop import DivergedError, Settings, data_mesh, train
+from wf_jax.training.loop import DivergedError, Settings, train
 from wf_jax.training.metrics import MetricsFile, Progress, duration
 from wf_jax.training.stopping import Budget
 

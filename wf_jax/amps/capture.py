@@ -20,7 +20,7 @@ from jax.sharding import PartitionSpec
 from wf_jax.amps import a2, losses
 from wf_jax.amps.wavenet import WaveNet
 from wf_jax.audio.filters import pre_emphasis
-from wf_jax.training.state import DATA_AXIS
+from wf_jax.mesh import DATA_AXIS
 
 
 @dataclasses.dataclass(frozen=True)

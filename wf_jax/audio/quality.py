@@ -50,7 +50,7 @@ def mel_cepstral_distortion(
 
 def voicing_scores(
     reference: np.ndarray, synthesis: np.ndarray, sample_rate: int
-) -> dict[str, float]:
+) -> dict[str, float | None]:
     """How well pitch and voicing are kept, by `pitch.pitch_track`.
 
     The three measures of CARGAN (Morrison et al., ICLR 2022), which takes them from CREPE; with
@@ -63,10 +63,10 @@ def voicing_scores(
 
     Returns:
         periodicity_rmse: root mean square of the differences of periodicity, 0..1, over frames
-            voiced in either; 0 if there are none.
-        vuv_f1: F1 score of voiced frames, 2 TP / (2 TP + FP + FN); 1 if none is voiced in either.
-        f0_rmse_cents: of 1200 log2(f0' / f0) over frames voiced in both; 0 if there are none, so
-            read it with vuv_f1.
+            voiced in either.
+        vuv_f1: F1 score of voiced frames, 2 TP / (2 TP + FP + FN).
+        f0_rmse_cents: of 1200 log2(f0' / f0) over frames voiced in both.
+        Each is None where there are no such frames.
     """
     reference, synthesis = _pair(reference, synthesis)
     f0, periodicity, voiced = pitch_track(reference, sample_rate)
@@ -75,7 +75,7 @@ def voicing_scores(
     found = int(both.sum() + either.sum())  # 2 TP + FP + FN
     return {
         "periodicity_rmse": _rms((new_periodicity - periodicity)[either]),
-        "vuv_f1": float(2 * both.sum() / found) if found else 1.0,
+        "vuv_f1": float(2 * both.sum() / found) if found else None,
         "f0_rmse_cents": _rms(1200 * np.log2(new_f0[both] / f0[both])),
     }
 
@@ -99,5 +99,5 @@ def _cepstral_distance(reference: np.ndarray, synthesis: np.ndarray) -> float:
     return float(np.mean(10 / np.log(10) * np.sqrt(2 * squares)))
 
 
-def _rms(x: np.ndarray) -> float:
-    return float(np.sqrt(np.mean(np.square(x)))) if x.size else 0.0
+def _rms(x: np.ndarray) -> float | None:
+    return float(np.sqrt(np.mean(np.square(x)))) if x.size else None

@@ -15,9 +15,14 @@ from jax import lax
 from wf_jax.flows.toom_cook import ColumnTransform, column_transform
 
 
-def cached_conv(kernel: jax.Array, dilation: tuple[int, int]) -> "RingConv | PairConv":
-    """The faster of the two for a kernel [K, K', C, O] and its (height, width) dilation."""
-    exact = jnp.dtype(kernel.dtype).itemsize >= 4
+def cached_conv(
+    kernel: jax.Array, dilation: tuple[int, int], *, exact: bool
+) -> "RingConv | PairConv":
+    """The faster of the two for a kernel [K, K', C, O] and its (height, width) dilation.
+
+    Where products are not `exact` (bfloat16, TF32), the plain sums: the transforms subtract
+    neighbours, which would magnify the rounding.
+    """
     transform = column_transform(kernel.shape[1], exact=exact)
     weight = transform.of_kernel(kernel)  # [P, K, C, O]
     if kernel.shape[0] != 3 or dilation[0] != 1 or not exact:

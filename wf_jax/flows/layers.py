@@ -49,34 +49,39 @@ def shift(x: jax.Array, steps: int, axis: int) -> jax.Array:
     return jnp.pad(lax.slice_in_dim(x, max(steps, 0), size + min(steps, 0), axis=axis), pad)
 
 
-@jax.custom_vjp
-def affine(weight: jax.Array, bias: jax.Array, x: jax.Array) -> jax.Array:
+@partial(jax.custom_vjp, nondiff_argnums=(3,))
+def affine(weight: jax.Array, bias: jax.Array, x: jax.Array, precision: str) -> jax.Array:
     """X [..., I] @ weight [I, O] + bias [O], with the bias gradient as a product.
 
-    XLA's reduction over leading axes on CPU is not vectorised; a product with ones is.
+    XLA's reduction over leading axes on CPU is not vectorised; a product with ones is. The
+    precision is an argument because a hand-written backward pass is traced outside of any context.
     """
-    return x @ weight + bias
+    return jnp.matmul(x, weight, precision=precision) + bias
 
 
 def _affine_forward(
-    weight: jax.Array, bias: jax.Array, x: jax.Array
+    weight: jax.Array, bias: jax.Array, x: jax.Array, precision: str
 ) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
-    return x @ weight + bias, (weight, x)
+    return affine(weight, bias, x, precision), (weight, x)
 
 
 def _affine_backward(
-    residuals: tuple[jax.Array, jax.Array], dy: jax.Array
+    precision: str, residuals: tuple[jax.Array, jax.Array], dy: jax.Array
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
     weight, x = residuals
     flat = dy.reshape(-1, dy.shape[-1])
-    return x.reshape(-1, x.shape[-1]).T @ flat, jnp.ones_like(flat[:, 0]) @ flat, dy @ weight.T
+    with jax.default_matmul_precision(precision):
+        d_weight = x.reshape(-1, x.shape[-1]).T @ flat
+        return d_weight, jnp.ones_like(flat[:, 0]) @ flat, dy @ weight.T
 
 
 affine.defvjp(_affine_forward, _affine_backward)
 
 
-@partial(jax.custom_vjp, nondiff_argnums=(2,))
-def rows_conv(kernel: jax.Array, x: jax.Array, dilation: tuple[int, int]) -> jax.Array:
+@partial(jax.custom_vjp, nondiff_argnums=(2, 3))
+def rows_conv(
+    kernel: jax.Array, x: jax.Array, dilation: tuple[int, int], precision: str
+) -> jax.Array:
     """Convolution over rows and columns, causal in height, centred in width, zeros around.
 
     One product of all taps of a column at once; the outputs of the width taps are then shifted
@@ -86,12 +91,14 @@ def rows_conv(kernel: jax.Array, x: jax.Array, dilation: tuple[int, int]) -> jax
         kernel: [K, K', I, O]; the last height tap meets the current row.
         x: [..., R, W, I].
         dilation: rows and columns between taps.
+        precision: of the products, forward and backward; see `affine`.
 
     Returns:
         [..., R, W, O].
     """
     back, taps = _used(kernel, x, dilation)
-    products = _gather(x, back, dilation) @ _as_matrix(kernel, taps)
+    rows, matrix = _gather(x, back, dilation), _as_matrix(kernel, taps)
+    products = jnp.matmul(rows, matrix, precision=precision)
     wide = products.reshape(*x.shape[:-1], kernel.shape[1], kernel.shape[3])
     half = kernel.shape[1] // 2
     return sum(
@@ -121,13 +128,16 @@ def _as_matrix(kernel: jax.Array, taps: list[int]) -> jax.Array:
 
 
 def _rows_conv_forward(
-    kernel: jax.Array, x: jax.Array, dilation: tuple[int, int]
+    kernel: jax.Array, x: jax.Array, dilation: tuple[int, int], precision: str
 ) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
-    return rows_conv(kernel, x, dilation), (kernel, x)
+    return rows_conv(kernel, x, dilation, precision), (kernel, x)
 
 
 def _rows_conv_backward(
-    dilation: tuple[int, int], residuals: tuple[jax.Array, jax.Array], dy: jax.Array
+    dilation: tuple[int, int],
+    precision: str,
+    residuals: tuple[jax.Array, jax.Array],
+    dy: jax.Array,
 ) -> tuple[jax.Array, jax.Array]:
     # One shifted copy of dy serves both gradients, each of them one product.
     kernel, x = residuals
@@ -136,14 +146,14 @@ def _rows_conv_backward(
     d_wide = jnp.concatenate(
         [shift(dy, (width // 2 - k) * dilation[1], x.ndim - 2) for k in range(width)], axis=-1
     )
-    d_rows = d_wide @ _as_matrix(kernel, taps).T
+    d_rows = jnp.matmul(d_wide, _as_matrix(kernel, taps).T, precision=precision)
     d_x = sum(
         shift(d_rows[..., i * inputs : (i + 1) * inputs], n * dilation[0], x.ndim - 3)
         for i, n in enumerate(back)
     )
     flat = d_wide.reshape(-1, d_wide.shape[-1])
     rows = _gather(x, back, dilation)
-    d_matrix = rows.reshape(-1, rows.shape[-1]).T @ flat
+    d_matrix = jnp.matmul(rows.reshape(-1, rows.shape[-1]).T, flat, precision=precision)
     d_used = d_matrix.reshape(len(taps), inputs, width, outputs).transpose(0, 2, 1, 3)
     return jnp.pad(d_used, ((taps[0], 0), (0, 0), (0, 0), (0, 0))), d_x
 

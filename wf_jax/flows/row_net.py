@@ -24,7 +24,7 @@ class Layer(nnx.Module):
         """Draws the weights of layer number `index`."""
         channels, taps = config.channels, config.kernel
         last = index == config.layers - 1
-        self.dilation = config.dilations[index]
+        self.dilation, self.precision = config.dilations[index], config.matmul_precision
         self.conv = WeightNorm(taps, taps, channels, 2 * channels, rng=rng)
         self.condition = WeightNorm(config.mel.bands, 2 * channels, rng=rng)
         self.out = WeightNorm(channels, channels if last else 2 * channels, rng=rng)
@@ -35,11 +35,12 @@ class Layer(nnx.Module):
         The condition's and the biases' part of the sum is [..., R, W, 2C].
         """
         dtype, channels = h.dtype, h.shape[-1]
-        a = rows_conv(self.conv.weight.astype(dtype), h, self.dilation) + condition
+        a = condition + rows_conv(self.conv.weight.astype(dtype), h, self.dilation, self.precision)
         # Split, not sliced: the gradient of slices is four times as slow on CPU.
         filtered, gate = jnp.split(a, 2, axis=-1)
         g = jnp.tanh(filtered) * jax.nn.sigmoid(gate)
-        out = affine(self.out.weight.astype(dtype), self.out.bias[...].astype(dtype), g)
+        weight, bias = self.out.weight.astype(dtype), self.out.bias[...].astype(dtype)
+        out = affine(weight, bias, g, self.precision)
         if out.shape[-1] == channels:
             return None, out
         residual, skip = jnp.split(out, 2, axis=-1)
@@ -63,7 +64,7 @@ class RowNet(nnx.Module):
 
     def __init__(self, config: WaveFlowConfig, *, rng: np.random.Generator):
         """Draws the weights."""
-        self.dtype = config.compute_dtype
+        self.dtype, self.precision = config.compute_dtype, config.matmul_precision
         self.start = WeightNorm(1, config.channels, rng=rng)
         self.layers = nnx.List([Layer(config, i, rng=rng) for i in range(config.layers)])
         self.end = End(config.channels)
@@ -85,7 +86,7 @@ class RowNet(nnx.Module):
         start = self.start.weight[0].astype(self.dtype)
         h = masked(x[..., None] * start + self.start.bias[...].astype(self.dtype), columns)
         weight, bias = self._conditions()
-        conditions = affine(weight.astype(self.dtype), bias.astype(self.dtype), c)
+        conditions = affine(weight.astype(self.dtype), bias.astype(self.dtype), c, self.precision)
         skips = 0.0
         for layer, condition in zip(
             self.layers, jnp.split(conditions, len(self.layers), axis=-1), strict=True
@@ -121,7 +122,9 @@ class RowNet(nnx.Module):
             layers.append(
                 FoldedLayer(
                     conv=cached_conv(
-                        (layer.conv.weight * halved).astype(self.dtype), layer.dilation
+                        (layer.conv.weight * halved).astype(self.dtype),
+                        layer.dilation,
+                        exact=self.precision == "highest" and self.dtype != "bfloat16",
                     ),
                     residual=out[:, :-channels].astype(self.dtype),
                     residual_bias=bias[:-channels].astype(self.dtype),

@@ -6,6 +6,7 @@ to float32 rounding (measured: see BUILD_NOTES, "Chunks").
 """
 
 import dataclasses
+import functools
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -17,8 +18,7 @@ from jax.sharding import NamedSharding, PartitionSpec
 
 from wf_jax.flows.buckets import bucket, fill
 from wf_jax.flows.config import WaveFlowConfig
-from wf_jax.training.loop import data_mesh
-from wf_jax.training.state import DATA_AXIS
+from wf_jax.mesh import DATA_AXIS, data_mesh
 
 CHUNK = 1024  # frames, without context
 
@@ -39,6 +39,7 @@ class Piece:
         return self.after - self.before
 
 
+@functools.lru_cache(maxsize=1)  # the chunks of a long clip come one after another
 def latent(seed: int, samples: int) -> np.ndarray:
     """Standard normal z [T], float32: of a clip alone, whatever it is computed together with."""
     return np.random.default_rng(seed).standard_normal(samples, np.float32)

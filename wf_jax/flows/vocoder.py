@@ -1,7 +1,8 @@
 """The training task of a vocoder: random windows in, likelihood of whole held-out clips out.
 
-The mel is computed inside the step from the same audio, so that training, evaluation and
-synthesis cannot see different features.
+The mel is computed inside the step from the same audio and by the same function as in evaluation
+and synthesis. (In the last frame of a clip they may differ: a window's context is the clip
+reflected at its last sample, a whole clip is first filled up to whole hops.)
 """
 
 import dataclasses
@@ -20,9 +21,9 @@ from wf_jax.audio.mel import MelSettings, add_context, mel_of_context
 from wf_jax.flows.buckets import bucket, fill
 from wf_jax.flows.config import WaveFlowConfig
 from wf_jax.flows.waveflow import LOG_2PI, WaveFlow
-from wf_jax.training.loop import data_mesh
-from wf_jax.training.state import DATA_AXIS
+from wf_jax.mesh import DATA_AXIS, data_mesh
 
+LARGE = 2**30  # bytes that the conditions of one flow may take in an evaluation
 FULL_SCALE = math.log(32768.0)  # nats between the density of x in [-1, 1) and of int16 steps
 
 
@@ -197,7 +198,12 @@ def _log_prob(model: WaveFlow, framed: jax.Array, lengths: jax.Array) -> jax.Arr
     samples = mel.shape[-1] * settings.hop
     x = framed[:, settings.padding : settings.padding + samples]
     x = jnp.pad(x, ((0, 0), (0, samples - x.shape[1])))
-    return model.log_prob(x, mel, lengths)
+    return model.log_prob(x, mel, lengths, row_by_row=needs_rows(model.config, samples))
+
+
+def needs_rows(config: WaveFlowConfig, samples: int) -> bool:
+    """Whether a clip of `samples` is better taken row by row, for its memory's sake."""
+    return 4 * samples * config.layers * 2 * config.channels > LARGE
 
 
 def _rounding(seeds: jax.Array, samples: int) -> jax.Array:

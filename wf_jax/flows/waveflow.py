@@ -92,7 +92,8 @@ class WaveFlow(nnx.Module):
         """Mel [B, M, F] -> [B, h, W, M] for `samples` samples, the last column filled up."""
         height, hop = self.config.height, self.config.mel.hop
         frames = None if lengths is None else -(-lengths // hop)
-        c = self.upsampler(mel[:, :, : -(-samples // hop)], frames)[:, :samples]
+        with jax.default_matmul_precision(self.config.matmul_precision):
+            c = self.upsampler(mel[:, :, : -(-samples // hop)], frames)[:, :samples]
         c = jnp.pad(c, ((0, 0), (0, -samples % height), (0, 0)))
         return c.reshape(c.shape[0], -1, height, c.shape[2]).swapaxes(1, 2)
 

@@ -21,11 +21,11 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import NamedSharding, PartitionSpec
 
+from wf_jax.mesh import data_mesh
 from wf_jax.modules import split
 from wf_jax.training.checkpoints import Checkpoints
 from wf_jax.training.metrics import MetricsFile, Progress, duration
 from wf_jax.training.state import (
-    DATA_AXIS,
     TrainState,
     adam_with_l2,
     create_state,
@@ -46,8 +46,8 @@ class Settings:
         steps: its length in steps instead, unless `minutes` is above 0.
         minutes: wall-clock budget of training, compilation and evaluations included.
         learning_rate: of the first epoch.
-        decay: factor per epoch. A run in minutes stretches the decay of `epochs` epochs over
-            its budget.
+        decay: factor per epoch. A run in steps or minutes stretches the decay of `epochs` epochs
+            over its budget.
         weight_decay: L2, added to the gradient.
         clip_norm: greatest norm of the gradient; 0 for no limit.
         average_decay: per step, of the moving average of the parameters that is evaluated and
@@ -76,6 +76,7 @@ class Result:
         steps: taken in total.
         minutes: used in total.
         stopped: why the run ended, in words.
+        diverged: whether it ended because the loss was no number any more.
     """
 
     models: Any
@@ -85,6 +86,7 @@ class Result:
     steps: int
     minutes: float
     stopped: str
+    diverged: bool
 
 
 class DivergedError(RuntimeError):
@@ -93,17 +95,11 @@ class DivergedError(RuntimeError):
 
 def learning_rate(settings: Settings, step: int, steps_per_epoch: int, progress: float) -> float:
     """Of one step; `progress` in [0, 1] is the share of the budget used before it."""
-    epoch = settings.epochs * progress if settings.minutes else step // steps_per_epoch
+    if settings.minutes or settings.steps:
+        epoch = settings.epochs * progress
+    else:
+        epoch = step // steps_per_epoch
     return settings.learning_rate * settings.decay**epoch
-
-
-def data_mesh(batch_size: int) -> jax.sharding.Mesh:
-    """One axis, "data", over as many devices as divide the batch evenly."""
-    devices = jax.devices()
-    count = max(n for n in range(1, len(devices) + 1) if batch_size % n == 0)
-    return jax.make_mesh(
-        (count,), (DATA_AXIS,), (jax.sharding.AxisType.Auto,), devices=devices[:count]
-    )
 
 
 def train(
@@ -164,7 +160,7 @@ def train(
         saved_at = time.monotonic()
 
         # Step by step
-        metrics, diverged = None, None
+        metrics, diverged, where = None, None, ""
         finished = budget.progress(step) >= 1
         while not finished:
             rate = learning_rate(settings, step, task.steps_per_epoch, budget.progress(step))
@@ -174,7 +170,7 @@ def train(
             state, metrics = take_step(state, {**resident, **batch}, jnp.float32(rate))
             # Waits for the step before, so that the host is at most one step ahead.
             if not _finite(previous):
-                diverged = step - 1
+                diverged, where = step - 1, task.describe(step - 1)
                 break
             step += 1
             finished = budget.progress(step) >= 1 or signal.received is not None
@@ -182,8 +178,12 @@ def train(
                 evaluation = task.evaluate(definition(state.judged))
                 if not _finite({**metrics, **evaluation}):
                     diverged = step - 1
+                    where = "held-out audio" if _finite(metrics) else task.describe(step - 1)
                     break
-                state = update_best(state, {k: evaluation[k] for k in task.best_metrics.values()})
+                due = step % task.evaluate_every == 0 or signal.received is None
+                if due or not history.records:  # a stopped run then continues as if unbroken
+                    judged = {k: evaluation[k] for k in task.best_metrics.values()}
+                    state = update_best(state, judged)
                 record = _record(task, step, budget, rate, {**metrics, **evaluation})
                 history.append(record)
                 if publish:
@@ -203,8 +203,9 @@ def train(
         stopped = f"stopped by {signal.received}"
     if diverged is not None:
         stopped = (
-            f"the training diverged at step {diverged} ({task.describe(diverged)}): lower "
-            f"train.learning_rate (it was {rate:.2g}) and start with another --workdir"
+            f"the training diverged at step {diverged} ({where}): lower train.learning_rate (it "
+            f"was {rate:.2g}); the last good checkpoint is kept in {workdir / 'checkpoints'}, and "
+            "the same --workdir continues from it"
         )
         if not all(np.isfinite(value).all() for value in best.metrics.values()):
             raise DivergedError(stopped)
@@ -216,6 +217,7 @@ def train(
         steps=step,
         minutes=budget.minutes,
         stopped=stopped,
+        diverged=diverged is not None,
     )
 
 

@@ -11,9 +11,8 @@ import optax
 from jax import lax
 from jax.sharding import PartitionSpec
 
+from wf_jax.mesh import DATA_AXIS
 from wf_jax.modules import Params
-
-DATA_AXIS = "data"
 
 
 @partial(
