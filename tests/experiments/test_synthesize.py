@@ -150,6 +150,32 @@ def test_pickled_objects_are_not_loaded(tmp_path):
         find_inputs(tmp_path / "mel.npy", MelSettings())
 
 
+def test_several_arrays_in_one_file_are_refused(tmp_path):
+    with (tmp_path / "mel.npy").open("wb") as file:
+        np.savez(file, a=natural_mel())
+    with pytest.raises(MelInputError, match="several arrays"):
+        find_inputs(tmp_path / "mel.npy", MelSettings())
+
+
+def test_a_stereo_recording_is_averaged(tmp_path):
+    x = synthetic_speech(0.5)
+    soundfile.write(tmp_path / "x.wav", np.stack([x, 0 * x], 1), 22050, subtype="FLOAT")
+    soundfile.write(tmp_path / "y.wav", 0.5 * x, 22050, subtype="FLOAT")
+    stereo, mono = find_inputs(tmp_path, MelSettings())
+    np.testing.assert_array_equal(stereo.mel, mono.mel)
+
+
+@pytest.mark.slow
+def test_a_recording_is_never_replaced(model_folder, tmp_path):
+    soundfile.write(tmp_path / "x.wav", synthetic_speech(0.2), 22050)
+    before = (tmp_path / "x.wav").read_bytes()
+    arguments = (f"--model={model_folder}", f"--input={tmp_path}", f"--output={tmp_path}")
+    result = synthesize(*arguments)
+    assert result.returncode == 1
+    assert "would be replaced; give another --output" in result.stderr
+    assert (tmp_path / "x.wav").read_bytes() == before
+
+
 def test_two_files_for_one_output_are_refused(tmp_path):
     np.save(tmp_path / "a.npy", natural_mel())
     soundfile.write(tmp_path / "a.wav", np.zeros(1000), 22050)

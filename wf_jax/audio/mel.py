@@ -116,7 +116,9 @@ def mel_spectrogram(x: jax.Array, settings: MelSettings) -> jax.Array:
     """Log-mel of whole clips.
 
     The clip is filled up with zeros to whole hops, then reflected at both ends. A clip too short
-    to be reflected once is reflected to and fro.
+    to be reflected once is reflected to and fro. For whole hops these are librosa's frames (its
+    first T / hop, where it centres); for other lengths librosa reflects the clip itself, and the
+    frames that reach beyond its end differ.
 
     Args:
         x: [..., T], full scale 1.

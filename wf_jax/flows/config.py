@@ -63,6 +63,8 @@ class WaveFlowConfig:
             raise ValueError(f"height {self.height} is not an even number; choose 8, 16, 32 or 64")
         if self.kernel < 1 or self.kernel % 2 == 0:
             raise ValueError(f"kernel {self.kernel} is not odd; choose 3")
+        if any(factor < 1 for factor in self.upsample_factors):
+            raise ValueError(f"upsample_factors {self.upsample_factors} hold a value below 1")
         if math.prod(self.upsample_factors) != self.mel.hop:
             raise ValueError(
                 f"upsample_factors {self.upsample_factors} multiply to "

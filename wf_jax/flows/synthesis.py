@@ -20,7 +20,7 @@ from wf_jax.flows.buckets import bucket, fill
 from wf_jax.flows.config import WaveFlowConfig
 from wf_jax.mesh import DATA_AXIS, data_mesh
 
-CHUNK = 1024  # frames, without context
+CHUNK = 1196  # frames; with the context of the paper's model 1456, an array length of `bucket`
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,0 +1,83 @@
+"""The vocoder's training command as a user types it, on a corpus and model that take seconds."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from data_pipeline.corpus_preparation import prepare_corpus
+from data_pipeline.synthetic_speech import write_demo_corpus
+from experiments.workdir import WorkdirError, model_folder
+from wf_jax.flows.model_folder import load_model
+
+ROOT = Path(__file__).parents[2]
+SMALL = [
+    "--config.model.flows=2",
+    "--config.model.layers=2",
+    "--config.model.channels=4",
+    "--config.data.window=2000",
+    "--config.train.evaluate_every=3",
+    "--config.train.samples_every=1",
+]
+
+
+def train(workdir, corpus, *options):
+    return subprocess.run(
+        [
+            *(sys.executable, "-m", "experiments.train"),
+            "--config=experiments/configs/waveflow.py:tiny",
+            *(f"--workdir={workdir}", f"--config.data.corpus={corpus}", *SMALL, *options),
+        ],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        timeout=400,
+    )
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("voice")
+    write_demo_corpus(folder / "clips", clips=4, seconds=0.7)
+    prepare_corpus(folder / "clips", folder / "corpus", validation=1)
+    return folder / "corpus"
+
+
+@pytest.mark.slow
+def test_a_run_from_corpus_to_report_and_on(corpus, tmp_path):
+    """And a mistake before it leaves nothing that stands in the way of the corrected command."""
+    workdir = tmp_path / "run"
+    wrong = train(workdir, corpus, "--config.model.height=7", "--config.train.steps=6")
+    assert wrong.returncode == 1
+    assert "height 7 is not an even number" in wrong.stderr.strip().splitlines()[-1]
+    assert "Traceback" not in wrong.stderr
+
+    first = train(workdir, corpus, "--config.train.steps=6")
+    assert first.returncode == 0, first.stderr
+    records = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
+    assert [record["step"] for record in records] == [3, 6]
+    result = json.loads((workdir / "metrics.json").read_text())
+    assert np.isfinite(result["log_likelihood"])
+    assert result["log_likelihood"] == pytest.approx(
+        max(record["ll/validation"] for record in records), abs=1e-5
+    )
+    assert "<audio" in (workdir / "report.html").read_text()
+    assert sorted(p.name for p in (workdir / "samples").iterdir()) == ["step-000003", "step-000006"]
+    assert load_model(model_folder(workdir)).config.channels == 4
+
+    more = train(workdir, corpus, "--config.train.steps=7")
+    assert more.returncode == 0, more.stderr
+    assert "continuing at step 6" in more.stderr
+    assert json.loads((workdir / "metrics.json").read_text())["steps"] == 7
+
+
+def test_a_folder_without_a_vocoder_says_what_it_is(tmp_path):
+    (tmp_path / "config.json").write_text(json.dumps({"task": "vocoder"}))
+    with pytest.raises(WorkdirError, match="no model yet"):
+        model_folder(tmp_path)
+    (tmp_path / "config.json").write_text(json.dumps({"task": "capture"}))
+    with pytest.raises(WorkdirError, match="a run of task capture, not a vocoder"):
+        model_folder(tmp_path)
