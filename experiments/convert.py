@@ -7,17 +7,14 @@ Reads .pdparams, .pt, .pth, .safetensors and .npz without Paddle or PyTorch, and
 of them. `python -m experiments.synthesize --model=DIR` plays the result.
 """
 
-import json
 import sys
 from pathlib import Path
-from typing import Any
 
-import yaml
 from absl import app, flags
 
 from experiments.launch import quiet
 from wf_jax.flows.model_folder import save_model
-from wf_jax.interop import WeightImportError, from_l0sg, from_parakeet, read_arrays
+from wf_jax.interop import WeightImportError, from_l0sg, from_parakeet, read_arrays, read_config
 from wf_jax.modules import split
 
 _INPUT = flags.DEFINE_string("input", None, "The checkpoint")
@@ -37,7 +34,7 @@ def main(argv: list[str]) -> None:
         raise app.UsageError(f"unexpected argument {argv[1]!r}; options look like --output=DIR")
     output = Path(_OUTPUT.value)
     try:
-        source = _read_config(Path(_SOURCE_CONFIG.value))
+        source = read_config(_SOURCE_CONFIG.value)
         arrays = read_arrays(_INPUT.value)
     except WeightImportError as error:
         sys.exit(str(error))
@@ -52,25 +49,6 @@ def main(argv: list[str]) -> None:
         sys.exit(f"{output}: cannot be written: {error.strerror or error}")
     count = sum(value.size for value in params.values())
     print(f"{output}: WaveFlow with {count:,} parameters, of {len(arrays)} arrays")
-
-
-def _read_config(path: Path) -> dict[str, Any]:
-    """The source's configuration.
-
-    Raises:
-        WeightImportError: it is missing, damaged or not a table.
-    """
-    try:
-        text = path.read_text(encoding="utf-8")
-        values = json.loads(text) if path.suffix.lower() == ".json" else yaml.safe_load(text)
-    except OSError as error:
-        raise WeightImportError(f"{path}: cannot be read: {error.strerror or error}") from None
-    except (ValueError, RecursionError, yaml.YAMLError) as error:
-        reason = str(error).splitlines()[0]
-        raise WeightImportError(f"{path}: damaged ({reason}); use .json or .yaml") from None
-    if not isinstance(values, dict):
-        raise WeightImportError(f"{path}: not a table of names and values; use the source's own")
-    return values
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ import pytest
 from wf_jax.flows.config import WaveFlowConfig
 from wf_jax.flows.model_folder import ModelFolderError, load_model, save_model
 from wf_jax.flows.waveflow import WaveFlow
+from wf_jax.interop import WeightImportError, read_config
 from wf_jax.modules import split
 
 ROOT = Path(__file__).parents[2]
@@ -99,25 +100,19 @@ def test_faults_are_one_line(files, change, message):
 
 @pytest.mark.parametrize("name", ["a.json", "a.yaml"])
 def test_a_damaged_configuration(tmp_path, name):
-    from experiments.convert import _read_config
-    from wf_jax.interop import WeightImportError
-
     (tmp_path / name).write_text("{[")
     with pytest.raises(WeightImportError, match=rf"{name}: damaged \(") as caught:
-        _read_config(tmp_path / name)
+        read_config(tmp_path / name)
     assert len(str(caught.value).splitlines()) == 1
     (tmp_path / name).write_text("[1]")
     with pytest.raises(WeightImportError, match="not a table"):
-        _read_config(tmp_path / name)
+        read_config(tmp_path / name)
 
 
 def test_a_yaml_that_asks_to_run_code(tmp_path):
-    from experiments.convert import _read_config
-    from wf_jax.interop import WeightImportError
-
     (tmp_path / "a.yaml").write_text("a: !!python/object/apply:os.system ['touch attacked']")
     with pytest.raises(WeightImportError, match="damaged"):
-        _read_config(tmp_path / "a.yaml")
+        read_config(tmp_path / "a.yaml")
 
 
 # The model folder

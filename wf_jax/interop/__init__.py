@@ -2,6 +2,7 @@
 
 from wf_jax.interop.errors import WeightImportError as WeightImportError
 from wf_jax.interop.files import read_arrays as read_arrays
+from wf_jax.interop.source_config import read_config as read_config
 from wf_jax.interop.waveflow import from_l0sg as from_l0sg
 from wf_jax.interop.waveflow import from_parakeet as from_parakeet
 from wf_jax.interop.waveflow import l0sg_config as l0sg_config
