@@ -14,7 +14,7 @@ demo: $(VENV)/.installed
 	$(BIN)/python -m experiments.join_reports --output=runs/demo/report.html runs/demo/amp runs/demo/voice
 
 test: $(VENV)/.installed
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses=auto --maxprocesses=8 --dist=loadfile
 
 lint: $(VENV)/.installed
 	$(BIN)/ruff check .

@@ -178,7 +178,7 @@ def state_of(folder, task):
 
 
 def settings(steps):
-    return Settings(steps=steps, learning_rate=0.01, average_decay=0.9)
+    return Settings(steps=steps, learning_rate=0.01, decay=1.0, average_decay=0.9)
 
 
 @pytest.fixture(scope="module")
