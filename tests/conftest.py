@@ -11,6 +11,13 @@ jax.config.update("jax_num_cpu_devices", 2)
 REFERENCE = Path(__file__).parents[2] / "shared" / "reference"
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _forget_programs():
+    """Every compiled program holds memory maps, of which a process may have 65,530 on Linux."""
+    yield
+    jax.clear_caches()
+
+
 @pytest.fixture
 def rng() -> np.random.Generator:
     return np.random.default_rng(0)
