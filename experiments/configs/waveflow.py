@@ -128,8 +128,8 @@ def get_config(argument: str = "64") -> Config:
         )
         if argument == "demo":
             config.data.corpus = "demo"
-            config.train.minutes = 1.2
-            config.train.evaluate_every = 100
+            config.train.steps = 250
+            config.train.evaluate_every = 125
             config.train.samples_every = 1000
         return config
     match = re.fullmatch(r"(?:waveflow_)?(64|96|128|256)(?:_h(8|16|32|64))?", argument)
