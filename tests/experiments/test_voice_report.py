@@ -173,6 +173,7 @@ def run(tmp_path_factory):
         steps=20,
         minutes=0.5,
         stopped="the budget is used up",
+        diverged=False,
     )
     return task, result, corpus, config
 
