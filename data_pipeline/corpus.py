@@ -130,11 +130,12 @@ class Windows:
         if peak_normalise:
             self._gains[:] = [1.0 if c.silent else _PEAK / c.peak for c in self._clips]
 
-    def batch(self, step: int) -> dict[str, np.ndarray]:
-        """The batch of a step, a pure function of (seed, step).
+    def batch(self, step: int, rows: np.ndarray | None = None) -> dict[str, np.ndarray]:
+        """Rows of the batch of a step, a pure function of (seed, step).
 
         Args:
             step: 0 or more.
+            rows: which, int [B]; all of the batch if None. Only these are read.
 
         Returns:
             audio: float32 [B, before + window + after], full scale is 1.0, times the gain.
@@ -142,9 +143,11 @@ class Windows:
             gain: float32 [B], factor on the audio; 1.0 without peak normalisation.
         """
         chosen, starts = self._draw(step)
+        if rows is not None:
+            chosen, starts = chosen[rows], starts[rows]
         width = self._before + self._window + self._after
-        audio = np.empty((self._batch_size, width), np.float32)  # [B, before + window + after]
-        length = np.empty(self._batch_size, np.int32)
+        audio = np.empty((len(chosen), width), np.float32)  # [B, before + window + after]
+        length = np.empty(len(chosen), np.int32)
         gain = self._gains[chosen]
         for row, (number, start) in enumerate(zip(chosen, starts, strict=True)):
             clip = self._clips[number]

@@ -16,16 +16,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from absl import app, flags
-from jax.sharding import NamedSharding
 
 from experiments.launch import quiet
 from wf_jax.flows.config import WaveFlowConfig
 from wf_jax.flows.vocoder import VocoderTask, context
 from wf_jax.flows.waveflow import WaveFlow
-from wf_jax.mesh import data_mesh
-from wf_jax.modules import split
 from wf_jax.training.devices import use_every_core
-from wf_jax.training.state import adam_with_l2, create_state, make_step
+from wf_jax.training.dispatch import Dispatcher
+from wf_jax.training.settings import Settings
 
 _CASE = flags.DEFINE_enum(
     "case", None, ["waveflow_synthesis", "waveflow_training"], "What to measure"
@@ -75,6 +73,18 @@ def synthesis(config: WaveFlowConfig) -> tuple[Callable[[], object], float, floa
     return lambda: inverse(model, z, mel), seconds, z.size * forward_flop(config)
 
 
+class Noise:
+    """Where batches come from: always the same one."""
+
+    def __init__(self, arrays: dict[str, np.ndarray]):
+        """Of these arrays."""
+        self._arrays = arrays
+
+    def batch(self, step: int, rows: np.ndarray) -> dict[str, np.ndarray]:
+        """Rows of them."""
+        return {name: array[rows] for name, array in self._arrays.items()}
+
+
 def training(config: WaveFlowConfig) -> tuple[Callable[[], object], float, float]:
     """One training step of 8 windows of 16,000 samples: to call, seconds of audio, FLOP."""
     window, batch_size = 16000, 8
@@ -84,25 +94,24 @@ def training(config: WaveFlowConfig) -> tuple[Callable[[], object], float, float
         "audio": 0.1 * audio.astype(np.float32),
         "length": np.full(batch_size, window, np.int32),
         "gain": np.ones(batch_size, np.float32),
-        "noise": np.zeros(batch_size, np.uint32),
     }
     task = VocoderTask(
-        config, None, [], window=window, batch_size=batch_size, steps_per_epoch=1, evaluate_every=1
+        config,
+        Noise(arrays),
+        [],
+        window=window,
+        batch_size=batch_size,
+        steps_per_epoch=1,
+        evaluate_every=1,
     )
-    definition, params = split(task.init())
-    optimizer, mesh = adam_with_l2(0.0), data_mesh(batch_size)
-    batch = jax.device_put(
-        arrays, {k: NamedSharding(mesh, spec) for k, spec in task.batch_specs.items()}
-    )
-    step = make_step(
-        lambda p, b, axis: task.loss(definition(p), b, axis), optimizer, mesh, task.batch_specs
-    )
-    state = create_state(params, optimizer, task.best_metrics, ())
+    dispatcher = Dispatcher(task, Settings(weight_decay=0.0), lambda step: 1)
+    state, step = dispatcher.create(dispatcher.params), 0
 
     def take() -> object:
-        nonlocal state
-        state, metrics = step(state, batch, jnp.float32(2e-4))
-        return metrics
+        nonlocal state, step
+        state, sent = dispatcher.send(state, step, [2e-4])
+        step += 1
+        return sent
 
     samples = batch_size * window
     # Forward and backward, without what rematerialisation computes again.

@@ -12,18 +12,15 @@ import sys
 import time
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from absl import app, flags
-from jax.sharding import NamedSharding
 
 from data_pipeline.synthetic import demo_pair
 from experiments.launch import quiet
 from wf_jax.amps.capture import CaptureAudio, CaptureTask
-from wf_jax.mesh import data_mesh
-from wf_jax.modules import split
 from wf_jax.training.devices import use_every_core
-from wf_jax.training.state import adam_with_l2, create_state, make_step
+from wf_jax.training.dispatch import Dispatcher
+from wf_jax.training.settings import Settings
 
 _PYTHON = flags.DEFINE_string("trainer_python", None, "A Python with neural-amp-modeler")
 _ROUNDS = flags.DEFINE_integer("rounds", 9, "Steps of each that count", 1)
@@ -89,27 +86,15 @@ class Ours:
         """Compiles it."""
         di, amp = (x[None].astype(np.float32) for x in demo_pair(20.0))
         task = CaptureTask(CaptureAudio(di, amp, di, amp))
-        definition, params = split(task.init())
-        optimizer, mesh = adam_with_l2(3.17e-7), data_mesh(task.batch_size)
-        self._task, self._count = task, 0
-        self._shardings = {k: NamedSharding(mesh, spec) for k, spec in task.batch_specs.items()}
-        resident = {k: self._shardings[k] for k in task.resident}
-        self._resident = jax.device_put(task.resident, resident)
-        self._step = make_step(
-            lambda p, b, axis: task.loss(definition(p), b, axis), optimizer, mesh, task.batch_specs
-        )
-        self._state = create_state(params, optimizer, task.best_metrics, (1,))
+        self._dispatcher, self._count = Dispatcher(task, Settings(), lambda step: 1), 0
+        self._state = self._dispatcher.create(self._dispatcher.params)
         self.step()
 
     def step(self) -> float:
         """Seconds of one step."""
         start = time.perf_counter()
-        batch = self._task.batch(self._count)
-        batch = jax.device_put(batch, {k: self._shardings[k] for k in batch})
-        self._state, metrics = self._step(
-            self._state, {**self._resident, **batch}, jnp.float32(0.004)
-        )
-        jax.block_until_ready((self._state, metrics))
+        self._state, sent = self._dispatcher.send(self._state, self._count, [0.004])
+        jax.block_until_ready((self._state, sent))
         self._count += 1
         return time.perf_counter() - start
 

@@ -10,12 +10,17 @@ from data_pipeline.audio_files import AudioFileError, read_audio
 from data_pipeline.captures import Capture, CaptureError, load_capture
 from data_pipeline.linear_fit import linear_esr
 from data_pipeline.synthetic import write_demo_pair
+from experiments.board import Board
 from experiments.capture_results import write_results
-from experiments.workdir import WorkdirError, open_workdir
+from experiments.launch import say
+from experiments.settings import length, read_settings
+from experiments.workdir import Workdir, WorkdirError, flat_config
 from wf_jax.amps.capture import CaptureAudio, CaptureTask, LossWeights
 from wf_jax.training.checkpoints import CheckpointError
-from wf_jax.training.devices import use_every_core
-from wf_jax.training.loop import DivergedError, Result, Settings, train
+from wf_jax.training.dispatch import SettingsError
+from wf_jax.training.distributed import is_main, on_main, part
+from wf_jax.training.loop import DivergedError, Result, train
+from wf_jax.training.settings import Session, Settings
 
 
 class CaptureConfigError(ValueError):
@@ -28,40 +33,37 @@ ERRORS = (
     CaptureError,
     CheckpointError,
     DivergedError,
+    SettingsError,
     WorkdirError,
 )
 
 
-def run(config: Any, workdir: Path) -> Result:
+def run(config: Any, workdir: Workdir, session: Session) -> Result:
     """Checks the pair, trains, and writes the results into `workdir`.
 
     Raises:
         ERRORS: each with one line that says what to do.
     """
-    _validate(config)
-    use_every_core(config.train.batch_size)
-    open_workdir(workdir, config)
+    settings = _validate(config)
+    workdir.open(config)
     capture = _load(config, workdir)
     for finding in capture.findings:
         if finding.level != "ok":
-            print(finding.line())
-    print(f"{capture.name}: {capture.latency.describe(capture.sample_rate)}")
+            say(finding.line())
+    say(f"{capture.name}: {capture.latency.describe(capture.sample_rate)}")
     probe = _probe(config.data.loudness_probe)
     task = make_task(config, capture)
-    settings = Settings(
-        epochs=config.train.epochs,
-        minutes=config.train.minutes,
-        learning_rate=config.train.learning_rate,
-        decay=config.train.decay,
-        weight_decay=config.train.weight_decay,
+    say(
+        f"training {' and '.join(task.sizes)} for {length(settings)} on {jax.device_count()} "
+        f"{jax.default_backend()} devices; the first step compiles (about 20 s)"
     )
-    length = f"{settings.minutes:g} minutes" if settings.minutes else f"{settings.epochs} epochs"
-    print(
-        f"training {' and '.join(task.sizes)} for {length} on {jax.device_count()} "
-        f"{jax.default_backend()} devices; the first step compiles (about 20 s)",
-        flush=True,
+    publish = Board(workdir) if is_main() else None
+    result = train(
+        task, settings, workdir.shared, publish, session=session, config=flat_config(config)
     )
-    result = train(task, settings, workdir)
+    part()
+    if result.again or not is_main():
+        return result
     baseline = linear_esr(
         capture.input_train,
         capture.output_train,
@@ -69,7 +71,8 @@ def run(config: Any, workdir: Path) -> Result:
         capture.output_validation,
         skip=task.context,
     )
-    write_results(config, workdir, capture, task, result, baseline, probe)
+    write_results(config, workdir.local, capture, task, result, baseline, probe)
+    workdir.upload()
     return result
 
 
@@ -104,15 +107,12 @@ def make_task(config: Any, capture: Capture) -> CaptureTask:
         raise CaptureConfigError(str(error)) from None
 
 
-def _load(config: Any, workdir: Path) -> Capture:
+def _load(config: Any, workdir: Workdir) -> Capture:
     data = config.data
     if data.input == "demo":
-        folder = workdir / "pair"
-        folder.mkdir(exist_ok=True)
+        folder = workdir.local / "pair"
         paths = (folder / "di.wav", folder / "amp.wav")
-        if not all(path.exists() for path in paths):
-            print("making the built-in pair: 60 s of plucked strings through a simulated amp")
-            write_demo_pair(folder)
+        on_main(lambda: _write_demo_pair(paths))
     else:
         paths = (Path(data.input), Path(data.output))
     return load_capture(
@@ -127,13 +127,20 @@ def _load(config: Any, workdir: Path) -> Capture:
     )
 
 
+def _write_demo_pair(paths: tuple[Path, Path]) -> None:
+    if not all(path.exists() for path in paths):
+        say("making the built-in pair: 60 s of plucked strings through a simulated amp")
+        paths[0].parent.mkdir(exist_ok=True)
+        write_demo_pair(paths[0].parent)
+
+
 def _probe(path: str) -> np.ndarray | None:
     return read_audio(path).samples.astype(np.float32) if path else None
 
 
-def _validate(config: Any) -> None:
+def _validate(config: Any) -> Settings:
     """Refuses what would otherwise fail late, or in another's words."""
-    data, training = config.data, config.train
+    data = config.data
     if data.input != "demo":
         for name in ("input", "output"):
             if not getattr(data, name):
@@ -150,8 +157,9 @@ def _validate(config: Any) -> None:
         raise CaptureConfigError(
             f"--config.model.sizes={tuple(config.model.sizes)} is not of nano and standard"
         )
-    for name in ("epochs", "batch_size", "window", "learning_rate"):
-        if getattr(training, name) <= 0:
-            raise CaptureConfigError(f"--config.train.{name}={getattr(training, name)} is not > 0")
-    if training.minutes < 0:
-        raise CaptureConfigError(f"--config.train.minutes={training.minutes} is below 0")
+    if config.train.window <= 0:
+        raise CaptureConfigError(f"--config.train.window={config.train.window} is not > 0")
+    try:
+        return read_settings(config)
+    except ValueError as error:
+        raise CaptureConfigError(str(error)) from None

@@ -56,6 +56,7 @@ def write_results(
             "steps": result.steps,
             "minutes": result.minutes,
             "stopped": result.stopped,
+            "finished": result.finished,
             "latency_samples": capture.latency.samples,
             "latency_method": capture.latency.method,
         },

@@ -1,6 +1,8 @@
 """What every command line does first."""
 
 import sys
+import traceback
+from collections.abc import Callable
 
 from absl import flags, logging
 
@@ -22,3 +24,68 @@ def parse_config_flags(argv: list[str]) -> list[str]:
         # An error inside the config file comes as a traceback in a message: its end is the reason.
         lines = [line.strip() for line in str(error).splitlines() if line.strip()]
         sys.exit(lines[-1] if "Traceback" in str(error) else "\n".join(lines))
+
+
+def say(line: str) -> None:
+    """Prints a line, once for all processes of a run."""
+    from wf_jax.training.distributed import is_main
+
+    if is_main():
+        print(line, flush=True)
+
+
+def run_main(
+    run: Callable[[], int], errors: tuple[type[Exception], ...], devices: int, distributed: str
+) -> int:
+    """Runs a training in one process or several; what goes wrong becomes one line.
+
+    Args:
+        run: the training; returns the exit code.
+        errors: that it raises with a message for people.
+        devices: how many CPU devices it can use.
+        distributed: the flag.
+
+    Returns:
+        The exit code: 0, 1, or 75 for "start me again".
+    """
+    import jax
+
+    from wf_jax.training import distributed as processes
+    from wf_jax.training.devices import use_every_core
+
+    use_every_core(devices)
+    try:
+        processes.start(distributed)
+        code = run()
+    except (*errors, processes.DistributedError) as error:
+        code = _say_error(str(error), 1)
+    except OSError as error:  # a full disk, a folder that cannot be written
+        code = _say_error(f"{error.filename or 'the run'}: {error.strerror or error}", 1)
+    except jax.errors.JaxRuntimeError as error:
+        if "RESOURCE_EXHAUSTED" in str(error):
+            code = _say_error(
+                "the devices have not enough memory: lower train.batch_size, or compute it in "
+                "parts with train.accumulate; a large model can be split with train.shards",
+                1,
+            )
+        elif jax.process_count() == 1:
+            raise
+        else:  # most likely another process died
+            processes.wait_for_news()
+            reason = str(error).splitlines()[0]
+            code = _say_error(f"the processes of this run lost each other: {reason}", 75)
+    except Exception:
+        if jax.process_count() == 1:
+            raise
+        traceback.print_exc()
+        code = 1
+    except KeyboardInterrupt:  # the training itself turns Ctrl-C into a result
+        code = _say_error("stopped before there was anything to keep", 1)
+    processes.leave(code)
+    return code
+
+
+def _say_error(message: str, code: int) -> int:
+    sys.stderr.write(f"\n{message}\n")
+    sys.stderr.flush()
+    return code

@@ -1,24 +1,40 @@
 """Train a model: python -m experiments.train --config=FILE.py --workdir=DIR.
 
-Stopped by Ctrl-C or SIGTERM it keeps the best so far; started again with the same --workdir it
-continues.
+Stopped by Ctrl-C it keeps the best so far; by SIGTERM it saves and exits with code 75, "start me
+again". Started again with the same --workdir it continues.
 """
 
 import importlib
 import sys
 from pathlib import Path
+from typing import Any
 
 from absl import app, flags
 from ml_collections import config_flags
 
-from experiments.launch import parse_config_flags, quiet
+from experiments.launch import parse_config_flags, quiet, run_main
 
 _CONFIG = config_flags.DEFINE_config_file(
     "config", None, "The run's configuration, e.g. experiments/configs/a2_capture.py"
 )
-_WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run; continued if it exists")
+_WORKDIR = flags.DEFINE_string(
+    "workdir", None, "Folder of the run, local or gs://; continued if it exists"
+)
+_DISTRIBUTED = flags.DEFINE_string(
+    "distributed", "auto", "auto (Cloud TPU, GKE, Slurm), none, or HOST:PORT,COUNT,INDEX"
+)
+_INIT_FROM = flags.DEFINE_string(
+    "init_from", None, "Begin with the parameters of this run or model folder, where they fit"
+)
+_PROFILE_STEPS = flags.DEFINE_string(
+    "profile_steps", None, "FIRST:LAST, write a trace of these steps of the session"
+)
+_DEBUG_NANS = flags.DEFINE_bool("debug_nans", False, "Stop where the first NaN is made (slow)")
+_SWEEP = flags.DEFINE_string("sweep", None, "File of config overrides: one run after the other")
+_SWEEP_INDEX = flags.DEFINE_integer("sweep_index", None, "Only this run of the sweep, from 0", 0)
 
 TASKS = {"capture": "experiments.capture", "vocoder": "experiments.vocoder"}
+INTERRUPTED = 130  # by Ctrl-C, as shells have it
 
 
 def main(argv: list[str]) -> None:
@@ -31,16 +47,63 @@ def main(argv: list[str]) -> None:
         task = importlib.import_module(TASKS[config.task])
     except OSError as error:  # the flag complains of a missing file at the first look only
         sys.exit(f"{str(error).split()[-1]}: no such config file; see experiments/configs")
-    try:
-        result = task.run(config, Path(_WORKDIR.value))
-    except task.ERRORS as error:
-        sys.exit(f"\n{error}")
-    except OSError as error:  # a full disk, a folder that cannot be written
-        sys.exit(f"\n{error.filename or _WORKDIR.value}: {error.strerror or error}")
-    except KeyboardInterrupt:  # the training itself turns Ctrl-C into a result
-        sys.exit("\nstopped before there was anything to keep")
+    errors, devices = (*task.ERRORS, ValueError), config.train.batch_size
+    sys.exit(run_main(lambda: _run(task, config), errors, devices, _DISTRIBUTED.value))
+
+
+def _run(task: Any, config: Any) -> int:
+    from experiments.workdir import Workdir
+    from wf_jax.atomic import folder_path
+
+    session, workdir = _session(), folder_path(_WORKDIR.value)
+    if _SWEEP.value:
+        return _sweep(task, config, workdir, session)
+    code = _code(task.run(config, Workdir(workdir), session))
+    return 0 if code == INTERRUPTED else code  # what there is has been kept
+
+
+def _sweep(task: Any, config: Any, workdir: Path, session: Any) -> int:
+    import jax
+
+    from experiments.sweep import read_sweep, run_sweep
+    from experiments.workdir import Workdir
+
+    if _SWEEP_INDEX.value is None and jax.process_count() > 1:
+        raise ValueError("--sweep in several processes trains one run of it: give --sweep_index")
+
+    def run(config: Any, workdir: Path) -> int:
+        try:
+            return _code(task.run(config, Workdir(workdir), session))
+        except task.ERRORS as error:  # the other runs of the sweep go on
+            print(error, file=sys.stderr, flush=True)
+            return 1
+        finally:
+            jax.clear_caches()  # programs hold memory maps, of which a process has a limited number
+
+    return run_sweep(read_sweep(Path(_SWEEP.value)), config, workdir, run, _SWEEP_INDEX.value)
+
+
+def _code(result: Any) -> int:
+    from wf_jax.training.distributed import AGAIN
+
+    if result.again:
+        return AGAIN
     if result.diverged:
-        sys.exit(1)
+        return 1
+    return 0 if result.finished else INTERRUPTED
+
+
+def _session() -> Any:
+    from experiments.initial import read_initial
+    from wf_jax.atomic import folder_path
+    from wf_jax.training.settings import Session, parse_range
+
+    initial = _INIT_FROM.value
+    return Session(
+        initial=(lambda: read_initial(folder_path(initial))) if initial else None,
+        profile=parse_range(_PROFILE_STEPS.value),
+        debug_nans=_DEBUG_NANS.value,
+    )
 
 
 if __name__ == "__main__":

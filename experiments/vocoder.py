@@ -11,53 +11,61 @@ from data_pipeline.corpus import Corpus, Windows
 from data_pipeline.corpus_index import CorpusError
 from data_pipeline.corpus_preparation import prepare_corpus
 from data_pipeline.synthetic_speech import write_demo_corpus
+from experiments.launch import say
+from experiments.settings import length, read_settings
 from experiments.vocoder_results import Samples, write_results
-from experiments.workdir import WorkdirError, open_workdir
+from experiments.workdir import Workdir, WorkdirError, flat_config
 from wf_jax.audio.mel import MelSettings
 from wf_jax.flows.config import WaveFlowConfig
 from wf_jax.flows.vocoder import HeldOut, VocoderTask, context
 from wf_jax.training.checkpoints import CheckpointError
-from wf_jax.training.devices import use_every_core
-from wf_jax.training.loop import DivergedError, Result, Settings, train
+from wf_jax.training.dispatch import SettingsError
+from wf_jax.training.distributed import is_main, on_main, part
+from wf_jax.training.loop import DivergedError, Result, train
+from wf_jax.training.settings import Session, Settings
 
 
 class VocoderConfigError(ValueError):
     """An option has a value that cannot be used."""
 
 
-ERRORS = (CorpusError, CheckpointError, DivergedError, VocoderConfigError, WorkdirError)
+ERRORS = (
+    CheckpointError,
+    CorpusError,
+    DivergedError,
+    SettingsError,
+    VocoderConfigError,
+    WorkdirError,
+)
 
 
-def run(config: Any, workdir: Path) -> Result:
+def run(config: Any, workdir: Workdir, session: Session) -> Result:
     """Trains, and writes the results into `workdir`.
 
     Raises:
         ERRORS: each with one line that says what to do.
     """
-    _validate(config)
-    use_every_core(config.train.batch_size)
-    corpus = Corpus.open(_demo_corpus(workdir) if _is_demo(config) else config.data.corpus)
-    corpus.check()
+    settings = _validate(config)
+    if _is_demo(config):
+        on_main(lambda: _write_demo_corpus(workdir.local))
+    corpus = Corpus.open(workdir.local / "corpus" if _is_demo(config) else config.data.corpus)
+    on_main(corpus.check)
     model = model_config(config, corpus.sample_rate)
     task = make_task(config, model, corpus)
-    open_workdir(workdir, config)
-    settings = Settings(
-        **{
-            field.name: getattr(config.train, field.name)
-            for field in dataclasses.fields(Settings)
-            if field.name != "weight_decay"
-        },
-        weight_decay=0.0,
+    workdir.open(config)
+    say(
+        f"training {_describe(model)} for {length(settings)} on {len(corpus.select('train'))} "
+        f"clips; {jax.device_count()} {jax.default_backend()} devices; the first step compiles"
     )
-    length = f"{settings.minutes:g} minutes" if settings.minutes else f"{settings.steps:,} steps"
-    print(
-        f"training {_describe(model)} for {length} on {len(corpus.select('train'))} clips; "
-        f"{jax.device_count()} {jax.default_backend()} devices; the first step compiles",
-        flush=True,
+    samples = Samples(workdir, task, config.train.samples_every) if is_main() else None
+    result = train(
+        task, settings, workdir.shared, samples, session=session, config=flat_config(config)
     )
-    samples = Samples(workdir, task, config.train.samples_every)
-    result = train(task, settings, workdir, publish=samples)
-    write_results(workdir, task, result, corpus, config)
+    part()
+    if result.again or not is_main():
+        return result
+    write_results(workdir.local, task, result, corpus, config)
+    workdir.upload()
     return result
 
 
@@ -122,13 +130,11 @@ def held_out_clips(corpus: Corpus, settings: MelSettings) -> list[HeldOut]:
     return clips
 
 
-def _demo_corpus(workdir: Path) -> Path:
-    folder = workdir / "corpus"
-    if not folder.exists():
-        print("making the built-in audio: 24 clips of something like speech")
-        write_demo_corpus(workdir / "clips")
-        prepare_corpus(workdir / "clips", folder, validation=4)
-    return folder
+def _write_demo_corpus(folder: Path) -> None:
+    if not (folder / "corpus").exists():
+        say("making the built-in audio: 24 clips of something like speech")
+        write_demo_corpus(folder / "clips")
+        prepare_corpus(folder / "clips", folder / "corpus", validation=4)
 
 
 def _is_demo(config: Any) -> bool:
@@ -139,23 +145,21 @@ def _describe(model: WaveFlowConfig) -> str:
     return f"a WaveFlow ({model.channels} channels, {model.flows} flows, height {model.height})"
 
 
-def _validate(config: Any) -> None:
+def _validate(config: Any) -> Settings:
     """Refuses what would otherwise fail late, or in another's words."""
     if not config.data.corpus:
         raise VocoderConfigError(
             "--config.data.corpus is missing; make one with python -m experiments.prepare, or try "
             "the built-in audio with --config=experiments/configs/waveflow.py:demo"
         )
-    positive = ("steps", "epochs", "batch_size", "learning_rate", "evaluate_every", "samples_every")
-    for name in positive:
+    try:
+        settings = read_settings(config)
+    except ValueError as error:
+        raise VocoderConfigError(str(error)) from None
+    for name in ("steps", "evaluate_every", "samples_every"):
         if not getattr(config.train, name) > 0:
             raise VocoderConfigError(
                 f"--config.train.{name}={getattr(config.train, name)} is not > 0"
-            )
-    for name in ("minutes", "clip_norm", "average_decay", "seed"):
-        if not getattr(config.train, name) >= 0:
-            raise VocoderConfigError(
-                f"--config.train.{name}={getattr(config.train, name)} is not 0 or more"
             )
     if not 0 < config.train.decay <= 1:
         raise VocoderConfigError(f"--config.train.decay={config.train.decay} is not in 0 to 1")
@@ -163,7 +167,8 @@ def _validate(config: Any) -> None:
         raise VocoderConfigError(
             "--config.model.compute_dtype=float64 is for checks only; choose float32 or bfloat16"
         )
-    if config.train.average_decay >= 1:
-        raise VocoderConfigError("--config.train.average_decay is not below 1; 0.999 is usual")
+    if not 0 <= config.train.average_decay < 1:
+        raise VocoderConfigError("--config.train.average_decay is not in 0 to 1; 0.999 is usual")
     if config.data.window < 1:
         raise VocoderConfigError(f"--config.data.window={config.data.window} is not > 0")
+    return dataclasses.replace(settings, weight_decay=0.0)

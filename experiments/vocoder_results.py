@@ -1,7 +1,6 @@
 """What a vocoder run leaves: samples while it trains, then model/, metrics.json and report.html."""
 
 import dataclasses
-import io
 import json
 import platform
 import shlex
@@ -11,7 +10,6 @@ from typing import Any
 
 import jax
 import numpy as np
-from matplotlib.image import imread
 
 from data_pipeline.atomic import atomic_path
 from data_pipeline.corpus import Corpus
@@ -20,13 +18,14 @@ from data_pipeline.linear_prediction import (
     gaussian_log_likelihood,
     linear_predictor_log_likelihood,
 )
+from experiments.board import Board
 from experiments.configs.waveflow import get_config
 from experiments.report import VoiceReport, write_voice_report
 from experiments.report import voice_figures as figures
 from experiments.report.drawing import picture
 from experiments.vocoder_evaluation import judge, latent, mean_scores, resynthesise
 from experiments.wav_output import write_clipped
-from experiments.workdir import write_json
+from experiments.workdir import Workdir, write_json
 from wf_jax.flows.buckets import clip_mel
 from wf_jax.flows.config import WaveFlowConfig
 from wf_jax.flows.model_folder import save_model
@@ -51,13 +50,13 @@ class Samples:
     `workdir`/model, so that it can be used while the run goes on.
     """
 
-    def __init__(self, workdir: Path, task: VocoderTask, every: int):
+    def __init__(self, workdir: Workdir, task: VocoderTask, every: int):
         """Of `task`, with samples at each `every`-th evaluation."""
-        self._folder, self._model = workdir / "samples", workdir / "model"
-        self._config, self._best = task.config, _best_so_far(workdir / "metrics.jsonl")
+        self._workdir, self._board = workdir, Board(workdir)
+        self._folder, self._model = workdir.local / "samples", workdir.local / "model"
+        self._config, self._best = task.config, _best_so_far(workdir.shared / "metrics.jsonl")
         self._period = every * task.evaluate_every
         self._clips = [_cut(clip, task.config) for clip in task.held_out[:SAMPLES]]
-        self._board = _open_board(workdir / "tensorboard")
 
     def __call__(self, step: int, module: WaveFlow, record: dict[str, Any]) -> None:
         """Is called after each evaluation; see wf_jax.training.loop.train."""
@@ -70,14 +69,9 @@ class Samples:
         if record["bits/validation"] < self._best:
             self._best = record["bits/validation"]
             save_model(self._model, self._config, jax.device_get(split(module)[1]))
-        if self._board:
-            for name, value in record.items():
-                if "/" in name or name == "learning_rate":
-                    self._board.add_scalar(name, value, step)
         if step % self._period == 0:
             self._speak(step, jax.device_get(module))
-        if self._board:
-            self._board.flush()
+        self._board(step, module, record)
 
     def _speak(self, step: int, model: WaveFlow) -> None:
         folder, settings = self._folder / f"step-{step:06d}", model.config.mel
@@ -91,11 +85,8 @@ class Samples:
             write_clipped(folder / f"{name}.wav", levels[1], settings.sample_rate)
             with atomic_path(folder / f"{name}.png") as path:
                 path.write_bytes(drawn)
-            if self._board:
-                sound = np.clip(levels[1], -1, 1)
-                self._board.add_audio(name, sound, step, settings.sample_rate)
-                image = imread(io.BytesIO(drawn))[..., :3]
-                self._board.add_image(name, image, step, dataformats="HWC")
+            self._board.add_audio(name, step, levels[1], settings.sample_rate)
+            self._board.add_picture(name, step, drawn)
 
 
 def write_results(
@@ -146,15 +137,6 @@ def _cut(clip: HeldOut, config: WaveFlowConfig) -> HeldOut:
     return dataclasses.replace(clip, audio=clip.audio[:count])
 
 
-def _open_board(folder: Path) -> Any | None:
-    """A writer for TensorBoard, or None where tensorboardX is not installed."""
-    try:
-        from tensorboardX import SummaryWriter
-    except ImportError:
-        return None
-    return SummaryWriter(str(folder))
-
-
 def _baselines(corpus: Corpus) -> dict[str, float]:
     """Log-likelihoods of models that know no mel, nats per sample."""
     clips = corpus.select("train")
@@ -183,6 +165,7 @@ def _metrics(report: VoiceReport, baselines: dict[str, float], result: Result) -
         "steps": result.steps,
         "minutes": result.minutes,
         "stopped": result.stopped,
+        "finished": result.finished,
         "judged_clips": [clip.name for clip in report.clips],
         "judged": dict(report.mean_scores),
     }

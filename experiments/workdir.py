@@ -2,10 +2,12 @@
 
 import dataclasses
 import json
+import tempfile
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
-from data_pipeline.atomic import atomic_path
+from wf_jax.atomic import folder_path, is_remote, write_text
+from wf_jax.training.distributed import all_agree, on_main
 
 # What may change between two sessions of one run.
 CHANGEABLE = (
@@ -13,6 +15,9 @@ CHANGEABLE = (
     "train.steps",
     "train.minutes",
     "train.samples_every",
+    "train.substeps",
+    "train.shards",
+    "checkpoints.",
     # A run that diverged goes on from its last good checkpoint.
     "train.learning_rate",
     "train.clip_norm",
@@ -25,17 +30,74 @@ class WorkdirError(ValueError):
     """The folder belongs to a run with another config."""
 
 
-def open_workdir(workdir: Path, config: Any) -> None:
-    """Makes the folder and writes config.json, or checks that it is the same run's.
+class Workdir:
+    """Where a run is kept, for all its processes and sessions, and where its files are made.
 
-    Raises:
-        WorkdirError: the folder can not be made, or holds a run with another config.
+    Attributes:
+        shared: local or remote (gs://...): config, metrics and checkpoints.
+        local: where this process makes the other files: the same folder unless that is remote.
     """
+
+    def __init__(self, shared: Path):
+        """Of a folder that need not exist."""
+        self.shared = shared
+        self._remote = is_remote(shared)
+        self.local = Path(tempfile.mkdtemp(prefix="wf_jax-")) if self._remote else shared
+        self._uploaded: dict[Path, tuple[int, int]] = {}
+
+    @classmethod
+    def named(cls, text: str) -> Self:
+        """As a user names it."""
+        return cls(folder_path(text))
+
+    def __truediv__(self, name: str) -> "Workdir":
+        """A folder in it."""
+        return Workdir(self.shared / name)
+
+    def __str__(self) -> str:
+        """As the user named it."""
+        return str(self.shared)
+
+    def open(self, config: Any) -> None:
+        """Makes the folder and writes config.json, or checks that it is the same run's.
+
+        Raises:
+            WorkdirError: the folder can not be made, holds a run with another config, or is not
+                one that all processes see.
+            DistributedError: it is process 0 that raised.
+        """
+        on_main(lambda: _open(self.shared, config))
+        if not all_agree((self.shared / "config.json").exists()):
+            raise WorkdirError(
+                f"{self}: not all processes of the run see this folder; give a --workdir on a "
+                "file system that they share, or gs://..."
+            )
+
+    def upload(self) -> None:
+        """Copies what is new or changed in `local` to a remote folder; nothing to do otherwise."""
+        if not self._remote:
+            return
+        for path in self.local.rglob("*"):
+            stat = path.stat()
+            state = (stat.st_mtime_ns, stat.st_size)
+            if path.is_file() and self._uploaded.get(path) != state:
+                target = self.shared / path.relative_to(self.local).as_posix()
+                target.parent.mkdir(parents=True, exist_ok=True)
+                target.write_bytes(path.read_bytes())
+                self._uploaded[path] = state
+
+
+def flat_config(config: Any) -> dict[str, Any]:
+    """A config as {"train.steps": 100, ...}."""
+    return _flat(dataclasses.asdict(config))
+
+
+def _open(workdir: Path, config: Any) -> None:
     try:
         workdir.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise WorkdirError(f"{workdir}: cannot be made: {error.strerror}") from None
-    path, new = workdir / "config.json", _flat(dataclasses.asdict(config))
+        raise WorkdirError(f"{workdir}: cannot be made: {error.strerror or error}") from None
+    path, new = workdir / "config.json", flat_config(config)
     if path.exists():
         try:
             old = json.loads(path.read_text())
@@ -47,7 +109,10 @@ def open_workdir(workdir: Path, config: Any) -> None:
                     f"{workdir}: this run was started with --config.{name}={old.get(name)}, not "
                     f"{new.get(name)}; give another --workdir, or the old value to continue"
                 )
-    write_json(path, new)
+    try:
+        write_json(path, new)
+    except OSError as error:
+        raise WorkdirError(f"{workdir}: cannot be written: {error.strerror or error}") from None
 
 
 def model_folder(folder: Path) -> Path:
@@ -72,8 +137,7 @@ def model_folder(folder: Path) -> Path:
 
 def write_json(path: Path, content: Any) -> None:
     """Writes JSON whole or not at all."""
-    with atomic_path(path) as temporary:
-        temporary.write_text(json.dumps(content, indent=2) + "\n")
+    write_text(path, json.dumps(content, indent=2) + "\n")
 
 
 def _flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -1,10 +1,34 @@
-"""Files that appear complete or not at all."""
+"""Files that appear complete or not at all, and folders that may be remote."""
 
 import os
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
+
+from etils import epath
+
+
+def folder_path(text: str) -> Path:
+    """A folder as a user names it: a local path, or one that etils.epath reads, such as gs://."""
+    return epath.Path(text) if "://" in text else Path(text)
+
+
+def is_remote(path: Path) -> bool:
+    """Whether a path of `folder_path` is not of the local file system."""
+    return "://" in str(path)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes a text whole; objects of a remote store always appear so.
+
+    Raises:
+        OSError: the folder is missing or not writable.
+    """
+    if is_remote(path):
+        path.write_text(text)
+    else:
+        write_whole(path, lambda file: file.write(text.encode()))
 
 
 def write_whole(path: str | Path, write: Callable[[BinaryIO], object]) -> None:

@@ -11,8 +11,9 @@ Expected on two CPU cores: the demo reaches ESR 0.008 (nano) and 0.002 (standard
 
 import dataclasses
 
+from experiments.configs.running import Checkpoints
 from wf_jax.amps.capture import LossWeights
-from wf_jax.training.loop import Settings
+from wf_jax.training.settings import Settings
 
 
 @dataclasses.dataclass
@@ -49,15 +50,19 @@ class Model:
 
 @dataclasses.dataclass
 class Train:
-    """How it is trained: see wf_jax.training.loop.Settings and wf_jax.amps.capture."""
+    """How it is trained: see wf_jax.training.settings.Settings and wf_jax.amps.capture."""
 
     epochs: int = Settings.epochs
+    steps: int = Settings.steps
     minutes: float = Settings.minutes
     learning_rate: float = Settings.learning_rate
     decay: float = Settings.decay
     weight_decay: float = Settings.weight_decay
     batch_size: int = 16
     window: int = 8192
+    accumulate: int = Settings.accumulate
+    substeps: int = Settings.substeps
+    shards: int = Settings.shards
     seed: int = 0
 
 
@@ -105,6 +110,7 @@ class Config:
     model: Model = dataclasses.field(default_factory=Model)
     train: Train = dataclasses.field(default_factory=Train)
     loss: Loss = dataclasses.field(default_factory=Loss)
+    checkpoints: Checkpoints = dataclasses.field(default_factory=Checkpoints)
     metadata: Metadata = dataclasses.field(default_factory=Metadata)
 
 

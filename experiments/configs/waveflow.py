@@ -15,6 +15,7 @@ Expected, from the paper (LJSpeech, 1M steps, nats per sample): 64 4.954, 64_h64
 import dataclasses
 import re
 
+from experiments.configs.running import Checkpoints
 from wf_jax.audio.mel import MelSettings
 from wf_jax.flows.config import WaveFlowConfig
 
@@ -79,6 +80,9 @@ class Train:
         dequantise: add noise of one int16 step to the audio.
         evaluate_every: steps between evaluations of the held-out clips.
         samples_every: evaluations between audio samples and pictures.
+        accumulate: parts of a batch, computed one after the other for their memory's sake.
+        substeps: steps per dispatch, for a model whose step is shorter than the host's work.
+        shards: devices that the state of a large model is split over.
         seed: of weights, windows and noise.
     """
 
@@ -93,6 +97,9 @@ class Train:
     dequantise: bool = False
     evaluate_every: int = 2000
     samples_every: int = 5
+    accumulate: int = 1
+    substeps: int = 1
+    shards: int = 1
     seed: int = 0
 
 
@@ -105,6 +112,7 @@ class Config:
     mel: Mel = dataclasses.field(default_factory=Mel)
     model: Model = dataclasses.field(default_factory=Model)
     train: Train = dataclasses.field(default_factory=Train)
+    checkpoints: Checkpoints = dataclasses.field(default_factory=Checkpoints)
 
 
 def get_config(argument: str = "64") -> Config:

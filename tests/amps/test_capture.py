@@ -12,8 +12,10 @@ from wf_jax.amps.capture import CaptureAudio, CaptureTask, LossWeights
 from wf_jax.amps.losses import RESOLUTIONS
 from wf_jax.mesh import data_mesh
 from wf_jax.modules import split
-from wf_jax.training.loop import Settings, learning_rate, train
-from wf_jax.training.state import adam_with_l2, create_state, make_step
+from wf_jax.training.loop import train
+from wf_jax.training.settings import Settings
+from wf_jax.training.state import adam_with_l2, create_state
+from wf_jax.training.step import make_step
 
 WINDOW, BATCH = 1024, 2
 
@@ -111,16 +113,19 @@ def our_training(params, task, definition, steps, dtype):
     """Losses and, before and after each step, parameters: the loop's own step on two devices."""
     optimizer, mesh = adam_with_l2(Settings.weight_decay), data_mesh(BATCH)
     assert mesh.size == 2
-    step = make_step(
-        lambda p, b, axis: task.loss(definition(p), b, axis), optimizer, mesh, task.batch_specs
+    step = jax.jit(
+        make_step(
+            lambda p, b, axis: task.loss(definition(p), b, axis), optimizer, mesh, task.batch_axes
+        )
     )
     params = {k: jnp.asarray(v, dtype) for k, v in params.items()}
     state = jax.jit(lambda p: create_state(p, optimizer, task.best_metrics, (1,)))(params)
     resident = {k: jnp.asarray(v, dtype) for k, v in task.resident.items()}
     losses, trajectory = [], [jax.device_get(state.params)]
     for i in range(steps):
-        rate = learning_rate(Settings(), i, task.steps_per_epoch, 0.0)
-        state, metrics = step(state, {**resident, **task.batch(i)}, jnp.asarray(rate, dtype))
+        rate = Settings().rate(i, task.steps_per_epoch, 0.0)
+        batch = {**resident, "windows": task.batch(i)["windows"][None]}
+        state, metrics = step(state, batch, jnp.asarray(rate, dtype))
         losses.append(float(metrics["loss/nano"][0] + metrics["loss/standard"][0]))
         trajectory.append(jax.device_get(state.params))
     return losses, trajectory
@@ -190,12 +195,12 @@ def test_too_short_says_how_much_is_needed(audio):
 
 def test_minutes_stretch_the_decay_over_the_budget():
     settings = Settings(epochs=100, minutes=10)
-    assert learning_rate(settings, 0, 18, 0.0) == 0.004
-    assert learning_rate(settings, 5000, 18, 1.0) == pytest.approx(0.004 * 0.994**100)
-    assert learning_rate(settings, 9, 18, 0.5) == pytest.approx(0.004 * 0.994**50)
+    assert settings.rate(0, 18, 0.0) == 0.004
+    assert settings.rate(5000, 18, 1.0) == pytest.approx(0.004 * 0.994**100)
+    assert settings.rate(9, 18, 0.5) == pytest.approx(0.004 * 0.994**50)
     epochs = Settings()
-    assert [learning_rate(epochs, i, 18, 0.0) for i in (0, 17)] == [0.004, 0.004]
-    assert learning_rate(epochs, 18, 18, 0.0) == pytest.approx(0.004 * 0.994)
+    assert [epochs.rate(i, 18, 0.0) for i in (0, 17)] == [0.004, 0.004]
+    assert epochs.rate(18, 18, 0.0) == pytest.approx(0.004 * 0.994)
 
 
 @pytest.mark.slow

@@ -21,6 +21,7 @@ from experiments.report.voice_figures import latent, likelihood_over_time, loude
 from experiments.vocoder import make_task, model_config
 from experiments.vocoder_evaluation import Judged
 from experiments.vocoder_results import Samples, write_results
+from experiments.workdir import Workdir
 from wf_jax.flows.model_folder import load_model
 from wf_jax.flows.synthesis import synthesize
 from wf_jax.modules import split
@@ -173,7 +174,7 @@ def run(tmp_path_factory):
         steps=20,
         minutes=0.5,
         stopped="the budget is used up",
-        diverged=False,
+        finished=True,
     )
     return task, result, corpus, config
 
@@ -221,7 +222,7 @@ def test_samples_while_training(run, tmp_path, monkeypatch, board):
         pytest.importorskip("tensorboardX")
     else:
         monkeypatch.setitem(sys.modules, "tensorboardX", None)
-    samples = Samples(tmp_path, task, 2)
+    samples = Samples(Workdir(tmp_path), task, 2)
     for step in (10, 20, 25):
         samples(step, result.models, {"step": step, "bits/validation": 16.0})
     assert [path.name for path in (tmp_path / "samples").iterdir()] == ["step-000020"]
@@ -245,7 +246,7 @@ def test_long_clips_are_cut_for_samples(run, tmp_path, monkeypatch):
     task, result, _, _ = run
     monkeypatch.setitem(sys.modules, "tensorboardX", None)
     monkeypatch.setattr("experiments.vocoder_results.SAMPLE_SECONDS", 0.2)
-    Samples(tmp_path, task, 1)(10, result.models, {"bits/validation": 9.0})
+    Samples(Workdir(tmp_path), task, 1)(10, result.models, {"bits/validation": 9.0})
     files = list((tmp_path / "samples").rglob("*.wav"))
     assert [soundfile.info(path).frames for path in files] == [4410, 4410]
     assert (tmp_path / "model" / "params.npz").exists()  # the best so far, usable at once

@@ -15,9 +15,9 @@ from tests.flows.toy_vocoder import NoisyWindows
 from wf_jax.audio.mel import mel_spectrogram
 from wf_jax.flows.vocoder import HeldOut, _rounding, bits, clip_log_likelihoods, context
 from wf_jax.modules import split
-from wf_jax.training import loop
 from wf_jax.training.checkpoints import Checkpoints, fingerprints
-from wf_jax.training.loop import DivergedError, Settings, train
+from wf_jax.training.loop import DivergedError, train
+from wf_jax.training.settings import CheckpointSettings, Settings
 from wf_jax.training.state import adam_with_l2, create_state
 
 CONSTANT = 0.918939  # log(2 pi) / 2
@@ -173,12 +173,18 @@ def state_of(folder, task):
     )
     like = jax.tree.map(jnp.asarray, like)
     with Checkpoints(folder / "checkpoints") as checkpoints:
-        step, state, _ = checkpoints.restore(like)
-    return step, state
+        restored = checkpoints.restore(like)
+    return restored.step, restored.state
 
 
 def settings(steps):
-    return Settings(steps=steps, learning_rate=0.01, decay=1.0, average_decay=0.9)
+    return Settings(
+        steps=steps,
+        learning_rate=0.01,
+        decay=1.0,
+        average_decay=0.9,
+        checkpoints=CheckpointSettings(steps=1),
+    )
 
 
 @pytest.fixture(scope="module")
@@ -213,9 +219,8 @@ def test_goes_on_where_it_stopped(six_steps, tmp_path):
     assert kept[0] == kept[1]
 
 
-def test_a_batch_that_is_no_number(tmp_path, monkeypatch):
+def test_a_batch_that_is_no_number(tmp_path):
     """The run names the step and its clips, and what was saved before it is whole."""
-    monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", 0.0)
     task = toy_vocoder.task(source=NoisyWindows(64, 2, broken_after=4))
     result = train(task, settings(6), tmp_path)
     assert result.stopped.startswith(

@@ -18,7 +18,7 @@ class NoisyWindows:
         self.lengths = lengths or [window] * batch_size
         self.broken_after = broken_after
 
-    def batch(self, step):
+    def batch(self, step, rows):
         rng = np.random.default_rng([3, step])
         before, after = context(small.MEL, self.window)
         audio = rng.uniform(-0.5, 0.5, (self.batch_size, before + self.window + after))
@@ -28,9 +28,9 @@ class NoisyWindows:
         if self.broken_after is not None and step >= self.broken_after:
             audio[1, before] = np.nan
         return {
-            "audio": audio.astype(np.float32),
-            "length": np.array(self.lengths, np.int32),
-            "gain": np.full(self.batch_size, self.gain, np.float32),
+            "audio": audio.astype(np.float32)[rows],
+            "length": np.array(self.lengths, np.int32)[rows],
+            "gain": np.full(len(rows), self.gain, np.float32),
         }
 
     def names(self, step):
@@ -56,14 +56,16 @@ def task(*, window=64, batch_size=2, source=None, clips=(90,), **options):
 
 if __name__ == "__main__":
     jax.config.update("jax_num_cpu_devices", int(sys.argv[1]))
-    from wf_jax.training import loop
+    from wf_jax.mesh import data_mesh
+    from wf_jax.training.loop import train
+    from wf_jax.training.settings import Settings
 
     windows = NoisyWindows(64, 8, lengths=[64, 10, 64, 33, 64, 64, 1, 50])
-    result = loop.train(
+    result = train(
         task(batch_size=8, source=windows, masked=True, dequantise=True, evaluate_every=1),
-        loop.Settings(steps=3, learning_rate=0.01, clip_norm=1.0),
+        Settings(steps=3, learning_rate=0.01, clip_norm=1.0),
         Path(sys.argv[2]),
     )
-    assert loop.data_mesh(8).size == int(sys.argv[1])
+    assert data_mesh(8).size == int(sys.argv[1])
     for record in result.history:
         print(record["nll/train"], record["gradient_norm"], record["ll/validation"])

@@ -13,10 +13,9 @@ import pytest
 from tests.training.toy import TRUTH, ToyTask
 from wf_jax.mesh import data_mesh
 from wf_jax.modules import split
-from wf_jax.training import loop
-from wf_jax.training.checkpoints import CheckpointError, Checkpoints, fingerprints
-from wf_jax.training.loop import DivergedError, Settings, train
+from wf_jax.training.loop import DivergedError, train
 from wf_jax.training.metrics import MetricsFile, Progress, duration
+from wf_jax.training.settings import Settings
 from wf_jax.training.stopping import Budget
 
 TOY = Path(__file__).parent / "toy.py"
@@ -102,13 +101,13 @@ def test_killed_at_a_random_moment_ends_with_the_same_bits(tmp_path, seed):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
-def test_a_signal_ends_the_run_politely(tmp_path, name):
+@pytest.mark.parametrize(("name", "code"), [("SIGINT", 0), ("SIGTERM", 75)])
+def test_a_signal_ends_the_run_politely(tmp_path, name, code):
     run = start(tmp_path, 0.02, 10_000)
     wait_for_epochs(tmp_path, 2)
     run.send_signal(getattr(signal, name))
     out, err = run.communicate(timeout=60)
-    assert run.returncode == 0, err
+    assert run.returncode == code, err
     assert out.startswith(f"stopped by {name}")
     assert "Traceback" not in err
 
@@ -137,87 +136,6 @@ def test_a_run_that_diverges_at_once_is_an_error(tmp_path):
 def test_batches_are_split_over_the_devices_that_divide_them():
     assert data_mesh(16).size == 2
     assert data_mesh(3).size == 1
-
-
-# Checkpoints
-
-
-def state():
-    return {"a": jax.numpy.arange(6.0).reshape(2, 3), "b": {"c": jax.numpy.int32(4)}}
-
-
-def save_two(folder):
-    with Checkpoints(folder) as checkpoints:
-        checkpoints.save(1, state(), {"minutes": 0.5})
-        checkpoints.save(2, jax.tree.map(lambda x: x + 1, state()), {"minutes": 1.0})
-
-
-def test_round_trip(tmp_path):
-    save_two(tmp_path)
-    with Checkpoints(tmp_path) as checkpoints:
-        step, restored, notes = checkpoints.restore(state())
-    assert (step, notes) == (2, {"minutes": 1.0})
-    np.testing.assert_array_equal(restored["a"], state()["a"] + 1)
-
-
-def test_nothing_to_restore(tmp_path):
-    with Checkpoints(tmp_path) as checkpoints:
-        assert checkpoints.restore(state()) is None
-
-
-# Orbax leaves the failed reads to its own event loop.
-unread = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-
-
-@unread
-def test_a_damaged_checkpoint_is_passed_over_and_said(tmp_path, caplog):
-    save_two(tmp_path)
-    damage(tmp_path / "2")
-    with Checkpoints(tmp_path) as checkpoints:
-        step, restored, _ = checkpoints.restore(state())
-    assert step == 1
-    np.testing.assert_array_equal(restored["a"], state()["a"])
-    assert "checkpoint 2" in caplog.text
-    assert "damaged" in caplog.text
-
-
-@unread
-def test_all_damaged_is_an_error(tmp_path):
-    save_two(tmp_path)
-    for step in "12":
-        damage(tmp_path / step)
-    with (
-        Checkpoints(tmp_path) as checkpoints,
-        pytest.raises(CheckpointError, match=r"none of the checkpoints .* --workdir"),
-    ):
-        checkpoints.restore(state())
-
-
-def damage(folder):
-    """Cuts every data file of a checkpoint in half."""
-    files = [path for path in (folder / "state" / "d").rglob("*") if path.is_file()]
-    files += [p for p in (folder / "state").rglob("d/*") if p.is_file() and p not in files]
-    assert files
-    for path in files:
-        path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-
-
-def test_another_models_checkpoint_names_the_array(tmp_path):
-    save_two(tmp_path)
-    with (
-        Checkpoints(tmp_path) as checkpoints,
-        pytest.raises(CheckpointError, match="another model: d is only in the model"),
-    ):
-        checkpoints.restore({**state(), "d": jax.numpy.zeros(2)})
-
-
-def test_fingerprint_sees_any_single_bit():
-    x = np.random.default_rng(0).normal(size=50).astype(np.float32)
-    before = fingerprints({"x": jax.numpy.asarray(x)})
-    for bit in range(0, 50 * 32, 7):
-        flipped = x.copy()
-        flipped.view(np.uint32)[bit // 32] ^= np.uint32(1 << (bit % 32))
-        assert fingerprints({"x": jax.numpy.asarray(flipped)}) != before
 
 
 # Small parts
@@ -264,4 +182,3 @@ def test_duration_and_budget():
     assert Budget(200).progress(50) == 0.25
     assert Budget(200).left_minutes(50, 0.1) == pytest.approx(15)
     assert Budget(1, minutes=10, minutes_before=5).progress(7) == pytest.approx(0.5, abs=1e-3)
-    assert loop.CHECKPOINT_SECONDS == 30

@@ -4,12 +4,10 @@ import sys
 import time
 from pathlib import Path
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 from jax import lax
-from jax.sharding import PartitionSpec
 
 TRUTH = np.float32([[1.0, -2.0, 0.5], [0.3, 0.1, -0.7]])
 
@@ -21,22 +19,23 @@ class Lines(nnx.Module):
 
 class ToyTask:
     steps_per_epoch, evaluate_every, batch_size, models = 5, 5, 4, (2,)
+    batch_seconds = 0.0
 
     def __init__(self, pause=0.0, broken_after=None):
         self.pause, self.broken_after = pause, broken_after
         self.best_metrics = {"": "esr/line"}
         self.resident = {"truth": TRUTH}
-        self.batch_specs = {"x": PartitionSpec("data"), "truth": PartitionSpec()}
+        self.batch_axes = {"x": 0, "truth": None}
 
     def init(self):
         return Lines(*self.models)
 
-    def batch(self, step):
+    def batch(self, step, rows):
         time.sleep(self.pause)
         x = np.random.default_rng([7, step]).normal(size=(4, 3)).astype(np.float32)
         if self.broken_after is not None and step >= self.broken_after:
             x *= np.nan
-        return {"x": x}
+        return {"x": x[rows]}
 
     def describe(self, step):
         return f"points {step}"
@@ -50,14 +49,21 @@ class ToyTask:
         return {"esr/line": jnp.sum(jnp.square(lines.slope[...] - TRUTH), axis=1)}
 
 
-if __name__ == "__main__":
-    jax.config.update("jax_num_cpu_devices", 2)
-    from wf_jax.training import loop
+if __name__ == "__main__":  # WORKDIR PAUSE EPOCHS [DISTRIBUTED]
+    from wf_jax.training import distributed
+    from wf_jax.training.devices import use_every_core
+    from wf_jax.training.loop import train
+    from wf_jax.training.settings import CheckpointSettings, Settings
 
-    loop.CHECKPOINT_SECONDS = 0.0
-    result = loop.train(
+    use_every_core(4)
+    distributed.start(sys.argv[4] if len(sys.argv) > 4 else "none")
+    every_epoch = CheckpointSettings(steps=5)
+    result = train(
         ToyTask(pause=float(sys.argv[2])),
-        loop.Settings(epochs=int(sys.argv[3]), learning_rate=0.05),
+        Settings(epochs=int(sys.argv[3]), learning_rate=0.05, checkpoints=every_epoch),
         Path(sys.argv[1]),
     )
-    print(result.stopped, result.steps, np.asarray(result.models.slope[...]).tobytes().hex())
+    distributed.part()
+    if distributed.is_main():
+        print(result.stopped, result.steps, np.asarray(result.models.slope[...]).tobytes().hex())
+    sys.exit(distributed.AGAIN if result.again else 0)

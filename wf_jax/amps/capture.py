@@ -15,12 +15,11 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 from jax import lax
-from jax.sharding import PartitionSpec
 
 from wf_jax.amps import a2, losses
 from wf_jax.amps.wavenet import WaveNet
 from wf_jax.audio.filters import pre_emphasis
-from wf_jax.mesh import DATA_AXIS
+from wf_jax.mesh import AxisNames
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,7 +38,7 @@ class LossWeights:
     pre_emphasis_mse: float = 0.0
     pre_emphasis_mrstft: float = 0.0
 
-    def __call__(self, p: jax.Array, t: jax.Array, axis_name: str | None = None) -> jax.Array:
+    def __call__(self, p: jax.Array, t: jax.Array, axis_name: AxisNames = None) -> jax.Array:
         """Prediction p [B, T] against target t [B, T] -> scalar."""
         total = losses.mse(p, t, axis_name)
         if self.mrstft:
@@ -130,11 +129,8 @@ class CaptureTask:
         on_cpu = jax.default_backend() == "cpu"
         self.sequences_at_once = sequences_at_once or (1 if on_cpu else batch_size)
         self.best_metrics = {f"{size}/": f"esr/{size}" for size in sizes}
-        self.batch_specs = {
-            "windows": PartitionSpec(None, DATA_AXIS),
-            "input": PartitionSpec(),
-            "output": PartitionSpec(),
-        }
+        self.batch_axes = {"windows": 1, "input": None, "output": None}
+        self.batch_seconds = self.captures * batch_size * window / sample_rate
         self.resident = {"input": audio.input_train, "output": audio.output_train}
         self._validation = (
             jnp.asarray(audio.input_validation),
@@ -145,16 +141,17 @@ class CaptureTask:
         """Fresh models of every size and capture."""
         return SizedModels(self.sizes, self.captures, self.sample_rate, self.seed)
 
-    def batch(self, step: int) -> dict[str, np.ndarray]:
-        """The batch of a step: a pure function of (seed, step).
+    def batch(self, step: int, rows: np.ndarray | None = None) -> dict[str, np.ndarray]:
+        """The rows of a step's batch (all of them if None): a pure function of (seed, step).
 
         Each epoch is a new permutation of all windows; an incomplete last batch is dropped.
         """
+        rows = np.arange(self.batch_size) if rows is None else rows
         epoch, position = divmod(step, self.steps_per_epoch)
         order = np.random.default_rng([self.seed, epoch]).permuted(
             np.tile(np.arange(self.windows, dtype=np.int32), (self.captures, 1)), axis=1
         )
-        return {"windows": order[:, position * self.batch_size : (position + 1) * self.batch_size]}
+        return {"windows": order[:, position * self.batch_size + rows]}
 
     def describe(self, step: int) -> str:
         """The batch of a step in words."""
@@ -162,7 +159,7 @@ class CaptureTask:
         return f"windows {', '.join(map(str, windows))} of {self.window} samples"
 
     def loss(
-        self, models: SizedModels, batch: dict[str, Any], axis_name: str | None = None
+        self, models: SizedModels, batch: dict[str, Any], axis_name: AxisNames = None
     ) -> tuple[jax.Array, dict[str, jax.Array]]:
         """Sum of the losses of every size and capture; metrics "loss/SIZE" [captures]."""
         starts = batch["windows"] * self.window

@@ -8,11 +8,12 @@ import jax
 import jax.numpy as jnp
 
 from wf_jax.audio.spectral_loss import RESOLUTIONS, batch_mean, multi_resolution_stft
+from wf_jax.mesh import AxisNames
 
 __all__ = ["RESOLUTIONS", "esr", "mse", "multi_resolution_stft"]
 
 
-def mse(prediction: jax.Array, target: jax.Array, axis_name: str | None = None) -> jax.Array:
+def mse(prediction: jax.Array, target: jax.Array, axis_name: AxisNames = None) -> jax.Array:
     """Mean squared error of [B, T] against [B, T]."""
     return batch_mean(jnp.square(prediction - target), axis_name)
 

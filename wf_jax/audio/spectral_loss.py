@@ -9,20 +9,21 @@ import jax.numpy as jnp
 from jax import lax
 
 from wf_jax.audio.stft import stft_magnitude
+from wf_jax.mesh import AxisNames
 
 # (fft_size, hop, window_length), from auraloss, which the NAM trainer uses.
 RESOLUTIONS = ((1024, 120, 600), (2048, 240, 1200), (512, 50, 240))
 POWER_FLOOR = 1e-8
 
 
-def batch_mean(x: jax.Array, axis_name: str | None) -> jax.Array:
+def batch_mean(x: jax.Array, axis_name: AxisNames) -> jax.Array:
     """Mean over everything, and over the devices of `axis_name` where one is given."""
     mean = jnp.mean(x)
     return mean if axis_name is None else lax.pmean(mean, axis_name)
 
 
 def multi_resolution_stft(
-    prediction: jax.Array, target: jax.Array, axis_name: str | None = None
+    prediction: jax.Array, target: jax.Array, axis_name: AxisNames = None
 ) -> jax.Array:
     """Mean over RESOLUTIONS of spectral convergence and log-magnitude distance.
 
@@ -40,12 +41,12 @@ def multi_resolution_stft(
     return sum(losses) / len(losses)
 
 
-def _stft_loss(p: jax.Array, t: jax.Array, axis_name: str | None) -> jax.Array:
+def _stft_loss(p: jax.Array, t: jax.Array, axis_name: AxisNames) -> jax.Array:
     error = _sum(jnp.square(t - p), axis_name)
     convergence = jnp.sqrt(error / _sum(jnp.square(t), axis_name))
     return convergence + batch_mean(jnp.abs(jnp.log(p) - jnp.log(t)), axis_name)
 
 
-def _sum(x: jax.Array, axis_name: str | None) -> jax.Array:
+def _sum(x: jax.Array, axis_name: AxisNames) -> jax.Array:
     total = jnp.sum(x)
     return total if axis_name is None else lax.psum(total, axis_name)

@@ -18,7 +18,7 @@ from jax.sharding import NamedSharding, PartitionSpec
 
 from wf_jax.flows.buckets import bucket, fill
 from wf_jax.flows.config import WaveFlowConfig
-from wf_jax.mesh import DATA_AXIS, data_mesh
+from wf_jax.mesh import DATA_AXIS, local_mesh
 
 CHUNK = 1196  # frames; with the context of the paper's model 1456, an array length of `bucket`
 
@@ -92,12 +92,12 @@ def synthesize(
     Yields:
         Number of the clip and its audio, float32 [F * hop].
     """
-    config, count = model.config, batch_size or len(jax.devices())
+    config, count = model.config, batch_size or jax.local_device_count()
     hop = config.mel.hop
     todo = [piece for i, mel in enumerate(mels) for piece in pieces(i, mel.shape[1], config, chunk)]
     missing = np.bincount([piece.clip for piece in todo], minlength=len(mels))
     begun: dict[int, np.ndarray] = {}
-    spec = NamedSharding(data_mesh(count), PartitionSpec(DATA_AXIS))
+    spec = NamedSharding(local_mesh(count), PartitionSpec(DATA_AXIS))
     model = jax.device_put(model, NamedSharding(spec.mesh, PartitionSpec()))
     for frames, batch in _batches(todo, count):
         z = [temperature * _latent_of(piece, mels[piece.clip], seed, hop) for piece in batch]

@@ -21,7 +21,7 @@ from wf_jax.audio.mel import MelSettings, add_context, mel_of_context
 from wf_jax.flows.buckets import bucket, fill
 from wf_jax.flows.config import WaveFlowConfig
 from wf_jax.flows.waveflow import LOG_2PI, WaveFlow
-from wf_jax.mesh import DATA_AXIS, data_mesh
+from wf_jax.mesh import DATA_AXIS, AxisNames, gather_processes, local_mesh
 
 LARGE = 2**30  # bytes that the conditions of one flow may take in an evaluation
 FULL_SCALE = math.log(32768.0)  # nats between the density of x in [-1, 1) and of int16 steps
@@ -30,8 +30,8 @@ FULL_SCALE = math.log(32768.0)  # nats between the density of x in [-1, 1) and o
 class Windows(Protocol):
     """Where batches come from: pure functions of the step."""
 
-    def batch(self, step: int) -> dict[str, np.ndarray]:
-        """Audio [B, before + window + after] at full scale 1, length [B], gain [B]."""
+    def batch(self, step: int, rows: np.ndarray) -> dict[str, np.ndarray]:
+        """Of rows [B]: audio [B, before + window + after] at full scale 1, length and gain [B]."""
 
     def names(self, step: int) -> list[str]:
         """What each of the B windows is."""
@@ -99,24 +99,25 @@ class VocoderTask:
         # On CPU one window's activations then fit the cache.
         self.one_by_one = jax.default_backend() == "cpu"
         self.resident: dict[str, np.ndarray] = {}
-        names = ("audio", "length", "gain", "noise")
-        self.batch_specs = dict.fromkeys(names, PartitionSpec(DATA_AXIS))
+        self.batch_axes = dict.fromkeys(("audio", "length", "gain", "noise"), 0)
+        self.batch_seconds = batch_size * window / config.mel.sample_rate
 
     def init(self) -> WaveFlow:
         """A fresh model: every flow copies, so the first loss is that of the bare audio."""
         return WaveFlow(self.config, np.random.default_rng(self.seed))
 
-    def batch(self, step: int) -> dict[str, np.ndarray]:
-        """The windows of a step, with a seed of its noise for each."""
+    def batch(self, step: int, rows: np.ndarray | None = None) -> dict[str, np.ndarray]:
+        """The rows of a step's windows (all if None), with a seed of its noise for each."""
+        rows = np.arange(self.batch_size) if rows is None else rows
         noise = np.random.default_rng([self.seed, step, 1]).integers(2**32, size=self.batch_size)
-        return {**self.windows.batch(step), "noise": noise.astype(np.uint32)}
+        return {**self.windows.batch(step, rows), "noise": noise[rows].astype(np.uint32)}
 
     def describe(self, step: int) -> str:
         """The windows of a step in words."""
         return "windows " + ", ".join(self.windows.names(step))
 
     def loss(
-        self, model: WaveFlow, batch: dict[str, jax.Array], axis_name: str | None = None
+        self, model: WaveFlow, batch: dict[str, jax.Array], axis_name: AxisNames = None
     ) -> tuple[jax.Array, dict[str, jax.Array]]:
         """Negative log-likelihood in nats per sample, over the windows of all devices.
 
@@ -159,25 +160,28 @@ class VocoderTask:
         The mean over all their samples, in nats per sample of audio at full scale 1 (int16 /
         32768), and the same in bits per int16 sample.
         """
-        values = clip_log_likelihoods(model, self.held_out)
+        processes, here = jax.process_count(), jax.process_index()
+        values = np.zeros(len(self.held_out))
+        values[here::processes] = clip_log_likelihoods(model, self.held_out[here::processes])
+        values = gather_processes(values.astype(np.float32)).sum(axis=0)  # each has its share
         weights = [len(clip.audio) for clip in self.held_out]
-        mean = float(np.average(values, weights=weights))
+        mean = float(np.average(values.astype(np.float64), weights=weights))
         return {"ll/validation": mean, "bits/validation": np.float32(bits(mean))}
 
 
 def clip_log_likelihoods(model: WaveFlow, clips: Sequence[HeldOut]) -> list[float]:
     """Of every clip, nats per sample at the scale of the file (the gain's share is added back).
 
-    Clips of similar length share a compiled program and are split over the devices.
+    Clips of similar length share a compiled program and are split over the devices of this process.
     """
     settings, values = model.config.mel, np.zeros(len(clips))
     groups: dict[int, list[int]] = {}
     for i, clip in enumerate(clips):
         groups.setdefault(bucket(settings.frames(len(clip.audio))), []).append(i)
     for frames, members in groups.items():
-        count = min(len(jax.devices()), len(members))
+        count = min(jax.local_device_count(), len(members))
         needed = (frames - 1) * settings.hop + settings.fft_size
-        spec = NamedSharding(data_mesh(count), PartitionSpec(DATA_AXIS))
+        spec = NamedSharding(local_mesh(count), PartitionSpec(DATA_AXIS))
         here = jax.device_put(model, NamedSharding(spec.mesh, PartitionSpec()))
         for first in range(0, len(members), count):
             chosen = members[first : first + count]

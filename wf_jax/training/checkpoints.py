@@ -1,98 +1,172 @@
 """Checkpoints of a run: the only file that imports orbax.
 
 Orbax restores a damaged array without complaint, so every array's fingerprint is stored beside
-it and compared when it comes back.
+it and compared when it comes back; so is a digest of what is stored in words.
 """
 
+import dataclasses
+import hashlib
+import json
 import logging
+import platform
+from collections.abc import Callable
+from datetime import UTC, datetime
+from functools import lru_cache
+from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from orbax.checkpoint import v1 as ocp
+
+from wf_jax.mesh import gather_processes
+
+_POLICIES = ocp.training.preservation_policies
+_PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "wf_jax")
+_LOG = logging.getLogger(__name__)
 
 
 class CheckpointError(RuntimeError):
     """The checkpoints of a run cannot be used; the message says why and what to do."""
 
 
-@jax.jit
-def _fingerprints(leaves: list[jax.Array]) -> jax.Array:
-    """A uint32 per array that any single flipped bit changes: sum of bits * odd weights."""
+@dataclasses.dataclass(frozen=True)
+class Restored:
+    """A checkpoint that was whole.
 
-    def one(x: jax.Array) -> jax.Array:
-        bits = lax.bitcast_convert_type(x, jnp.uint32).ravel()
-        return jnp.sum(bits * (2 * jnp.arange(bits.size, dtype=jnp.uint32) + 1), dtype=jnp.uint32)
+    Attributes:
+        step: it was saved at.
+        state: the arrays.
+        notes: what the run wrote beside them.
+    """
 
-    return jnp.stack([one(leaf) for leaf in leaves])
-
-
-def fingerprints(tree: Any) -> dict[str, int]:
-    """Of every array of a tree (4 bytes an element), by its path."""
-    leaves = jax.tree_util.tree_leaves_with_path(tree)
-    values = jax.device_get(_fingerprints([leaf for _, leaf in leaves]))
-    return {_name(path): int(value) for (path, _), value in zip(leaves, values, strict=True)}
+    step: int
+    state: Any
+    notes: dict[str, Any]
 
 
 class Checkpoints:
-    """The checkpoints in one folder, the newest two kept; use as a context manager.
+    """The checkpoints in one folder; use as a context manager, in every process of a run.
 
     A save happens in the background and appears complete or not at all.
     """
 
-    def __init__(self, folder: Path):
-        """Opens (and makes) `folder`."""
-        self.folder = folder.absolute()
-        self._checkpointer = ocp.training.Checkpointer(
-            self.folder,
-            save_decision_policy=ocp.training.save_decision_policies.FixedIntervalPolicy(1),
-            preservation_policy=ocp.training.preservation_policies.LatestN(2),
-        )
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        keep: int = 2,
+        keep_best: int = 0,
+        config: dict[str, Any] | None = None,
+    ):
+        """Opens (and makes) `folder`, which all processes see.
 
-    def __enter__(self) -> "Checkpoints":
+        Args:
+            folder: local, or remote by etils.epath.
+            keep: how many of the newest stay.
+            keep_best: how many more stay of those that were saved with a metric: the lowest.
+            config: of the run, written into every checkpoint.
+
+        Raises:
+            CheckpointError: the folder cannot be made.
+        """
+        self.folder = folder.absolute() if isinstance(folder, Path) else folder
+        self._config = config or {}
+        policies: list[Any] = [_POLICIES.LatestN(keep)]
+        if keep_best:
+            best = _POLICIES.BestN(
+                get_metric_fn=lambda metrics: metrics["metric"],
+                reverse=True,  # the lowest are the best
+                n=keep_best,
+                keep_checkpoints_without_metrics=False,
+            )
+            policies.append(best)
+        keeping = _POLICIES.AnyPreservationPolicy(policies)
+        try:
+            self._checkpointer = self._open(keeping)
+        except Exception as error:
+            # Orbax opens all or none; what it cannot read must go first.
+            if isinstance(_cause(error), OSError) or not self._set_unreadable_aside():
+                raise CheckpointError(_sentence(self.folder, "cannot be opened", error)) from error
+            self._checkpointer = self._open(keeping)
+
+    def __enter__(self) -> Self:
         """Nothing to open."""
         return self
 
-    def __exit__(self, *error: object) -> None:
-        """Waits for the last save."""
-        self._checkpointer.close()
+    def __exit__(self, kind: type | None, error: BaseException | None, trace: object) -> None:
+        """Waits for the last save.
 
-    def save(self, step: int, state: Any, notes: dict[str, Any]) -> None:
-        """Saves `state` and JSON-able `notes` as `step`, unless that step is there already."""
+        Raises:
+            CheckpointError: it could not be written.
+        """
+        try:
+            self._checkpointer.close()
+        except Exception as failure:
+            if error is None:  # or the first error is the one to hear of
+                raise self._unwritten(failure) from failure
+
+    def save(
+        self, step: int, state: Any, notes: dict[str, Any], metric: float | None = None
+    ) -> None:
+        """Saves `state` and JSON-able `notes` as `step`, unless that step is there already.
+
+        Args:
+            step: when.
+            state: a tree of arrays.
+            notes: what `restore` gives back beside it.
+            metric: by which the best are kept; lower is better.
+
+        Raises:
+            CheckpointError: this one, or the one before it, could not be written.
+        """
         if step in self._steps():
             return
-        metadata = {"notes": notes, "fingerprints": fingerprints(state)}
-        self._checkpointer.save_checkpointables_async(
-            step, {"state": state}, custom_metadata=metadata
-        )
+        described = {
+            "notes": notes,
+            "config": self._config,
+            "versions": {name: version(name) for name in _PACKAGES} | {"python": _PYTHON},
+            "arrays": _describe(state),
+        }
+        try:
+            self._checkpointer.save_checkpointables_async(
+                step,
+                {"state": state},
+                custom_metadata={**described, "digest": _digest(described)},
+                metrics=None if metric is None else {"metric": metric},
+            )
+        except Exception as error:
+            raise self._unwritten(error) from error
 
-    def restore(self, like: Any) -> tuple[int, Any, dict[str, Any]] | None:
-        """The newest checkpoint that is whole; damaged ones are passed over, and said.
+    def restore(self, like: Any) -> Restored | None:
+        """The newest checkpoint that is whole, on any devices; None where there is none.
+
+        Damaged ones are passed over, which is said, and moved into the folder
+        "damaged_checkpoints" beside this one.
 
         Args:
             like: a tree of arrays with the structure, shapes, types and shardings to restore.
 
-        Returns:
-            Step, state and notes, or None where there is no checkpoint.
-
         Raises:
-            CheckpointError: the checkpoints are of another model, or none is whole.
+            CheckpointError: the checkpoints are of another model, may not be read, or none is
+                whole.
         """
         steps = sorted(self._steps(), reverse=True)
+        damaged: list[int] = []
         for step in steps:
-            try:
-                state, notes = self._load(step, like)
-            except _Damaged as damage:
-                logging.getLogger(__name__).warning(
-                    "checkpoint %d in %s is damaged (%s); trying the one before it",
-                    step,
-                    self.folder,
-                    damage,
-                )
-                continue
-            return step, state, notes
+            restored, reason = self._try(step, like)
+            if restored is not None:
+                for passed in damaged:
+                    self._set_aside(passed)
+                if damaged:
+                    self._checkpointer.reload()
+                return restored
+            damaged.append(step)
+            self._complain(step, reason)
         if steps:
             raise CheckpointError(
                 f"{self.folder}: none of the checkpoints {steps} is whole; "
@@ -100,45 +174,231 @@ class Checkpoints:
             )
         return None
 
+    def _open(self, keeping: Any) -> Any:
+        return ocp.training.Checkpointer(
+            self.folder,
+            save_decision_policy=ocp.training.save_decision_policies.FixedIntervalPolicy(1),
+            preservation_policy=keeping,
+        )
+
+    def _set_unreadable_aside(self) -> bool:
+        """Whether there were checkpoints that orbax cannot even list."""
+        steps = [path for path in self.folder.iterdir() if path.name.isdigit()]
+        unreadable = [int(path.name) for path in steps if not _can_be_listed(path)]
+        for step in unreadable:
+            self._complain(step, "its metadata cannot be read")
+            self._set_aside(step)
+        return bool(unreadable)
+
+    def _complain(self, step: int, reason: str) -> None:
+        _LOG.warning(
+            "%s: checkpoint %d is damaged (%s); trying the one before it",
+            self.folder,
+            step,
+            reason,
+        )
+
     def _steps(self) -> list[int]:
         return [checkpoint.step for checkpoint in self._checkpointer.checkpoints]
 
-    def _load(self, step: int, like: Any) -> tuple[Any, dict[str, Any]]:
+    def _try(self, step: int, like: Any) -> tuple[Restored | None, str]:
+        """One checkpoint if every process finds it whole, or None and what is wrong."""
+        reason, described = "", {}
         try:
-            saved = self._checkpointer.metadata(step)
-            stored = saved.custom_metadata
-            described = stored["fingerprints"], stored["notes"]
-            target = jax.tree.map(
-                lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding), like
-            )
+            described = self._read_description(step)
+        except _Damaged as damage:
+            reason = str(damage)
+        if not _everywhere(not reason):
+            return None, reason or "another process cannot read it"
+        self._compare(step, like, described["arrays"])
+        state = None
+        try:
+            state = self._load(step, like, described["arrays"])
+        except _Damaged as damage:
+            reason = str(damage)
+        if not _everywhere(not reason):
+            return None, reason or "another process cannot read it"
+        return Restored(step, state, described["notes"]), ""
+
+    def _read_description(self, step: int) -> dict[str, Any]:
+        try:
+            described = dict(self._checkpointer.metadata(step).custom_metadata)
+            digest = described.pop("digest")
         except Exception as error:
+            self._refuse_forbidden(error)
             raise _Damaged("its metadata cannot be read") from error
-        prints, notes = described
-        self._compare_names(step, like, prints)
+        if digest != _digest(described):
+            raise _Damaged("its metadata is not what was saved")
+        return described
+
+    def _load(self, step: int, like: Any, saved: dict[str, Any]) -> Any:
+        target = jax.tree.map(
+            lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding), like
+        )
         try:
             state = self._checkpointer.load_checkpointables(step, {"state": target})["state"]
         except Exception as error:
             # Orbax reports truncation, absence and wrong shapes in the same opaque words.
+            self._refuse_forbidden(error)
             raise _Damaged("its arrays cannot be read back") from error
-        for name, value in fingerprints(state).items():
-            if value != prints[name]:
+        for name, found in _describe(state).items():
+            if found != saved[name]:
                 raise _Damaged(f"{name} has other bits than were saved")
-        return state, notes
+        return state
 
-    def _compare_names(self, step: int, like: Any, saved: dict[str, int]) -> None:
-        names = {_name(path) for path, _ in jax.tree_util.tree_leaves_with_path(like)}
-        different = sorted(names ^ set(saved))
-        if different:
-            where = "only in the model" if different[0] in names else "only in the checkpoint"
+    def _compare(self, step: int, like: Any, saved: dict[str, Any]) -> None:
+        """Raises CheckpointError where names, shapes or types differ."""
+        here = {
+            _name(path): [list(leaf.shape), str(leaf.dtype)]
+            for path, leaf in jax.tree_util.tree_leaves_with_path(like)
+        }
+        there = {name: found[:2] for name, found in saved.items()}
+        different = sorted(
+            name for name in here.keys() | there.keys() if here.get(name) != there.get(name)
+        )
+        if not different:
+            return
+        name = different[0]
+        if name not in there:
+            what = f"{name} is only in the model"
+        elif name not in here:
+            what = f"{name} is only in the checkpoint"
+        else:
+            what = f"{name} is {_shown(here[name])} in the model, {_shown(there[name])} in it"
+        raise CheckpointError(
+            f"{self.folder}: checkpoint {step} is of another model: {what} ({len(different)} such "
+            "arrays); give another --workdir or the old config"
+        )
+
+    def _set_aside(self, step: int) -> None:
+        if jax.process_index() == 0:
+            aside = self.folder.parent / "damaged_checkpoints"
+            aside.mkdir(exist_ok=True)
+            number = sum(1 for _ in aside.glob(f"{step}*"))
+            (self.folder / str(step)).rename(aside / (f"{step}-{number}" if number else str(step)))
+        _everywhere(True)
+
+    def _refuse_forbidden(self, error: BaseException) -> None:
+        """A checkpoint that may not be read is not a damaged one."""
+        if isinstance(_cause(error), PermissionError) or "PERMISSION_DENIED" in str(error):
             raise CheckpointError(
-                f"{self.folder}: checkpoint {step} is of another model: {different[0]} is {where} "
-                f"({len(different)} such arrays); give another --workdir or the old config"
-            )
+                f"{self.folder}: its files may not be read by this user; change their permissions"
+            ) from error
+
+    def _unwritten(self, error: BaseException) -> CheckpointError:
+        return CheckpointError(_sentence(self.folder, "a checkpoint could not be written", error))
+
+
+def load_params(folder: Path) -> tuple[int, dict[str, np.ndarray]]:
+    """Step and best parameters of the newest whole checkpoint in `folder`, for another run.
+
+    Raises:
+        CheckpointError: there is none, or it is damaged.
+    """
+    with Checkpoints(folder) as checkpoints:
+        for step in sorted(checkpoints._steps(), reverse=True):
+            try:
+                described = checkpoints._read_description(step)["arrays"]
+                tree = checkpoints._checkpointer.load_checkpointables(step)["state"]
+                best = tree["best"]["params"]
+                found = _describe({"best": {"params": best}})
+            except (_Damaged, KeyError, TypeError, ValueError, OSError):
+                _LOG.warning("%s: checkpoint %d is damaged; trying the one before", folder, step)
+                continue
+            if all(described[name] == value for name, value in found.items()):
+                return step, {name: np.asarray(value) for name, value in best.items()}
+    raise CheckpointError(f"{folder}: there is no whole checkpoint to start from")
+
+
+def _can_be_listed(folder: Path) -> bool:
+    """Whether what orbax reads of every checkpoint when it opens them can be read."""
+    try:
+        saved = ocp.metadata(folder)
+        return bool(datetime.fromtimestamp(saved.commit_timestamp_nsecs / 1e9, UTC))
+    except Exception:
+        return False
 
 
 class _Damaged(Exception):
     """One checkpoint cannot be restored."""
 
 
+_PYTHON = platform.python_version()
+
+
+def _fingerprints(leaves: list[jax.Array]) -> jax.Array:
+    """A uint32 per array that any single flipped bit changes: sum of bits * odd weights."""
+
+    def one(x: jax.Array) -> jax.Array:
+        x = x.astype(jnp.uint8) if x.dtype == bool else x
+        unsigned = jnp.dtype(f"uint{8 * min(x.dtype.itemsize, 4)}")
+        bits = lax.bitcast_convert_type(x, unsigned).astype(jnp.uint32).ravel()
+        weights = 2 * jnp.arange(bits.size, dtype=jnp.uint32) + 1
+        return jnp.sum(bits * weights, dtype=jnp.uint32)
+
+    return jnp.stack([one(leaf) for leaf in leaves])
+
+
+@lru_cache
+def _fingerprints_on(mesh: Mesh | None) -> Callable[[list[jax.Array]], jax.Array]:
+    """Compiled; of arrays on several devices, every device has the result."""
+    everywhere = NamedSharding(mesh, PartitionSpec()) if mesh else None
+    return jax.jit(_fingerprints, out_shardings=everywhere)
+
+
+def fingerprints(tree: Any) -> dict[str, int]:
+    """Of every array of a tree, by its path; the same for any sharding."""
+    leaves = jax.tree_util.tree_leaves_with_path(tree)
+    arrays = [leaf for _, leaf in leaves]
+    sharding = getattr(arrays[0], "sharding", None)
+    mesh = sharding.mesh if isinstance(sharding, NamedSharding) else None
+    values = jax.device_get(_fingerprints_on(mesh)(arrays))
+    return {_name(path): int(value) for (path, _), value in zip(leaves, values, strict=True)}
+
+
+def _describe(tree: Any) -> dict[str, list[Any]]:
+    """Shape, type and fingerprint of every array, by its path."""
+    prints = fingerprints(tree)
+    return {
+        name: [list(leaf.shape), str(leaf.dtype), prints[name]]
+        for path, leaf in jax.tree_util.tree_leaves_with_path(tree)
+        for name in [_name(path)]
+    }
+
+
+def _everywhere(good: bool) -> bool:
+    return bool(gather_processes(np.bool_(good)).all())
+
+
+def _digest(described: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()
+
+
 def _name(path: tuple) -> str:
     return jax.tree_util.keystr(path, simple=True, separator="/")
+
+
+def _shown(described: list[Any]) -> str:
+    return f"{described[1]} {tuple(described[0])}"
+
+
+def _cause(error: BaseException) -> BaseException:
+    """The first error of the operating system in a chain, or the error itself."""
+    link: BaseException | None = error
+    while link is not None:
+        if isinstance(link, OSError) and link.strerror:
+            return link
+        link = link.__cause__ or link.__context__
+    return error
+
+
+def _sentence(folder: Any, what: str, error: BaseException) -> str:
+    """One line of an error that may come with pages."""
+    cause = _cause(error)
+    if isinstance(cause, OSError) and cause.strerror:
+        reason = cause.strerror
+    elif "No space left" in str(error):
+        reason = "No space left on device"
+    else:
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+    return f"{folder}: {what}: {reason}; what was saved before is intact"

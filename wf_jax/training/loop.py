@@ -2,66 +2,37 @@
 
 A task has
 - `init() -> module`,
-- `batch(step) -> arrays`, a pure function of the step, and `describe(step) -> str`, what is in it,
-- `resident`, arrays that every batch shares (they stay on the devices), and `batch_specs`, how
-  both are split over devices,
-- `loss(module, batch, axis_name) -> (scalar, metrics)` and `evaluate(module) -> metrics`,
-- `steps_per_epoch`, `evaluate_every` (steps), `batch_size`,
+- `batch(step, rows) -> arrays`, the given rows of a batch of `batch_size`, a pure function of the
+  step, and `describe(step) -> str`, what is in it,
+- `resident`, arrays that every batch shares (they stay on the devices), and `batch_axes`, of both
+  kinds of arrays the axis of the rows, or None,
+- `loss(module, batch, axis_names) -> (scalar, metrics)` and `evaluate(module) -> metrics`,
+- `steps_per_epoch`, `evaluate_every` (steps), `batch_size`, `batch_seconds` (of audio, or 0),
 - `models`, the leading axes of independent models, and `best_metrics` (see state.Best).
+
+With several processes each runs this loop, with the same task. What depends on a process's clock or
+on a signal is agreed within the step, one step late, so that all decide alike.
 """
 
 import dataclasses
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
-from jax.sharding import NamedSharding, PartitionSpec
 
-from wf_jax.mesh import data_mesh
-from wf_jax.modules import split
+from wf_jax.modules import Params
 from wf_jax.training.checkpoints import Checkpoints
-from wf_jax.training.metrics import MetricsFile, Progress, duration
-from wf_jax.training.state import (
-    TrainState,
-    adam_with_l2,
-    create_state,
-    make_step,
-    make_update_best,
-)
+from wf_jax.training.control import Control
+from wf_jax.training.dispatch import Dispatcher, Sent, SettingsError
+from wf_jax.training.distributed import from_main, is_main
+from wf_jax.training.lines import RunLines
+from wf_jax.training.metrics import MetricsFile
+from wf_jax.training.profile import Profile
+from wf_jax.training.settings import Session, Settings
 from wf_jax.training.stopping import Budget, StopOnSignal
-
-CHECKPOINT_SECONDS = 30.0
-
-
-@dataclasses.dataclass(frozen=True)
-class Settings:
-    """How long to train, and how fast to learn.
-
-    Attributes:
-        epochs: length of the run, unless `steps` or `minutes` is above 0.
-        steps: its length in steps instead, unless `minutes` is above 0.
-        minutes: wall-clock budget of training, compilation and evaluations included.
-        learning_rate: of the first epoch.
-        decay: factor per epoch. A run in steps or minutes stretches the decay of `epochs` epochs
-            over its budget.
-        weight_decay: L2, added to the gradient.
-        clip_norm: greatest norm of the gradient; 0 for no limit.
-        average_decay: per step, of the moving average of the parameters that is evaluated and
-            kept; 0 for no average.
-    """
-
-    epochs: int = 100
-    steps: int = 0
-    minutes: float = 0.0
-    learning_rate: float = 0.004
-    decay: float = 0.994
-    weight_decay: float = 3.17e-7
-    clip_norm: float = 0.0
-    average_decay: float = 0.0
+from wf_jax.training.warm_start import warm_start
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,11 +43,13 @@ class Result:
         models: the module with the best parameters of every group.
         metrics: by name [models], what they were chosen by.
         best_epochs: by metric name [models], when.
-        history: a record per evaluation.
+        history: a record per evaluation; empty but in process 0.
         steps: taken in total.
         minutes: used in total.
         stopped: why the run ended, in words.
+        finished: whether it came to its end.
         diverged: whether it ended because the loss was no number any more.
+        again: whether it was interrupted and wants to be started again.
     """
 
     models: Any
@@ -86,20 +59,13 @@ class Result:
     steps: int
     minutes: float
     stopped: str
-    diverged: bool
+    finished: bool
+    diverged: bool = False
+    again: bool = False
 
 
 class DivergedError(RuntimeError):
     """The loss stopped being a number before anything worth keeping was reached."""
-
-
-def learning_rate(settings: Settings, step: int, steps_per_epoch: int, progress: float) -> float:
-    """Of one step; `progress` in [0, 1] is the share of the budget used before it."""
-    if settings.minutes or settings.steps:
-        epoch = settings.epochs * progress
-    else:
-        epoch = step // steps_per_epoch
-    return settings.learning_rate * settings.decay**epoch
 
 
 def train(
@@ -107,167 +73,181 @@ def train(
     settings: Settings,
     workdir: Path,
     publish: Callable[[int, Any, dict[str, Any]], None] | None = None,
+    *,
+    session: Session | None = None,
+    config: dict[str, Any] | None = None,
 ) -> Result:
     """Trains until the budget is used up or a signal comes; goes on where `workdir` stopped.
 
     Args:
         task: what to train: see above.
         settings: how.
-        workdir: of metrics.jsonl and checkpoints/.
-        publish: called after each evaluation with step, module and record, to show them.
+        workdir: of metrics.jsonl, checkpoints/ and profile/, seen by all processes.
+        publish: called in process 0 after each evaluation with step, module and record.
+        session: what this start asks for.
+        config: of the run, kept in its checkpoints.
 
     Raises:
-        CheckpointError: `workdir` holds another run's checkpoints, or only damaged ones.
+        CheckpointError: `workdir` holds another run's checkpoints, or only damaged ones; or the
+            disk is full.
         DivergedError: the loss became NaN or infinite before the first evaluation.
+        SettingsError: see there.
     """
-    # Devices and functions
-    mesh = data_mesh(task.batch_size)
-    shardings = jax.tree.map(lambda spec: NamedSharding(mesh, spec), task.batch_specs)
-    replicated = NamedSharding(mesh, PartitionSpec())
-    optimizer = adam_with_l2(settings.weight_decay, settings.clip_norm)
-    averaged = settings.average_decay > 0
-    definition, params = split(task.init())
-    take_step = make_step(
-        lambda params, batch, axis: task.loss(definition(params), batch, axis),
-        optimizer,
-        mesh,
-        task.batch_specs,
-        settings.average_decay,
-    )
-    update_best = make_update_best(task.best_metrics)
+    # What to do, and when
+    session, when, every = session or Session(), settings.checkpoints, task.evaluate_every
+    total = settings.steps or settings.epochs * task.steps_per_epoch
 
-    resident = jax.device_put(task.resident, _of(shardings, task.resident))
+    def plan(step: int) -> int:
+        """How many steps the dispatch takes that begins at `step`."""
+        ends = [every - step % every] + ([total - step] if not settings.minutes else [])
+        ends += [when.steps - step % when.steps] if when.steps else []
+        return max(min(settings.substeps, *ends), 0)
 
-    # The state: new, or the last one saved
-    state: TrainState = jax.jit(
-        lambda params: create_state(
-            params, optimizer, task.best_metrics, task.models, averaged=averaged
-        ),
-        out_shardings=replicated,
-    )(params)
-    with Checkpoints(workdir / "checkpoints") as checkpoints, StopOnSignal() as signal:
+    with (
+        Dispatcher(task, settings, plan, session) as dispatcher,
+        Checkpoints(
+            workdir / "checkpoints", keep=when.keep, keep_best=when.keep_best, config=config
+        ) as checkpoints,
+        StopOnSignal() as signal,
+        Profile(workdir / "profile", session.profile) as profile,
+        RunLines(quiet=not is_main()) as lines,
+    ):
+        # The state: new, or the last one saved
+        state = dispatcher.create(dispatcher.params)
         restored = checkpoints.restore(state)
         step, minutes = 0, 0.0
         if restored is not None:
-            step, state, notes = restored
-            minutes = notes["minutes"]
-        total = settings.steps or settings.epochs * task.steps_per_epoch
+            step, state, minutes = restored.step, restored.state, restored.notes["minutes"]
+            lines.say(f"continuing at step {step} of {workdir}")
+        elif session.initial is not None:
+            state = dispatcher.create(_warm_start(dispatcher.params, session.initial(), lines))
         budget = Budget(total, settings.minutes, minutes)
-        history = MetricsFile(workdir / "metrics.jsonl", step)
-        show = _Lines(task, budget, settings)
-        if step:
-            show.say(f"continuing at step {step} of {workdir}")
-        saved_at = time.monotonic()
+        history = MetricsFile(workdir / "metrics.jsonl", step) if is_main() else None
+        records = history.records if history else []
+        evaluated = bool(from_main(np.bool_(bool(records))))
+        lines.begin(task, budget)
+        began, saved_at = step, minutes
 
-        # Step by step
-        metrics, diverged, where = None, None, ""
-        finished = budget.progress(step) >= 1
-        while not finished:
-            rate = learning_rate(settings, step, task.steps_per_epoch, budget.progress(step))
-            arrays = task.batch(step)
-            batch = jax.device_put(arrays, _of(shardings, arrays))
-            previous = metrics
-            state, metrics = take_step(state, {**resident, **batch}, jnp.float32(rate))
-            # Waits for the step before, so that the host is at most one step ahead.
-            if not _finite(previous):
-                diverged, where = step - 1, task.describe(step - 1)
-                break
-            step += 1
-            finished = budget.progress(step) >= 1 or signal.received is not None
-            if finished or step % task.evaluate_every == 0:
-                evaluation = task.evaluate(definition(state.judged))
-                if not _finite({**metrics, **evaluation}):
-                    diverged = step - 1
-                    where = "held-out audio" if _finite(metrics) else task.describe(step - 1)
+        # Dispatch by dispatch, the host one ahead of the devices
+        sent: Sent | None = None
+        trouble: tuple[int, str] | None = None  # the step that diverged, and on what
+        signalled, finished = "", budget.progress(step, minutes) >= 1
+        while not (finished or signalled):
+            rates = [
+                settings.rate(s, task.steps_per_epoch, budget.progress(s, minutes))
+                for s in range(step, step + plan(step))
+            ]
+            profile.before(step - began, sent)
+            previous = sent
+            state, sent = dispatcher.send(state, step, rates, budget.minutes, signal.received)
+            step += len(rates)
+            clock = dispatcher.clock
+            if previous is None:
+                jax.block_until_ready(sent)
+                clock.start()  # the first dispatch is slower than the others
+                agreed = {"minutes": minutes, "signal": 0}
+            else:
+                with clock.waiting("device"):
+                    previous = jax.device_get(previous)
+                trouble = _trouble(task, previous)
+                if trouble:
                     break
-                due = step % task.evaluate_every == 0 or signal.received is None
-                if due or not history.records:  # a stopped run then continues as if unbroken
-                    judged = {k: evaluation[k] for k in task.best_metrics.values()}
-                    state = update_best(state, judged)
-                record = _record(task, step, budget, rate, {**metrics, **evaluation})
-                history.append(record)
-                if publish:
-                    publish(step, definition(state.judged), record)
-            waited = time.monotonic() - saved_at
-            evaluated = bool(history.records) and history.records[-1]["step"] == step
-            if finished or waited > CHECKPOINT_SECONDS * (1 if evaluated else 10):
-                if _finite(metrics):  # or the next turn of the loop says so
-                    checkpoints.save(step, state, {"minutes": budget.minutes})
-                saved_at = time.monotonic()
-            show.step(step, history.records)
-        show.close()
+                agreed = previous.agreed
+            minutes, signalled = Control.heard(agreed, budget.minutes, signal.received)
+            finished = budget.progress(step, minutes) >= 1
 
-    best = jax.device_get(state.best)
-    stopped = "the budget is used up"
-    if signal.received:
-        stopped = f"stopped by {signal.received}"
-    if diverged is not None:
+            metric = None
+            if finished or signalled == "SIGINT" or step % every == 0:
+                with clock.waiting("device"):
+                    last = jax.device_get(sent)
+                timing = clock.report()
+                module = dispatcher.module(state.judged)
+                evaluation = from_main(_numbers(task.evaluate(module)))
+                trouble = _trouble(task, last)
+                if not _finite(evaluation):
+                    trouble = trouble or (step - 1, "held-out audio")
+                if trouble:
+                    break
+                due = step % every == 0 or not signalled
+                if due or not evaluated:  # a stopped run then continues as if unbroken
+                    scores = {name: evaluation[name] for name in task.best_metrics.values()}
+                    state = dispatcher.update_best(state, scores)
+                    metric = float(np.mean([np.mean(score) for score in scores.values()]))
+                evaluated = True
+                if history:
+                    record = _record(task, step, budget, last, evaluation) | timing
+                    history.append(record)
+                    if publish:
+                        publish(step, module, record)
+                clock.start()
+
+            due = when.minutes and minutes - saved_at >= when.minutes
+            due = due or (when.steps and step % when.steps == 0)
+            if due or finished or signalled:
+                if jax.device_get(sent).diverged_at is None:  # or the next turn says so
+                    checkpoints.save(step, state, {"minutes": minutes}, metric)
+                saved_at = minutes
+            lines.step(step, records)
+        best = jax.device_get((state.best.metrics, state.best.steps))
+        models = dispatcher.module(state.best.params)
+
+    # How it ended
+    stopped = "the budget is used up" if finished else f"stopped by {signalled}"
+    if trouble:
         stopped = (
-            f"the training diverged at step {diverged} ({where}): lower train.learning_rate (it "
-            f"was {rate:.2g}); the last good checkpoint is kept in {workdir / 'checkpoints'}, and "
-            "the same --workdir continues from it"
+            f"the training diverged at step {trouble[0]} ({trouble[1]}): lower "
+            f"train.learning_rate (it was {rates[-1]:.2g}); the last good checkpoint is kept in "
+            f"{workdir / 'checkpoints'}, and the same --workdir continues from it"
         )
-        if not all(np.isfinite(value).all() for value in best.metrics.values()):
+        if not all(np.isfinite(value).all() for value in best[0].values()):
             raise DivergedError(stopped)
     return Result(
-        models=definition(best.params),
-        metrics=best.metrics,
-        best_epochs={k: v / task.steps_per_epoch for k, v in best.steps.items()},
-        history=history.records,
+        models=models,
+        metrics=best[0],
+        best_epochs={k: v / task.steps_per_epoch for k, v in best[1].items()},
+        history=records,
         steps=step,
         minutes=budget.minutes,
         stopped=stopped,
-        diverged=diverged is not None,
+        finished=finished and not trouble,
+        diverged=trouble is not None,
+        again=signalled == "SIGTERM" and not trouble,
     )
 
 
-def _finite(metrics: dict[str, jax.Array] | None) -> bool:
-    values = jax.device_get(metrics or {}).values()
-    return all(bool(np.isfinite(value).all()) for value in values)
+def _warm_start(params: Params, initial: Params, lines: RunLines) -> Params:
+    try:
+        taken, said = warm_start(params, initial)
+    except ValueError as error:
+        raise SettingsError(f"--init_from: {error}") from None
+    for line in said:
+        lines.say(line)
+    return taken
 
 
-def _of(shardings: dict[str, NamedSharding], arrays: dict[str, Any]) -> dict[str, NamedSharding]:
-    return {name: shardings[name] for name in arrays}
+def _trouble(task: Any, sent: Sent) -> tuple[int, str] | None:
+    """The first step that is no number, and what was in it."""
+    step = sent.diverged_at
+    return None if step is None else (step, task.describe(step))
+
+
+def _numbers(metrics: dict[str, Any]) -> dict[str, np.ndarray]:
+    return {name: np.asarray(value, np.float32) for name, value in metrics.items()}
+
+
+def _finite(metrics: dict[str, np.ndarray]) -> bool:
+    return all(bool(np.isfinite(value).all()) for value in metrics.values())
 
 
 def _record(
-    task: Any, step: int, budget: Budget, rate: float, metrics: dict[str, jax.Array]
+    task: Any, step: int, budget: Budget, last: Sent, evaluation: dict[str, np.ndarray]
 ) -> dict[str, Any]:
     """One evaluation: every metric as its mean over the leading axis."""
-    means = {name: float(np.mean(value)) for name, value in jax.device_get(metrics).items()}
+    metrics = {**last.last, **evaluation}
     return {
         "epoch": step / task.steps_per_epoch,
         "step": step,
         "minutes": budget.minutes,
-        "learning_rate": rate,
-        **means,
+        "learning_rate": last.rates[-1],
+        **{name: float(np.mean(value)) for name, value in metrics.items()},
     }
-
-
-class _Lines:
-    """The lines that a run shows: where it is, how fast, how good, and when it will end."""
-
-    def __init__(self, task: Any, budget: Budget, settings: Settings):
-        self._progress = Progress()
-        self._task, self._budget, self._settings = task, budget, settings
-        self._timed_from: tuple[int, float] | None = None  # after the first step: it compiles
-
-    def say(self, line: str) -> None:
-        self._progress.keep(line)
-
-    def close(self) -> None:
-        self._progress.close()
-
-    def step(self, step: int, records: list[dict[str, Any]]) -> None:
-        minutes = self._budget.minutes
-        if self._timed_from is None:
-            self._timed_from = (step, minutes)
-        steps, spent = step - self._timed_from[0], minutes - self._timed_from[1]
-        per_step = spent / steps if steps else 0.0
-        parts = [f"step {step}", f"epoch {step / self._task.steps_per_epoch:.1f}"]
-        if per_step:
-            left = self._budget.left_minutes(step, per_step)
-            parts += [f"{1 / (60 * per_step):.1f} steps/s", f"ETA {duration(left)}"]
-        if records:
-            parts += [f"{k.replace('/', ' ')} {v:.4f}" for k, v in records[-1].items() if "/" in k]
-        self._progress.update("  ".join(part for part in parts if not part.startswith("loss")))

@@ -6,6 +6,8 @@ import time
 from pathlib import Path
 from typing import Any, TextIO
 
+from wf_jax.atomic import is_remote, write_text
+
 
 class MetricsFile:
     """metrics.jsonl in the work folder: one JSON object per evaluation."""
@@ -14,15 +16,19 @@ class MetricsFile:
         """Opens `path`, keeping of earlier sessions what happened up to `step`."""
         self.path = path
         self.records = [r for r in _read(path) if r["step"] <= step]
-        temporary = path.with_suffix(".tmp")
-        temporary.write_text("".join(json.dumps(r) + "\n" for r in self.records))
-        temporary.replace(path)
+        self._write()
 
     def append(self, record: dict[str, Any]) -> None:
         """Adds a record and writes it out at once."""
         self.records.append(record)
+        if is_remote(self.path):  # nothing can be added to an object of a remote store
+            self._write()
+            return
         with self.path.open("a") as file:
             file.write(json.dumps(record) + "\n")
+
+    def _write(self) -> None:
+        write_text(self.path, "".join(json.dumps(r) + "\n" for r in self.records))
 
 
 def _read(path: Path) -> list[dict[str, Any]]:

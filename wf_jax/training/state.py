@@ -1,4 +1,4 @@
-"""What a run carries from step to step, and the step itself."""
+"""What a run carries from step to step."""
 
 import dataclasses
 from collections.abc import Callable
@@ -8,10 +8,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import optax
-from jax import lax
-from jax.sharding import PartitionSpec
 
-from wf_jax.mesh import DATA_AXIS
 from wf_jax.modules import Params
 
 
@@ -103,68 +100,17 @@ def create_state(
     return TrainState(jnp.zeros((), jnp.int32), params, average, optimizer.init(params), best)
 
 
-def make_step(
-    loss: Callable[[Params, Any, str], tuple[jax.Array, dict[str, jax.Array]]],
-    optimizer: optax.GradientTransformation,
-    mesh: jax.sharding.Mesh,
-    batch_specs: Any,
-    average_decay: float = 0.0,
-) -> Callable[[TrainState, Any, jax.Array], tuple[TrainState, dict[str, jax.Array]]]:
-    """The jitted, donating training step (state, batch, learning_rate) -> (state, metrics).
-
-    The batch is split over the mesh axis "data"; each device runs `loss` on its share. To the
-    metrics comes "gradient_norm": where it is finite, the new parameters are.
+def make_update_best(
+    best_metrics: dict[str, str], shardings: TrainState | None = None
+) -> Callable[[TrainState, dict[str, jax.Array]], TrainState]:
+    """The jitted update of `state.best` from an evaluation of `state.judged`.
 
     Args:
-        loss: (params, batch share, axis name) -> (scalar, metrics), both already summed over
-            the axis.
-        optimizer: gives the direction of the step.
-        mesh: one axis, "data".
-        batch_specs: a PartitionSpec for every array of the batch.
-        average_decay: of the moving average per step, where the state keeps one.
+        best_metrics: see `create_state`.
+        shardings: of the state, kept.
     """
 
-    def device_gradient(params: Params, batch: Any) -> tuple[Params, dict[str, jax.Array]]:
-        def total(params: Params) -> tuple[jax.Array, dict[str, jax.Array]]:
-            # Marked as varying per device, so that hand-written backward passes see one kind
-            # of array; the transpose of this mark is the sum over devices.
-            varying = lax.pcast(params, DATA_AXIS, to="varying")
-            return loss(varying, batch, DATA_AXIS)
-
-        return jax.grad(total, has_aux=True)(params)
-
-    gradient = jax.shard_map(
-        device_gradient,
-        mesh=mesh,
-        in_specs=(PartitionSpec(), batch_specs),
-        out_specs=PartitionSpec(),
-    )
-
-    @partial(jax.jit, donate_argnums=0)
-    def step(
-        state: TrainState, batch: Any, learning_rate: jax.Array
-    ) -> tuple[TrainState, dict[str, jax.Array]]:
-        gradients, metrics = gradient(state.params, batch)
-        metrics["gradient_norm"] = optax.tree.norm(gradients)
-        direction, optimizer_state = optimizer.update(
-            gradients, state.optimizer_state, state.params
-        )
-        params = jax.tree.map(lambda p, d: p - learning_rate * d, state.params, direction)
-        # Early averages forget the start sooner: Adam's bias correction by another name.
-        decay = jnp.minimum(average_decay, (1 + state.step) / (10 + state.step))
-        average = {k: decay * v + (1 - decay) * params[k] for k, v in state.average.items()}
-        state = TrainState(state.step + 1, params, average, optimizer_state, state.best)
-        return state, metrics
-
-    return step
-
-
-def make_update_best(
-    best_metrics: dict[str, str],
-) -> Callable[[TrainState, dict[str, jax.Array]], TrainState]:
-    """The jitted update of `state.best` from an evaluation of `state.judged`."""
-
-    @partial(jax.jit, donate_argnums=0)
+    @partial(jax.jit, donate_argnums=0, out_shardings=shardings)
     def update_best(state: TrainState, metrics: dict[str, jax.Array]) -> TrainState:
         params, values, steps = {}, {}, {}
         for prefix, name in best_metrics.items():

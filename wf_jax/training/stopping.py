@@ -6,7 +6,7 @@ from types import FrameType, TracebackType
 
 
 class StopOnSignal:
-    """Turns the first SIGINT or SIGTERM into a flag; a second one acts as it always does.
+    """Turns the first SIGINT or SIGTERM into a flag; the second leaves at once.
 
     Use as a context manager; `received` is the signal's name, or None.
     """
@@ -26,15 +26,14 @@ class StopOnSignal:
         self, kind: type | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Gives them back."""
-        self._restore()
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)
 
     def _receive(self, number: int, frame: FrameType | None) -> None:
         self.received = signal.Signals(number).name
-        self._restore()
-
-    def _restore(self) -> None:
-        for number, handler in self._previous.items():
-            signal.signal(number, handler)
+        # The system's own action, since Python's would wait for the end of a running step.
+        for each in self._previous:
+            signal.signal(each, signal.SIG_DFL)
 
 
 class Budget:
@@ -56,9 +55,10 @@ class Budget:
         """Used so far, earlier sessions included."""
         return (time.monotonic() - self._start) / 60
 
-    def progress(self, step: int) -> float:
-        """Share of the budget used before `step`."""
-        done = self.minutes / self.limit if self.limit else step / max(self.steps, 1)
+    def progress(self, step: int, minutes: float | None = None) -> float:
+        """Share of the budget used before `step`, by `minutes` or by this process's clock."""
+        minutes = self.minutes if minutes is None else minutes
+        done = minutes / self.limit if self.limit else step / max(self.steps, 1)
         return min(done, 1.0)
 
     def left_minutes(self, step: int, minutes_per_step: float) -> float:

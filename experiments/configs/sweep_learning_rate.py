@@ -1,0 +1,22 @@
+"""Which learning rate suits this amp? Four of them, two seeds each: eight captures in a row.
+
+    python -m experiments.train --config=experiments/configs/a2_capture.py \
+        --sweep=experiments/configs/sweep_learning_rate.py --workdir=runs/rates \
+        --config.data.input=di.wav --config.data.output=amp.wav --config.train.epochs=40
+    python -m experiments.runs runs/rates
+
+In epochs, not in minutes: the first trial would spend some of its minutes on compiling what the
+others then find ready. 40 epochs of a minute of DI are 720 steps, about 3 minutes on two CPU cores.
+`a2_capture.py:demo` with --config.train.minutes=0 needs no recordings.
+"""
+
+from typing import Any
+
+
+def get_sweep() -> list[dict[str, Any]]:
+    """The options of each trial; all others are the config's and the command line's."""
+    return [
+        {"train.learning_rate": rate, "train.seed": seed}
+        for rate in (0.001, 0.002, 0.004, 0.008)
+        for seed in (0, 1)
+    ]

@@ -1,0 +1,30 @@
+"""Parameters of another run or model, to begin from (--init_from)."""
+
+from pathlib import Path
+
+import numpy as np
+
+from experiments.workdir import WorkdirError, model_folder
+from wf_jax.flows.model_folder import ModelFolderError, load_model
+from wf_jax.modules import Params, split
+from wf_jax.training.checkpoints import CheckpointError, load_params
+
+
+def read_initial(folder: Path) -> Params:
+    """The best parameters of a run's newest checkpoint, or those of a model folder.
+
+    Raises:
+        WorkdirError: there is neither, or it is damaged.
+    """
+    try:
+        if (folder / "checkpoints").is_dir():
+            return load_params(folder / "checkpoints")[1]
+        if folder.is_dir():
+            params = split(load_model(model_folder(folder)))[1]
+            return {name: np.asarray(value) for name, value in params.items()}
+    except (CheckpointError, ModelFolderError) as error:
+        raise WorkdirError(f"--init_from: {error}") from None
+    raise WorkdirError(
+        f"--init_from={folder}: no such folder; name the --workdir of a training run, or a model "
+        "folder"
+    )

@@ -1,0 +1,233 @@
+"""A training run as its folder tells it: config.json, metrics.jsonl and metrics.json. No jax."""
+
+import dataclasses
+import json
+import math
+import os
+import statistics
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+DEPTH = 2  # folders below a named one in which runs are looked for
+
+
+class RunError(ValueError):
+    """A folder that cannot be compared: one line with the path, what is wrong and the remedy."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Best:
+    """The best value of a metric, and the step of that evaluation where it is known."""
+
+    value: float
+    step: int | None
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Run:
+    """What a run has left so far.
+
+    Attributes:
+        folder: of the run.
+        config: option -> value, as {"train.seed": 0}.
+        records: one per evaluation, in order.
+        result: metrics.json; empty where there is none yet.
+    """
+
+    folder: Path
+    config: dict[str, Any]
+    records: list[dict[str, Any]]
+    result: dict[str, Any]
+
+    @property
+    def task(self) -> str:
+        """What is trained: "capture" or "vocoder"."""
+        return self.config["task"]
+
+    @property
+    def step(self) -> int:
+        """How many have been taken, as far as it was written down."""
+        return int(max(self._last("step"), number(self._current.get("steps")) or 0))
+
+    @property
+    def minutes(self) -> float:
+        """Of training, all sessions together."""
+        return max(self._last("minutes"), number(self._current.get("minutes")) or 0.0)
+
+    @property
+    def total_steps(self) -> int | None:
+        """How many there are to be; None where the budget is in minutes, or not known yet."""
+        if self.total_minutes:
+            return None
+        if steps := number(self.config.get("train.steps")):
+            return int(steps)
+        epochs = number(self.config.get("train.epochs"))
+        steps, epochs_taken = self._pace("epoch")
+        return round(epochs * steps / epochs_taken) if epochs and epochs_taken else None
+
+    @property
+    def total_minutes(self) -> float | None:
+        """The budget in minutes, where it is one."""
+        return number(self.config.get("train.minutes")) or None
+
+    @property
+    def speed(self) -> float | None:
+        """Steps per second: the median of what the evaluations say.
+
+        Of runs that do not say: from the first evaluation to the last, evaluations included; None
+        with fewer than two, as the minutes before the first hold the compilation.
+        """
+        if said := self.curve("speed/steps", "step")[1]:
+            return statistics.median(said)
+        steps, minutes = self._pace("minutes", since_first=True)
+        return steps / (60 * minutes) if steps > 0 and minutes > 0 else None
+
+    @property
+    def finished(self) -> bool:
+        """Whether the whole budget was used."""
+        used_up = self._current.get("stopped") == "the budget is used up"
+        return self._current.get("finished", used_up) is True
+
+    @property
+    def diverged(self) -> bool:
+        """Whether it ended because the loss was no number any more."""
+        return "diverged" in str(self._current.get("stopped"))
+
+    def curve(self, metric: str, axis: str) -> tuple[list[float], list[float]]:
+        """Values of `axis` ("step" or "minutes") and of `metric`, where a record has both."""
+        pairs = [(number(r.get(axis)), number(r.get(metric))) for r in self.records]
+        known = [(x, y) for x, y in pairs if x is not None and y is not None]
+        return [x for x, _ in known], [y for _, y in known]
+
+    def best(self, metric: str, *, higher: bool) -> Best | None:
+        """The model that is kept: what metrics.json says of it, or the best evaluation so far.
+
+        The two differ where a signal ended the run: that last evaluation is no candidate.
+        """
+        steps, values = self.curve(metric, "step")
+        kept = judged(self._current).get(metric)
+        if kept is None:
+            if not values:
+                return None
+            kept = max(values) if higher else min(values)
+        nearest = min(zip(values, steps, strict=True), key=lambda p: abs(p[0] - kept), default=None)
+        return Best(kept, int(nearest[1]) if nearest else None)
+
+    @property
+    def _current(self) -> dict[str, Any]:
+        """metrics.json, unless the run went on after it was written."""
+        return self.result if (number(self.result.get("steps")) or 0) >= self._last("step") else {}
+
+    def _last(self, key: str) -> float:
+        return max((number(record.get(key)) or 0.0 for record in self.records), default=0.0)
+
+    def _pace(self, key: str, *, since_first: bool = False) -> tuple[float, float]:
+        """How many steps were taken in how much of `key`."""
+        at, steps = self.curve("step", key)
+        if not steps:
+            return 0.0, 0.0
+        start = (steps[0], at[0]) if since_first else (0.0, 0.0)
+        return steps[-1] - start[0], at[-1] - start[1]
+
+
+def find_runs(folder: Path) -> list[Path]:
+    """The folder itself if it is a run's, else the runs up to two folders below, by name.
+
+    Raises:
+        RunError: there is none.
+    """
+    if not folder.is_dir():
+        reason = "not a folder" if folder.exists() else "no such folder"
+        raise RunError(f"{folder}: {reason}; name the --workdir of a training, or one above it")
+    found = sorted(_search(folder))
+    if not found:
+        raise RunError(
+            f"{folder}: no training run in it or up to {DEPTH} folders below; name the --workdir "
+            "of a training, or a folder that holds several"
+        )
+    return found
+
+
+def _search(top: Path) -> Iterator[Path]:
+    for place, folders, files in os.walk(top, followlinks=True):
+        folder = Path(place)
+        if _is_run(folder, files):
+            yield folder
+            folders.clear()
+        elif len(folder.relative_to(top).parts) >= DEPTH:
+            folders.clear()
+        folders[:] = [name for name in folders if not name.startswith(".")]
+
+
+def _is_run(folder: Path, files: list[str]) -> bool:
+    """Models and others have a config.json too, but no task in it."""
+    if "metrics.jsonl" in files:
+        return True
+    try:  # a run that has just begun; its bytes tell even where they are damaged
+        return "config.json" in files and b'"task"' in (folder / "config.json").read_bytes()
+    except OSError:
+        return False
+
+
+def read_run(folder: Path) -> Run:
+    """Reads a run's files; what a killed run left half written is left out.
+
+    Raises:
+        RunError: its config.json is missing or damaged.
+    """
+    path = folder / "config.json"
+    remedy = "restore it, or leave this folder out"
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise RunError(f"{path}: cannot be read: {error.strerror}; {remedy}") from None
+    except ValueError as error:  # not JSON, or not even text
+        raise RunError(f"{path}: damaged ({error}); {remedy}") from None
+    if not isinstance(config, dict) or not isinstance(config.get("task"), str):
+        raise RunError(f"{path}: damaged (it names no task); {remedy}")
+    return Run(folder, config, _records(folder / "metrics.jsonl"), _json(folder / "metrics.json"))
+
+
+def judged(result: dict[str, Any]) -> dict[str, float]:
+    """The judging metrics of the kept model, by their names in metrics.jsonl."""
+    esr = result.get("esr")
+    found = {f"esr/{k}": number(v) for k, v in esr.items()} if isinstance(esr, dict) else {}
+    found["ll/validation"] = number(result.get("log_likelihood"))
+    found["bits/validation"] = number(result.get("bits"))
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def read_result(folder: Path) -> dict[str, Any]:
+    """metrics.json of a run; empty where there is none, or a damaged one."""
+    return _json(folder / "metrics.json")
+
+
+def number(value: Any) -> float | None:
+    """The value if it is a finite number, else None."""
+    wrong = isinstance(value, bool) or not isinstance(value, int | float)
+    return None if wrong or not math.isfinite(value) else value
+
+
+def _records(path: Path) -> list[dict[str, Any]]:
+    try:
+        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return []
+    found = []
+    for line in lines:
+        try:
+            record = json.loads(line)
+        except ValueError:  # the line that a killed run was writing
+            continue
+        if isinstance(record, dict) and number(record.get("step")) is not None:
+            found.append(record)
+    return found
+
+
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}

@@ -1,0 +1,159 @@
+"""A sweep: one config trained several times, each time with other values of some options."""
+
+import contextlib
+import copy
+import dataclasses
+import difflib
+import json
+import numbers
+import types
+import typing
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from experiments.run_folder import Best, judged, read_result
+from experiments.run_table import title, value
+from experiments.sweep_file import SweepError, Trial
+from experiments.sweep_file import read_sweep as read_sweep
+
+AGAIN, STOPPED = 75, 130  # exit codes: to be started again after SIGTERM; stopped by Ctrl-C
+
+
+def run_sweep(
+    trials: Sequence[Trial],
+    base_config: Any,
+    workdir: Path,
+    run: Callable[[Any, Path], int],
+    index: int | None = None,
+) -> int:
+    """Trains each trial in its folder below `workdir`, in turn; what is finished is skipped.
+
+    A trial that fails does not stop the others; one that is interrupted does, and its exit code
+    is returned at once.
+
+    Args:
+        trials: see read_sweep.
+        base_config: what they have in common.
+        workdir: of the sweep.
+        run: trains a config in a folder; returns the exit code.
+        index: of the only trial to train, from 0; None for all.
+
+    Returns:
+        0 if every trial is finished, 75 or 130 if one was interrupted, else 1.
+
+    Raises:
+        SweepError: no such index; an unknown option, or a value of a wrong type (before any
+            training).
+    """
+    if index is not None and not 0 <= index < len(trials):
+        raise SweepError(f"trial {index} does not exist; choose one of 0 to {len(trials) - 1}")
+    chosen = range(len(trials)) if index is None else [index]
+    configs = [apply(base_config, trials[i].overrides, trials[i].source) for i in chosen]
+    states = {}
+    for i, config in zip(chosen, configs, strict=True):
+        name, folder = trials[i].name, workdir / trials[i].name
+        which = f"sweep {i + 1} of {len(trials)}: {name}"
+        if finished(folder) and _same(folder, config):
+            print(f"{which} is finished already", flush=True)
+            states[name] = "skipped"
+            continue
+        print(which, flush=True)
+        code = run(config, folder)
+        if code in (AGAIN, STOPPED):
+            print(f"{which} was interrupted; the same command goes on with it", flush=True)
+            return code
+        states[name] = "failed" if code else "finished"
+    print("\n".join(_summary(states, workdir)), flush=True)
+    return int("failed" in states.values())
+
+
+def finished(workdir: Path) -> bool:
+    """Whether the run in this folder came to its end."""
+    return read_result(workdir).get("finished") is True
+
+
+def _same(folder: Path, config: Any) -> bool:
+    """Whether the run there has this config: if not, `run` goes on with it, or says no."""
+    try:
+        old = json.loads((folder / "config.json").read_text())
+        return all(old.get(k, v) == v for k, v in json.loads(json.dumps(_options(config))).items())
+    except FileNotFoundError:
+        return True
+    except (OSError, ValueError, AttributeError):
+        return False
+
+
+def _summary(states: dict[str, str], workdir: Path) -> Iterator[str]:
+    """A line per trial: its name, how it ended, and what it reached."""
+    yield f"sweep in {workdir}:"
+    width = max(map(len, states))
+    for name, state in states.items():
+        kept = judged(read_result(workdir / name)) if state != "failed" else {}
+        reached = [f"{title(k)} {value(k, Best(v, None))}" for k, v in kept.items()]
+        yield f"  {name:{width}}  {state:8}  {', '.join(reached)}".rstrip()
+
+
+def apply(config: Any, overrides: dict[str, Any], source: str = "the sweep") -> Any:
+    """A copy of a nested dataclass with options set; `source` names the sweep in messages.
+
+    Raises:
+        SweepError: no such option, or a value of another type than the command line would take.
+    """
+    changed = copy.deepcopy(config)
+    known = list(_options(changed))
+    for name, new in overrides.items():
+        if name not in known:
+            raise SweepError(f"{name} in {source}: {_unknown(name, known)}")
+        group, last = changed, name
+        while "." in last:
+            first, _, last = last.partition(".")
+            group = getattr(group, first)
+        kind = typing.get_type_hints(type(group))[last]
+        try:
+            setattr(group, last, _converted(new, kind))
+        except TypeError:
+            words = kind.__name__ if type(kind) is type else kind
+            raise SweepError(f"{name} in {source}: {new!r} is not of type {words}") from None
+    return changed
+
+
+def _options(group: Any, prefix: str = "") -> dict[str, Any]:
+    """Every option of nested dataclasses by its full name."""
+    found = {}
+    for field in dataclasses.fields(group):
+        content = getattr(group, field.name)
+        if dataclasses.is_dataclass(content):
+            found |= _options(content, f"{prefix}{field.name}.")
+        else:
+            found[prefix + field.name] = content
+    return found
+
+
+def _unknown(name: str, known: Sequence[str]) -> str:
+    if inside := [option for option in known if option.startswith(f"{name}.")]:
+        return f"a group of options; name one of them, as {inside[0]}"
+    near = [option for option in known if option.endswith(f".{name}")]
+    near += difflib.get_close_matches(name, known, 1)
+    return f"no such option{f'; did you mean {near[0]}?' if near else ''}"
+
+
+def _converted(new: Any, kind: Any) -> Any:
+    """The value as `kind`, or a TypeError."""
+    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
+    if origin is tuple and isinstance(new, list | tuple):
+        return tuple(_converted(item, arguments[0]) for item in new)
+    if origin is typing.Literal and new in arguments:
+        return new
+    if origin in (typing.Union, types.UnionType):
+        for one in arguments:
+            with contextlib.suppress(TypeError):
+                return _converted(new, one)
+    if kind in (int, float):
+        # Numbers of numpy too, but as Python's: a config is written as JSON.
+        wanted = numbers.Integral if kind is int else numbers.Real
+        if isinstance(new, wanted) and not isinstance(new, bool):
+            return kind(new)
+    elif isinstance(kind, type) and isinstance(new, kind):
+        return new
+    raise TypeError

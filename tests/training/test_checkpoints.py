@@ -1,0 +1,254 @@
+"""Checkpoints: what comes back is what was saved, or it is said."""
+
+import json
+import shutil
+import time
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from wf_jax.training import checkpoints as module
+from wf_jax.training.checkpoints import (
+    CheckpointError,
+    Checkpoints,
+    fingerprints,
+    load_params,
+)
+
+# Orbax leaves the failed reads to its own event loop.
+pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+
+
+def state():
+    return {"a": jnp.arange(6.0).reshape(2, 3), "b": {"c": jnp.int32(4)}}
+
+
+def save_two(folder, **options):
+    with Checkpoints(folder, **options) as checkpoints:
+        checkpoints.save(1, state(), {"minutes": 0.5})
+        checkpoints.save(2, jax.tree.map(lambda x: x + 1, state()), {"minutes": 1.0})
+
+
+def restore(folder, like=None):
+    with Checkpoints(folder) as checkpoints:
+        return checkpoints.restore(like or state())
+
+
+def test_round_trip(tmp_path):
+    save_two(tmp_path, config={"train.steps": 5})
+    restored = restore(tmp_path)
+    assert (restored.step, restored.notes) == (2, {"minutes": 1.0})
+    np.testing.assert_array_equal(restored.state["a"], state()["a"] + 1)
+    written = json.loads((tmp_path / "2" / "_CHECKPOINT_METADATA").read_text())["custom_metadata"]
+    assert written["config"] == {"train.steps": 5}
+    assert written["versions"]["jax"] == jax.__version__
+
+
+def test_nothing_to_restore(tmp_path):
+    assert restore(tmp_path) is None
+
+
+def test_the_newest_and_the_best_stay(tmp_path):
+    with Checkpoints(tmp_path, keep=2, keep_best=1) as checkpoints:
+        for step, metric in enumerate([5.0, 1.0, None, 3.0, None, 4.0, None], start=1):
+            checkpoints.save(step, state(), {}, metric)
+    assert sorted(int(p.name) for p in tmp_path.iterdir() if p.name.isdigit()) == [2, 6, 7]
+
+
+@pytest.mark.parametrize("jump", [-1e8, 1e8])
+def test_a_clock_that_jumps(tmp_path, monkeypatch, jump):
+    """Years back or ahead between two saves: the newest is the one of the latest step."""
+    true = time.time
+    with Checkpoints(tmp_path, keep=2) as checkpoints:
+        checkpoints.save(1, state(), {})
+        checkpoints.save(2, state(), {})
+        checkpoints._checkpointer.wait()
+        monkeypatch.setattr(time, "time", lambda: true() + jump)
+        checkpoints.save(3, jax.tree.map(lambda x: x + 1, state()), {})
+    restored = restore(tmp_path)
+    assert restored.step == 3
+    np.testing.assert_array_equal(restored.state["a"], state()["a"] + 1)
+    assert sorted(p.name for p in tmp_path.iterdir() if p.name.isdigit()) == ["2", "3"]
+
+
+def sharded(devices, spec):
+    mesh = Mesh(np.array(jax.devices()[:devices]), ("data",))
+    return jax.device_put(
+        {"w": jnp.arange(8.0).reshape(4, 2)}, NamedSharding(mesh, PartitionSpec(*spec))
+    )
+
+
+@pytest.mark.parametrize(
+    ("devices", "spec"), [(1, ()), (2, ()), (2, ("data",)), (2, (None, "data"))]
+)
+def test_comes_back_on_any_devices(tmp_path, devices, spec):
+    saved = sharded(2, ("data",))
+    with Checkpoints(tmp_path) as checkpoints:
+        checkpoints.save(1, saved, {})
+    like = sharded(devices, spec)
+    restored = restore(tmp_path, like).state["w"]
+    assert restored.sharding.is_equivalent_to(like["w"].sharding, 2)
+    np.testing.assert_array_equal(restored, saved["w"])
+
+
+# Damage
+
+
+def truncated(path):
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def deleted(path):
+    path.unlink()
+
+
+def flipped(path):
+    content = bytearray(path.read_bytes())
+    if content:
+        content[len(content) // 2] ^= 0x10
+    path.write_bytes(bytes(content))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("damage", [truncated, flipped, deleted])
+def test_damage_to_any_one_file_is_noticed_or_harmless(tmp_path, caplog, damage):
+    """Never other values than were saved; with a message if it is the checkpoint before."""
+    whole = tmp_path / "whole"
+    save_two(whole)
+    newest = jax.tree.map(lambda x: x + 1, state())
+    files = sorted(p.relative_to(whole) for p in (whole / "2").rglob("*") if p.is_file())
+    assert len(files) >= 6
+    noticed = 0
+    for number, name in enumerate(files):
+        folder = tmp_path / str(number)
+        shutil.copytree(whole, folder)
+        damage(folder / name)
+        caplog.clear()
+        restored = restore(folder)
+        if restored.step == 2:
+            assert fingerprints(restored.state) == fingerprints(newest), name
+            assert restored.notes == {"minutes": 1.0}, name
+        else:
+            assert fingerprints(restored.state) == fingerprints(state()), name
+            assert restored.notes == {"minutes": 0.5}
+            assert "checkpoint 2 is damaged" in caplog.text
+            assert (tmp_path / str(number)).parent.joinpath("damaged_checkpoints").is_dir()
+            noticed += 1
+    assert noticed >= 3  # what holds data and metadata
+
+
+@pytest.mark.slow
+def test_a_byte_flipped_anywhere(tmp_path):
+    """Orbax alone reads most of these without complaint."""
+    whole, seen = tmp_path / "whole", []
+    save_two(whole)
+    expected = {1: fingerprints(state()), 2: fingerprints(jax.tree.map(lambda x: x + 1, state()))}
+    for name in sorted(p.relative_to(whole) for p in (whole / "2").rglob("*") if p.is_file()):
+        content = (whole / name).read_bytes()
+        for position in {*np.linspace(0, len(content) - 1, 6).astype(int)} if content else ():
+            shutil.rmtree(tmp_path / "try", ignore_errors=True)
+            shutil.copytree(whole, tmp_path / "try")
+            changed = bytearray(content)
+            changed[position] ^= 1
+            (tmp_path / "try" / name).write_bytes(bytes(changed))
+            restored = restore(tmp_path / "try")
+            assert fingerprints(restored.state) == expected[restored.step], (name, position)
+            assert restored.notes == {"minutes": restored.step / 2}, (name, position)
+            seen.append(restored.step)
+    assert seen.count(1) > 5
+
+
+def test_after_damage_the_run_goes_on_and_keeps_what_was_damaged(tmp_path):
+    folder = tmp_path / "checkpoints"
+    save_two(folder)
+    for path in (folder / "2" / "state").rglob("*"):
+        if path.is_file():
+            truncated(path)
+    with Checkpoints(folder) as checkpoints:
+        assert checkpoints.restore(state()).step == 1
+        checkpoints.save(2, jax.tree.map(lambda x: x + 5, state()), {})
+    np.testing.assert_array_equal(restore(folder).state["a"], state()["a"] + 5)
+    assert [p.name for p in (tmp_path / "damaged_checkpoints").iterdir()] == ["2"]
+
+
+def test_all_damaged_is_an_error(tmp_path):
+    save_two(tmp_path)
+    for path in [p for p in tmp_path.rglob("*") if p.is_file() and "state" in p.parts]:
+        truncated(path)
+    with pytest.raises(CheckpointError, match=r"none of the checkpoints .* --workdir"):
+        restore(tmp_path)
+    assert {"1", "2"} <= {p.name for p in tmp_path.iterdir()}  # nothing is thrown away
+
+
+def test_half_written_is_not_there(tmp_path):
+    save_two(tmp_path)
+    (tmp_path / "2").rename(tmp_path / "2.orbax-checkpoint-tmp")
+    assert restore(tmp_path).step == 1
+
+
+# Other models
+
+
+def test_another_models_checkpoint_names_the_array(tmp_path):
+    save_two(tmp_path)
+    for like, message in [
+        ({**state(), "d": jnp.zeros(2)}, "another model: d is only in the model"),
+        ({"a": state()["a"]}, "another model: b/c is only in the checkpoint"),
+        (
+            {**state(), "a": jnp.zeros((2, 4))},
+            r"a is float32 \(2, 4\) in the model, float32 \(2, 3\) in it",
+        ),
+        ({**state(), "a": jnp.zeros((2, 3), jnp.int32)}, r"a is int32 \(2, 3\) in the model"),
+    ]:
+        with pytest.raises(CheckpointError, match=message):
+            restore(tmp_path, like)
+
+
+def test_parameters_for_another_run(tmp_path):
+    run = {
+        "best": {"params": {"layers/0/w": jnp.arange(4.0), "b": jnp.ones(2)}},
+        "step": jnp.int32(3),
+    }
+    with Checkpoints(tmp_path) as checkpoints:
+        checkpoints.save(3, run, {})
+    step, params = load_params(tmp_path)
+    assert step == 3
+    np.testing.assert_array_equal(params["layers/0/w"], np.arange(4.0))
+    assert sorted(params) == ["b", "layers/0/w"]
+    with pytest.raises(CheckpointError, match="no whole checkpoint to start from"):
+        load_params(tmp_path / "other")
+
+
+def test_a_save_that_fails_says_why(tmp_path, monkeypatch):
+    with Checkpoints(tmp_path) as checkpoints:
+        checkpoints.save(1, state(), {})
+
+        def full(*args, **options):
+            raise ValueError("pages\nof it") from OSError(28, "No space left on device")
+
+        monkeypatch.setattr(checkpoints._checkpointer, "save_checkpointables_async", full)
+        with pytest.raises(CheckpointError) as error:
+            checkpoints.save(2, state(), {})
+    message = str(error.value)
+    assert "No space left on device; what was saved before is intact" in message
+    assert "\n" not in message
+    assert restore(tmp_path).step == 1
+
+
+def test_fingerprint_sees_any_single_bit():
+    x = np.random.default_rng(0).normal(size=50).astype(np.float32)
+    before = fingerprints({"x": jnp.asarray(x)})
+    for bit in range(0, 50 * 32, 7):
+        flipped = x.copy()
+        flipped.view(np.uint32)[bit // 32] ^= np.uint32(1 << (bit % 32))
+        assert fingerprints({"x": jnp.asarray(flipped)}) != before
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "int8", "bool", "uint16"])
+def test_fingerprint_of_other_types(dtype):
+    x = jnp.zeros(5, dtype)
+    assert fingerprints({"x": x}) != fingerprints({"x": x.at[3].set(jnp.ones((), dtype))})
+    assert module._describe({"x": x})["x"][:2] == [[5], dtype]

@@ -1,0 +1,201 @@
+"""Several processes as one run, on one machine: two of them with two devices each."""
+
+import json
+import os
+import random
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from wf_jax.training.distributed import AGAIN, DistributedError, recognise, start
+
+ROOT = Path(__file__).parents[2]
+SLURM = {
+    "SLURM_JOB_ID": "7",
+    "SLURM_NTASKS": "4",
+    "SLURM_PROCID": "2",
+    "SLURM_LOCALID": "0",
+    "SLURM_STEP_NODELIST": "a,b",
+}
+TPU = {"TPU_WORKER_HOSTNAMES": "a,b", "TPU_WORKER_ID": "1"}
+BY_JAX = (None, None, None)
+
+
+@pytest.mark.parametrize(
+    ("environment", "found"),
+    [
+        ({}, None),
+        (SLURM, BY_JAX),
+        ({**SLURM, "SLURM_STEP_NUM_TASKS": "1"}, None),
+        ({"SLURM_JOB_ID": "7", "SLURM_NTASKS": "1"}, None),
+        (TPU, BY_JAX),
+        ({"TPU_WORKER_HOSTNAMES": "localhost"}, None),
+        ({"OMPI_COMM_WORLD_SIZE": "2"}, BY_JAX),
+    ],
+)
+def test_clusters_are_recognised(environment, found):
+    assert recognise(environment) == found
+
+
+@pytest.mark.parametrize(
+    ("environment", "message"),
+    [
+        ({k: v for k, v in SLURM.items() if "PROCID" not in k}, r"4 tasks.*SLURM_PROCID.*srun"),
+        ({"TPU_WORKER_HOSTNAMES": "a,b"}, "TPU slice of 2 hosts, but TPU_WORKER_ID is not set"),
+        ({"JOB_COMPLETION_INDEX": "3"}, r"pod 3 of an Indexed Job; give --distributed=HOST"),
+    ],
+)
+def test_half_a_cluster_is_an_error(environment, message):
+    with pytest.raises(DistributedError, match=message):
+        recognise(environment)
+
+
+@pytest.mark.parametrize("choice", ["yes", "host,2,0", "host:1,2", "host:80,2,2", "host:80,0,0"])
+def test_what_the_flag_takes(choice):
+    with pytest.raises(DistributedError, match=r"INDEX from 0 to COUNT - 1, e\.g\. 10"):
+        start(choice)
+
+
+# Runs of the toy task
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def launch(workdir, processes, devices, *, pause=0.0, epochs=12):
+    """Starts the toy run; `devices` in each process."""
+    address = f"127.0.0.1:{free_port()}"
+    environment = {**os.environ, "JAX_NUM_CPU_DEVICES": str(devices)}
+    return [
+        subprocess.Popen(
+            [
+                *(sys.executable, "tests/training/toy.py", str(workdir), str(pause), str(epochs)),
+                *([f"{address},{processes},{index}"] if processes > 1 else []),
+            ],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            cwd=ROOT,
+            env={**environment, "PYTHONPATH": str(ROOT)},
+        )
+        for index in range(processes)
+    ]
+
+
+def finish(run, timeout=120):
+    """Exit codes, what process 0 printed, and all complaints."""
+    said = [process.communicate(timeout=timeout) for process in run]
+    printed = [line for line in said[0][0].splitlines() if not line.startswith("[Gloo]")]
+    return [process.returncode for process in run], printed, "".join(err for _, err in said)
+
+
+def records(workdir):
+    path = workdir / "metrics.jsonl"
+    lines = path.read_text().splitlines() if path.exists() else []
+    return [json.loads(line) for line in lines if line.endswith("}")]
+
+
+def wait_for_steps(workdir, steps):
+    deadline = time.monotonic() + 60
+    while not any(record["step"] >= steps for record in records(workdir)):
+        assert time.monotonic() < deadline, "the run did not start"
+        time.sleep(0.02)
+
+
+def curve(workdir):
+    return np.array([[r["step"], r["loss/line"], r["esr/line"]] for r in records(workdir)])
+
+
+@pytest.mark.slow
+def test_two_processes_train_as_one(tmp_path):
+    """2 x 2, 1 x 4, 1 x 1 devices: the same losses, and the same parameters to rounding."""
+    layouts = {"two": (2, 2), "four": (1, 4), "one": (1, 1)}
+    runs = {name: launch(tmp_path / name, *layout) for name, layout in layouts.items()}
+    printed = {}
+    for name, run in runs.items():
+        codes, printed[name], complaints = finish(run)
+        assert codes == [0] * len(run), complaints
+    whole = curve(tmp_path / "one")
+    assert whole.shape == (12, 3)
+    for name in ("two", "four"):
+        np.testing.assert_allclose(curve(tmp_path / name), whole, rtol=1e-5)
+    assert len(printed["two"]) == 1  # process 0 alone speaks
+
+
+@pytest.mark.slow
+def test_sigterm_to_one_of_two_and_on(tmp_path):
+    """Both agree on a step, save, and ask to be started again; what follows is as if unbroken."""
+    run = launch(tmp_path / "run", 2, 1, pause=0.02, epochs=400)
+    wait_for_steps(tmp_path / "run", 5)
+    run[1].send_signal(signal.SIGTERM)
+    codes, printed, complaints = finish(run)
+    assert codes == [AGAIN, AGAIN], complaints
+    step = int(re.fullmatch(r"stopped by SIGTERM (\d+) \w+", printed[0])[1])
+    codes, _, complaints = finish(launch(tmp_path / "run", 1, 2, epochs=step // 5 + 6))
+    assert codes == [0]
+    assert f"continuing at step {step}" in complaints
+    finish(launch(tmp_path / "whole", 1, 2, epochs=step // 5 + 6))
+    np.testing.assert_allclose(curve(tmp_path / "run"), curve(tmp_path / "whole"), rtol=1e-5)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("victim", [0, 1])
+def test_a_dead_peer_ends_the_other(tmp_path, victim):
+    run = launch(tmp_path, 2, 1, pause=0.02, epochs=10_000)
+    wait_for_steps(tmp_path, 5)
+    run[victim].kill()
+    began = time.monotonic()
+    codes, _, complaints = finish(run, timeout=60)
+    assert time.monotonic() - began < 30
+    assert codes[victim] == -signal.SIGKILL
+    # The coordination service of JAX may be the first to notice, and aborts.
+    assert codes[1 - victim] in (AGAIN, -signal.SIGABRT), complaints
+    gone = f"process {victim} of this run is gone"
+    assert gone in complaints or "another task died" in complaints
+
+
+@pytest.mark.slow
+def test_a_second_signal_leaves_at_once(tmp_path):
+    (run,) = launch(tmp_path, 1, 1, pause=1.0, epochs=10_000)
+    wait_for_steps(tmp_path, 5)
+    for _ in range(2):
+        run.send_signal(signal.SIGTERM)
+        time.sleep(0.1)
+    began = time.monotonic()
+    codes, _, _ = finish([run])
+    assert codes == [-signal.SIGTERM]
+    assert time.monotonic() - began < 5
+
+
+@pytest.mark.slow
+def test_chaos(tmp_path):
+    """Killed or terminated at random, on changing devices: always to the end, with the same curve.
+
+    The long version is `python tests/training/chaos.py`.
+    """
+    finish(launch(tmp_path / "whole", 1, 2, epochs=40))
+    whole = curve(tmp_path / "whole")
+    choose = random.Random(1)
+    for number, (kind, processes) in enumerate([("SIGKILL", 1), ("SIGTERM", 2), ("SIGKILL", 2)]):
+        workdir = tmp_path / f"{kind}{number}"
+        run = launch(workdir, processes, 2 // processes, pause=0.02, epochs=40)
+        wait_for_steps(workdir, 5)
+        time.sleep(choose.uniform(0, 2))
+        reached = records(workdir)[-1]["step"]
+        choose.choice(run).send_signal(getattr(signal, kind))
+        finish(run)
+        codes, _, complaints = finish(launch(workdir, 1, choose.choice([1, 2, 4]), epochs=40))
+        assert codes == [0], complaints
+        resumed = int(re.search(r"continuing at step (\d+)", complaints)[1])
+        assert resumed >= reached - 10  # checkpoints are every 5 steps; one may be under way
+        np.testing.assert_allclose(curve(workdir), whole, rtol=1e-5)

@@ -1,0 +1,53 @@
+"""What each process tells the others with every dispatch: its clock, its signals, its rates.
+
+Process 0's clock and rates count, and the gravest signal of any process. The exchange is part of
+the program that is dispatched, so that all processes hear the same at the same step.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+SIGNALS = ("", "SIGINT", "SIGTERM")  # by gravity
+
+
+class Control:
+    """Packs what this process says into one array, and reads what was agreed."""
+
+    def __init__(self, mesh: Mesh, substeps: int):
+        """For programs of `substeps` steps on `mesh`."""
+        self._substeps = substeps
+        self._shape = (mesh.size, 3 + substeps)
+        self._rows = mesh.size // jax.process_count()
+        self._sharding = NamedSharding(mesh, PartitionSpec(mesh.axis_names))
+
+    def pack(self, rates: Sequence[float], minutes: float, signal: str | None) -> jax.Array:
+        """One row per device: minutes, signal, count of steps, rates."""
+        row = np.zeros(self._shape[1], np.float32)
+        row[0], row[1], row[2] = minutes, SIGNALS.index(signal or ""), len(rates)
+        row[3 : 3 + len(rates)] = rates
+        rows = np.tile(row, (self._rows, 1))
+        return jax.make_array_from_process_local_data(self._sharding, rows, self._shape)
+
+    @staticmethod
+    def unpack(control: jax.Array) -> tuple[jax.Array, jax.Array, dict[str, jax.Array]]:
+        """Within the program: rates [substeps], count, and what `heard` reads."""
+        agreed = {"minutes": control[0, 0], "signal": jnp.max(control[:, 1])}
+        return control[0, 3:], control[0, 2].astype(jnp.int32), agreed
+
+    @staticmethod
+    def heard(agreed: dict[str, Any], minutes: float, signal: str | None) -> tuple[float, str]:
+        """Minutes and signal that all processes act on; a process alone acts on its own at once.
+
+        Args:
+            agreed: by the dispatch before.
+            minutes: this process's.
+            signal: that it has received.
+        """
+        if jax.process_count() == 1:
+            return minutes, signal or ""
+        return float(agreed["minutes"]), SIGNALS[int(agreed["signal"])]

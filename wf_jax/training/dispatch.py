@@ -1,0 +1,179 @@
+"""Steps of a task on all devices of all processes: what the loop sends, and what comes back."""
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, Self
+
+import jax
+import numpy as np
+from jax.sharding import NamedSharding, PartitionSpec
+
+from wf_jax.mesh import data_mesh, state_sharding
+from wf_jax.modules import Params, split
+from wf_jax.training.batches import Batches
+from wf_jax.training.clock import StepClock
+from wf_jax.training.control import Control
+from wf_jax.training.flops import matrix_rate
+from wf_jax.training.settings import Session, Settings
+from wf_jax.training.state import TrainState, adam_with_l2, create_state, make_update_best
+from wf_jax.training.step import Program, compile_program, make_step
+
+
+class SettingsError(ValueError):
+    """A setting does not fit the task, the devices or the other run's parameters."""
+
+
+@partial(
+    jax.tree_util.register_dataclass,
+    data_fields=["metrics", "agreed"],
+    meta_fields=["first", "rates"],
+)
+@dataclasses.dataclass(frozen=True)
+class Sent:
+    """What was sent to the devices, and what comes back (`jax.device_get` waits for it).
+
+    Attributes:
+        first: step.
+        rates: of its steps.
+        metrics: by name [substeps, ...]; those beyond the steps are zero.
+        agreed: see Control.
+    """
+
+    first: int
+    rates: Sequence[float]
+    metrics: dict[str, Any]
+    agreed: dict[str, Any]
+
+    @property
+    def diverged_at(self) -> int | None:
+        """The first step whose metrics are no numbers."""
+        fine = np.ones(len(self.rates), bool)
+        for value in self.metrics.values():
+            fine &= np.isfinite(value[: len(fine)].reshape(len(fine), -1)).all(axis=1)
+        return None if fine.all() else self.first + int(np.argmin(fine))
+
+    @property
+    def last(self) -> dict[str, np.ndarray]:
+        """The metrics of the last step."""
+        return {name: value[len(self.rates) - 1] for name, value in self.metrics.items()}
+
+
+class Dispatcher:
+    """Takes steps of a task; use as a context manager, in all processes alike.
+
+    Attributes:
+        clock: counts their time.
+        update_best: see wf_jax.training.state.make_update_best.
+    """
+
+    def __init__(
+        self,
+        task: Any,
+        settings: Settings,
+        plan: Callable[[int], int],
+        session: Session | None = None,
+    ):
+        """Lays the work out over the devices; nothing is compiled yet.
+
+        Args:
+            task: see wf_jax.training.loop.
+            settings: how to train it.
+            plan: step -> how many steps the dispatch that begins there takes.
+            session: what this start asks for.
+
+        Raises:
+            SettingsError: the batch does not split as the settings have it.
+        """
+        parts = settings.accumulate
+        try:
+            if task.batch_size % parts:
+                raise ValueError(f"a batch of {task.batch_size} has no {parts} equal parts")
+            self._mesh = data_mesh(task.batch_size // parts, settings.shards)
+        except ValueError as error:
+            raise SettingsError(str(error)) from None
+        self._task, self._settings, self._session = task, settings, session or Session()
+        self._definition, self.params = split(task.init())
+        self._optimizer = adam_with_l2(settings.weight_decay, settings.clip_norm)
+        self._create = partial(
+            create_state,
+            optimizer=self._optimizer,
+            best_metrics=task.best_metrics,
+            models=task.models,
+            averaged=settings.average_decay > 0,
+        )
+        self._shardings = jax.tree.map(
+            partial(state_sharding, mesh=self._mesh), jax.eval_shape(self._create, self.params)
+        )
+        self.update_best = make_update_best(task.best_metrics, self._shardings)
+        everywhere = NamedSharding(self._mesh, PartitionSpec())
+        self._gather = jax.jit(lambda tree: tree, out_shardings=everywhere)
+        self._batches = Batches(
+            task, self._mesh, plan, substeps=settings.substeps, accumulate=settings.accumulate
+        )
+        self._control = Control(self._mesh, settings.substeps)
+        self._resident: dict[str, jax.Array] | None = None
+        self._program: Program | None = None
+        self.clock = StepClock()
+
+    def __enter__(self) -> Self:
+        """Nothing to open."""
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        """Ends the thread that makes batches."""
+        self._batches.close()
+
+    def create(self, params: Params) -> TrainState:
+        """The state before the first step, on the devices."""
+        return jax.jit(self._create, out_shardings=self._shardings)(jax.device_get(params))
+
+    def module(self, params: Params) -> Any:
+        """The module with these parameters, on the host."""
+        return self._definition(jax.device_get(self._gather(params)))
+
+    def send(
+        self,
+        state: TrainState,
+        step: int,
+        rates: Sequence[float],
+        minutes: float = 0.0,
+        signal: str | None = None,
+    ) -> tuple[TrainState, Sent]:
+        """Begins the steps from `step`, one per rate; `state` is given away.
+
+        Args:
+            state: before them.
+            step: the first.
+            rates: the learning rates.
+            minutes: of this process's clock, to be agreed on.
+            signal: that this process has received.
+        """
+        control = self._control.pack(rates, minutes, signal)
+        with self.clock.waiting("data"):
+            if self._resident is None:
+                self._resident = self._batches.resident()
+            arrays = {**self._resident, **self._batches.take(step)}
+        if self._program is None:
+            self._program = self._compile(state, arrays, control)
+        with jax.transfer_guard("disallow"):
+            state, metrics, agreed = self._program(state, arrays, control)
+        self.clock.count(len(rates))
+        return state, Sent(step, rates, metrics, agreed)
+
+    def _compile(self, state: TrainState, arrays: Any, control: jax.Array) -> Program:
+        task, settings = self._task, self._settings
+        step = make_step(
+            lambda params, batch, axes: task.loss(self._definition(params), batch, axes),
+            self._optimizer,
+            self._mesh,
+            task.batch_axes,
+            accumulate=settings.accumulate,
+            average_decay=settings.average_decay,
+        )
+        program, flops = compile_program(
+            step, task.batch_axes, settings.substeps, (state, arrays, control), self._session
+        )
+        peak = matrix_rate() * self._mesh.size
+        self.clock = StepClock(task.batch_seconds, flops, peak)
+        return program

@@ -1,0 +1,198 @@
+"""Several processes as one run: how they find each other, agree, and part.
+
+The engine is `jax.distributed`; this says when to start it. Call `start` before anything touches a
+device.
+"""
+
+import importlib.util
+import logging
+import os
+import re
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from jax.experimental import multihost_utils
+
+from wf_jax.mesh import gather_processes
+from wf_jax.training.peers import BEAT_SECONDS, PeerWatch
+
+AGAIN = 75  # exit code: start me again (EX_TEMPFAIL of sysexits.h)
+START_SECONDS = 300  # that processes wait for each other at the start
+MESSAGE_BYTES = 2000
+
+
+class DistributedError(RuntimeError):
+    """The processes of a run cannot work together; the message says why and what to do."""
+
+
+_watch: PeerWatch | None = None
+
+
+def start(choice: str = "auto", environment: Mapping[str, str] = os.environ) -> None:
+    """Joins the processes of a run, if it has several.
+
+    Args:
+        choice: "auto" recognises Cloud TPU, GKE TPU slices, Slurm and Open MPI, and is one process
+            anywhere else; "none" is one process; "HOST:PORT,COUNT,INDEX" names process 0's
+            address, how many there are, and which this is.
+        environment: where "auto" looks.
+
+    Raises:
+        DistributedError: the choice is none of these, a cluster is half configured, or the others
+            do not come.
+    """
+    global _watch
+    if choice == "none":
+        return
+    found = recognise(environment) if choice == "auto" else _parse(choice)
+    if found is None:
+        return
+    address, count, index = found
+    # A signal is agreed on inside the training step, together with the clock.
+    jax.config.update("jax_enable_preemption_service", False)
+    logging.getLogger("jax._src.distributed").setLevel(logging.ERROR)
+    try:
+        jax.distributed.initialize(
+            address, count, index, initialization_timeout=START_SECONDS, shutdown_timeout_seconds=60
+        )
+    except (RuntimeError, ValueError) as error:
+        reason = str(error).splitlines()[0]
+        raise DistributedError(
+            f"--distributed={choice}: the processes of this run did not find each other within "
+            f"{START_SECONDS} s ({reason}); see that all were started, and that each can reach "
+            f"{address or 'process 0'}"
+        ) from None
+    if count is not None and jax.process_count() != count:
+        raise DistributedError(
+            f"--distributed={choice}: {count} processes were announced, {jax.process_count()} came"
+        )
+    if jax.process_count() > 1:
+        _watch = PeerWatch.start(AGAIN)
+
+
+def recognise(environment: Mapping[str, str]) -> tuple[str | None, int | None, int | None] | None:
+    """What "auto" sees: (address, count, index), None where JAX knows; or None for one process.
+
+    Raises:
+        DistributedError: a cluster of several processes that this one cannot join.
+    """
+    tasks = _number(environment, "SLURM_NTASKS")
+    if environment.get("SLURM_JOB_ID") and tasks > 1:
+        needed = ("SLURM_STEP_NODELIST", "SLURM_PROCID", "SLURM_LOCALID")
+        _need(environment, needed, f"a Slurm job of {tasks} tasks", "start it with srun")
+        # srun sets the step's own count, e.g. of `srun --ntasks=1`.
+        return (
+            (None, None, None) if _number(environment, "SLURM_STEP_NUM_TASKS", tasks) > 1 else None
+        )
+    for name in ("TPU_WORKER_HOSTNAMES", "TPU_PROCESS_ADDRESSES"):
+        hosts = len([host for host in environment.get(name, "").split(",") if host])
+        if hosts > 1:
+            needed = ("TPU_WORKER_ID",)
+            _need(environment, needed, f"a TPU slice of {hosts} hosts", "set it per host")
+            return None, None, None
+    if environment.get("OMPI_COMM_WORLD_SIZE", "1") != "1":
+        return None, None, None
+    if "JOB_COMPLETION_INDEX" in environment:
+        raise DistributedError(
+            f"--distributed=auto: this is pod {environment['JOB_COMPLETION_INDEX']} of an Indexed "
+            "Job; give --distributed=HOST:PORT,COUNT,INDEX to train as one run, or "
+            "--distributed=none for a run of its own"
+        )
+    on_tpu = importlib.util.find_spec("libtpu") and any(
+        Path("/dev").glob(pattern) for pattern in ("accel*", "vfio/[0-9]*")
+    )
+    return (None, None, None) if on_tpu else None
+
+
+def is_main() -> bool:
+    """Whether this process writes what a run has one of."""
+    return jax.process_index() == 0
+
+
+def on_main(action: Callable[[], object]) -> None:
+    """Has process 0 do something while the others wait.
+
+    Raises:
+        DistributedError: in the others, with the message of what it raised in process 0, which
+            raises that itself.
+    """
+    if jax.process_count() == 1:
+        action()
+        return
+    said, raised = b"", None
+    if is_main():
+        try:
+            action()
+        except Exception as error:
+            raised, said = error, str(error).encode()[:MESSAGE_BYTES] or b"failed"
+    text = np.zeros(MESSAGE_BYTES, np.uint8)
+    text[: len(said)] = np.frombuffer(said, np.uint8)
+    heard = bytes(from_main(text)).rstrip(b"\0").decode(errors="replace")
+    if raised:
+        raise raised
+    if heard:
+        raise DistributedError(f"process 0: {heard}")
+
+
+def from_main(tree: Any) -> Any:
+    """Process 0's arrays, in every process."""
+    if jax.process_count() == 1:
+        return tree
+    return jax.tree.map(np.asarray, multihost_utils.broadcast_one_to_all(tree))
+
+
+def all_agree(good: bool) -> bool:
+    """Whether it is so in every process."""
+    return bool(gather_processes(np.bool_(good)).all())
+
+
+def part() -> None:
+    """Leaves the others in peace: called by all at one point, before process 0 goes on alone."""
+    global _watch
+    if _watch is None:
+        return
+    multihost_utils.sync_global_devices("part")
+    _watch.close()
+    _watch = None
+    jax.distributed.shutdown()
+
+
+def wait_for_news() -> None:
+    """Gives this process's watch the time to say who is gone; does not return if one is."""
+    if _watch is not None:
+        time.sleep(BEAT_SECONDS)
+
+
+def leave(code: int) -> None:
+    """Ends a process that cannot wait for the others; returns where there are none."""
+    if _watch is not None:
+        logging.shutdown()
+        os._exit(code)
+
+
+def _parse(choice: str) -> tuple[str, int, int]:
+    match = re.fullmatch(r"([^,]+:\d+),(\d+),(\d+)", choice)
+    if match is None or not int(match[3]) < int(match[2]):
+        raise DistributedError(
+            f"--distributed={choice} is not auto, none or HOST:PORT,COUNT,INDEX with INDEX from 0 "
+            "to COUNT - 1, e.g. 10.0.0.2:8476,4,0"
+        )
+    return match[1], int(match[2]), int(match[3])
+
+
+def _need(environment: Mapping[str, str], names: tuple[str, ...], what: str, remedy: str) -> None:
+    missing = [name for name in names if not environment.get(name)]
+    if missing:
+        raise DistributedError(
+            f"--distributed=auto: this is {what}, but {missing[0]} is not set; {remedy}, or give "
+            "--distributed=none for a run of one process"
+        )
+
+
+def _number(environment: Mapping[str, str], name: str, otherwise: int = 1) -> int:
+    text = environment.get(name, "")
+    return int(text) if text.isdigit() else otherwise

@@ -1,0 +1,98 @@
+"""How a run trains, and what one session of it asks for."""
+
+import dataclasses
+import re
+from collections.abc import Callable
+
+from wf_jax.modules import Params
+
+
+@dataclasses.dataclass(frozen=True)
+class CheckpointSettings:
+    """When the state is saved, and how much of it stays.
+
+    Attributes:
+        minutes: save when this long has passed since the last time; 0 for not by the clock.
+        steps: save at every multiple of this many steps; 0 for not by steps.
+        keep: how many of the newest stay.
+        keep_best: how many more stay of those that were saved right after an evaluation: the ones
+            with the lowest metric. (The best parameters are part of every checkpoint.)
+    """
+
+    minutes: float = 1.0
+    steps: int = 0
+    keep: int = 2
+    keep_best: int = 1
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """How long to train, how fast to learn, and how the work is laid out.
+
+    Attributes:
+        epochs: length of the run, unless `steps` or `minutes` is above 0.
+        steps: its length in steps instead, unless `minutes` is above 0.
+        minutes: wall-clock budget of training, compilation and evaluations included.
+        learning_rate: of the first epoch.
+        decay: factor per epoch. A run in steps or minutes stretches the decay of `epochs` epochs
+            over its budget.
+        weight_decay: L2, added to the gradient.
+        clip_norm: greatest norm of the gradient; 0 for no limit.
+        average_decay: per step, of the moving average of the parameters that is evaluated and
+            kept; 0 for no average.
+        accumulate: parts of a batch that are computed one after the other, for their memory's
+            sake.
+        substeps: steps per dispatch, for models whose step is shorter than the host's share of it.
+        shards: devices that the state of a large model is split over; 1 for a copy on each.
+        checkpoints: when the state is saved.
+    """
+
+    epochs: int = 100
+    steps: int = 0
+    minutes: float = 0.0
+    learning_rate: float = 0.004
+    decay: float = 0.994
+    weight_decay: float = 3.17e-7
+    clip_norm: float = 0.0
+    average_decay: float = 0.0
+    accumulate: int = 1
+    substeps: int = 1
+    shards: int = 1
+    checkpoints: CheckpointSettings = CheckpointSettings()
+
+    def rate(self, step: int, steps_per_epoch: int, progress: float) -> float:
+        """Learning rate of a step; `progress` in [0, 1] is the share of the budget before it."""
+        if self.minutes or self.steps:
+            epoch: float = self.epochs * progress
+        else:
+            epoch = step // steps_per_epoch
+        return self.learning_rate * self.decay**epoch
+
+
+@dataclasses.dataclass(frozen=True)
+class Session:
+    """What this start of a run asks for, beside its settings.
+
+    Attributes:
+        initial: gives the parameters of another run to begin from, where name and shape fit.
+        profile: first and last step of a trace, counted from the session's first; () for none.
+        debug_nans: stop at the operation that makes the first NaN (slow).
+    """
+
+    initial: Callable[[], Params] | None = None
+    profile: tuple[int, ...] = ()
+    debug_nans: bool = False
+
+
+def parse_range(text: str | None) -> tuple[int, ...]:
+    """The text "10:15" as (10, 15); nothing as ().
+
+    Raises:
+        ValueError: it is neither.
+    """
+    if not text:
+        return ()
+    match = re.fullmatch(r"(\d+):(\d+)", text)
+    if match is None or int(match[1]) > int(match[2]):
+        raise ValueError(f"--profile_steps={text} is not FIRST:LAST, e.g. 10:15")
+    return int(match[1]), int(match[2])

@@ -1,0 +1,43 @@
+"""Parameters of another run as the beginning of this one."""
+
+import numpy as np
+
+from wf_jax.modules import Params
+
+SHOWN = 3
+
+
+def warm_start(params: Params, initial: Params) -> tuple[Params, list[str]]:
+    """Takes what fits in name and shape from `initial`.
+
+    Returns:
+        The parameters, and lines that say what was and was not taken.
+
+    Raises:
+        ValueError: nothing fits.
+    """
+    taken, others, fresh = {}, [], []
+    for name, value in params.items():
+        if name not in initial:
+            fresh.append(name)
+        elif np.shape(initial[name]) != np.shape(value):
+            here, there = (tuple(np.shape(v)) for v in (value, initial[name]))
+            others.append(f"{name} {here} here, {there} there")
+        else:
+            taken[name] = np.asarray(initial[name], value.dtype)
+    if not taken:
+        example = (others or [f"{next(iter(params))} is not in it"])[0]
+        raise ValueError(f"none of its {len(initial)} arrays fits this model: {example}")
+    lines = [f"began from {len(taken)} of {len(params)} arrays"]
+    unused = [name for name in initial if name not in params]
+    lines += _listed("of another shape, not taken", others)
+    lines += _listed("not there, begun afresh", fresh)
+    lines += _listed("there, but of no use here", unused)
+    return params | taken, lines
+
+
+def _listed(what: str, names: list[str]) -> list[str]:
+    if not names:
+        return []
+    more = f", and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    return [f"  {what}: {', '.join(names[:SHOWN])}{more}"]
