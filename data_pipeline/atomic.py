@@ -1,10 +1,17 @@
 """Writing files so that a reader never sees half of one: a temporary name, then a rename."""
 
 import contextlib
+import errno
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+
+import soundfile
+
+_SYSTEM_ERROR = 2  # of libsndfile, which keeps the system's reason to itself
+_NO_ROOM = 2**20  # bytes
 
 
 @contextlib.contextmanager
@@ -22,18 +29,37 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         The path to write to, in the same folder, so that the rename stays on one file system.
 
     Raises:
-        OSError: if the folder is missing or not writable.
+        OSError: if the folder is missing or not writable, or the disk is full; it names `path`.
     """
     path = Path(path)
-    handle, name = tempfile.mkstemp(prefix=f".{path.stem}.", suffix=path.suffix, dir=path.parent)
-    os.close(handle)
-    temporary = Path(name)
+    hidden = f".{path.stem}."
+    with _naming(path, hidden):
+        handle, name = tempfile.mkstemp(prefix=hidden, suffix=path.suffix, dir=path.parent)
+        os.close(handle)
+        temporary = Path(name)
+        try:
+            yield temporary
+            temporary.chmod(_new_file_mode(path))
+            os.replace(temporary, path)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def _naming(path: Path, hidden: str) -> Iterator[None]:
+    """Has the system's errors name `path`: open files and libsndfile name none."""
     try:
-        yield temporary
-        temporary.chmod(_new_file_mode(path))
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+        yield
+    except soundfile.LibsndfileError as error:
+        if error.code != _SYSTEM_ERROR:
+            raise
+        full = shutil.disk_usage(path.parent).free < _NO_ROOM
+        number = errno.ENOSPC if full else errno.EIO
+        raise OSError(number, os.strerror(number), str(path)) from error
+    except OSError as error:
+        if error.filename is None or Path(error.filename).name.startswith(hidden):
+            error.filename = str(path)
+        raise
 
 
 def _new_file_mode(path: Path) -> int:

@@ -1,45 +1,78 @@
 """TensorBoard files of a run, where tensorboardX is installed: scalars, sounds and pictures."""
 
 import io
+import socket
+import struct
+import time
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 from matplotlib.image import imread
 
-from experiments.workdir import Workdir
+from experiments.workdir import Workdir, WorkdirError
+from wf_jax.atomic import why
 
 GROUPS = ("learning_rate", "gradient_norm")  # shown beside all names with a slash
 
 
 class Board:
-    """Writes into `workdir`/tensorboard; does nothing where tensorboardX is missing."""
+    """Adds to a file in `workdir`/tensorboard; does nothing where tensorboardX is missing.
+
+    Of tensorboardX only the contents of a record are used. Its SummaryWriter writes in a thread: a
+    full disk ends that without a word, and then the training waits for it for ever.
+    """
 
     def __init__(self, workdir: Workdir):
-        """Opens the folder."""
-        self._workdir = workdir
+        """The file is made with its first content."""
+        self._workdir, self._folder = workdir, workdir.local / "tensorboard"
+        self._file = self._folder / f"events.out.tfevents.{time.time():.0f}.{socket.gethostname()}"
         try:
-            from tensorboardX import SummaryWriter
+            from tensorboardX import summary
         except ImportError:
-            self._writer = None
-        else:
-            self._writer = SummaryWriter(str(workdir.local / "tensorboard"))
+            summary = None
+        self._summary = summary
 
     def __call__(self, step: int, module: Any, record: dict[str, Any]) -> None:
-        """The numbers of a record; see `publish` in wf_jax.training.loop.train."""
-        if self._writer:
-            for name, value in record.items():
-                if "/" in name or name in GROUPS:
-                    self._writer.add_scalar(name, value, step)
-            self._writer.flush()
+        """The numbers of a record; see `publish` in wf_jax.training.loop.train.
+
+        Raises:
+            WorkdirError: they cannot be written.
+        """
+        if self._summary:
+            shown = {k: v for k, v in record.items() if "/" in k or k in GROUPS}
+            self._add(step, (self._summary.scalar(k, v) for k, v in shown.items()))
         self._workdir.upload()
 
     def add_audio(self, name: str, step: int, audio: np.ndarray, sample_rate: int) -> None:
         """Audio [T]; what is beyond full scale is clipped."""
-        if self._writer:
-            self._writer.add_audio(name, np.clip(audio, -1, 1), step, sample_rate)
+        if self._summary:
+            self._add(step, [self._summary.audio(name, np.clip(audio, -1, 1), sample_rate)])
 
     def add_picture(self, name: str, step: int, png: bytes) -> None:
         """A PNG."""
-        if self._writer:
+        if self._summary:
             image = imread(io.BytesIO(png))[..., :3]
-            self._writer.add_image(name, image, step, dataformats="HWC")
+            self._add(step, [self._summary.image(name, image, dataformats="HWC")])
+
+    def _add(self, step: int, contents: Iterable[Any]) -> None:
+        from tensorboardX.proto.event_pb2 import Event
+
+        now = time.time()
+        events = [Event(wall_time=now, step=step, summary=content) for content in contents]
+        try:
+            if not self._file.exists():
+                self._folder.mkdir(parents=True, exist_ok=True)
+                events.insert(0, Event(wall_time=now, file_version="brain.Event:2"))
+            with self._file.open("ab") as file:
+                file.writelines(_framed(event.SerializeToString()) for event in events)
+        except OSError as error:
+            raise WorkdirError(f"{self._folder}: cannot be written: {why(error)}") from None
+
+
+def _framed(content: bytes) -> bytes:
+    """A record of a TFRecord file: length and content, each with its checksum."""
+    from tensorboardX.record_writer import masked_crc32c
+
+    length = struct.pack("<Q", len(content))
+    return b"".join(part + struct.pack("<I", masked_crc32c(part)) for part in (length, content))

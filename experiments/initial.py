@@ -22,8 +22,8 @@ def read_initial(folder: Path) -> Params:
         if folder.is_dir():
             params = split(load_model(model_folder(folder)))[1]
             return {name: np.asarray(value) for name, value in params.items()}
-    except (CheckpointError, ModelFolderError) as error:
-        raise WorkdirError(f"--init_from: {error}") from None
+    except (CheckpointError, ModelFolderError, WorkdirError) as error:
+        raise WorkdirError(f"--init_from={folder}: {error}") from None
     raise WorkdirError(
         f"--init_from={folder}: no such folder; name the --workdir of a training run, or a model "
         "folder"

@@ -3,14 +3,20 @@
 import sys
 import traceback
 from collections.abc import Callable
+from typing import Any
 
 from absl import flags, logging
 
 
 def quiet() -> None:
-    """Hides what libraries log below warnings, unless --verbosity asks for it."""
+    """Hides what libraries log below warnings, unless --verbosity asks for it.
+
+    And the pages that orbax logs, also of what it began and could not end: all of it is raised too.
+    """
     if not flags.FLAGS["verbosity"].present:
         logging.set_verbosity(logging.WARNING)
+        logging.get_absl_logger().addFilter(lambda record: "/orbax/" not in record.pathname)
+        sys.unraisablehook = _unraisable
 
 
 def parse_config_flags(argv: list[str]) -> list[str]:
@@ -50,6 +56,7 @@ def run_main(
     """
     import jax
 
+    from wf_jax.atomic import why
     from wf_jax.training import distributed as processes
     from wf_jax.training.devices import use_every_core
 
@@ -60,7 +67,7 @@ def run_main(
     except (*errors, processes.DistributedError) as error:
         code = _say_error(str(error), 1)
     except OSError as error:  # a full disk, a folder that cannot be written
-        code = _say_error(f"{error.filename or 'the run'}: {error.strerror or error}", 1)
+        code = _say_error(f"{error.filename or 'the run'}: {why(error)}", 1)
     except jax.errors.JaxRuntimeError as error:
         if "RESOURCE_EXHAUSTED" in str(error):
             code = _say_error(
@@ -83,6 +90,11 @@ def run_main(
         code = _say_error("stopped before there was anything to keep", 1)
     processes.leave(code)
     return code
+
+
+def _unraisable(event: Any) -> None:
+    if str(event.exc_value) != "Event loop is closed":
+        sys.__unraisablehook__(event)
 
 
 def _say_error(message: str, code: int) -> int:

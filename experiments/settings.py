@@ -3,6 +3,9 @@
 import dataclasses
 from typing import Any
 
+import jax
+
+from wf_jax.mesh import data_mesh
 from wf_jax.training.settings import CheckpointSettings, Settings
 
 _ABOVE_0 = (
@@ -40,10 +43,32 @@ def read_settings(config: Any) -> Settings:
         value = _get(config, name)
         if value is not None and not value >= 0:
             raise ValueError(f"--config.{name}={value} is not 0 or more")
+    _check_layout(config.train)
     known = {field.name for field in dataclasses.fields(Settings)}
     given = {k: v for k, v in dataclasses.asdict(config.train).items() if k in known}
     checkpoints = CheckpointSettings(**dataclasses.asdict(config.checkpoints))
     return Settings(**given, checkpoints=checkpoints)
+
+
+def _check_layout(training: Any) -> None:
+    """Raises ValueError where a batch does not split over the parts and the devices."""
+    batch, parts, shards = training.batch_size, training.accumulate, training.shards
+    if batch % parts:
+        fitting = [n for n in range(1, batch + 1) if batch % n == 0]
+        raise ValueError(
+            f"--config.train.accumulate={parts}: a batch of {batch} has no {parts} equal parts; "
+            f"choose one of {', '.join(map(str, fitting))}"
+        )
+    if jax.device_count() % shards:
+        fitting = [n for n in range(1, jax.device_count() + 1) if jax.device_count() % n == 0]
+        raise ValueError(
+            f"--config.train.shards={shards}: {jax.device_count()} devices are not a multiple; "
+            f"choose one of {', '.join(map(str, fitting))}"
+        )
+    try:
+        data_mesh(batch // parts, shards)
+    except ValueError as error:
+        raise ValueError(f"--config.train.batch_size={batch}: {error}") from None
 
 
 def length(settings: Settings) -> str:

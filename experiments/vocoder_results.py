@@ -1,7 +1,6 @@
 """What a vocoder run leaves: samples while it trains, then model/, metrics.json and report.html."""
 
 import dataclasses
-import json
 import platform
 import shlex
 from collections.abc import Sequence
@@ -33,7 +32,7 @@ from wf_jax.flows.vocoder import FULL_SCALE, HeldOut, VocoderTask, bits
 from wf_jax.flows.waveflow import WaveFlow
 from wf_jax.modules import split
 from wf_jax.training.loop import Result
-from wf_jax.training.metrics import duration
+from wf_jax.training.metrics import duration, read_records
 
 SAMPLES = 3  # clips that are spoken while training
 SAMPLE_SECONDS = 6.0
@@ -63,12 +62,13 @@ class Samples:
         try:
             self._show(step, module, record)
         except OSError as error:  # no reason to end the training
-            print(f"\n{error.filename or self._folder}: {error.strerror or error}", flush=True)
+            where, what = error.filename or self._folder, error.strerror or error
+            print(f"\n{where}: cannot be written: {what}; the training goes on", flush=True)
 
     def _show(self, step: int, module: WaveFlow, record: dict[str, Any]) -> None:
         if record["bits/validation"] < self._best:
-            self._best = record["bits/validation"]
             save_model(self._model, self._config, jax.device_get(split(module)[1]))
+            self._best = record["bits/validation"]
         if step % self._period == 0:
             self._speak(step, jax.device_get(module))
         self._board(step, module, record)
@@ -127,9 +127,8 @@ def write_results(
 
 def _best_so_far(path: Path) -> float:
     """The best bits per sample that an interrupted run had reached."""
-    lines = path.read_text().splitlines() if path.exists() else []
-    records = [json.loads(line) for line in lines if line.endswith("}")]
-    return min((record["bits/validation"] for record in records), default=float("inf"))
+    reached = (record.get("bits/validation", np.inf) for record in read_records(path))
+    return min(reached, default=np.inf)
 
 
 def _cut(clip: HeldOut, config: WaveFlowConfig) -> HeldOut:

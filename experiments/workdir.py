@@ -6,7 +6,7 @@ import tempfile
 from pathlib import Path
 from typing import Any, Self
 
-from wf_jax.atomic import folder_path, is_remote, write_text
+from wf_jax.atomic import folder_path, is_remote, why, write_text
 from wf_jax.training.distributed import all_agree, on_main
 
 # What may change between two sessions of one run.
@@ -96,13 +96,10 @@ def _open(workdir: Path, config: Any) -> None:
     try:
         workdir.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise WorkdirError(f"{workdir}: cannot be made: {error.strerror or error}") from None
+        raise WorkdirError(f"{workdir}: cannot be made: {why(error)}") from None
     path, new = workdir / "config.json", flat_config(config)
-    if path.exists():
-        try:
-            old = json.loads(path.read_text())
-        except (ValueError, OSError):
-            raise WorkdirError(f"{path}: damaged; give another --workdir") from None
+    old = _read_config(path) if path.exists() else {}
+    if old and _has_begun(workdir):
         for name in sorted(old.keys() | new.keys()):
             if old.get(name) != new.get(name) and not name.startswith(CHANGEABLE):
                 raise WorkdirError(
@@ -112,7 +109,28 @@ def _open(workdir: Path, config: Any) -> None:
     try:
         write_json(path, new)
     except OSError as error:
-        raise WorkdirError(f"{workdir}: cannot be written: {error.strerror or error}") from None
+        raise WorkdirError(f"{workdir}: cannot be written: {why(error)}") from None
+
+
+def _read_config(path: Path) -> dict[str, Any]:
+    try:
+        config = json.loads(path.read_text())
+    except OSError as error:
+        raise WorkdirError(f"{path}: cannot be read: {why(error)}") from None
+    except ValueError:
+        config = None
+    if not isinstance(config, dict):
+        raise WorkdirError(f"{path}: damaged; give another --workdir")
+    return config
+
+
+def _has_begun(workdir: Path) -> bool:
+    """Whether there is a result that belongs to the config, not only a start that failed."""
+    saved = workdir / "checkpoints"
+    if saved.is_dir() and any(path.name.isdigit() for path in saved.iterdir()):
+        return True
+    records = workdir / "metrics.jsonl"
+    return records.exists() and bool(records.read_text(errors="replace"))
 
 
 def model_folder(folder: Path) -> Path:

@@ -69,7 +69,7 @@ with socket.socket() as free:
     again=0 killed=0 failed=0
     for pid in $pids; do
         wait_for "$pid"
-        if ((code == 75)); then
+        if ((code == 75 || code == 143)); then # 143: SIGTERM before or after the training itself
             again=1
         elif ((code > 128)); then
             killed=$code

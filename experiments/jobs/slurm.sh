@@ -14,8 +14,8 @@
 #       --sweep=experiments/configs/sweep_learning_rate.py
 #
 # Two minutes before its time is up the run saves, and the job goes back into the queue until the
-# run is finished; likewise when it is preempted, and KILLED_RESTARTS times (3) when a process of it
-# was killed. `scancel` ends it; the same command continues it.
+# run is finished; likewise when it is preempted, and when a process of it was killed unless the job
+# was in the queue KILLED_RESTARTS times (3) before. `scancel` ends it; the same command continues.
 #SBATCH --job-name=wf_jax
 #SBATCH --nodes=1
 #SBATCH --ntasks-per-node=8
@@ -40,16 +40,32 @@ if [[ ${SLURM_ARRAY_TASK_ID:-} ]]; then
     job=${SLURM_ARRAY_JOB_ID}_$SLURM_ARRAY_TASK_ID
 fi
 
+# srun returns the highest code of all processes. When one ends with an error the others say 75, so
+# that an error must be more than that. The shell waits for its process whatever signal comes.
+error=100
+# shellcheck disable=SC2016  # for the shell over there
+one_process='
+trap : TERM
+"$@"
+code=$?
+if ((code > 0 && code < 75)); then exit '$error'; fi
+exit $code'
+
 # Clusters may be set to kill a step at its first exit code, while other processes still save.
 # srun has not taken over --cpus-per-task from sbatch since Slurm 22.05.
 code=0
 srun --kill-on-bad-exit=0 --cpus-per-task="${SLURM_CPUS_PER_TASK:-1}" \
+    bash -c "$one_process" wf_jax \
     "${PYTHON:-python}" -m experiments.train --distributed=auto "$@" || code=$?
 
-# srun returns the highest code of all processes: above 128 where one was killed.
-if ((code == 75 || code > 128 && ${SLURM_RESTART_COUNT:-0} < ${KILLED_RESTARTS:-3})); then
+# Above 128 one was killed; 143 is by SIGTERM, before or after the training itself.
+if ((code == 75 || code == 143)) ||
+    ((code > 128 && ${SLURM_RESTART_COUNT:-0} < ${KILLED_RESTARTS:-3})); then
     echo "slurm.sh: exit code $code, back into the queue"
     scontrol requeue "$job"
     exit 0
+fi
+if ((code == error)); then
+    exit 1
 fi
 exit "$code"

@@ -119,16 +119,21 @@ train() { # train ARGUMENTS...
 cd wf_jax || exit 1
 if [ \"\$(cat attempt 2>/dev/null)\" = $attempt ]; then exit 75; fi
 echo $attempt > attempt
+rm -f error
 .venv/bin/python -m experiments.train --distributed=auto$arguments &
 echo \$! > train.pid
 wait \$!
 code=\$?
 rm train.pid
+if [ \$code -gt 0 ] && [ \$code -lt 75 ]; then echo \$code > error; fi
 exit \$code"
 }
 
 made_before='' installed='' killed=0 started=0 session=$(date +%s)-$$
 while true; do
+    if [[ $stopping ]]; then
+        exit 75
+    fi
     now=$(state)
     case $now in
         READY) ;;
@@ -161,7 +166,7 @@ while true; do
         fi
         installed=1
     fi
-    if [[ $stopping ]]; then
+    if [[ $stopping ]]; then # meanwhile
         exit 75
     fi
 
@@ -185,11 +190,14 @@ while true; do
     if ((code == 0)); then
         echo "tpu_vm.sh: finished" >&2
         exit 0
-    elif [[ $stopping ]]; then
-        exit 75
-    elif ((code == 75)); then
+    elif ((code == 75 || code == 143)); then # 143: SIGTERM before or after the training itself
         killed=0
-        echo "tpu_vm.sh: starting again" >&2
+        # This is the code of one host. When another ended with an error, the rest say 75.
+        error=$(on_hosts all 'cat wf_jax/error 2>/dev/null; true' | head -n 1) || true
+        if [[ $error ]]; then
+            fail "the training failed with code $error; its own message is above" "$error"
+        fi
+        [[ $stopping ]] || echo "tpu_vm.sh: starting again" >&2
     elif [[ $(state) != READY ]]; then
         echo "tpu_vm.sh: $TPU was taken away" >&2
         installed=

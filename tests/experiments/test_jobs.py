@@ -338,46 +338,70 @@ def wait_until(condition):
 
 # Slurm.
 
+# As the real one: a task for each code, and the highest of their codes at the end.
+SRUN = """
+printf "%s\\n" "$@" >"$HERE/srun"
+while [[ $1 == --* ]]; do shift; done
+highest=0
+for CODE in $CODES; do
+    export CODE
+    ended=0
+    "$@" || ended=$?
+    ((ended <= highest)) || highest=$ended
+done
+exit "$highest"
+"""
+
 
 @pytest.fixture
 def slurm(tmp_path):
-    program(tmp_path, "srun", 'printf "%s\\n" "$@" >"$HERE/srun"; exit "$CODE"\n')
+    """Takes the codes of the processes."""
+    program(tmp_path, "srun", SRUN)
     program(tmp_path, "scontrol", 'echo "$@" >>"$HERE/scontrol"\n')
+    python = program(tmp_path, "fakepython", 'printf "%s\\n" "$@" >"$HERE/task"; exit "$CODE"\n')
 
-    def submit(code, *arguments, **variables):
-        variables = {"SLURM_JOB_ID": "17", "CODE": str(code), **variables}
-        result = run_script("slurm.sh", [CONFIG, *arguments], tmp_path, **variables)
-        return result, notes(tmp_path, "srun"), notes(tmp_path, "scontrol")
+    def submit(codes, *arguments, **variables):
+        given = {"SLURM_JOB_ID": "17", "CODES": codes, "PYTHON": str(python), **variables}
+        result = run_script("slurm.sh", [CONFIG, *arguments], tmp_path, **given)
+        return result, notes(tmp_path, "task"), notes(tmp_path, "scontrol")
 
     return submit
 
 
 @pytest.mark.parametrize(
-    ("code", "restarts", "requeued"),
-    [(0, 0, False), (1, 0, False), (75, 0, True), (75, 40, True), (137, 2, True), (137, 3, False)],
+    ("codes", "restarts", "result"),
+    [
+        ("0 0", 0, 0),
+        ("1 1", 0, 1),
+        ("75 1", 0, 1),  # the 75 only says that the other one is gone
+        ("75 75", 0, "requeue"),
+        ("75 0", 40, "requeue"),
+        ("143 75", 40, "requeue"),
+        ("75 137", 2, "requeue"),
+        ("75 137", 3, 137),
+    ],
 )
-def test_slurm_requeues_on_75_and_a_few_times_when_killed(slurm, code, restarts, requeued):
-    result, _, requests = slurm(code, BUCKET, SLURM_RESTART_COUNT=str(restarts))
-    assert requests == (["requeue 17"] if requeued else [])
-    assert result.returncode == (0 if requeued else code), result.stderr
+def test_slurm_requeues_on_75_and_a_few_times_when_killed(slurm, codes, restarts, result):
+    ended, _, requests = slurm(codes, BUCKET, SLURM_RESTART_COUNT=str(restarts))
+    assert requests == (["requeue 17"] if result == "requeue" else [])
+    assert ended.returncode == (0 if result == "requeue" else result), ended.stderr
 
 
-def test_slurm_hands_the_arguments_on(slurm):
-    _, command, _ = slurm(0, BUCKET, SLURM_CPUS_PER_TASK="8", PYTHON="/my/python")
-    start = command.index("/my/python")
-    assert command[:start] == ["--kill-on-bad-exit=0", "--cpus-per-task=8"]
-    assert command[start + 1 :] == ["-m", "experiments.train", "--distributed=auto", CONFIG, BUCKET]
+def test_slurm_hands_the_arguments_on(slurm, tmp_path):
+    _, command, _ = slurm("0", BUCKET, SLURM_CPUS_PER_TASK="8")
+    assert command == ["-m", "experiments.train", "--distributed=auto", CONFIG, BUCKET]
+    assert notes(tmp_path, "srun")[:2] == ["--kill-on-bad-exit=0", "--cpus-per-task=8"]
 
 
 def test_a_task_of_an_array_is_one_variant_of_the_sweep(slurm):
     array = {"SLURM_ARRAY_JOB_ID": "17", "SLURM_ARRAY_TASK_ID": "4"}
-    _, command, requests = slurm(75, "--sweep=s.py", **array)
+    _, command, requests = slurm("75", "--sweep=s.py", **array)
     assert command[-2:] == ["--sweep=s.py", "--sweep_index=4"]
     assert requests == ["requeue 17_4"]  # 17 would be all tasks
 
 
 def test_an_array_without_a_sweep_is_refused(slurm):
-    result, command, _ = slurm(0, SLURM_ARRAY_JOB_ID="17", SLURM_ARRAY_TASK_ID="4")
+    result, command, _ = slurm("0", SLURM_ARRAY_JOB_ID="17", SLURM_ARRAY_TASK_ID="4")
     assert result.returncode == 1
     assert "--sweep=FILE.py" in result.stderr
     assert command == []
@@ -446,6 +470,7 @@ def test_local_starts_all_again_while_they_say_75(local, tmp_path):
         (((1,), (75,)), 1, [1, 1]),  # the 75 only says that the other one is gone
         (((75, 0), (0, 0)), 0, [2, 2]),
         (((75, 0), ("kill", 0)), 0, [2, 2]),
+        (((143, 143, 0), (0, 75, 0)), 0, [3, 3]),
         ((("kill", "kill"), ("kill", "kill")), 137, [2, 2]),
     ],
 )
@@ -490,7 +515,18 @@ GCLOUD = r"""
 [[ "$1 $2 $3" == "compute tpus tpu-vm" && " $* " == *" --zone=z "* ]] || exit 2
 action=$4
 echo "$action" >>"$HERE/actions"
-run() { (cd "$HERE/host" && HOME=$HERE/host bash -c "$command"); }
+run() { # run HOST: repeated once, as the real one repeats a command whose connection broke
+    local code
+    for attempt in 1 2; do
+        code=255
+        if [[ $(cat "$HERE/state") == READY ]]; then
+            code=0
+            (cd "$HERE/host$1" && HOME=$PWD bash -c "$command") || code=$?
+        fi
+        ((code == 255)) || break
+    done
+    return "$code"
+}
 case $action in
     create)
         echo "$@" >>"$HERE/created"
@@ -499,32 +535,48 @@ case $action in
         ;;
     delete) rm "$HERE/state" ;;
     describe) cat "$HERE/state" ;;
-    scp) cp "$5" "$HERE/host/${6#*:}" ;;
+    scp) for host in 0 1; do cp "$5" "$HERE/host$host/${6#*:}"; done ;;
     ssh)
         for argument; do
-            case $argument in --command=*) command=${argument#--command=} ;; esac
+            case $argument in
+                --command=*) command=${argument#--command=} ;;
+                --worker=*) hosts=${argument#--worker=} ;;
+            esac
         done
-        run || code=$?
-        # The real one repeats a command whose connection broke.
-        if [[ ${code:-0} == 255 ]]; then code=0; run || code=$?; fi
-        exit "${code:-0}"
+        [[ $hosts != all ]] || hosts="0 1"
+        for host in $hosts; do run "$host" & running="$running $!"; done
+        result=0 # the first that is not 0
+        for each in $running; do
+            code=0
+            wait "$each" || code=$?
+            ((result)) || result=$code
+        done
+        exit "$result"
         ;;
 esac
 """
 # Of the host: it makes the environment, whose Python is the training.
 UV = r"""
-echo "$@" >>"$HERE/uv"
+echo "$@" >>../uv
 [[ $1 == venv ]] || exit 0
 mkdir -p .venv/bin
 cp "$HERE/bin/training" .venv/bin/python
 """
 TRAINING = r"""
-(IFS=$'\t'; echo "$*" >>"$HERE/trained")
-word=$(sed -n "$(wc -l <"$HERE/trained")p" "$HERE/words")
+(IFS=$'\t'; echo "$*" >>../trained)
+words=($(sed -n "$(wc -l <../trained)p" "$HERE/words"))
+word=${words[0]}
+[[ $PWD == */host0/* ]] || word=${words[-1]}
 until [[ -f train.pid ]]; do sleep 0.01; done
+wait_for_signal() {
+    trap 'touch "$HERE/signalled"' TERM
+    touch "../waits"
+    until [[ -e $HERE/signalled ]]; do sleep 0.02; done
+}
 case $word in
     preempted) echo PREEMPTED >"$HERE/state"; exit 255 ;;
-    wait) trap 'exit 75' TERM; touch "$HERE/waits"; while true; do sleep 0.02; done ;;
+    wait) wait_for_signal; exit 75 ;;
+    wait_preempted) wait_for_signal; echo PREEMPTED >"$HERE/state"; exit 255 ;;
     *) exit "$word" ;;
 esac
 """
@@ -532,7 +584,7 @@ esac
 
 @pytest.fixture
 def cloud(tmp_path):
-    """Takes what successive trainings do."""
+    """Takes what successive trainings do on its two hosts: a word for both, or one for each."""
     program(tmp_path, "gcloud", GCLOUD)
     program(tmp_path, "training", TRAINING)
     program(tmp_path, "python3", "exit 0\n")
@@ -540,9 +592,10 @@ def cloud(tmp_path):
         'for a; do case $a in --output=*) tar -czf "${a#*=}" -C "$HERE/bin" uv ;; esac; done\n'
     )
     program(tmp_path, "git", archive)
-    uv = tmp_path / "host" / ".local" / "bin" / "uv"
-    uv.parent.mkdir(parents=True)
-    shutil.copy(program(tmp_path, "uv", UV), uv)
+    uv = program(tmp_path, "uv", UV)
+    for host in HOSTS:
+        (tmp_path / host / ".local" / "bin").mkdir(parents=True)
+        shutil.copy(uv, tmp_path / host / ".local" / "bin")
 
     def prepare(*words):
         (tmp_path / "words").write_text("\n".join(map(str, words)) + "\n")
@@ -555,29 +608,32 @@ def actions(folder):
     return [action for action in notes(folder, "actions") if action != "describe"]
 
 
-INSTALL = ["scp", "ssh"]
+INSTALL, HOSTS = ["scp", "ssh"], ("host0", "host1")
+AGAIN = ["ssh", "ssh"]  # a training that ends with 75, and the question whether all hosts say so
 
 
 def test_tpu_is_made_trained_on_again_after_75_and_deleted(cloud, tmp_path):
     hard = '--config.metadata.name=it\'s $HOME; "a  b" \\ *'
-    result = run_script("tpu_vm.sh", [CONFIG, BUCKET, hard], tmp_path, **cloud(75, 75, 0))
+    result = run_script("tpu_vm.sh", [CONFIG, BUCKET, hard], tmp_path, **cloud(75, 143, 0))
     assert result.returncode == 0, result.stderr
-    assert actions(tmp_path) == ["create", *INSTALL, "ssh", "ssh", "ssh", "delete"]
+    assert actions(tmp_path) == ["create", *INSTALL, *AGAIN, *AGAIN, "ssh", "delete"]
     given = ["-m", "experiments.train", "--distributed=auto", CONFIG, BUCKET, hard]
-    assert [line.split("\t") for line in notes(tmp_path, "trained")] == [given] * 3
-    assert notes(tmp_path, "uv")[1].endswith("--constraint=constraints.txt .[tpu,gcs]")
+    for host in HOSTS:
+        assert [line.split("\t") for line in notes(tmp_path / host, "trained")] == [given] * 3
+    assert notes(tmp_path / "host0", "uv")[1].endswith("--constraint=constraints.txt .[tpu,gcs]")
 
 
-@pytest.mark.parametrize("code", [1, 2])
-def test_tpu_stops_at_an_error_and_says_so(cloud, tmp_path, code):
-    result = run_script("tpu_vm.sh", [CONFIG, BUCKET], tmp_path, **cloud(code))
-    assert result.returncode == code
-    assert f"failed with code {code}" in result.stderr
-    assert actions(tmp_path) == ["create", *INSTALL, "ssh", "delete"]
+@pytest.mark.parametrize("codes", ["1", "1 75", "75 1"])
+def test_tpu_stops_at_an_error_and_says_so(cloud, tmp_path, codes):
+    result = run_script("tpu_vm.sh", [CONFIG, BUCKET], tmp_path, **cloud("75", codes, "0"))
+    assert result.returncode == 1
+    assert "failed with code 1" in result.stderr
+    assert len(notes(tmp_path / "host0", "trained")) == 2
+    assert actions(tmp_path)[-1] == "delete"
 
 
 def test_tpu_that_was_taken_away_is_made_again(cloud, tmp_path):
-    variables = cloud("preempted", 0) | {"SPOT": "1"}
+    variables = cloud("preempted", 0) | {"SPOT": "1", "KILLED_RESTARTS": "0"}
     result = run_script("tpu_vm.sh", [CONFIG, BUCKET], tmp_path, **variables)
     assert result.returncode == 0, result.stderr
     once = ["create", *INSTALL, "ssh", "delete"]
@@ -604,33 +660,37 @@ def test_tpu_starts_again_a_few_times_when_a_process_is_killed(cloud, tmp_path):
     variables = cloud(137, 75, 137, 137) | {"KILLED_RESTARTS": "1"}
     result = run_script("tpu_vm.sh", [CONFIG, BUCKET], tmp_path, **variables)
     assert result.returncode == 137
-    assert len(notes(tmp_path, "trained")) == 4
+    assert len(notes(tmp_path / "host0", "trained")) == 4
 
 
 def test_tpu_host_that_lost_contact_does_not_start_again_alone(cloud, tmp_path):
     """The repeated command says 75, after which all hosts get a new one."""
     result = run_script("tpu_vm.sh", [CONFIG, BUCKET], tmp_path, **cloud(255, 0))
     assert result.returncode == 0, result.stderr
-    assert len(notes(tmp_path, "trained")) == 2
-    assert actions(tmp_path) == ["create", *INSTALL, "ssh", "ssh", "delete"]
+    for host in HOSTS:
+        assert len(notes(tmp_path / host, "trained")) == 2
+    assert actions(tmp_path) == ["create", *INSTALL, *AGAIN, "ssh", "delete"]
 
 
 def test_tpu_is_kept_when_asked_and_used_again(cloud, tmp_path):
     for _ in range(2):
-        (tmp_path / "trained").unlink(missing_ok=True)
-        result = run_script("tpu_vm.sh", [CONFIG, BUCKET], tmp_path, **cloud(0) | {"KEEP": "1"})
+        result = run_script("tpu_vm.sh", [CONFIG, BUCKET], tmp_path, **cloud(0, 0) | {"KEEP": "1"})
         assert result.returncode == 0, result.stderr
     assert actions(tmp_path) == ["create", *INSTALL, "ssh", *INSTALL, "ssh"]
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_tpu_saves_before_it_is_deleted(cloud, tmp_path, number):
-    env = environment(tmp_path, **cloud("wait"))
+@pytest.mark.parametrize(
+    ("number", "training"),
+    [(signal.SIGTERM, "wait"), (signal.SIGINT, "wait"), (signal.SIGINT, "wait_preempted")],
+)
+def test_tpu_saves_before_it_is_deleted(cloud, tmp_path, number, training):
+    env = environment(tmp_path, **cloud(training))
     with subprocess.Popen(["bash", JOBS / "tpu_vm.sh", CONFIG, BUCKET], env=env) as script:
-        wait_until((tmp_path / "waits").exists)
+        wait_until(lambda: all((tmp_path / host / "waits").exists() for host in HOSTS))
         script.send_signal(number)
         assert script.wait(timeout=20) == 75
-    assert len(notes(tmp_path, "trained")) == 1
+    assert len(notes(tmp_path / "host0", "trained")) == 1
+    assert actions(tmp_path).count("create") == 1
     assert actions(tmp_path)[-1] == "delete"
 
 

@@ -1,22 +1,17 @@
 """Several processes as one run, on one machine: two of them with two devices each."""
 
-import json
-import os
 import random
 import re
 import signal
-import socket
-import subprocess
-import sys
 import time
-from pathlib import Path
 
 import numpy as np
 import pytest
 
+from tests.training.processes import curve, finish, launch, records, wait_for_steps
+from tests.training.processes import start as start_program
 from wf_jax.training.distributed import AGAIN, DistributedError, recognise, start
 
-ROOT = Path(__file__).parents[2]
 SLURM = {
     "SLURM_JOB_ID": "7",
     "SLURM_NTASKS": "4",
@@ -66,56 +61,6 @@ def test_what_the_flag_takes(choice):
 # Runs of the toy task
 
 
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-def launch(workdir, processes, devices, *, pause=0.0, epochs=12):
-    """Starts the toy run; `devices` in each process."""
-    address = f"127.0.0.1:{free_port()}"
-    environment = {**os.environ, "JAX_NUM_CPU_DEVICES": str(devices)}
-    return [
-        subprocess.Popen(
-            [
-                *(sys.executable, "tests/training/toy.py", str(workdir), str(pause), str(epochs)),
-                *([f"{address},{processes},{index}"] if processes > 1 else []),
-            ],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            cwd=ROOT,
-            env={**environment, "PYTHONPATH": str(ROOT)},
-        )
-        for index in range(processes)
-    ]
-
-
-def finish(run, timeout=120):
-    """Exit codes, what process 0 printed, and all complaints."""
-    said = [process.communicate(timeout=timeout) for process in run]
-    printed = [line for line in said[0][0].splitlines() if not line.startswith("[Gloo]")]
-    return [process.returncode for process in run], printed, "".join(err for _, err in said)
-
-
-def records(workdir):
-    path = workdir / "metrics.jsonl"
-    lines = path.read_text().splitlines() if path.exists() else []
-    return [json.loads(line) for line in lines if line.endswith("}")]
-
-
-def wait_for_steps(workdir, steps):
-    deadline = time.monotonic() + 60
-    while not any(record["step"] >= steps for record in records(workdir)):
-        assert time.monotonic() < deadline, "the run did not start"
-        time.sleep(0.02)
-
-
-def curve(workdir):
-    return np.array([[r["step"], r["loss/line"], r["esr/line"]] for r in records(workdir)])
-
-
 @pytest.mark.slow
 def test_two_processes_train_as_one(tmp_path):
     """2 x 2, 1 x 4, 1 x 1 devices: the same losses, and the same parameters to rounding."""
@@ -130,6 +75,29 @@ def test_two_processes_train_as_one(tmp_path):
     for name in ("two", "four"):
         np.testing.assert_allclose(curve(tmp_path / name), whole, rtol=1e-5)
     assert len(printed["two"]) == 1  # process 0 alone speaks
+
+
+@pytest.mark.slow
+def test_both_tasks_train_on_two_processes_as_on_one(tmp_path):
+    """2 x 2, 1 x 4, 1 x 1 devices: the same batches in the same order, and the same losses."""
+    lines = {}
+    for name, processes, devices in (("two", 2, 2), ("four", 1, 4), ("one", 1, 1)):
+        run = start_program(
+            "tests.training.both_tasks",
+            tmp_path / name,
+            processes,
+            devices,
+            JAX_DISABLE_MOST_OPTIMIZATIONS="1",  # to compile fast
+        )
+        codes, printed, complaints = finish(run, timeout=400)
+        assert codes == [0] * processes, complaints
+        lines[name] = [line.split() for line in printed]
+    for name in ("two", "four"):
+        assert [line[:2] for line in lines[name]] == [line[:2] for line in lines["one"]]
+        assert len(lines[name]) == 8
+        for ours, theirs in zip(lines[name], lines["one"], strict=True):
+            np.testing.assert_allclose(np.float64(ours[2:]), np.float64(theirs[2:]), rtol=1e-5)
+    assert len({line[1] for line in lines["one"]}) == 8  # every batch is another
 
 
 @pytest.mark.slow
@@ -181,7 +149,7 @@ def test_a_second_signal_leaves_at_once(tmp_path):
 def test_chaos(tmp_path):
     """Killed or terminated at random, on changing devices: always to the end, with the same curve.
 
-    The long version is `python tests/training/chaos.py`.
+    The long version is `python -m tests.training.chaos`.
     """
     finish(launch(tmp_path / "whole", 1, 2, epochs=40))
     whole = curve(tmp_path / "whole")

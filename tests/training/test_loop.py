@@ -1,15 +1,12 @@
-import json
 import random
 import signal
-import subprocess
-import sys
 import time
-from pathlib import Path
 
 import jax
 import numpy as np
 import pytest
 
+from tests.training.processes import launch, records, wait_for_steps
 from tests.training.toy import TRUTH, ToyTask
 from wf_jax.mesh import data_mesh
 from wf_jax.modules import split
@@ -18,30 +15,7 @@ from wf_jax.training.metrics import MetricsFile, Progress, duration
 from wf_jax.training.settings import Settings
 from wf_jax.training.stopping import Budget
 
-TOY = Path(__file__).parent / "toy.py"
 FAST = Settings(epochs=12, learning_rate=0.05)
-
-
-def start(workdir, pause, epochs):
-    return subprocess.Popen(
-        [sys.executable, str(TOY), str(workdir), str(pause), str(epochs)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        cwd=TOY.parents[2],
-    )
-
-
-def wait_for_epochs(workdir, epochs):
-    path = workdir / "metrics.jsonl"
-    deadline = time.monotonic() + 60
-    while not path.exists() or len(path.read_text().splitlines()) < epochs:
-        assert time.monotonic() < deadline, "the run did not start"
-        time.sleep(0.02)
-
-
-def records(workdir):
-    return [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
 
 
 def test_it_learns_and_says_how_it_ended(tmp_path):
@@ -85,14 +59,14 @@ def test_goes_on_where_it_stopped(tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", [0, 1])
 def test_killed_at_a_random_moment_ends_with_the_same_bits(tmp_path, seed):
-    whole = start(tmp_path / "whole", 0.0, 40)
-    killed = start(tmp_path / "killed", 0.02, 40)
-    wait_for_epochs(tmp_path / "killed", 2)
+    (whole,) = launch(tmp_path / "whole", 1, 2, epochs=40)
+    (killed,) = launch(tmp_path / "killed", 1, 2, pause=0.02, epochs=40)
+    wait_for_steps(tmp_path / "killed", 10)
     time.sleep(random.Random(seed).uniform(0.0, 2.0))
     killed.kill()
     assert killed.wait() == -signal.SIGKILL
     killed.communicate()
-    resumed = start(tmp_path / "killed", 0.0, 40)
+    (resumed,) = launch(tmp_path / "killed", 1, 2, epochs=40)
     out, err = resumed.communicate(timeout=120)
     assert "continuing at step" in err
     assert out == whole.communicate(timeout=120)[0]
@@ -103,8 +77,8 @@ def test_killed_at_a_random_moment_ends_with_the_same_bits(tmp_path, seed):
 @pytest.mark.slow
 @pytest.mark.parametrize(("name", "code"), [("SIGINT", 0), ("SIGTERM", 75)])
 def test_a_signal_ends_the_run_politely(tmp_path, name, code):
-    run = start(tmp_path, 0.02, 10_000)
-    wait_for_epochs(tmp_path, 2)
+    (run,) = launch(tmp_path, 1, 2, pause=0.02, epochs=10_000)
+    wait_for_steps(tmp_path, 10)
     run.send_signal(getattr(signal, name))
     out, err = run.communicate(timeout=60)
     assert run.returncode == code, err

@@ -49,20 +49,18 @@ class ToyTask:
         return {"esr/line": jnp.sum(jnp.square(lines.slope[...] - TRUTH), axis=1)}
 
 
-if __name__ == "__main__":  # WORKDIR PAUSE EPOCHS [DISTRIBUTED]
+if __name__ == "__main__":  # WORKDIR DISTRIBUTED PAUSE EPOCHS INTERVAL
     from wf_jax.training import distributed
     from wf_jax.training.devices import use_every_core
     from wf_jax.training.loop import train
     from wf_jax.training.settings import CheckpointSettings, Settings
 
     use_every_core(4)
-    distributed.start(sys.argv[4] if len(sys.argv) > 4 else "none")
-    every_epoch = CheckpointSettings(steps=5)
-    result = train(
-        ToyTask(pause=float(sys.argv[2])),
-        Settings(epochs=int(sys.argv[3]), learning_rate=0.05, checkpoints=every_epoch),
-        Path(sys.argv[1]),
-    )
+    distributed.start(sys.argv[2])
+    pause, epochs, interval = float(sys.argv[3]), int(sys.argv[4]), int(sys.argv[5])
+    checkpoints = CheckpointSettings(steps=interval)
+    settings = Settings(epochs=epochs, learning_rate=0.05, checkpoints=checkpoints)
+    result = train(ToyTask(pause=pause), settings, Path(sys.argv[1]))
     distributed.part()
     if distributed.is_main():
         print(result.stopped, result.steps, np.asarray(result.models.slope[...]).tobytes().hex())

@@ -5,9 +5,12 @@ it and compared when it comes back; so is a digest of what is stored in words.
 """
 
 import dataclasses
+import errno
 import hashlib
+import itertools
 import json
 import logging
+import os
 import platform
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -23,10 +26,12 @@ from jax import lax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from orbax.checkpoint import v1 as ocp
 
+from wf_jax.atomic import is_remote, why
 from wf_jax.mesh import gather_processes
 
 _POLICIES = ocp.training.preservation_policies
 _PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "wf_jax")
+_QUOTED = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES)
 _LOG = logging.getLogger(__name__)
 
 
@@ -72,10 +77,11 @@ class Checkpoints:
             config: of the run, written into every checkpoint.
 
         Raises:
-            CheckpointError: the folder cannot be made.
+            CheckpointError: the folder cannot be made, or this user may not read or write it.
         """
         self.folder = folder.absolute() if isinstance(folder, Path) else folder
         self._config = config or {}
+        _check_permissions(self.folder, os.R_OK | os.W_OK)
         policies: list[Any] = [_POLICIES.LatestN(keep)]
         if keep_best:
             best = _POLICIES.BestN(
@@ -90,7 +96,7 @@ class Checkpoints:
             self._checkpointer = self._open(keeping)
         except Exception as error:
             # Orbax opens all or none; what it cannot read must go first.
-            if isinstance(_cause(error), OSError) or not self._set_unreadable_aside():
+            if _cause(error) or not self._set_unreadable_aside():
                 raise CheckpointError(_sentence(self.folder, "cannot be opened", error)) from error
             self._checkpointer = self._open(keeping)
 
@@ -179,12 +185,13 @@ class Checkpoints:
             self.folder,
             save_decision_policy=ocp.training.save_decision_policies.FixedIntervalPolicy(1),
             preservation_policy=keeping,
+            cleanup_tmp_directories=True,  # of a save that a full disk or a crash has ended
         )
 
     def _set_unreadable_aside(self) -> bool:
         """Whether there were checkpoints that orbax cannot even list."""
-        steps = [path for path in self.folder.iterdir() if path.name.isdigit()]
-        unreadable = [int(path.name) for path in steps if not _can_be_listed(path)]
+        steps = _saved_steps(self.folder)
+        unreadable = [step for step in steps if not _can_be_listed(self.folder / str(step))]
         for step in unreadable:
             self._complain(step, "its metadata cannot be read")
             self._set_aside(step)
@@ -222,14 +229,12 @@ class Checkpoints:
 
     def _read_description(self, step: int) -> dict[str, Any]:
         try:
-            described = dict(self._checkpointer.metadata(step).custom_metadata)
-            digest = described.pop("digest")
+            return _checked(self._checkpointer.metadata(step).custom_metadata)
+        except _Damaged:
+            raise
         except Exception as error:
             self._refuse_forbidden(error)
             raise _Damaged("its metadata cannot be read") from error
-        if digest != _digest(described):
-            raise _Damaged("its metadata is not what was saved")
-        return described
 
     def _load(self, step: int, like: Any, saved: dict[str, Any]) -> Any:
         target = jax.tree.map(
@@ -292,22 +297,74 @@ class Checkpoints:
 def load_params(folder: Path) -> tuple[int, dict[str, np.ndarray]]:
     """Step and best parameters of the newest whole checkpoint in `folder`, for another run.
 
+    The folder stays as it is: its own run may be going on.
+
     Raises:
-        CheckpointError: there is none, or it is damaged.
+        CheckpointError: there is none, all are damaged, or this user may not read them.
     """
-    with Checkpoints(folder) as checkpoints:
-        for step in sorted(checkpoints._steps(), reverse=True):
-            try:
-                described = checkpoints._read_description(step)["arrays"]
-                tree = checkpoints._checkpointer.load_checkpointables(step)["state"]
-                best = tree["best"]["params"]
-                found = _describe({"best": {"params": best}})
-            except (_Damaged, KeyError, TypeError, ValueError, OSError):
-                _LOG.warning("%s: checkpoint %d is damaged; trying the one before", folder, step)
-                continue
-            if all(described[name] == value for name, value in found.items()):
-                return step, {name: np.asarray(value) for name, value in best.items()}
-    raise CheckpointError(f"{folder}: there is no whole checkpoint to start from")
+    folder = folder.absolute() if isinstance(folder, Path) else folder
+    _check_permissions(folder, os.R_OK)
+    for step in sorted(_saved_steps(folder), reverse=True):
+        try:
+            params = _load_best(folder / str(step))
+        except Exception as error:  # see Checkpoints._load
+            _LOG.warning("%s: checkpoint %d is damaged (%s)", folder, step, type(error).__name__)
+            params = None
+        if _everywhere(params is not None):
+            return step, params
+    raise CheckpointError(
+        f"{folder}: there is no whole checkpoint to start from; wait for the first one of that "
+        "run, or give another folder"
+    )
+
+
+def _load_best(folder: Path) -> dict[str, np.ndarray]:
+    """The best parameters of one checkpoint, onto whatever devices there are."""
+    there = ocp.checkpointables_metadata(folder)
+    saved = _checked(there.custom_metadata)["arrays"]
+    target = jax.tree.map(lambda leaf: ocp.PLACEHOLDER, there.metadata["state"])
+    mesh = Mesh(np.array(jax.devices()), ("all",))
+    target["best"]["params"] = {
+        name: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=NamedSharding(mesh, _WHOLE))
+        for name, leaf in there.metadata["state"]["best"]["params"].items()
+    }
+    state = ocp.load_checkpointables(folder, {"state": target})["state"]
+    best = {"best": {"params": state["best"]["params"]}}
+    if any(saved[name] != found for name, found in _describe(best).items()):
+        raise _Damaged("its arrays have other bits than were saved")
+    return {name: np.asarray(value) for name, value in best["best"]["params"].items()}
+
+
+def _saved_steps(folder: Path) -> list[int]:
+    """Of the checkpoints in a folder; those that are half written have longer names."""
+    names = [path.name for path in folder.iterdir()] if folder.is_dir() else []
+    return [int(name) for name in names if name.isdigit()]
+
+
+def _check_permissions(folder: Path, needed: int) -> None:
+    """What may not be read is not damaged, and what may not be written is better said at once.
+
+    Raises:
+        CheckpointError: `folder` or something in it is forbidden to this user.
+    """
+    if is_remote(folder) or not folder.exists():
+        return
+    for path in itertools.chain([folder], folder.rglob("*")):
+        for flag, what in ((os.R_OK, "read"), (os.W_OK, "written")):
+            mode = flag | os.X_OK if path.is_dir() else flag
+            if needed & flag and not os.access(path, mode) and path.exists():
+                raise CheckpointError(
+                    f"{path}: may not be {what} by this user; change its permissions"
+                )
+
+
+def _checked(metadata: Any) -> dict[str, Any]:
+    """What a checkpoint says of itself, once its digest is found to be right."""
+    described = dict(metadata)
+    digest = described.pop("digest")
+    if digest != _digest(described):
+        raise _Damaged("its metadata is not what was saved")
+    return described
 
 
 def _can_be_listed(folder: Path) -> bool:
@@ -324,6 +381,7 @@ class _Damaged(Exception):
 
 
 _PYTHON = platform.python_version()
+_WHOLE = PartitionSpec()  # a copy on every device
 
 
 def _fingerprints(leaves: list[jax.Array]) -> jax.Array:
@@ -382,23 +440,20 @@ def _shown(described: list[Any]) -> str:
     return f"{described[1]} {tuple(described[0])}"
 
 
-def _cause(error: BaseException) -> BaseException:
-    """The first error of the operating system in a chain, or the error itself."""
+def _cause(error: BaseException) -> OSError | None:
+    """The first error of the operating system in a chain, or one that tensorstore quotes."""
     link: BaseException | None = error
     while link is not None:
         if isinstance(link, OSError) and link.strerror:
             return link
         link = link.__cause__ or link.__context__
-    return error
+    quoted = [number for number in _QUOTED if os.strerror(number) in str(error)]
+    return OSError(quoted[0], os.strerror(quoted[0])) if quoted else None
 
 
 def _sentence(folder: Any, what: str, error: BaseException) -> str:
     """One line of an error that may come with pages."""
     cause = _cause(error)
-    if isinstance(cause, OSError) and cause.strerror:
-        reason = cause.strerror
-    elif "No space left" in str(error):
-        reason = "No space left on device"
-    else:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    reason = why(cause) if cause else lines[0][:200]
     return f"{folder}: {what}: {reason}; what was saved before is intact"

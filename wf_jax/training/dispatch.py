@@ -156,7 +156,8 @@ class Dispatcher:
             arrays = {**self._resident, **self._batches.take(step)}
         if self._program is None:
             self._program = self._compile(state, arrays, control)
-        with jax.transfer_guard("disallow"):
+        # Looking for a NaN runs the step again, operation by operation, constants and all.
+        with jax.transfer_guard("allow" if self._session.debug_nans else "disallow"):
             state, metrics, agreed = self._program(state, arrays, control)
         self.clock.count(len(rates))
         return state, Sent(step, rates, metrics, agreed)

@@ -1,12 +1,13 @@
 """What a run tells while it goes: metrics.jsonl, and one line on the terminal."""
 
+import contextlib
 import json
 import sys
 import time
 from pathlib import Path
 from typing import Any, TextIO
 
-from wf_jax.atomic import is_remote, write_text
+from wf_jax.atomic import is_remote, naming, write_text
 
 
 class MetricsFile:
@@ -15,29 +16,34 @@ class MetricsFile:
     def __init__(self, path: Path, step: int):
         """Opens `path`, keeping of earlier sessions what happened up to `step`."""
         self.path = path
-        self.records = [r for r in _read(path) if r["step"] <= step]
+        self.records = [r for r in read_records(path) if r["step"] <= step]
         self._write()
 
     def append(self, record: dict[str, Any]) -> None:
-        """Adds a record and writes it out at once."""
+        """Adds a record and writes it out at once.
+
+        Raises:
+            OSError: it cannot be written; names the file.
+        """
         self.records.append(record)
         if is_remote(self.path):  # nothing can be added to an object of a remote store
             self._write()
             return
-        with self.path.open("a") as file:
+        with naming(self.path), self.path.open("a") as file:
             file.write(json.dumps(record) + "\n")
 
     def _write(self) -> None:
         write_text(self.path, "".join(json.dumps(r) + "\n" for r in self.records))
 
 
-def _read(path: Path) -> list[dict[str, Any]]:
+def read_records(path: Path) -> list[dict[str, Any]]:
+    """The records of a metrics.jsonl, if it exists, but for lines that a killed run left torn."""
     records = []
-    for line in path.read_text().splitlines() if path.exists() else []:
-        try:
-            records.append(json.loads(line))
-        except json.JSONDecodeError:  # the line that a killed run was writing
-            break
+    for line in path.read_text(errors="replace").splitlines() if path.exists() else []:
+        with contextlib.suppress(ValueError):
+            record = json.loads(line)
+            if isinstance(record, dict) and "step" in record:
+                records.append(record)
     return records
 
 

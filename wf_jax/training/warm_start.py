@@ -27,7 +27,10 @@ def warm_start(params: Params, initial: Params) -> tuple[Params, list[str]]:
             taken[name] = np.asarray(initial[name], value.dtype)
     if not taken:
         example = (others or [f"{next(iter(params))} is not in it"])[0]
-        raise ValueError(f"none of its {len(initial)} arrays fits this model: {example}")
+        raise ValueError(
+            f"none of its {len(initial)} arrays fits this model: {example}; give a run or model of "
+            "the same kind"
+        )
     lines = [f"began from {len(taken)} of {len(params)} arrays"]
     unused = [name for name in initial if name not in params]
     lines += _listed("of another shape, not taken", others)

@@ -1,0 +1,72 @@
+"""Runs of the toy task as processes of their own."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+
+ROOT = Path(__file__).parents[2]
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def start(module, workdir, processes, devices, *arguments, **environment):
+    """`module` with WORKDIR DISTRIBUTED and the arguments; `devices` in each process."""
+    address = f"127.0.0.1:{free_port()},{processes}"
+    environment = {"JAX_NUM_CPU_DEVICES": str(devices), "PYTHONPATH": str(ROOT), **environment}
+    return [
+        subprocess.Popen(
+            [
+                *(sys.executable, "-m", module, str(workdir)),
+                f"{address},{index}" if processes > 1 else "none",
+                *map(str, arguments),
+            ],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            cwd=ROOT,
+            env={**os.environ, **environment},
+        )
+        for index in range(processes)
+    ]
+
+
+def launch(workdir, processes, devices, *, pause=0.0, epochs=12, interval=5):
+    """The toy task, with a pause before each step and a checkpoint every `interval` steps."""
+    return start("tests.training.toy", workdir, processes, devices, pause, epochs, interval)
+
+
+def finish(run, timeout=120):
+    """Exit codes, what process 0 printed, and all complaints."""
+    said = [process.communicate(timeout=timeout) for process in run]
+    printed = [line for line in said[0][0].splitlines() if not line.startswith("[Gloo]")]
+    return [process.returncode for process in run], printed, "".join(err for _, err in said)
+
+
+def records(workdir):
+    path = workdir / "metrics.jsonl"
+    lines = path.read_text().splitlines() if path.exists() else []
+    return [json.loads(line) for line in lines if line.endswith("}")]
+
+
+def wait_for_steps(workdir, steps, run=()):
+    """Until that many are recorded, or a process has ended."""
+    deadline = time.monotonic() + 90
+    while not any(record["step"] >= steps for record in records(workdir)):
+        assert time.monotonic() < deadline, "the run did not start"
+        if any(process.poll() is not None for process in run):
+            return
+        time.sleep(0.02)
+
+
+def curve(workdir):
+    return np.array([[r["step"], r["loss/line"], r["esr/line"]] for r in records(workdir)])
