@@ -18,8 +18,9 @@ import numpy as np
 from absl import app, flags
 
 from experiments.launch import quiet
+from experiments.noise_windows import NoiseWindows
 from wf_jax.flows.config import WaveFlowConfig
-from wf_jax.flows.vocoder import VocoderTask, context
+from wf_jax.flows.vocoder import VocoderTask
 from wf_jax.flows.waveflow import WaveFlow
 from wf_jax.training.devices import use_every_core
 from wf_jax.training.dispatch import Dispatcher
@@ -73,37 +74,12 @@ def synthesis(config: WaveFlowConfig) -> tuple[Callable[[], object], float, floa
     return lambda: inverse(model, z, mel), seconds, z.size * forward_flop(config)
 
 
-class Noise:
-    """Where batches come from: always the same one."""
-
-    def __init__(self, arrays: dict[str, np.ndarray]):
-        """Of these arrays."""
-        self._arrays = arrays
-
-    def batch(self, step: int, rows: np.ndarray) -> dict[str, np.ndarray]:
-        """Rows of them."""
-        return {name: array[rows] for name, array in self._arrays.items()}
-
-
 def training(config: WaveFlowConfig) -> tuple[Callable[[], object], float, float]:
     """One training step of 8 windows of 16,000 samples: to call, seconds of audio, FLOP."""
     window, batch_size = 16000, 8
-    before, after = context(config.mel, window)
-    audio = np.random.default_rng(1).standard_normal((batch_size, before + window + after))
-    arrays = {
-        "audio": 0.1 * audio.astype(np.float32),
-        "length": np.full(batch_size, window, np.int32),
-        "gain": np.ones(batch_size, np.float32),
-    }
-    task = VocoderTask(
-        config,
-        Noise(arrays),
-        [],
-        window=window,
-        batch_size=batch_size,
-        steps_per_epoch=1,
-        evaluate_every=1,
-    )
+    noise = NoiseWindows(config.mel, window, batch_size)
+    sizes = {"window": window, "batch_size": batch_size}
+    task = VocoderTask(config, noise, [], **sizes, steps_per_epoch=1, evaluate_every=1)
     dispatcher = Dispatcher(task, Settings(weight_decay=0.0), lambda step: 1)
     state, step = dispatcher.create(dispatcher.params), 0
 

@@ -44,6 +44,12 @@ class Board:
             self._add(step, (self._summary.scalar(k, v) for k, v in shown.items()))
         self._workdir.upload()
 
+    def close(self) -> None:
+        """Writes out what is left."""
+        if self._writer:
+            self._writer.close()
+        self._workdir.upload()
+
     def add_audio(self, name: str, step: int, audio: np.ndarray, sample_rate: int) -> None:
         """Audio [T]; what is beyond full scale is clipped."""
         if self._summary:

@@ -1,5 +1,6 @@
 """The capture job: from a recorded pair to model.nam, metrics.json and report.html."""
 
+from contextlib import closing, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -57,10 +58,10 @@ def run(config: Any, workdir: Workdir, session: Session) -> Result:
         f"training {' and '.join(task.sizes)} for {length(settings)} on {jax.device_count()} "
         f"{jax.default_backend()} devices; the first step compiles (about 20 s)"
     )
-    publish = Board(workdir) if is_main() else None
-    result = train(
-        task, settings, workdir.shared, publish, session=session, config=flat_config(config)
-    )
+    with closing(Board(workdir)) if is_main() else nullcontext() as publish:
+        result = train(
+            task, settings, workdir.shared, publish, session=session, config=flat_config(config)
+        )
     part()
     if result.again or not is_main():
         return result

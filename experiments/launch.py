@@ -2,6 +2,7 @@
 
 import sys
 import traceback
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -17,6 +18,7 @@ def quiet() -> None:
         logging.set_verbosity(logging.WARNING)
         logging.get_absl_logger().addFilter(lambda record: "/orbax/" not in record.pathname)
         sys.unraisablehook = _unraisable
+        warnings.filterwarnings("ignore", "coroutine .* was never awaited", RuntimeWarning)
 
 
 def parse_config_flags(argv: list[str]) -> list[str]:
@@ -64,6 +66,8 @@ def run_main(
     try:
         processes.start(distributed)
         code = run()
+    except processes.NotTogetherError as error:
+        code = _say_error(str(error), processes.AGAIN)
     except (*errors, processes.DistributedError) as error:
         code = _say_error(str(error), 1)
     except OSError as error:  # a full disk, a folder that cannot be written
@@ -80,7 +84,9 @@ def run_main(
         else:  # most likely another process died
             processes.wait_for_news()
             reason = str(error).splitlines()[0]
-            code = _say_error(f"the processes of this run lost each other: {reason}", 75)
+            code = _say_error(
+                f"the processes of this run lost each other: {reason}", processes.AGAIN
+            )
     except Exception:
         if jax.process_count() == 1:
             raise

@@ -59,11 +59,12 @@ def _check_layout(training: Any) -> None:
             f"--config.train.accumulate={parts}: a batch of {batch} has no {parts} equal parts; "
             f"choose one of {', '.join(map(str, fitting))}"
         )
-    if jax.device_count() % shards:
-        fitting = [n for n in range(1, jax.device_count() + 1) if jax.device_count() % n == 0]
+    devices = jax.device_count()
+    if devices % shards:
+        fitting = [n for n in range(1, devices + 1) if devices % n == 0]
         raise ValueError(
-            f"--config.train.shards={shards}: {jax.device_count()} devices are not a multiple; "
-            f"choose one of {', '.join(map(str, fitting))}"
+            f"--config.train.shards={shards} does not divide {devices} devices; choose one of "
+            f"{', '.join(map(str, fitting))}"
         )
     try:
         data_mesh(batch // parts, shards)

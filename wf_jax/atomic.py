@@ -40,12 +40,13 @@ def why(error: OSError) -> str:
 
 
 @contextlib.contextmanager
-def naming(path: str | Path) -> Iterator[None]:
+def naming(path: Path) -> Iterator[None]:
     """Has the errors of the operating system name `path`: those of an open file name none."""
     try:
         yield
     except OSError as error:
-        error.filename = str(path)
+        if error.filename is None or Path(error.filename).name.startswith(_hidden(path)):
+            error.filename = str(path)
         raise
 
 
@@ -69,7 +70,7 @@ def write_whole(path: str | Path, write: Callable[[BinaryIO], object]) -> None:
     """
     path = Path(path)
     with naming(path):
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=_hidden(path))
         try:
             with os.fdopen(handle, "wb") as file:
                 write(file)
@@ -78,6 +79,10 @@ def write_whole(path: str | Path, write: Callable[[BinaryIO], object]) -> None:
         except BaseException:
             os.unlink(name)
             raise
+
+
+def _hidden(path: Path) -> str:
+    return f".{path.name}."
 
 
 def _umask() -> int:

@@ -119,7 +119,6 @@ train() { # train ARGUMENTS...
 cd wf_jax || exit 1
 if [ \"\$(cat attempt 2>/dev/null)\" = $attempt ]; then exit 75; fi
 echo $attempt > attempt
-rm -f error
 .venv/bin/python -m experiments.train --distributed=auto$arguments &
 echo \$! > train.pid
 wait \$!

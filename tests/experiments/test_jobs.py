@@ -429,7 +429,7 @@ echo "$JAX_PLATFORMS $*" >>"$HERE/started.$index"
 code=$(sed -n "$(wc -l <"$HERE/started.$index")p" "$HERE/codes.$index")
 case $code in
     kill) kill -KILL $$ ;;
-    wait) trap 'exit 75' TERM; touch "$HERE/waits.$index"; while true; do sleep 0.02; done ;;
+    wait) trap 'exit 75' TERM; echo $$ >"$HERE/waits.$index"; while true; do sleep 0.02; done ;;
     *) exit "$code" ;;
 esac
 """
@@ -494,11 +494,8 @@ def test_local_passes_a_signal_on_and_does_not_start_again(local, tmp_path, numb
 def test_local_starts_again_when_one_process_is_signalled(local, tmp_path):
     env = environment(tmp_path, **local(("wait", 0)))
     with subprocess.Popen(["bash", JOBS / "local.sh", CONFIG], env=env) as script:
-        wait_until((tmp_path / "waits.0").exists)
-        children = subprocess.run(
-            ["ps", "-o", "pid=", "--ppid", str(script.pid)], capture_output=True, text=True
-        )
-        os.kill(int(children.stdout), signal.SIGTERM)
+        wait_until(lambda: notes(tmp_path, "waits.0"))
+        os.kill(int(notes(tmp_path, "waits.0")[0]), signal.SIGTERM)
         assert script.wait(timeout=20) == 0
     assert starts(tmp_path, 1) == [2]
 

@@ -233,7 +233,8 @@ def test_a_save_that_fails_says_why(tmp_path, monkeypatch):
         with pytest.raises(CheckpointError) as error:
             checkpoints.save(2, state(), {})
     message = str(error.value)
-    assert "No space left on device; what was saved before is intact" in message
+    assert "No space left on device; make room, then the same command goes on" in message
+    assert "what was saved before is intact" in message
     assert "\n" not in message
     assert restore(tmp_path).step == 1
 

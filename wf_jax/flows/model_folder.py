@@ -2,12 +2,13 @@
 
 import dataclasses
 import hashlib
+import io
 import json
 import typing
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import jax
 import jax.numpy as jnp
@@ -38,16 +39,22 @@ def save_model(folder: str | Path, config: WaveFlowConfig, params: Mapping[str, 
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    arrays = {name: np.asarray(value) for name, value in params.items()}
-    write_whole(folder / "params.npz", lambda file: np.savez(file, **arrays))
+    arrays = io.BytesIO()
+    np.savez(arrays, **{name: np.asarray(value) for name, value in params.items()})
     content = {
         "format": FORMAT,
-        "params_sha256": _sha256(folder / "params.npz"),
+        "params_sha256": hashlib.sha256(arrays.getbuffer()).hexdigest(),
         "model": dataclasses.asdict(config),
     }
-    # Last: until it is there, a reader sees that the two files do not belong together.
-    text = json.dumps(content, indent=2) + "\n"
-    write_whole(folder / "config.json", lambda file: file.write(text.encode()))
+
+    def write(file: BinaryIO) -> None:
+        file.write((json.dumps(content, indent=2) + "\n").encode())
+        file.flush()
+        write_whole(folder / "params.npz", lambda file: file.write(arrays.getbuffer()))
+
+    # Its room is taken before the arrays are replaced, so that a full disk spoils no old model; it
+    # appears last: until then a reader sees that the two files do not belong together.
+    write_whole(folder / "config.json", write)
 
 
 def load_model(folder: str | Path) -> WaveFlow:

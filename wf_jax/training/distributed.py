@@ -21,12 +21,16 @@ from wf_jax.mesh import gather_processes
 from wf_jax.training.peers import BEAT_SECONDS, PeerWatch
 
 AGAIN = 75  # exit code: start me again (EX_TEMPFAIL of sysexits.h)
-START_SECONDS = 300  # that processes wait for each other at the start
+START_SECONDS = 600  # that processes wait for each other at the start
 MESSAGE_BYTES = 2000
 
 
 class DistributedError(RuntimeError):
     """The processes of a run cannot work together; the message says why and what to do."""
+
+
+class NotTogetherError(DistributedError):
+    """Not all processes came in time: worth another try."""
 
 
 _watch: PeerWatch | None = None
@@ -61,7 +65,7 @@ def start(choice: str = "auto", environment: Mapping[str, str] = os.environ) -> 
         )
     except (RuntimeError, ValueError) as error:
         reason = str(error).splitlines()[0]
-        raise DistributedError(
+        raise NotTogetherError(
             f"--distributed={choice}: the processes of this run did not find each other within "
             f"{START_SECONDS} s ({reason}); see that all were started, and that each can reach "
             f"{address or 'process 0'}"
@@ -90,6 +94,8 @@ def recognise(environment: Mapping[str, str]) -> tuple[str | None, int | None, i
         )
     for name in ("TPU_WORKER_HOSTNAMES", "TPU_PROCESS_ADDRESSES"):
         hosts = len([host for host in environment.get(name, "").split(",") if host])
+        if hosts == 1:
+            return None
         if hosts > 1:
             needed = ("TPU_WORKER_ID",)
             _need(environment, needed, f"a TPU slice of {hosts} hosts", "set it per host")
@@ -168,8 +174,12 @@ def wait_for_news() -> None:
 
 
 def leave(code: int) -> None:
-    """Ends a process that cannot wait for the others; returns where there are none."""
+    """Ends a process that cannot wait for the others; returns where there are none.
+
+    The others end with the same code.
+    """
     if _watch is not None:
+        _watch.leave(code)
         logging.shutdown()
         os._exit(code)
 

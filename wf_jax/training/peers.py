@@ -10,7 +10,7 @@ import socket
 import struct
 import sys
 import threading
-from typing import Self
+from typing import NoReturn, Self
 
 import jax
 import numpy as np
@@ -18,7 +18,7 @@ from jax.experimental import multihost_utils
 
 BEAT_SECONDS = 5.0
 SILENCE_SECONDS = 60.0  # a host that is this long silent counts as gone
-_BEAT, _FAREWELL = b".", b"!"
+_BEAT, _FAREWELL, _ERROR = b".", b"!", b"x"
 
 
 class PeerWatch:
@@ -56,10 +56,18 @@ class PeerWatch:
 
     def close(self) -> None:
         """Says farewell, so that nobody takes the end for a loss."""
+        self._say_last(_FAREWELL)
+
+    def leave(self, code: int) -> None:
+        """Lets the others know whether this process ends by an error of its own."""
+        if code == 1:
+            self._say_last(_ERROR)
+
+    def _say_last(self, word: bytes) -> None:
         self._closing.set()
         for connection in self._peers.values():
-            with contextlib.suppress(OSError):  # already gone, at the same farewell
-                connection.sendall(_FAREWELL)
+            with contextlib.suppress(OSError):  # already gone
+                connection.sendall(word)
                 connection.close()
 
     def _listen(self, index: int, connection: socket.socket) -> None:
@@ -69,6 +77,9 @@ class PeerWatch:
                 received = connection.recv(64)
                 if _FAREWELL in received:
                     return
+                if _ERROR in received:
+                    self._say_last(_ERROR)
+                    self._exit(f"process {index} of this run ended with an error", "", 1)
                 if not received:
                     break
         except TimeoutError:
@@ -76,7 +87,11 @@ class PeerWatch:
         except OSError:
             pass
         if not self._closing.is_set():
-            self._exit(f"process {index} of this run is gone ({why})")
+            again = (
+                ". Started again with the same --workdir, all processes continue from the last "
+                "checkpoint"
+            )
+            self._exit(f"process {index} of this run is gone ({why})", again, self._code)
 
     def _beat(self) -> None:
         while not self._closing.wait(BEAT_SECONDS):
@@ -85,13 +100,10 @@ class PeerWatch:
                 with contextlib.suppress(OSError):
                     connection.sendall(_BEAT)
 
-    def _exit(self, what: str) -> None:
-        sys.stderr.write(
-            f"\n{what}; its own log says why. Started again with the same --workdir, all processes "
-            "continue from the last checkpoint\n"
-        )
+    def _exit(self, what: str, then: str, code: int) -> NoReturn:
+        sys.stderr.write(f"\n{what}; its own log says why{then}\n")
         sys.stderr.flush()
-        os._exit(self._code)
+        os._exit(code)
 
 
 def _own_address() -> str:
