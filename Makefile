@@ -2,11 +2,12 @@
 #   make demo    train a capture of the built-in amp and the built-in voice; both on one page,
 #                runs/demo/report.html
 #   make test    run the test suite
+#   make test-all   and the combinations that repeat what it shows
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint clean
+.PHONY: demo test test-all lint clean
 
 demo: $(VENV)/.installed
 	$(BIN)/python -m experiments.train --config=experiments/configs/a2_capture.py:demo --workdir=runs/demo/amp
@@ -15,6 +16,9 @@ demo: $(VENV)/.installed
 
 test: $(VENV)/.installed
 	$(BIN)/python -m pytest --numprocesses=auto --maxprocesses=8 --dist=loadfile
+
+test-all: $(VENV)/.installed
+	$(BIN)/python -m pytest --numprocesses=auto --maxprocesses=8 --dist=loadfile -m 'exhaustive or not exhaustive'
 
 lint: $(VENV)/.installed
 	$(BIN)/ruff check .

@@ -33,8 +33,13 @@ class Board:
             summary = None
         self._summary = summary
 
+    @property
+    def active(self) -> bool:
+        """Whether anything is written."""
+        return self._summary is not None
+
     def __call__(self, step: int, module: Any, record: dict[str, Any]) -> None:
-        """The numbers of a record; see `publish` in wf_jax.training.loop.train.
+        """The numbers of a record; then uploads. See `publish` in wf_jax.training.loop.train.
 
         Raises:
             WorkdirError: they cannot be written.
@@ -42,13 +47,10 @@ class Board:
         if self._summary:
             shown = {k: v for k, v in record.items() if "/" in k or k in GROUPS}
             self._add(step, (self._summary.scalar(k, v) for k, v in shown.items()))
-        self._workdir.upload()
-
-    def close(self) -> None:
-        """Writes out what is left."""
-        if self._writer:
-            self._writer.close()
-        self._workdir.upload()
+        try:
+            self._workdir.upload()
+        except OSError as error:  # the next time will do
+            print(f"\n{error.filename}: cannot be written: {why(error)}", flush=True)
 
     def add_audio(self, name: str, step: int, audio: np.ndarray, sample_rate: int) -> None:
         """Audio [T]; what is beyond full scale is clipped."""

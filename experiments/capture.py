@@ -1,6 +1,5 @@
 """The capture job: from a recorded pair to model.nam, metrics.json and report.html."""
 
-from contextlib import closing, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +10,8 @@ from data_pipeline.audio_files import AudioFileError, read_audio
 from data_pipeline.captures import Capture, CaptureError, load_capture
 from data_pipeline.linear_fit import linear_esr
 from data_pipeline.synthetic import write_demo_pair
-from experiments.board import Board
 from experiments.capture_results import write_results
+from experiments.capture_samples import Samples
 from experiments.launch import say
 from experiments.settings import length, read_settings
 from experiments.workdir import Workdir, WorkdirError, flat_config
@@ -58,10 +57,10 @@ def run(config: Any, workdir: Workdir, session: Session) -> Result:
         f"training {' and '.join(task.sizes)} for {length(settings)} on {jax.device_count()} "
         f"{jax.default_backend()} devices; the first step compiles (about 20 s)"
     )
-    with closing(Board(workdir)) if is_main() else nullcontext() as publish:
-        result = train(
-            task, settings, workdir.shared, publish, session=session, config=flat_config(config)
-        )
+    publish = Samples(workdir, task, capture) if is_main() else None
+    result = train(
+        task, settings, workdir.shared, publish, session=session, config=flat_config(config)
+    )
     part()
     if result.again or not is_main():
         return result
@@ -73,7 +72,7 @@ def run(config: Any, workdir: Workdir, session: Session) -> Result:
         skip=task.context,
     )
     write_results(config, workdir.local, capture, task, result, baseline, probe)
-    workdir.upload()
+    workdir.finish()
     return result
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from experiments.workdir import WorkdirError, model_folder
+from wf_jax.atomic import is_remote
 from wf_jax.flows.model_folder import ModelFolderError, load_model
 from wf_jax.modules import Params, split
 from wf_jax.training.checkpoints import CheckpointError, load_params
@@ -19,12 +20,12 @@ def read_initial(folder: Path) -> Params:
     try:
         if (folder / "checkpoints").is_dir():
             return load_params(folder / "checkpoints")[1]
-        if folder.is_dir():
+        if folder.is_dir() and not is_remote(folder):
             params = split(load_model(model_folder(folder)))[1]
             return {name: np.asarray(value) for name, value in params.items()}
     except (CheckpointError, ModelFolderError, WorkdirError) as error:
         raise WorkdirError(f"--init_from={folder}: {error}") from None
     raise WorkdirError(
-        f"--init_from={folder}: no such folder; name the --workdir of a training run, or a model "
-        "folder"
+        f"--init_from={folder}: no such folder; name the --workdir of a training run, or a local "
+        "model folder"
     )

@@ -98,9 +98,10 @@ def _session() -> Any:
     from wf_jax.atomic import folder_path
     from wf_jax.training.settings import Session, parse_range
 
-    initial = _INIT_FROM.value
+    initial = folder_path(_INIT_FROM.value) if _INIT_FROM.value else None
     return Session(
-        initial=(lambda: read_initial(folder_path(initial))) if initial else None,
+        initial=(lambda: read_initial(initial)) if initial else None,
+        initial_name=_INIT_FROM.value or "",
         profile=parse_range(_PROFILE_STEPS.value),
         debug_nans=_DEBUG_NANS.value,
     )

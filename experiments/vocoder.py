@@ -1,7 +1,6 @@
 """The vocoder job: from a prepared corpus to a model folder, samples and metrics.json."""
 
 import dataclasses
-from contextlib import closing, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -58,16 +57,15 @@ def run(config: Any, workdir: Workdir, session: Session) -> Result:
         f"training {_describe(model)} for {length(settings)} on {len(corpus.select('train'))} "
         f"clips; {jax.device_count()} {jax.default_backend()} devices; the first step compiles"
     )
-    every = config.train.samples_every
-    with closing(Samples(workdir, task, every)) if is_main() else nullcontext() as publish:
-        result = train(
-            task, settings, workdir.shared, publish, session=session, config=flat_config(config)
-        )
+    publish = Samples(workdir, task, config.train.samples_every) if is_main() else None
+    result = train(
+        task, settings, workdir.shared, publish, session=session, config=flat_config(config)
+    )
     part()
     if result.again or not is_main():
         return result
     write_results(workdir.local, task, result, corpus, config)
-    workdir.upload()
+    workdir.finish()
     return result
 
 

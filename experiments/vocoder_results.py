@@ -65,10 +65,6 @@ class Samples:
             where, what = error.filename or self._folder, error.strerror or error
             print(f"\n{where}: cannot be written: {what}; the training goes on", flush=True)
 
-    def close(self) -> None:
-        """Ends what is open."""
-        self._board.close()
-
     def _show(self, step: int, module: WaveFlow, record: dict[str, Any]) -> None:
         if record["bits/validation"] < self._best:
             save_model(self._model, self._config, jax.device_get(split(module)[1]))

@@ -6,7 +6,8 @@ import tempfile
 from pathlib import Path
 from typing import Any, Self
 
-from wf_jax.atomic import folder_path, is_remote, why, write_text
+from experiments.launch import say
+from wf_jax.atomic import folder_path, is_remote, naming, read_text, why, write_text
 from wf_jax.training.distributed import all_agree, on_main
 
 # What may change between two sessions of one run.
@@ -74,7 +75,11 @@ class Workdir:
             )
 
     def upload(self) -> None:
-        """Copies what is new or changed in `local` to a remote folder; nothing to do otherwise."""
+        """Copies what is new or changed in `local` to a remote folder; nothing to do otherwise.
+
+        Raises:
+            OSError: a file cannot be copied; names the copy.
+        """
         if not self._remote:
             return
         for path in self.local.rglob("*"):
@@ -82,9 +87,25 @@ class Workdir:
             state = (stat.st_mtime_ns, stat.st_size)
             if path.is_file() and self._uploaded.get(path) != state:
                 target = self.shared / path.relative_to(self.local).as_posix()
-                target.parent.mkdir(parents=True, exist_ok=True)
-                target.write_bytes(path.read_bytes())
+                with naming(target):
+                    target.write_bytes(path.read_bytes())
                 self._uploaded[path] = state
+
+    def finish(self) -> None:
+        """Uploads the results, and says so.
+
+        Raises:
+            WorkdirError: they are only in `local`.
+        """
+        if self._remote:
+            try:
+                self.upload()
+            except OSError as error:
+                raise WorkdirError(
+                    f"{error.filename}: cannot be written: {why(error)}; the results are in "
+                    f"{self.local}"
+                ) from None
+            say(f"copied to {self}")
 
 
 def flat_config(config: Any) -> dict[str, Any]:
@@ -94,11 +115,12 @@ def flat_config(config: Any) -> dict[str, Any]:
 
 def _open(workdir: Path, config: Any) -> None:
     try:
-        workdir.mkdir(parents=True, exist_ok=True)
+        with naming(workdir):
+            workdir.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise WorkdirError(f"{workdir}: cannot be made: {why(error)}") from None
     path, new = workdir / "config.json", flat_config(config)
-    old = _read_config(path) if path.exists() else {}
+    old = _read_config(path)
     if old and _has_begun(workdir):
         for name in sorted(old.keys() | new.keys()):
             if old.get(name) != new.get(name) and not name.startswith(CHANGEABLE):
@@ -114,7 +136,8 @@ def _open(workdir: Path, config: Any) -> None:
 
 def _read_config(path: Path) -> dict[str, Any]:
     try:
-        config = json.loads(path.read_text())
+        text = read_text(path)
+        config = {} if text is None else json.loads(text)
     except OSError as error:
         raise WorkdirError(f"{path}: cannot be read: {why(error)}") from None
     except ValueError:
@@ -129,8 +152,7 @@ def _has_begun(workdir: Path) -> bool:
     saved = workdir / "checkpoints"
     if saved.is_dir() and any(path.name.isdigit() for path in saved.iterdir()):
         return True
-    records = workdir / "metrics.jsonl"
-    return records.exists() and bool(records.read_text(errors="replace"))
+    return bool(read_text(workdir / "metrics.jsonl"))
 
 
 def model_folder(folder: Path) -> Path:

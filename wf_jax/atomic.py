@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
+import fsspec
 from etils import epath
 
 _NO_ROOM = "make room, then the same command goes on"
@@ -24,8 +25,21 @@ _REMEDIES = {
 
 
 def folder_path(text: str) -> Path:
-    """A folder as a user names it: a local path, or one that etils.epath reads, such as gs://."""
-    return epath.Path(text) if "://" in text else Path(text)
+    """A folder as a user names it: a local path, or gs://BUCKET/FOLDER.
+
+    Raises:
+        ValueError: it is in another store, or the package that reads it is missing.
+    """
+    store, remote, _ = text.partition("://")
+    if not remote:
+        return Path(text)
+    if store != "gs":
+        raise ValueError(f"{text}: give a local folder, or gs://BUCKET/FOLDER")
+    try:
+        fsspec.get_filesystem_class("gcs")
+    except ImportError:
+        raise ValueError(f"{text} needs the package gcsfs: pip install gcsfs") from None
+    return epath.Path(text)
 
 
 def is_remote(path: Path) -> bool:
@@ -41,25 +55,60 @@ def why(error: OSError) -> str:
 
 @contextlib.contextmanager
 def naming(path: Path) -> Iterator[None]:
-    """Has the errors of the operating system name `path`: those of an open file name none."""
+    """Has what goes wrong with `path` be an OSError that names it.
+
+    The system's errors of an open file name none, and a remote store has errors of its own.
+    """
     try:
         yield
-    except OSError as error:
-        if error.filename is None or Path(error.filename).name.startswith(_hidden(path)):
-            error.filename = str(path)
-        raise
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            if error.filename is None or Path(error.filename).name.startswith(_hidden(path)):
+                error.filename = str(path)
+            raise
+        if not is_remote(path):
+            raise
+        said = (str(error).splitlines() or [type(error).__name__])[0]
+        raise OSError(errno.EIO, said, str(path)) from error
+
+
+def read_text(path: Path) -> str | None:
+    """What a file says, with a mark for what is no UTF-8; None where there is none.
+
+    Raises:
+        OSError: it cannot be read; names `path`.
+    """
+    with naming(path):
+        return path.read_bytes().decode(errors="replace") if path.exists() else None
 
 
 def write_text(path: Path, text: str) -> None:
     """Writes a text whole; objects of a remote store always appear so.
 
     Raises:
-        OSError: the folder is missing or not writable.
+        OSError: the folder is missing or not writable, or the disk is full; it names `path`.
     """
     if is_remote(path):
-        path.write_text(text)
+        with naming(path):
+            path.write_text(text)
     else:
         write_whole(path, lambda file: file.write(text.encode()))
+
+
+def copy_files(source: Path, target: Path) -> None:
+    """Copies the files of a folder; either may be remote, where there are no folders to make.
+
+    Raises:
+        OSError: a file cannot be read or written; names the copy.
+    """
+    for path in source.iterdir():
+        copy = target / path.name
+        if path.is_dir():
+            copy_files(path, copy)
+            continue
+        with naming(copy):
+            target.mkdir(parents=True, exist_ok=True)
+            copy.write_bytes(path.read_bytes())
 
 
 def write_whole(path: str | Path, write: Callable[[BinaryIO], object]) -> None:

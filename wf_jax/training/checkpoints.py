@@ -12,7 +12,7 @@ import json
 import logging
 import os
 import platform
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from functools import lru_cache
 from importlib.metadata import version
@@ -26,12 +26,14 @@ from jax import lax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from orbax.checkpoint import v1 as ocp
 
-from wf_jax.atomic import is_remote, why
+from wf_jax.atomic import copy_files, is_remote, why
 from wf_jax.mesh import gather_processes
 
 _POLICIES = ocp.training.preservation_policies
 _PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "wf_jax")
 _QUOTED = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES)
+_NOT_DAMAGE = (PermissionError, ConnectionError, TimeoutError)
+_NOT_NOW = ("PERMISSION_DENIED", "UNAUTHENTICATED", "UNAVAILABLE", "DEADLINE_EXCEEDED")
 _LOG = logging.getLogger(__name__)
 
 
@@ -233,7 +235,7 @@ class Checkpoints:
         except _Damaged:
             raise
         except Exception as error:
-            self._refuse_forbidden(error)
+            self._refuse_forbidden(step, error)
             raise _Damaged("its metadata cannot be read") from error
 
     def _load(self, step: int, like: Any, saved: dict[str, Any]) -> Any:
@@ -244,7 +246,7 @@ class Checkpoints:
             state = self._checkpointer.load_checkpointables(step, {"state": target})["state"]
         except Exception as error:
             # Orbax reports truncation, absence and wrong shapes in the same opaque words.
-            self._refuse_forbidden(error)
+            self._refuse_forbidden(step, error)
             raise _Damaged("its arrays cannot be read back") from error
         for name, found in _describe(state).items():
             if found != saved[name]:
@@ -280,15 +282,27 @@ class Checkpoints:
             aside = self.folder.parent / "damaged_checkpoints"
             aside.mkdir(exist_ok=True)
             number = sum(1 for _ in aside.glob(f"{step}*"))
-            (self.folder / str(step)).rename(aside / (f"{step}-{number}" if number else str(step)))
+            source, target = self.folder / str(step), aside / f"{step}-{number}".removesuffix("-0")
+            if is_remote(source):
+                copy_files(source, target)
+                source.rmtree()
+            else:
+                source.rename(target)
         _everywhere(True)
 
-    def _refuse_forbidden(self, error: BaseException) -> None:
-        """A checkpoint that may not be read is not a damaged one."""
-        if isinstance(_cause(error), PermissionError) or "PERMISSION_DENIED" in str(error):
-            raise CheckpointError(
-                f"{self.folder}: its files may not be read by this user; change their permissions"
-            ) from error
+    def _refuse_forbidden(self, step: int, error: Exception) -> None:
+        """A checkpoint that may not be read, or not at the moment, is not a damaged one."""
+        words = " ".join(map(str, _chain(error)))
+        forbidden = isinstance(_cause(error), _NOT_DAMAGE) or any(w in words for w in _NOT_NOW)
+        if is_remote(self.folder):  # orbax does not say why it found no metadata
+            try:
+                (self.folder / str(step) / "_CHECKPOINT_METADATA").read_bytes()
+            except FileNotFoundError:
+                pass
+            except Exception as failure:
+                forbidden, error = True, failure
+        if forbidden:
+            raise CheckpointError(_sentence(self.folder, "cannot be read", error)) from error
 
     def _unwritten(self, error: BaseException) -> CheckpointError:
         return CheckpointError(_sentence(self.folder, "a checkpoint could not be written", error))
@@ -442,13 +456,19 @@ def _shown(described: list[Any]) -> str:
 
 def _cause(error: BaseException) -> OSError | None:
     """The first error of the operating system in a chain, or one that tensorstore quotes."""
-    link: BaseException | None = error
-    while link is not None:
+    for link in _chain(error):
         if isinstance(link, OSError) and link.strerror:
             return link
-        link = link.__cause__ or link.__context__
     quoted = [number for number in _QUOTED if os.strerror(number) in str(error)]
     return OSError(quoted[0], os.strerror(quoted[0])) if quoted else None
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    """An error, and what it came from."""
+    link: BaseException | None = error
+    while link is not None:
+        yield link
+        link = link.__cause__ or link.__context__
 
 
 def _sentence(folder: Any, what: str, error: BaseException) -> str:

@@ -120,7 +120,7 @@ def train(
             step, state, minutes = restored.step, restored.state, restored.notes["minutes"]
             lines.say(f"continuing at step {step} of {workdir}")
         elif session.initial is not None:
-            state = dispatcher.create(_warm_start(dispatcher.params, session.initial(), lines))
+            state = dispatcher.create(_warm_start(dispatcher.params, session, lines))
         budget = Budget(total, settings.minutes, minutes)
         history = MetricsFile(workdir / "metrics.jsonl", step) if is_main() else None
         records = history.records if history else []
@@ -215,11 +215,11 @@ def train(
     )
 
 
-def _warm_start(params: Params, initial: Params, lines: RunLines) -> Params:
+def _warm_start(params: Params, session: Session, lines: RunLines) -> Params:
     try:
-        taken, said = warm_start(params, initial)
+        taken, said = warm_start(params, session.initial())
     except ValueError as error:
-        raise SettingsError(f"--init_from: {error}") from None
+        raise SettingsError(f"--init_from={session.initial_name}: {error}") from None
     for line in said:
         lines.say(line)
     return taken

@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 from typing import Any, TextIO
 
-from wf_jax.atomic import is_remote, naming, write_text
+from wf_jax.atomic import is_remote, naming, read_text, write_text
 
 
 class MetricsFile:
@@ -39,7 +39,7 @@ class MetricsFile:
 def read_records(path: Path) -> list[dict[str, Any]]:
     """The records of a metrics.jsonl, if it exists, but for lines that a killed run left torn."""
     records = []
-    for line in path.read_text(errors="replace").splitlines() if path.exists() else []:
+    for line in (read_text(path) or "").splitlines():
         with contextlib.suppress(ValueError):
             record = json.loads(line)
             if isinstance(record, dict) and "step" in record:

@@ -1,9 +1,13 @@
 """A trace of a few steps, for xprof, TensorBoard or Perfetto."""
 
+import sys
+import tempfile
 from pathlib import Path
 from typing import Any, Self
 
 import jax
+
+from wf_jax.atomic import copy_files, is_remote
 
 
 class Profile:
@@ -12,6 +16,8 @@ class Profile:
     def __init__(self, folder: Path, steps: tuple[int, ...]):
         """Into `folder`, of the steps in `steps`: first and last, or () for none."""
         self._folder, self._steps, self._running = folder, steps, False
+        remote = steps and is_remote(folder)
+        self._local = Path(tempfile.mkdtemp(prefix="wf_jax-")) if remote else folder
 
     def __enter__(self) -> Self:
         """Nothing to open."""
@@ -31,11 +37,17 @@ class Profile:
             self._stop()
         elif not self._running and first <= step <= last:
             jax.block_until_ready(pending)
-            jax.profiler.start_trace(str(self._folder))
+            jax.profiler.start_trace(str(self._local))
             self._running = True
 
     def _stop(self) -> None:
-        if self._running:
+        if not self._running:
+            return
+        self._running, self._steps = False, ()
+        try:
             jax.profiler.stop_trace()
-            self._running = False
-            self._steps = ()
+            if self._local != self._folder:
+                copy_files(self._local, self._folder)
+        except (RuntimeError, OSError) as error:  # a full disk: no reason to end the training
+            reason = str(error).splitlines()[0]
+            sys.stderr.write(f"\n{self._folder}: no trace was written: {reason}\n")

@@ -75,11 +75,13 @@ class Session:
 
     Attributes:
         initial: gives the parameters of another run to begin from, where name and shape fit.
+        initial_name: where those are.
         profile: first and last step of a trace, counted from the session's first; () for none.
         debug_nans: stop at the operation that makes the first NaN (slow).
     """
 
     initial: Callable[[], Params] | None = None
+    initial_name: str = ""
     profile: tuple[int, ...] = ()
     debug_nans: bool = False
 
