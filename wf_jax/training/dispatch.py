@@ -157,7 +157,8 @@ class Dispatcher:
         if self._program is None:
             self._program = self._compile(state, arrays, control)
         # Looking for a NaN runs the step again, operation by operation, constants and all.
-        with jax.transfer_guard("allow" if self._session.debug_nans else "disallow"):
+        looking = self._session.debug_nans
+        with jax.debug_nans(looking), jax.transfer_guard("allow" if looking else "disallow"):
             state, metrics, agreed = self._program(state, arrays, control)
         self.clock.count(len(rates))
         return state, Sent(step, rates, metrics, agreed)
