@@ -15,10 +15,10 @@ demo: $(VENV)/.installed
 	$(BIN)/python -m experiments.join_reports --output=runs/demo/report.html runs/demo/amp runs/demo/voice
 
 test: $(VENV)/.installed
-	$(BIN)/python -m pytest --numprocesses=auto --maxprocesses=8 --dist=loadfile
+	$(BIN)/python -m pytest --numprocesses=auto --maxprocesses=8 --dist=loadfile --no-loadscope-reorder
 
 test-all: $(VENV)/.installed
-	$(BIN)/python -m pytest --numprocesses=auto --maxprocesses=8 --dist=loadfile -m 'exhaustive or not exhaustive'
+	$(BIN)/python -m pytest --numprocesses=auto --maxprocesses=8 --dist=loadfile --no-loadscope-reorder -m 'exhaustive or not exhaustive'
 
 lint: $(VENV)/.installed
 	$(BIN)/ruff check .

@@ -54,7 +54,7 @@ if __name__ == "__main__":
     distributed.start(sys.argv[2])
     from wf_jax.mesh import data_mesh
 
-    settings = Settings(steps=STEPS, learning_rate=0.004, checkpoints=CheckpointSettings(minutes=0))
+    settings = Settings(steps=STEPS, learning_rate=0.001, checkpoints=CheckpointSettings(minutes=0))
     for name, task in (("vocoder", vocoder()), ("capture", capture())):
         seen = list(digests(task, data_mesh(task.batch_size)))
         result = train(task, settings, Path(sys.argv[1]) / name)
