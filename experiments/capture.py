@@ -18,7 +18,7 @@ from experiments.workdir import Workdir, WorkdirError, flat_config
 from wf_jax.amps.capture import CaptureAudio, CaptureTask, LossWeights
 from wf_jax.training.checkpoints import CheckpointError
 from wf_jax.training.dispatch import SettingsError
-from wf_jax.training.distributed import is_main, on_main, part
+from wf_jax.training.distributed import is_main, part
 from wf_jax.training.loop import DivergedError, Result, train
 from wf_jax.training.settings import Session, Settings
 
@@ -112,7 +112,7 @@ def _load(config: Any, workdir: Workdir) -> Capture:
     if data.input == "demo":
         folder = workdir.local / "pair"
         paths = (folder / "di.wav", folder / "amp.wav")
-        on_main(lambda: _write_demo_pair(paths))
+        workdir.make(lambda: _write_demo_pair(paths))
     else:
         paths = (Path(data.input), Path(data.output))
     return load_capture(

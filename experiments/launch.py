@@ -81,19 +81,19 @@ def run_main(
             )
         elif jax.process_count() == 1:
             raise
-        else:  # most likely another process died
-            processes.wait_for_news()
-            reason = str(error).splitlines()[0]
-            code = _say_error(
-                f"the processes of this run lost each other: {reason}", processes.AGAIN
-            )
+        else:
+            processes.wait_for_news()  # does not return if another process died
+            traceback.print_exc()
+            code = 1
     except Exception:
         if jax.process_count() == 1:
             raise
         traceback.print_exc()
         code = 1
     except KeyboardInterrupt:  # the training itself turns Ctrl-C into a result
-        code = _say_error("stopped before there was anything to keep", 1)
+        code = _say_error("stopped; what was saved and written before is in the --workdir", 1)
+    if code == 0:
+        processes.part()
     processes.leave(code)
     return code
 

@@ -47,7 +47,12 @@ def main(argv: list[str]) -> None:
         task = importlib.import_module(TASKS[config.task])
     except OSError as error:  # the flag complains of a missing file at the first look only
         sys.exit(f"{str(error).split()[-1]}: no such config file; see experiments/configs")
-    errors, devices = (*task.ERRORS, ValueError), config.train.batch_size
+    from experiments.sweep import SweepError
+    from wf_jax.atomic import FolderError
+    from wf_jax.training.settings import FlagError
+
+    errors = (*task.ERRORS, FlagError, FolderError, SweepError)
+    devices = config.train.batch_size
     sys.exit(run_main(lambda: _run(task, config), errors, devices, _DISTRIBUTED.value))
 
 
@@ -67,14 +72,15 @@ def _sweep(task: Any, config: Any, workdir: Path, session: Any) -> int:
 
     from experiments.sweep import read_sweep, run_sweep
     from experiments.workdir import Workdir
+    from wf_jax.training.settings import FlagError
 
     if _SWEEP_INDEX.value is None and jax.process_count() > 1:
-        raise ValueError("--sweep in several processes trains one run of it: give --sweep_index")
+        raise FlagError("--sweep in several processes trains one run of it: give --sweep_index")
 
     def run(config: Any, workdir: Path) -> int:
         try:
             return _code(task.run(config, Workdir(workdir), session))
-        except task.ERRORS as error:  # the other runs of the sweep go on
+        except (*task.ERRORS, OSError, ValueError, jax.errors.JaxRuntimeError) as error:
             print(error, file=sys.stderr, flush=True)
             return 1
         finally:

@@ -47,7 +47,7 @@ def run(config: Any, workdir: Workdir, session: Session) -> Result:
     """
     settings = _validate(config)
     if _is_demo(config):
-        on_main(lambda: _write_demo_corpus(workdir.local))
+        workdir.make(lambda: _write_demo_corpus(workdir.local))
     corpus = Corpus.open(workdir.local / "corpus" if _is_demo(config) else config.data.corpus)
     on_main(corpus.check)
     model = model_config(config, corpus.sample_rate)

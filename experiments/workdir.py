@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Self
 
@@ -74,6 +75,13 @@ class Workdir:
                 "file system that they share, or gs://..."
             )
 
+    def make(self, action: Callable[[], object]) -> None:
+        """Has files made in `local`: by process 0, or by each where each has its own."""
+        if self._remote:
+            action()
+        else:
+            on_main(action)
+
     def upload(self) -> None:
         """Copies what is new or changed in `local` to a remote folder; nothing to do otherwise.
 
@@ -123,7 +131,7 @@ def _open(workdir: Path, config: Any) -> None:
     old = _read_config(path)
     if old and _has_begun(workdir):
         for name in sorted(old.keys() | new.keys()):
-            if old.get(name) != new.get(name) and not name.startswith(CHANGEABLE):
+            if old.get(name, new.get(name)) != new.get(name) and not name.startswith(CHANGEABLE):
                 raise WorkdirError(
                     f"{workdir}: this run was started with --config.{name}={old.get(name)}, not "
                     f"{new.get(name)}; give another --workdir, or the old value to continue"

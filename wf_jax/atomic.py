@@ -24,21 +24,25 @@ _REMEDIES = {
 }
 
 
+class FolderError(ValueError):
+    """A folder's name is of a kind that cannot be used here."""
+
+
 def folder_path(text: str) -> Path:
     """A folder as a user names it: a local path, or gs://BUCKET/FOLDER.
 
     Raises:
-        ValueError: it is in another store, or the package that reads it is missing.
+        FolderError: it is in another store, or the package that reads it is missing.
     """
     store, remote, _ = text.partition("://")
     if not remote:
         return Path(text)
     if store != "gs":
-        raise ValueError(f"{text}: give a local folder, or gs://BUCKET/FOLDER")
+        raise FolderError(f"{text}: give a local folder, or gs://BUCKET/FOLDER")
     try:
         fsspec.get_filesystem_class("gcs")
     except ImportError:
-        raise ValueError(f"{text} needs the package gcsfs: pip install gcsfs") from None
+        raise FolderError(f"{text} needs the package gcsfs: pip install gcsfs") from None
     return epath.Path(text)
 
 

@@ -29,6 +29,11 @@ def data_mesh(batch_size: int, shards: int = 1) -> Mesh:
     processes = jax.process_count()
     devices = sorted(jax.devices(), key=lambda device: (device.process_index, device.id))
     each = len(devices) // processes
+    if jax.local_device_count() * processes != len(devices):
+        raise ValueError(
+            f"this process has {jax.local_device_count()} of {len(devices)} devices in {processes} "
+            "processes; give each the same number"
+        )
     counts = [n for n in range(1, each + 1) if batch_size % (n * processes) == 0]
     counts = [n for n in counts if n * processes % shards == 0]
     if not counts:

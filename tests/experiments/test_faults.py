@@ -423,7 +423,7 @@ import jax.numpy as jnp
 from wf_jax.training.profile import Profile
 with Profile(Path(sys.argv[1]), (1, 2)) as profile:
     for step in range(4):
-        profile.before(step, jnp.float32(step) + 1)
+        profile.before(step, 1, jnp.float32(step) + 1)
 """
 
 

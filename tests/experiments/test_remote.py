@@ -204,7 +204,7 @@ def test_a_bucket_that_may_not_be_read_is_not_a_damaged_one(server, bucket):
 def test_a_trace(server, bucket):
     with Profile(folder_path(f"gs://{bucket}/run") / "profile", (1, 2)) as profile:
         for step in range(4):
-            profile.before(step, jnp.float32(step) + 1)
+            profile.before(step, 1, jnp.float32(step) + 1)
     assert any(name.endswith(".xplane.pb") for name in server.files(bucket))
 
 

@@ -152,6 +152,22 @@ def test_a_trace_of_some_steps(tmp_path):
         parse_range("15:10")
 
 
+def test_a_trace_of_steps_within_a_dispatch(tmp_path):
+    settings = dataclasses.replace(PLAIN, substeps=5)
+    train(ToyTask(), settings, tmp_path, session=Session(profile=(7, 8)))
+    assert list((tmp_path / "profile").rglob("*.xplane.pb"))
+
+
+def test_the_best_evaluation_stays(tmp_path):
+    """Saved by the clock at any step: the best is of those that follow an evaluation."""
+    checkpoints = CheckpointSettings(minutes=1e-9, keep=1, keep_best=1)
+    rising = dataclasses.replace(PLAIN, learning_rate=0.7, checkpoints=checkpoints)
+    result = train(ToyTask(), rising, tmp_path)
+    means = {record["step"]: record["esr/line"] for record in result.history}
+    kept = {int(p.name) for p in (tmp_path / "checkpoints").iterdir() if p.name.isdigit()}
+    assert kept == {15, min(means, key=means.get)}
+
+
 def test_where_a_nan_was_made(tmp_path):
     with pytest.raises(FloatingPointError, match="nan"):
         train(ToyTask(broken_after=2), PLAIN, tmp_path, session=Session(debug_nans=True))

@@ -3,12 +3,14 @@
 import random
 import re
 import signal
+import subprocess
+import sys
 import time
 
 import numpy as np
 import pytest
 
-from tests.training.processes import curve, finish, launch, records, wait_for_steps
+from tests.training.processes import ROOT, curve, finish, free_port, launch, records, wait_for_steps
 from wf_jax.training.distributed import AGAIN, DistributedError, recognise, start
 
 SLURM = {
@@ -19,6 +21,12 @@ SLURM = {
     "SLURM_STEP_NODELIST": "a,b",
 }
 TPU = {"TPU_WORKER_HOSTNAMES": "a,b", "TPU_WORKER_ID": "1"}
+SLICES = {
+    "MEGASCALE_NUM_SLICES": "2",
+    "MEGASCALE_COORDINATOR_ADDRESS": "a",
+    "MEGASCALE_SLICE_ID": "1",
+    "TPU_WORKER_ID": "0",
+}
 BY_JAX = (None, None, None)
 
 
@@ -31,6 +39,7 @@ BY_JAX = (None, None, None)
         ({"SLURM_JOB_ID": "7", "SLURM_NTASKS": "1"}, None),
         (TPU, BY_JAX),
         ({"TPU_WORKER_HOSTNAMES": "localhost"}, None),
+        ({**SLICES, "TPU_WORKER_HOSTNAMES": "localhost"}, BY_JAX),
         ({"OMPI_COMM_WORLD_SIZE": "2"}, BY_JAX),
     ],
 )
@@ -55,6 +64,25 @@ def test_half_a_cluster_is_an_error(environment, message):
 def test_what_the_flag_takes(choice):
     with pytest.raises(DistributedError, match=r"INDEX from 0 to COUNT - 1, e\.g\. 10"):
         start(choice)
+
+
+def test_a_package_alone_is_no_tpu(monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: name)
+    assert recognise({}) is None
+
+
+def test_others_that_do_not_come(tmp_path):
+    """After the time there is, one line and the code for another try."""
+    program = (
+        "from wf_jax.training import distributed; distributed.START_SECONDS = 3; "
+        f"distributed.start('127.0.0.1:{free_port()},2,0')"
+    )
+    found = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, cwd=ROOT, timeout=60
+    )
+    assert found.returncode == AGAIN
+    assert "did not find each other within 3 s" in found.stderr
+    assert "Traceback" not in found.stderr
 
 
 # Runs of the toy task
@@ -106,6 +134,18 @@ def test_a_dead_peer_ends_the_other(tmp_path, victim):
     assert codes[1 - victim] in (AGAIN, -signal.SIGABRT), complaints
     gone = f"process {victim} of this run is gone"
     assert gone in complaints or "another task died" in complaints
+
+
+@pytest.mark.slow
+def test_the_lost_one_of_four_is_named(tmp_path):
+    run = launch(tmp_path, 4, 1, pause=0.02, epochs=10_000)
+    wait_for_steps(tmp_path, 5, run)
+    run[2].kill()
+    codes, _, complaints = finish(run, timeout=60)
+    assert codes[2] == -signal.SIGKILL
+    assert {codes[i] for i in (0, 1, 3)} <= {AGAIN, -signal.SIGABRT}, complaints
+    assert "process 2 of this run is gone" in complaints
+    assert "process 0 of this run is gone" not in complaints
 
 
 @pytest.mark.slow

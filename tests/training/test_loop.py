@@ -1,3 +1,4 @@
+import dataclasses
 import random
 import signal
 import time
@@ -84,6 +85,28 @@ def test_a_signal_ends_the_run_politely(tmp_path, name, code):
     assert run.returncode == code, err
     assert out.startswith(f"stopped by {name}")
     assert "Traceback" not in err
+
+
+def test_stopped_by_hand_the_last_evaluation_counts(tmp_path):
+    """For the result; what is saved goes on as if unbroken."""
+    task = ToyTask()
+    take = task.batch
+
+    def batch(step, rows):
+        if step == 8:
+            signal.raise_signal(signal.SIGINT)
+        return take(step, rows)
+
+    task.batch = batch
+    stopped = train(task, dataclasses.replace(FAST, substeps=1), tmp_path / "a")
+    assert stopped.stopped == "stopped by SIGINT"
+    assert not stopped.finished
+    last = records(tmp_path / "a")[-1]
+    assert last["step"] == stopped.steps not in (5, 10)
+    assert stopped.metrics["esr/line"].mean() == pytest.approx(last["esr/line"], rel=1e-6)
+    resumed = train(ToyTask(), FAST, tmp_path / "a")
+    whole = train(ToyTask(), FAST, tmp_path / "b")
+    np.testing.assert_array_equal(resumed.models.slope[...], whole.models.slope[...])
 
 
 def test_minutes_are_a_budget(tmp_path):

@@ -12,6 +12,7 @@ import json
 import logging
 import os
 import platform
+import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -28,12 +29,15 @@ from orbax.checkpoint import v1 as ocp
 
 from wf_jax.atomic import copy_files, is_remote, why
 from wf_jax.mesh import gather_processes
+from wf_jax.training.distributed import from_main
 
 _POLICIES = ocp.training.preservation_policies
 _PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "wf_jax")
 _QUOTED = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES)
 _NOT_DAMAGE = (PermissionError, ConnectionError, TimeoutError)
 _NOT_NOW = ("PERMISSION_DENIED", "UNAUTHENTICATED", "UNAVAILABLE", "DEADLINE_EXCEEDED")
+_NEWEST = 100  # checkpoints that are looked at
+_LISTING_SECONDS = 60.0
 _LOG = logging.getLogger(__name__)
 
 
@@ -93,14 +97,14 @@ class Checkpoints:
                 keep_checkpoints_without_metrics=False,
             )
             policies.append(best)
-        keeping = _POLICIES.AnyPreservationPolicy(policies)
+        # Orbax opens all or none; what it cannot list must go first.
+        if jax.process_index() == 0:
+            self._set_unlistable_aside()
+        _everywhere(True)
         try:
-            self._checkpointer = self._open(keeping)
+            self._checkpointer = self._open(_POLICIES.AnyPreservationPolicy(policies))
         except Exception as error:
-            # Orbax opens all or none; what it cannot read must go first.
-            if _cause(error) or not self._set_unreadable_aside():
-                raise CheckpointError(_sentence(self.folder, "cannot be opened", error)) from error
-            self._checkpointer = self._open(keeping)
+            raise CheckpointError(_sentence(self.folder, "cannot be opened", error)) from error
 
     def __enter__(self) -> Self:
         """Nothing to open."""
@@ -163,13 +167,15 @@ class Checkpoints:
             CheckpointError: the checkpoints are of another model, may not be read, or none is
                 whole.
         """
-        steps = sorted(self._steps(), reverse=True)
+        steps = self._agreed_steps()
         damaged: list[int] = []
         for step in steps:
             restored, reason = self._try(step, like)
             if restored is not None:
-                for passed in damaged:
-                    self._set_aside(passed)
+                if damaged and jax.process_index() == 0:
+                    for passed in damaged:
+                        self._set_aside(passed)
+                _everywhere(True)
                 if damaged:
                     self._checkpointer.reload()
                 return restored
@@ -190,14 +196,33 @@ class Checkpoints:
             cleanup_tmp_directories=True,  # of a save that a full disk or a crash has ended
         )
 
-    def _set_unreadable_aside(self) -> bool:
-        """Whether there were checkpoints that orbax cannot even list."""
-        steps = _saved_steps(self.folder)
-        unreadable = [step for step in steps if not _can_be_listed(self.folder / str(step))]
-        for step in unreadable:
-            self._complain(step, "its metadata cannot be read")
-            self._set_aside(step)
-        return bool(unreadable)
+    def _set_unlistable_aside(self) -> None:
+        for step in _saved_steps(self.folder):
+            if not _can_be_listed(self.folder / str(step)):
+                self._complain(step, "its metadata cannot be read")
+                self._set_aside(step)
+
+    def _agreed_steps(self) -> list[int]:
+        """The newest checkpoints that process 0 sees, newest first, in every process.
+
+        Raises:
+            CheckpointError: another process does not see them for a minute; listings of shared
+                disks may be late.
+        """
+        seen = np.full(_NEWEST, -1, np.int32)
+        here = sorted(self._steps(), reverse=True)[:_NEWEST]
+        seen[: len(here)] = here
+        steps = [int(step) for step in from_main(seen) if step >= 0]
+        deadline = time.monotonic() + _LISTING_SECONDS
+        while missing := set(steps) - set(self._steps()):
+            if time.monotonic() > deadline:
+                raise CheckpointError(
+                    f"{self.folder}: process {jax.process_index()} does not see checkpoint "
+                    f"{max(missing)}; give a --workdir that all processes share"
+                )
+            time.sleep(1.0)
+            self._checkpointer.reload()
+        return steps
 
     def _complain(self, step: int, reason: str) -> None:
         _LOG.warning(
@@ -246,6 +271,8 @@ class Checkpoints:
             state = self._checkpointer.load_checkpointables(step, {"state": target})["state"]
         except Exception as error:
             # Orbax reports truncation, absence and wrong shapes in the same opaque words.
+            if "RESOURCE_EXHAUSTED" in str(error):
+                raise
             self._refuse_forbidden(step, error)
             raise _Damaged("its arrays cannot be read back") from error
         for name, found in _describe(state).items():
@@ -278,17 +305,15 @@ class Checkpoints:
         )
 
     def _set_aside(self, step: int) -> None:
-        if jax.process_index() == 0:
-            aside = self.folder.parent / "damaged_checkpoints"
-            aside.mkdir(exist_ok=True)
-            number = sum(1 for _ in aside.glob(f"{step}*"))
-            source, target = self.folder / str(step), aside / f"{step}-{number}".removesuffix("-0")
-            if is_remote(source):
-                copy_files(source, target)
-                source.rmtree()
-            else:
-                source.rename(target)
-        _everywhere(True)
+        aside = self.folder.parent / "damaged_checkpoints"
+        aside.mkdir(exist_ok=True)
+        number = sum(1 for _ in aside.glob(f"{step}*"))
+        source, target = self.folder / str(step), aside / f"{step}-{number}".removesuffix("-0")
+        if is_remote(source):
+            copy_files(source, target)
+            source.rmtree()
+        else:
+            source.rename(target)
 
     def _refuse_forbidden(self, step: int, error: Exception) -> None:
         """A checkpoint that may not be read, or not at the moment, is not a damaged one."""

@@ -124,6 +124,11 @@ class Dispatcher:
         """Ends the thread that makes batches."""
         self._batches.close()
 
+    @property
+    def devices(self) -> int:
+        """How many take part."""
+        return int(self._mesh.size)
+
     def create(self, params: Params) -> TrainState:
         """The state before the first step, on the devices."""
         return jax.jit(self._create, out_shardings=self._shardings)(jax.device_get(params))

@@ -8,6 +8,8 @@ import importlib.util
 import logging
 import os
 import re
+import sys
+import threading
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -21,7 +23,8 @@ from wf_jax.mesh import gather_processes
 from wf_jax.training.peers import BEAT_SECONDS, PeerWatch
 
 AGAIN = 75  # exit code: start me again (EX_TEMPFAIL of sysexits.h)
-START_SECONDS = 600  # that processes wait for each other at the start
+TPU_DEVICES = ("accel*", "vfio/[0-9]*")  # under /dev
+START_SECONDS = 600.0  # that processes wait for each other at the start
 MESSAGE_BYTES = 2000
 
 
@@ -59,23 +62,67 @@ def start(choice: str = "auto", environment: Mapping[str, str] = os.environ) -> 
     # A signal is agreed on inside the training step, together with the clock.
     jax.config.update("jax_enable_preemption_service", False)
     logging.getLogger("jax._src.distributed").setLevel(logging.ERROR)
+    late = (
+        f"--distributed={choice}: the processes of this run did not find each other within "
+        f"{START_SECONDS:g} s; see that all were started, and that each can reach "
+        f"{address or 'process 0'}"
+    )
+    # JAX's own time limit ends the process with a stack trace.
+    timer = threading.Timer(START_SECONDS, _give_up, [late])
+    timer.daemon = True
+    timer.start()
     try:
         jax.distributed.initialize(
-            address, count, index, initialization_timeout=START_SECONDS, shutdown_timeout_seconds=60
+            address,
+            count,
+            index,
+            initialization_timeout=round(2 * START_SECONDS) + 60,
+            shutdown_timeout_seconds=60,
         )
     except (RuntimeError, ValueError) as error:
         reason = str(error).splitlines()[0]
-        raise NotTogetherError(
-            f"--distributed={choice}: the processes of this run did not find each other within "
-            f"{START_SECONDS} s ({reason}); see that all were started, and that each can reach "
-            f"{address or 'process 0'}"
+        if "DEADLINE_EXCEEDED" in reason or "UNAVAILABLE" in reason:
+            raise NotTogetherError(f"{late} ({reason})") from None
+        raise DistributedError(
+            f"--distributed={choice}: this process cannot join the others: {reason}; is "
+            f"{address or 'the address of process 0'} free, and right?"
         ) from None
+    finally:
+        timer.cancel()
     if count is not None and jax.process_count() != count:
         raise DistributedError(
             f"--distributed={choice}: {count} processes were announced, {jax.process_count()} came"
         )
     if jax.process_count() > 1:
-        _watch = PeerWatch.start(AGAIN)
+        try:
+            _watch = PeerWatch.start(AGAIN, _host(address))
+        except OSError as error:
+            raise NotTogetherError(
+                f"--distributed={choice}: the processes of this run cannot watch each other: "
+                f"{error.strerror or error}; each must reach every port of process 0"
+            ) from None
+
+
+def _give_up(message: str) -> None:
+    sys.stderr.write(f"\n{message}\n")
+    sys.stderr.flush()
+    os._exit(AGAIN)
+
+
+def _host(address: str | None) -> str | None:
+    """Of process 0, as the others reach it."""
+    address = address or getattr(_jax_state(), "coordinator_address", None)
+    return address.rpartition(":")[0].strip("[]") if address else None
+
+
+def _jax_state() -> Any:
+    """What `jax.distributed` found by itself; not public, so it may be gone one day."""
+    try:
+        from jax._src import distributed
+
+        return distributed.global_state
+    except (ImportError, AttributeError):
+        return None
 
 
 def recognise(environment: Mapping[str, str]) -> tuple[str | None, int | None, int | None] | None:
@@ -94,7 +141,11 @@ def recognise(environment: Mapping[str, str]) -> tuple[str | None, int | None, i
         )
     for name in ("TPU_WORKER_HOSTNAMES", "TPU_PROCESS_ADDRESSES"):
         hosts = len([host for host in environment.get(name, "").split(",") if host])
-        if hosts == 1:
+        if hosts and _number(environment, "MEGASCALE_NUM_SLICES") > 1:
+            needed = ("MEGASCALE_COORDINATOR_ADDRESS", "MEGASCALE_SLICE_ID", "TPU_WORKER_ID")
+            _need(environment, needed, "a job of several TPU slices", "set it per host")
+            return None, None, None
+        if hosts == 1 and name == "TPU_WORKER_HOSTNAMES":
             return None
         if hosts > 1:
             needed = ("TPU_WORKER_ID",)
@@ -108,9 +159,8 @@ def recognise(environment: Mapping[str, str]) -> tuple[str | None, int | None, i
             "Job; give --distributed=HOST:PORT,COUNT,INDEX to train as one run, or "
             "--distributed=none for a run of its own"
         )
-    on_tpu = importlib.util.find_spec("libtpu") and any(
-        Path("/dev").glob(pattern) for pattern in ("accel*", "vfio/[0-9]*")
-    )
+    devices = [path for pattern in TPU_DEVICES for path in Path("/dev").glob(pattern)]
+    on_tpu = devices and importlib.util.find_spec("libtpu")
     return (None, None, None) if on_tpu else None
 
 

@@ -104,11 +104,11 @@ def train(
         return max(min(settings.substeps, *ends), 0)
 
     with (
+        StopOnSignal() as signal,
         Dispatcher(task, settings, plan, session) as dispatcher,
         Checkpoints(
             workdir / "checkpoints", keep=when.keep, keep_best=when.keep_best, config=config
         ) as checkpoints,
-        StopOnSignal() as signal,
         Profile(workdir / "profile", session.profile) as profile,
         RunLines(quiet=not is_main()) as lines,
     ):
@@ -121,10 +121,14 @@ def train(
             lines.say(f"continuing at step {step} of {workdir}")
         elif session.initial is not None:
             state = dispatcher.create(_warm_start(dispatcher.params, session, lines))
+        if dispatcher.devices < jax.device_count():
+            lines.say(
+                f"a batch of {task.batch_size} is split over {dispatcher.devices} of "
+                f"{jax.device_count()} devices; a multiple of {jax.device_count()} would use all"
+            )
         budget = Budget(total, settings.minutes, minutes)
         history = MetricsFile(workdir / "metrics.jsonl", step) if is_main() else None
         records = history.records if history else []
-        evaluated = bool(from_main(np.bool_(bool(records))))
         lines.begin(task, budget)
         began, saved_at = step, minutes
 
@@ -137,7 +141,7 @@ def train(
                 settings.rate(s, task.steps_per_epoch, budget.progress(s, minutes))
                 for s in range(step, step + plan(step))
             ]
-            profile.before(step - began, sent)
+            profile.before(step - began, len(rates), sent)
             previous = sent
             state, sent = dispatcher.send(state, step, rates, budget.minutes, signal.received)
             step += len(rates)
@@ -156,7 +160,8 @@ def train(
             minutes, signalled = Control.heard(agreed, budget.minutes, signal.received)
             finished = budget.progress(step, minutes) >= 1
 
-            metric = None
+            metric, record, scores = None, None, None
+            passed = minutes - saved_at
             if finished or signalled == "SIGINT" or step % every == 0:
                 with clock.waiting("device"):
                     last = jax.device_get(sent)
@@ -168,25 +173,28 @@ def train(
                     trouble = trouble or (step - 1, "held-out audio")
                 if trouble:
                     break
-                due = step % every == 0 or not signalled
-                if due or not evaluated:  # a stopped run then continues as if unbroken
-                    scores = {name: evaluation[name] for name in task.best_metrics.values()}
-                    state = dispatcher.update_best(state, scores)
-                    metric = float(np.mean([np.mean(score) for score in scores.values()]))
-                evaluated = True
+                names = list(task.best_metrics.values())
+                scores = {name: evaluation[name] for name in names}
+                if step % every == 0 or not signalled:
+                    state, scores = dispatcher.update_best(state, scores), None
+                    metric = float(np.mean([np.mean(evaluation[n]) for n in names]))
+                    passed *= 2  # a checkpoint with a metric is worth more than one without
+                record = _record(task, step, budget, last, evaluation) | timing
                 if history:
-                    record = _record(task, step, budget, last, evaluation) | timing
                     history.append(record)
-                    if publish:
-                        publish(step, module, record)
                 clock.start()
 
-            due = when.minutes and minutes - saved_at >= when.minutes
+            due = when.minutes and passed >= when.minutes
             due = due or (when.steps and step % when.steps == 0)
             if due or finished or signalled:
                 if jax.device_get(sent).diverged_at is None:  # or the next turn says so
                     checkpoints.save(step, state, {"minutes": minutes}, metric)
                 saved_at = minutes
+            if scores:  # of a run stopped by hand: for the result, not for its continuation
+                state = dispatcher.update_best(state, scores)
+            if publish and record and signalled != "SIGTERM":
+                publish(step, module, record)
+                clock.start()
             lines.step(step, records)
         best = jax.device_get((state.best.metrics, state.best.steps))
         models = dispatcher.module(state.best.params)
@@ -206,7 +214,7 @@ def train(
         metrics=best[0],
         best_epochs={k: v / task.steps_per_epoch for k, v in best[1].items()},
         history=records,
-        steps=step,
+        steps=trouble[0] if trouble else step,
         minutes=budget.minutes,
         stopped=stopped,
         finished=finished and not trouble,

@@ -18,7 +18,7 @@ from jax.experimental import multihost_utils
 
 BEAT_SECONDS = 5.0
 SILENCE_SECONDS = 60.0  # a host that is this long silent counts as gone
-_BEAT, _FAREWELL, _ERROR = b".", b"!", b"x"
+_BEAT, _FAREWELL, _ERROR, _GONE = b".", b"!", b"x", b"g"  # the last with a number of 3 digits
 
 
 class PeerWatch:
@@ -34,25 +34,30 @@ class PeerWatch:
         threading.Thread(target=self._beat, daemon=True).start()
 
     @classmethod
-    def start(cls, code: int) -> Self:
-        """Connects all processes of the run to process 0; every process must call it."""
+    def start(cls, code: int, host: str | None) -> Self:
+        """Connects all processes of the run to process 0; every process must call it.
+
+        Args:
+            code: to exit with.
+            host: of process 0, as this process reaches it.
+
+        Raises:
+            OSError: it cannot be reached.
+        """
         count, here = jax.process_count(), jax.process_index()
-        server = socket.create_server(("", 0), backlog=count) if here == 0 else None
-        address = (_own_address(), server.getsockname()[1]) if server else ("0.0.0.0", 0)
-        packed = struct.pack("!4sH", socket.inet_aton(address[0]), address[1])
-        told = multihost_utils.broadcast_one_to_all(np.frombuffer(packed, np.uint8))
-        host, port = struct.unpack("!4sH", np.asarray(told).tobytes())
-        peers: dict[int, socket.socket] = {}
+        server = _serve(count) if here == 0 else None
+        port = server.getsockname()[1] if server else 0
+        hello = struct.pack("!H16s", port, os.urandom(16))
+        told = multihost_utils.broadcast_one_to_all(np.frombuffer(hello, np.uint8))
+        port, token = struct.unpack("!H16s", np.asarray(told).tobytes())
         if server:
-            server.settimeout(SILENCE_SECONDS)
-            while len(peers) < count - 1:
-                connection, _ = server.accept()
-                peers[struct.unpack("!I", connection.recv(4, socket.MSG_WAITALL))[0]] = connection
-            server.close()
-        else:
-            peers[0] = socket.create_connection((socket.inet_ntoa(host), port), SILENCE_SECONDS)
-            peers[0].sendall(struct.pack("!I", here))
-        return cls(peers, code)
+            with server:
+                return cls(_accept(server, count - 1, token), code)
+        if host is None:
+            raise OSError("the address of process 0 is not known")
+        connection = socket.create_connection((host, port), SILENCE_SECONDS)
+        connection.sendall(token + struct.pack("!I", here))
+        return cls({0: connection}, code)
 
     def close(self) -> None:
         """Says farewell, so that nobody takes the end for a loss."""
@@ -71,7 +76,7 @@ class PeerWatch:
                 connection.close()
 
     def _listen(self, index: int, connection: socket.socket) -> None:
-        why = "its connection broke"
+        why, lost = "its connection broke", index
         try:
             while not self._closing.is_set():
                 received = connection.recv(64)
@@ -80,18 +85,21 @@ class PeerWatch:
                 if _ERROR in received:
                     self._say_last(_ERROR)
                     self._exit(f"process {index} of this run ended with an error", "", 1)
-                if not received:
+                if _GONE in received:  # process 0 knows who
+                    lost, why = int(received.partition(_GONE)[2][:3]), "process 0 lost it"
+                if not received or _GONE in received:
                     break
         except TimeoutError:
             why = f"nothing was heard of it for {SILENCE_SECONDS:g} s"
         except OSError:
             pass
         if not self._closing.is_set():
+            self._say_last(_GONE + b"%03d" % lost)
             again = (
                 ". Started again with the same --workdir, all processes continue from the last "
                 "checkpoint"
             )
-            self._exit(f"process {index} of this run is gone ({why})", again, self._code)
+            self._exit(f"process {lost} of this run is gone ({why})", again, self._code)
 
     def _beat(self) -> None:
         while not self._closing.wait(BEAT_SECONDS):
@@ -106,11 +114,25 @@ class PeerWatch:
         os._exit(code)
 
 
-def _own_address() -> str:
-    """By which other hosts reach this one: of the interface that leads out."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        try:
-            probe.connect(("192.0.2.1", 9))  # a documentation address (RFC 5737); nothing is sent
-            return str(probe.getsockname()[0])
-        except OSError:  # no way out: all processes are here
-            return "127.0.0.1"
+def _serve(count: int) -> socket.socket:
+    if socket.has_dualstack_ipv6():
+        options = {"family": socket.AF_INET6, "dualstack_ipv6": True}
+        return socket.create_server(("", 0), backlog=count, **options)
+    return socket.create_server(("", 0), backlog=count)
+
+
+def _accept(server: socket.socket, count: int, token: bytes) -> dict[int, socket.socket]:
+    """The connections of `count` processes, by index; whoever does not know `token` is ignored."""
+    peers: dict[int, socket.socket] = {}
+    server.settimeout(SILENCE_SECONDS)
+    while len(peers) < count:
+        connection, _ = server.accept()
+        connection.settimeout(BEAT_SECONDS)
+        said = b""
+        with contextlib.suppress(OSError):
+            said = connection.recv(len(token) + 4, socket.MSG_WAITALL)
+        if said[: len(token)] == token and len(said) == len(token) + 4:
+            peers[struct.unpack("!I", said[len(token) :])[0]] = connection
+        else:
+            connection.close()
+    return peers

@@ -27,15 +27,15 @@ class Profile:
         """Ends a trace that the run has not outlived."""
         self._stop()
 
-    def before(self, step: int, pending: Any) -> None:
-        """Is told of each dispatch, with the results that are still being computed."""
+    def before(self, step: int, count: int, pending: Any) -> None:
+        """Is told of each dispatch: its first step, how many, and results still being computed."""
         if not self._steps:
             return
         first, last = self._steps
         if self._running and step > last:
             jax.block_until_ready(pending)
             self._stop()
-        elif not self._running and first <= step <= last:
+        elif not self._running and step + count > first and step <= last:
             jax.block_until_ready(pending)
             jax.profiler.start_trace(str(self._local))
             self._running = True

@@ -41,7 +41,9 @@ class Settings:
         average_decay: per step, of the moving average of the parameters that is evaluated and
             kept; 0 for no average.
         accumulate: parts of a batch that are computed one after the other, for their memory's
-            sake.
+            sake. The loss is their mean; where it is a ratio over the batch (norms of the
+            multi-resolution STFT, samples of clips of unequal length) that is another loss by a
+            little.
         substeps: steps per dispatch, for models whose step is shorter than the host's share of it.
         shards: devices that the state of a large model is split over; 1 for a copy on each.
         checkpoints: when the state is saved.
@@ -86,15 +88,19 @@ class Session:
     debug_nans: bool = False
 
 
+class FlagError(ValueError):
+    """A flag of the command line has a value that cannot be used."""
+
+
 def parse_range(text: str | None) -> tuple[int, ...]:
     """The text "10:15" as (10, 15); nothing as ().
 
     Raises:
-        ValueError: it is neither.
+        FlagError: it is neither.
     """
     if not text:
         return ()
     match = re.fullmatch(r"(\d+):(\d+)", text)
     if match is None or int(match[1]) > int(match[2]):
-        raise ValueError(f"--profile_steps={text} is not FIRST:LAST, e.g. 10:15")
+        raise FlagError(f"--profile_steps={text} is not FIRST:LAST, e.g. 10:15")
     return int(match[1]), int(match[2])
