@@ -16,7 +16,7 @@ from experiments.launch import say
 from experiments.settings import length, read_settings
 from experiments.workdir import Workdir, WorkdirError, flat_config
 from wf_jax.amps.capture import CaptureAudio, CaptureTask, LossWeights
-from wf_jax.training.checkpoints import CheckpointError
+from wf_jax.training.checkpoint_faults import CheckpointError
 from wf_jax.training.dispatch import SettingsError
 from wf_jax.training.distributed import is_main, part
 from wf_jax.training.loop import DivergedError, Result, train

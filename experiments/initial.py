@@ -8,7 +8,8 @@ from experiments.workdir import WorkdirError, model_folder
 from wf_jax.atomic import is_remote
 from wf_jax.flows.model_folder import ModelFolderError, load_model
 from wf_jax.modules import Params, split
-from wf_jax.training.checkpoints import CheckpointError, load_params
+from wf_jax.training.checkpoint_faults import CheckpointError
+from wf_jax.training.checkpoints import load_params
 
 
 def read_initial(folder: Path) -> Params:

@@ -26,7 +26,8 @@ from experiments.sweep import finished
 from experiments.workdir import Workdir, WorkdirError
 from tests.experiments import fake_gcs
 from wf_jax.atomic import copy_files, folder_path, is_remote, read_text, write_text
-from wf_jax.training.checkpoints import CheckpointError, Checkpoints, load_params
+from wf_jax.training.checkpoint_faults import CheckpointError
+from wf_jax.training.checkpoints import Checkpoints, load_params
 from wf_jax.training.metrics import MetricsFile
 from wf_jax.training.profile import Profile
 

@@ -15,7 +15,8 @@ from tests.flows.toy_vocoder import NoisyWindows
 from wf_jax.audio.mel import mel_spectrogram
 from wf_jax.flows.vocoder import HeldOut, _rounding, bits, clip_log_likelihoods, context
 from wf_jax.modules import split
-from wf_jax.training.checkpoints import Checkpoints, fingerprints
+from wf_jax.training.checkpoints import Checkpoints
+from wf_jax.training.fingerprints import fingerprints
 from wf_jax.training.loop import DivergedError, train
 from wf_jax.training.settings import CheckpointSettings, Settings
 from wf_jax.training.state import adam_with_l2, create_state

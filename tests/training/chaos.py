@@ -21,7 +21,8 @@ import numpy as np
 from tests.training.processes import curve, finish, launch, records, wait_for_steps
 from tests.training.toy import ToyTask
 from wf_jax.modules import split
-from wf_jax.training.checkpoints import Checkpoints, fingerprints
+from wf_jax.training.checkpoints import Checkpoints
+from wf_jax.training.fingerprints import fingerprints
 from wf_jax.training.state import adam_with_l2, create_state
 
 EPOCHS, INTERVAL = 60, 20  # of 5 steps; steps between checkpoints

@@ -10,13 +10,9 @@ import numpy as np
 import pytest
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from wf_jax.training import checkpoints as module
-from wf_jax.training.checkpoints import (
-    CheckpointError,
-    Checkpoints,
-    fingerprints,
-    load_params,
-)
+from wf_jax.training.checkpoint_faults import CheckpointError
+from wf_jax.training.checkpoints import Checkpoints, load_params
+from wf_jax.training.fingerprints import describe, fingerprints
 
 # Orbax leaves the failed reads to its own event loop.
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
@@ -252,4 +248,4 @@ def test_fingerprint_sees_any_single_bit():
 def test_fingerprint_of_other_types(dtype):
     x = jnp.zeros(5, dtype)
     assert fingerprints({"x": x}) != fingerprints({"x": x.at[3].set(jnp.ones((), dtype))})
-    assert module._describe({"x": x})["x"][:2] == [[5], dtype]
+    assert describe({"x": x})["x"][:2] == [[5], dtype]

@@ -9,8 +9,8 @@ import pytest
 
 from tests.training.toy import ToyTask
 from wf_jax import mesh
-from wf_jax.training.checkpoints import fingerprints
 from wf_jax.training.dispatch import Dispatcher, SettingsError
+from wf_jax.training.fingerprints import fingerprints
 from wf_jax.training.loop import train
 from wf_jax.training.settings import CheckpointSettings, Session, Settings, parse_range
 

@@ -5,44 +5,40 @@ it and compared when it comes back; so is a digest of what is stored in words.
 """
 
 import dataclasses
-import errno
-import hashlib
-import itertools
-import json
 import logging
 import os
 import platform
 import time
-from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
-from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Self
 
 import jax
-import jax.numpy as jnp
 import numpy as np
-from jax import lax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from orbax.checkpoint import v1 as ocp
 
-from wf_jax.atomic import copy_files, is_remote, why
+from wf_jax.atomic import copy_files, is_remote
 from wf_jax.mesh import gather_processes
+from wf_jax.training.checkpoint_faults import (
+    CheckpointError,
+    DamagedError,
+    chain,
+    check_permissions,
+    first_cause,
+    sentence,
+)
 from wf_jax.training.distributed import from_main
+from wf_jax.training.fingerprints import array_name, describe, digest
 
 _POLICIES = ocp.training.preservation_policies
 _PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "wf_jax")
-_QUOTED = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES)
 _NOT_DAMAGE = (PermissionError, ConnectionError, TimeoutError)
 _NOT_NOW = ("PERMISSION_DENIED", "UNAUTHENTICATED", "UNAVAILABLE", "DEADLINE_EXCEEDED")
 _NEWEST = 100  # checkpoints that are looked at
 _LISTING_SECONDS = 60.0
 _LOG = logging.getLogger(__name__)
-
-
-class CheckpointError(RuntimeError):
-    """The checkpoints of a run cannot be used; the message says why and what to do."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,7 +83,7 @@ class Checkpoints:
         """
         self.folder = folder.absolute() if isinstance(folder, Path) else folder
         self._config = config or {}
-        _check_permissions(self.folder, os.R_OK | os.W_OK)
+        check_permissions(self.folder, os.R_OK | os.W_OK)
         policies: list[Any] = [_POLICIES.LatestN(keep)]
         if keep_best:
             best = _POLICIES.BestN(
@@ -104,7 +100,7 @@ class Checkpoints:
         try:
             self._checkpointer = self._open(_POLICIES.AnyPreservationPolicy(policies))
         except Exception as error:
-            raise CheckpointError(_sentence(self.folder, "cannot be opened", error)) from error
+            raise CheckpointError(sentence(self.folder, "cannot be opened", error)) from error
 
     def __enter__(self) -> Self:
         """Nothing to open."""
@@ -142,13 +138,13 @@ class Checkpoints:
             "notes": notes,
             "config": self._config,
             "versions": {name: version(name) for name in _PACKAGES} | {"python": _PYTHON},
-            "arrays": _describe(state),
+            "arrays": describe(state),
         }
         try:
             self._checkpointer.save_checkpointables_async(
                 step,
                 {"state": state},
-                custom_metadata={**described, "digest": _digest(described)},
+                custom_metadata={**described, "digest": digest(described)},
                 metrics=None if metric is None else {"metric": metric},
             )
         except Exception as error:
@@ -240,7 +236,7 @@ class Checkpoints:
         reason, described = "", {}
         try:
             described = self._read_description(step)
-        except _Damaged as damage:
+        except DamagedError as damage:
             reason = str(damage)
         if not _everywhere(not reason):
             return None, reason or "another process cannot read it"
@@ -248,7 +244,7 @@ class Checkpoints:
         state = None
         try:
             state = self._load(step, like, described["arrays"])
-        except _Damaged as damage:
+        except DamagedError as damage:
             reason = str(damage)
         if not _everywhere(not reason):
             return None, reason or "another process cannot read it"
@@ -257,11 +253,11 @@ class Checkpoints:
     def _read_description(self, step: int) -> dict[str, Any]:
         try:
             return _checked(self._checkpointer.metadata(step).custom_metadata)
-        except _Damaged:
+        except DamagedError:
             raise
         except Exception as error:
             self._refuse_forbidden(step, error)
-            raise _Damaged("its metadata cannot be read") from error
+            raise DamagedError("its metadata cannot be read") from error
 
     def _load(self, step: int, like: Any, saved: dict[str, Any]) -> Any:
         target = jax.tree.map(
@@ -274,16 +270,16 @@ class Checkpoints:
             if "RESOURCE_EXHAUSTED" in str(error):
                 raise
             self._refuse_forbidden(step, error)
-            raise _Damaged("its arrays cannot be read back") from error
-        for name, found in _describe(state).items():
+            raise DamagedError("its arrays cannot be read back") from error
+        for name, found in describe(state).items():
             if found != saved[name]:
-                raise _Damaged(f"{name} has other bits than were saved")
+                raise DamagedError(f"{name} has other bits than were saved")
         return state
 
     def _compare(self, step: int, like: Any, saved: dict[str, Any]) -> None:
         """Raises CheckpointError where names, shapes or types differ."""
         here = {
-            _name(path): [list(leaf.shape), str(leaf.dtype)]
+            array_name(path): [list(leaf.shape), str(leaf.dtype)]
             for path, leaf in jax.tree_util.tree_leaves_with_path(like)
         }
         there = {name: found[:2] for name, found in saved.items()}
@@ -317,8 +313,8 @@ class Checkpoints:
 
     def _refuse_forbidden(self, step: int, error: Exception) -> None:
         """A checkpoint that may not be read, or not at the moment, is not a damaged one."""
-        words = " ".join(map(str, _chain(error)))
-        forbidden = isinstance(_cause(error), _NOT_DAMAGE) or any(w in words for w in _NOT_NOW)
+        words = " ".join(map(str, chain(error)))
+        forbidden = isinstance(first_cause(error), _NOT_DAMAGE) or any(w in words for w in _NOT_NOW)
         if is_remote(self.folder):  # orbax does not say why it found no metadata
             try:
                 (self.folder / str(step) / "_CHECKPOINT_METADATA").read_bytes()
@@ -327,10 +323,10 @@ class Checkpoints:
             except Exception as failure:
                 forbidden, error = True, failure
         if forbidden:
-            raise CheckpointError(_sentence(self.folder, "cannot be read", error)) from error
+            raise CheckpointError(sentence(self.folder, "cannot be read", error)) from error
 
     def _unwritten(self, error: BaseException) -> CheckpointError:
-        return CheckpointError(_sentence(self.folder, "a checkpoint could not be written", error))
+        return CheckpointError(sentence(self.folder, "a checkpoint could not be written", error))
 
 
 def load_params(folder: Path) -> tuple[int, dict[str, np.ndarray]]:
@@ -342,7 +338,7 @@ def load_params(folder: Path) -> tuple[int, dict[str, np.ndarray]]:
         CheckpointError: there is none, all are damaged, or this user may not read them.
     """
     folder = folder.absolute() if isinstance(folder, Path) else folder
-    _check_permissions(folder, os.R_OK)
+    check_permissions(folder, os.R_OK)
     for step in sorted(_saved_steps(folder), reverse=True):
         try:
             params = _load_best(folder / str(step))
@@ -369,8 +365,8 @@ def _load_best(folder: Path) -> dict[str, np.ndarray]:
     }
     state = ocp.load_checkpointables(folder, {"state": target})["state"]
     best = {"best": {"params": state["best"]["params"]}}
-    if any(saved[name] != found for name, found in _describe(best).items()):
-        raise _Damaged("its arrays have other bits than were saved")
+    if any(saved[name] != found for name, found in describe(best).items()):
+        raise DamagedError("its arrays have other bits than were saved")
     return {name: np.asarray(value) for name, value in best["best"]["params"].items()}
 
 
@@ -380,29 +376,12 @@ def _saved_steps(folder: Path) -> list[int]:
     return [int(name) for name in names if name.isdigit()]
 
 
-def _check_permissions(folder: Path, needed: int) -> None:
-    """What may not be read is not damaged, and what may not be written is better said at once.
-
-    Raises:
-        CheckpointError: `folder` or something in it is forbidden to this user.
-    """
-    if is_remote(folder) or not folder.exists():
-        return
-    for path in itertools.chain([folder], folder.rglob("*")):
-        for flag, what in ((os.R_OK, "read"), (os.W_OK, "written")):
-            mode = flag | os.X_OK if path.is_dir() else flag
-            if needed & flag and not os.access(path, mode) and path.exists():
-                raise CheckpointError(
-                    f"{path}: may not be {what} by this user; change its permissions"
-                )
-
-
 def _checked(metadata: Any) -> dict[str, Any]:
     """What a checkpoint says of itself, once its digest is found to be right."""
     described = dict(metadata)
-    digest = described.pop("digest")
-    if digest != _digest(described):
-        raise _Damaged("its metadata is not what was saved")
+    stored = described.pop("digest")
+    if stored != digest(described):
+        raise DamagedError("its metadata is not what was saved")
     return described
 
 
@@ -415,90 +394,13 @@ def _can_be_listed(folder: Path) -> bool:
         return False
 
 
-class _Damaged(Exception):
-    """One checkpoint cannot be restored."""
-
-
 _PYTHON = platform.python_version()
 _WHOLE = PartitionSpec()  # a copy on every device
-
-
-def _fingerprints(leaves: list[jax.Array]) -> jax.Array:
-    """A uint32 per array that any single flipped bit changes: sum of bits * odd weights."""
-
-    def one(x: jax.Array) -> jax.Array:
-        x = x.astype(jnp.uint8) if x.dtype == bool else x
-        unsigned = jnp.dtype(f"uint{8 * min(x.dtype.itemsize, 4)}")
-        bits = lax.bitcast_convert_type(x, unsigned).astype(jnp.uint32).ravel()
-        weights = 2 * jnp.arange(bits.size, dtype=jnp.uint32) + 1
-        return jnp.sum(bits * weights, dtype=jnp.uint32)
-
-    return jnp.stack([one(leaf) for leaf in leaves])
-
-
-@lru_cache
-def _fingerprints_on(mesh: Mesh | None) -> Callable[[list[jax.Array]], jax.Array]:
-    """Compiled; of arrays on several devices, every device has the result."""
-    everywhere = NamedSharding(mesh, PartitionSpec()) if mesh else None
-    return jax.jit(_fingerprints, out_shardings=everywhere)
-
-
-def fingerprints(tree: Any) -> dict[str, int]:
-    """Of every array of a tree, by its path; the same for any sharding."""
-    leaves = jax.tree_util.tree_leaves_with_path(tree)
-    arrays = [leaf for _, leaf in leaves]
-    sharding = getattr(arrays[0], "sharding", None)
-    mesh = sharding.mesh if isinstance(sharding, NamedSharding) else None
-    values = jax.device_get(_fingerprints_on(mesh)(arrays))
-    return {_name(path): int(value) for (path, _), value in zip(leaves, values, strict=True)}
-
-
-def _describe(tree: Any) -> dict[str, list[Any]]:
-    """Shape, type and fingerprint of every array, by its path."""
-    prints = fingerprints(tree)
-    return {
-        name: [list(leaf.shape), str(leaf.dtype), prints[name]]
-        for path, leaf in jax.tree_util.tree_leaves_with_path(tree)
-        for name in [_name(path)]
-    }
 
 
 def _everywhere(good: bool) -> bool:
     return bool(gather_processes(np.bool_(good)).all())
 
 
-def _digest(described: dict[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()
-
-
-def _name(path: tuple) -> str:
-    return jax.tree_util.keystr(path, simple=True, separator="/")
-
-
 def _shown(described: list[Any]) -> str:
     return f"{described[1]} {tuple(described[0])}"
-
-
-def _cause(error: BaseException) -> OSError | None:
-    """The first error of the operating system in a chain, or one that tensorstore quotes."""
-    for link in _chain(error):
-        if isinstance(link, OSError) and link.strerror:
-            return link
-    quoted = [number for number in _QUOTED if os.strerror(number) in str(error)]
-    return OSError(quoted[0], os.strerror(quoted[0])) if quoted else None
-
-
-def _chain(error: BaseException) -> Iterator[BaseException]:
-    """An error, and what it came from."""
-    link: BaseException | None = error
-    while link is not None:
-        yield link
-        link = link.__cause__ or link.__context__
-
-
-def _sentence(folder: Any, what: str, error: BaseException) -> str:
-    """One line of an error that may come with pages."""
-    cause = _cause(error)
-    lines = str(error).strip().splitlines() or [type(error).__name__]
-    reason = why(cause) if cause else lines[0][:200]
-    return f"{folder}: {what}: {reason}; what was saved before is intact"

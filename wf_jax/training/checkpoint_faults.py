@@ -1,0 +1,62 @@
+"""What can be wrong with checkpoints, in a line for people."""
+
+import errno
+import itertools
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from wf_jax.atomic import is_remote, why
+
+_QUOTED = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES)
+
+
+class CheckpointError(RuntimeError):
+    """The checkpoints of a run cannot be used; the message says why and what to do."""
+
+
+class DamagedError(Exception):
+    """One checkpoint cannot be restored."""
+
+
+def check_permissions(folder: Path, needed: int) -> None:
+    """What may not be read is not damaged, and what may not be written is better said at once.
+
+    Raises:
+        CheckpointError: `folder` or something in it is forbidden to this user.
+    """
+    if is_remote(folder) or not folder.exists():
+        return
+    for path in itertools.chain([folder], folder.rglob("*")):
+        for flag, what in ((os.R_OK, "read"), (os.W_OK, "written")):
+            mode = flag | os.X_OK if path.is_dir() else flag
+            if needed & flag and not os.access(path, mode) and path.exists():
+                raise CheckpointError(
+                    f"{path}: may not be {what} by this user; change its permissions"
+                )
+
+
+def first_cause(error: BaseException) -> OSError | None:
+    """The first error of the operating system in a chain, or one that tensorstore quotes."""
+    for link in chain(error):
+        if isinstance(link, OSError) and link.strerror:
+            return link
+    quoted = [number for number in _QUOTED if os.strerror(number) in str(error)]
+    return OSError(quoted[0], os.strerror(quoted[0])) if quoted else None
+
+
+def chain(error: BaseException) -> Iterator[BaseException]:
+    """An error, and what it came from."""
+    link: BaseException | None = error
+    while link is not None:
+        yield link
+        link = link.__cause__ or link.__context__
+
+
+def sentence(folder: Any, what: str, error: BaseException) -> str:
+    """One line of an error that may come with pages."""
+    cause = first_cause(error)
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    reason = why(cause) if cause else lines[0][:200]
+    return f"{folder}: {what}: {reason}; what was saved before is intact"
