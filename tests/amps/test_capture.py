@@ -18,6 +18,12 @@ from wf_jax.training.state import adam_with_l2, create_state
 from wf_jax.training.step import make_step
 
 WINDOW, BATCH = 1024, 2
+# The other size is the same code, and as long to compile again.
+SIZES = pytest.mark.parametrize(
+    "sizes",
+    [("nano",), pytest.param(("nano", "standard"), marks=pytest.mark.exhaustive)],
+    ids="+".join,
+)
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +77,7 @@ def slow_magnitude(x, fft_size, hop, window_length):
 def slow_loss(params, x, t):
     """Sum over sizes of MSE + 0.0005 MR-STFT, norms over the batch."""
     total = 0.0
-    for size in ("nano", "standard"):
+    for size in sorted({name.split("/")[0] for name in params}):
         p = jnp.stack([slow_model(params, size, row) for row in x])
         stft = 0.0
         for resolution in RESOLUTIONS:
@@ -126,14 +132,15 @@ def our_training(params, task, definition, steps, dtype):
         rate = Settings().rate(i, task.steps_per_epoch, 0.0)
         batch = {**resident, "windows": task.batch(i)["windows"][None]}
         state, metrics = step(state, batch, jnp.asarray(rate, dtype))
-        losses.append(float(metrics["loss/nano"][0] + metrics["loss/standard"][0]))
+        losses.append(sum(float(v[0]) for k, v in metrics.items() if k.startswith("loss/")))
         trajectory.append(jax.device_get(state.params))
     return losses, trajectory
 
 
 @pytest.mark.slow
-def test_three_steps_equal_the_recipe_in_float64(audio):
-    task = make_task(audio)
+@SIZES
+def test_three_steps_equal_the_recipe_in_float64(audio, sizes):
+    task = make_task(audio, sizes=sizes)
     definition, params = split(task.init())
     assert task.steps_per_epoch == 2  # so that the third step has the second epoch's rate
     with jax.enable_x64(True):
@@ -145,13 +152,14 @@ def test_three_steps_equal_the_recipe_in_float64(audio):
 
 
 @pytest.mark.slow
-def test_float32_losses_equal_float64_losses_of_the_same_parameters(audio):
+@SIZES
+def test_float32_losses_equal_float64_losses_of_the_same_parameters(audio, sizes):
     """Per step, because Adam's first steps divide by the gradient's own size.
 
     That turns float32 rounding of small gradients into 4e-5 of the parameters, whatever the
     framework, and trajectories part.
     """
-    task = make_task(audio)
+    task = make_task(audio, sizes=sizes)
     definition, params = split(task.init())
     losses, trajectory = our_training(params, task, definition, 3, jnp.float32)
     assert losses[2] < losses[0]

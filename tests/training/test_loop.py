@@ -58,7 +58,7 @@ def test_goes_on_where_it_stopped(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", [0, 1])
+@pytest.mark.parametrize("seed", [0])
 def test_killed_at_a_random_moment_ends_with_the_same_bits(tmp_path, seed):
     (whole,) = launch(tmp_path / "whole", 1, 2, epochs=40)
     (killed,) = launch(tmp_path / "killed", 1, 2, pause=0.02, epochs=40)
