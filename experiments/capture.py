@@ -1,5 +1,6 @@
 """The capture job: from a recorded pair to model.nam, metrics.json and report.html."""
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +11,14 @@ from data_pipeline.audio_files import AudioFileError, read_audio
 from data_pipeline.captures import Capture, CaptureError, load_capture
 from data_pipeline.linear_fit import linear_esr
 from data_pipeline.synthetic import write_demo_pair
+from experiments.capture_models import Family, read_family
 from experiments.capture_results import write_results
 from experiments.capture_samples import Samples
 from experiments.launch import say
 from experiments.settings import length, read_settings
 from experiments.workdir import Workdir, WorkdirError, flat_config
 from wf_jax.amps.capture import CaptureAudio, CaptureTask, LossWeights
+from wf_jax.amps.nam_file import NamFileError
 from wf_jax.training.checkpoint_faults import CheckpointError
 from wf_jax.training.dispatch import SettingsError
 from wf_jax.training.distributed import is_main, part
@@ -33,6 +36,7 @@ ERRORS = (
     CaptureError,
     CheckpointError,
     DivergedError,
+    NamFileError,
     SettingsError,
     WorkdirError,
 )
@@ -52,11 +56,16 @@ def run(config: Any, workdir: Workdir, session: Session) -> Result:
             say(finding.line())
     say(f"{capture.name}: {capture.latency.describe(capture.sample_rate)}")
     probe = _probe(config.data.loudness_probe)
-    task = make_task(config, capture)
+    family = _family(config, capture)
+    task = make_task(config, capture, family)
     say(
-        f"training {' and '.join(task.sizes)} for {length(settings)} on {jax.device_count()} "
+        f"training {', '.join(task.sizes)} for {length(settings)} on {jax.device_count()} "
         f"{jax.default_backend()} devices; the first step compiles (about 20 s)"
     )
+    if config.init_from:
+        esr = task.evaluate(task.init())
+        said = ", ".join(f"{name} {float(esr[f'esr/{name}'][0]):.4f}" for name in task.sizes)
+        say(f"as it is in {config.init_from}: ESR {said}")
     publish = Samples(workdir, task, capture) if is_main() else None
     result = train(
         task, settings, workdir.shared, publish, session=session, config=flat_config(config)
@@ -71,13 +80,13 @@ def run(config: Any, workdir: Workdir, session: Session) -> Result:
         capture.output_validation,
         skip=task.context,
     )
-    write_results(config, workdir.local, capture, task, result, baseline, probe)
+    write_results(config, workdir.local, capture, task, family, result, baseline, probe)
     workdir.finish()
     return result
 
 
-def make_task(config: Any, capture: Capture) -> CaptureTask:
-    """The training task of one capture.
+def make_task(config: Any, capture: Capture, family: Family) -> CaptureTask:
+    """The training task of one capture, its models brought to training level.
 
     Raises:
         CaptureConfigError: the recording is too short for one batch.
@@ -92,6 +101,8 @@ def make_task(config: Any, capture: Capture) -> CaptureTask:
         return CaptureTask(
             audio,
             sizes=tuple(config.model.sizes),
+            models=family.models
+            and {k: model.scaled(capture.output_gain) for k, model in family.models.items()},
             sample_rate=float(capture.sample_rate),
             batch_size=config.train.batch_size,
             window=config.train.window,
@@ -105,6 +116,20 @@ def make_task(config: Any, capture: Capture) -> CaptureTask:
         )
     except ValueError as error:
         raise CaptureConfigError(str(error)) from None
+
+
+def _family(config: Any, capture: Capture) -> Family:
+    try:
+        family = read_family(config, float(capture.sample_rate))
+    except NamFileError:
+        raise
+    except ValueError as error:
+        raise CaptureConfigError(str(error)) from None
+    if family.models and config.model.nam:
+        # Fresh weights play at training level, whatever the recording's.
+        quiet = {k: model.scaled(1 / capture.output_gain) for k, model in family.models.items()}
+        return dataclasses.replace(family, models=quiet)
+    return family
 
 
 def _load(config: Any, workdir: Workdir) -> Capture:

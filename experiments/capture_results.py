@@ -12,14 +12,14 @@ import numpy as np
 
 from data_pipeline import captures
 from data_pipeline.captures import Capture
+from experiments.capture_models import Family
 from experiments.plots import plot_latency
 from experiments.report import CaptureReport, SizeReport, esr_words, write_capture_report
 from experiments.workdir import write_json
 from wf_jax.amps.capture import CaptureTask
-from wf_jax.amps.container import SlimmableContainer, uniform_max_values
+from wf_jax.amps.model import AmpModel
 from wf_jax.amps.nam_file import read_nam
 from wf_jax.amps.nam_models import USER_KEYS, save_nam
-from wf_jax.amps.wavenet import WaveNet
 from wf_jax.modules import split
 from wf_jax.training.loop import Result
 from wf_jax.training.metrics import duration
@@ -32,6 +32,7 @@ def write_results(
     workdir: Path,
     capture: Capture,
     task: CaptureTask,
+    family: Family,
     result: Result,
     baseline: float,
     probe: np.ndarray | None,
@@ -40,11 +41,8 @@ def write_results(
     models = {size: playing_level(result.models[size], capture.output_gain) for size in task.sizes}
     ordered = sorted(models, key=lambda size: _parameters(models[size]))
     nam = workdir / "model.nam"
-    container = SlimmableContainer(
-        [models[size] for size in ordered], uniform_max_values(len(ordered))
-    )
     metadata = _metadata(config, capture, result, ordered[-1])
-    save_nam(container, nam, metadata, loudness_probe=probe)
+    save_nam(family.assemble(models), nam, metadata, loudness_probe=probe)
     esrs = {size: float(result.metrics[f"esr/{size}"][0]) for size in ordered}
     epochs = {size: float(result.best_epochs[f"esr/{size}"][0]) for size in ordered}
     write_json(
@@ -100,19 +98,18 @@ def write_results(
     _say(workdir, esrs, baseline, result)
 
 
-def playing_level(stacked: WaveNet, output_gain: float) -> WaveNet:
+def playing_level(stacked: AmpModel, output_gain: float) -> AmpModel:
     """One capture's model, its output brought back from training level to recording level."""
-    model: WaveNet = jax.tree.map(lambda leaf: leaf[0], stacked)
-    model.head_scale = model.head_scale / output_gain
-    return model
+    model: AmpModel = jax.tree.map(lambda leaf: leaf[0], stacked)
+    return model.scaled(1 / output_gain)
 
 
 @jax.jit
-def _render(model: WaveNet, x: jax.Array) -> jax.Array:
+def _render(model: AmpModel, x: jax.Array) -> jax.Array:
     return model(x)
 
 
-def _parameters(model: WaveNet) -> int:
+def _parameters(model: AmpModel) -> int:
     return sum(value.size for value in split(model)[1].values())
 
 
@@ -153,7 +150,11 @@ def _longer(config: Any, workdir: Path) -> str:
     minutes = 3 * config.train.minutes
     length = f"train.minutes={minutes:g}" if minutes else f"train.epochs={3 * config.train.epochs}"
     path, data = "experiments/configs/a2_capture.py", config.data
-    start = f"python -m experiments.train --workdir={workdir} --config.{length} --config={path}"
+    given = {"init_from": config.init_from, "model.nam": config.model.nam}
+    more = "".join(f" --config.{flag}={value}" for flag, value in given.items() if value)
+    start = (
+        f"python -m experiments.train --workdir={workdir} --config.{length}{more} --config={path}"
+    )
     if data.input == "demo":
         return f"{start}:demo"
     return f"{start} --config.data.input={data.input} --config.data.output={data.output}"

@@ -14,7 +14,7 @@ from experiments.report import capture_figures as figures
 from experiments.report.drawing import picture
 from experiments.workdir import Workdir
 from wf_jax.amps.capture import CaptureTask, SizedModels
-from wf_jax.amps.wavenet import WaveNet
+from wf_jax.amps.model import AmpModel
 
 SECONDS_BETWEEN = 60.0  # rendering costs training time
 EXCERPT_SECONDS = 6.0
@@ -51,5 +51,5 @@ class Samples:
 
 
 @jax.jit
-def _valid(model: WaveNet, x: jax.Array) -> jax.Array:
+def _valid(model: AmpModel, x: jax.Array) -> jax.Array:
     return model(x)

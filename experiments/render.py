@@ -15,8 +15,11 @@ from absl import app, flags
 from data_pipeline.audio_files import SUFFIXES, AudioFileError
 from data_pipeline.audio_stream import AudioStream, exactly, resample, write_blocks
 from experiments.launch import quiet
-from wf_jax.amps import NamFileError, SlimmableContainer, WaveNet, load_nam
+from wf_jax.amps import NamFileError, load_nam
+from wf_jax.amps.fast import fastest
+from wf_jax.amps.model import AmpModel
 from wf_jax.amps.render import render
+from wf_jax.training.devices import use_every_core
 from wf_jax.training.metrics import Progress, duration
 
 _MODEL = flags.DEFINE_string("model", None, "The .nam file")
@@ -26,6 +29,9 @@ _SLIM = flags.DEFINE_float(
     "slim", 1.0, "Size of a model that has several: 0 smallest, 1 largest", 0.0, 1.0
 )
 _CHANNEL = flags.DEFINE_integer("channel", None, "Which channel of a stereo input, from 1", 1)
+_A2_FAST = flags.DEFINE_bool(
+    "a2_fast", True, "Play A2 models by the pass that is written for them; WF_JAX_A2_FAST=0 forbids"
+)
 _RESAMPLE = flags.DEFINE_bool(
     "resample", False, "Play a file of another rate through the model at the model's rate"
 )
@@ -36,12 +42,17 @@ def main(argv: list[str]) -> None:
     quiet()
     if len(argv) > 1:
         raise app.UsageError(f"unexpected argument {argv[1]!r}; options look like --input=di.wav")
+    use_every_core(8)
     try:
-        model = load_nam(_MODEL.value)
+        model = load_nam(_MODEL.value).at_size(_SLIM.value)
     except NamFileError as error:
         sys.exit(str(error))
-    if isinstance(model, SlimmableContainer):
-        model = model.at_size(_SLIM.value)
+    if (model.input_channels, model.output_channels) != (1, 1):
+        sys.exit(
+            f"{_MODEL.value}: {model.input_channels} inputs and {model.output_channels} outputs; "
+            "only mono models are rendered"
+        )
+    model = fastest(model, _A2_FAST.value)
     source, target = Path(_INPUT.value), Path(_OUTPUT.value)
     if not source.is_dir():
         sys.exit(_try(model, source, target))
@@ -57,7 +68,7 @@ def main(argv: list[str]) -> None:
     sys.exit(1 if any(problems) else 0)
 
 
-def _try(model: WaveNet, source: Path, target: Path) -> str | None:
+def _try(model: AmpModel, source: Path, target: Path) -> str | None:
     """Renders one file; what went wrong, in one line."""
     try:
         if target.exists() and target.resolve() == source.resolve():
@@ -74,7 +85,7 @@ def _try(model: WaveNet, source: Path, target: Path) -> str | None:
     return None
 
 
-def _render(model: WaveNet, stream: AudioStream, target: Path) -> None:
+def _render(model: AmpModel, stream: AudioStream, target: Path) -> None:
     rate = model.sample_rate or 48000.0  # a file that does not say means 48 kHz
     blocks = stream.blocks()
     if abs(stream.sample_rate - rate) <= 0.5:

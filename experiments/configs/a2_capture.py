@@ -43,9 +43,16 @@ class Data:
 
 @dataclasses.dataclass
 class Model:
-    """What is trained: `sizes`, of nano and standard."""
+    """What is trained.
+
+    Attributes:
+        sizes: of A2: nano and standard.
+        nam: a .nam file, or JSON with its "architecture" and "config": train fresh models of that
+            architecture in place of A2.
+    """
 
     sizes: tuple[str, ...] = ("nano", "standard")
+    nam: str = ""
 
 
 @dataclasses.dataclass
@@ -103,9 +110,10 @@ class Metadata:
 
 @dataclasses.dataclass
 class Config:
-    """A capture run."""
+    """A capture run; `init_from` names a .nam file to fine-tune, of any architecture."""
 
     task: str = "capture"
+    init_from: str = ""
     data: Data = dataclasses.field(default_factory=Data)
     model: Model = dataclasses.field(default_factory=Model)
     train: Train = dataclasses.field(default_factory=Train)

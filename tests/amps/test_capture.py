@@ -7,9 +7,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from tests.amps.nam_examples import EXAMPLES
 from wf_jax.amps import a2
 from wf_jax.amps.capture import CaptureAudio, CaptureTask, LossWeights
 from wf_jax.amps.losses import RESOLUTIONS
+from wf_jax.amps.nam_file import parse
+from wf_jax.amps.nam_models import model_of
 from wf_jax.mesh import data_mesh
 from wf_jax.modules import split
 from wf_jax.training.loop import train
@@ -57,9 +60,10 @@ def slow_model(params, prefix, x):
         layer = f"{name}/layers/{i}"
         z = conv(params[f"{layer}/conv/kernel"], h, dilation)
         n = z.shape[1]
-        z += params[f"{layer}/conv_bias"][:, None] + params[f"{layer}/mixin"] @ x[None, -n:]
+        z += params[f"{layer}/conv_bias"][:, None] + params[f"{layer}/mixin/kernel"] @ x[None, -n:]
         a = jnp.where(z > 0, z, 0.01 * z)
-        h = h[:, -n:] + params[f"{layer}/layer1x1"] @ a + params[f"{layer}/layer1x1_bias"][:, None]
+        h = h[:, -n:] + params[f"{layer}/layer1x1/kernel"] @ a
+        h += params[f"{layer}/layer1x1/bias"][:, None]
         total = (total if i == 0 else total[:, -n:]) + a
     return 0.01 * (conv(params[f"{name}/head/kernel"], total, 1)[0] + params[f"{name}/head/bias"])
 
@@ -245,3 +249,29 @@ def test_training_learns_and_keeps_the_best_of_each_size(audio, tmp_path):
     task = make_task(audio)
     again = jax.device_get(task.evaluate(result.models))
     np.testing.assert_allclose(again["esr/nano"], result.metrics["esr/nano"], rtol=1e-6)
+
+
+# Other models than A2
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["gated", "lstm_two_layers", "convnet_batchnorm", "linear_fft", "sequential", "condition_lstm"],
+)
+def test_a_step_downhill_lowers_the_loss_of_any_model(audio, name):
+    model = model_of(parse(EXAMPLES[name](), f"{name}.nam"))
+    short = CaptureAudio(*(array[:, :9000] for array in dataclasses.astuple(audio)))
+    task = make_task(short, models={"model": model})
+    assert task.sizes == ("model",)
+    definition, params = split(task.init())
+    batch = {**task.resident, **task.batch(0)}
+
+    def loss(params):
+        return task.loss(definition(params), batch)[0]
+
+    value_and_gradient = jax.jit(jax.value_and_grad(loss))
+    before, gradient = value_and_gradient(params)
+    norm = float(sum(jnp.vdot(g, g) for g in gradient.values())) ** 0.5
+    after, _ = value_and_gradient({k: v - 1e-3 / norm * gradient[k] for k, v in params.items()})
+    # To first order the loss falls by the step's length times the gradient's.
+    assert 0.5 * 1e-3 * norm < float(before - after) < 1.5 * 1e-3 * norm

@@ -10,7 +10,7 @@ import soundfile
 from wf_jax.amps import NamFileError, SlimmableContainer, a2, load_nam, save_nam
 from wf_jax.amps.container import uniform_max_values
 from wf_jax.amps.nam_file import check_version, read_nam
-from wf_jax.amps.nam_wavenet import to_weights
+from wf_jax.amps.nam_models import to_document
 from wf_jax.modules import split
 
 
@@ -79,7 +79,7 @@ def test_saved_and_loaded_again_is_bit_identical(container, tmp_path):
     for name in before:
         np.testing.assert_array_equal(before[name], after[name])
     for one, other in zip(container.models, again.models, strict=True):
-        assert to_weights(one) == to_weights(other)
+        assert to_document(one) == to_document(other)
         assert one.config == other.config
     assert list(tmp_path.iterdir()) == [tmp_path / "m.nam"]
 
@@ -158,9 +158,15 @@ CHANGES = {
     "weight text": (lambda d: d["weights"].insert(0, "x"), "not a number"),
     "weight huge": (lambda d: d["weights"].__setitem__(3, 1e300), r"weights\[3\] is 1e\+300"),
     "config list": (lambda d: d.__setitem__("config", []), '"config" is a list'),
-    "rate null": (lambda d: d.__setitem__("sample_rate", None), '"sample_rate" is None'),
-    "architecture": (lambda d: d.__setitem__("architecture", "GRU"), "'GRU' is not supported"),
-    "layers": (lambda d: d["config"].__setitem__("layers", []), "config.layers: expected"),
+    "rate null": (lambda d: d.__setitem__("sample_rate", None), '"sample_rate" is null'),
+    "architecture": (
+        lambda d: d.__setitem__("architecture", "GRU"),
+        "'GRU' is not one of ConvNet, LSTM",
+    ),
+    "layers": (
+        lambda d: d["config"].__setitem__("layers", []),
+        "config.layers: empty; it should be a list of layer arrays",
+    ),
     "channels": (
         lambda d: d["config"]["layers"][0].__setitem__("channels", -3),
         r"layers\[0\].channels: -3 is not a positive integer",
@@ -179,19 +185,27 @@ CHANGES = {
     ),
     "activation": (
         lambda d: d["config"]["layers"][0].__setitem__("activation", "Mish"),
-        "'Mish' is not supported",
+        "'Mish' is not one of Tanh",
     ),
     "gating": (
-        lambda d: d["config"]["layers"][0].__setitem__("gating_mode", "gated"),
-        "gating_mode: 'gated'",
+        lambda d: d["config"]["layers"][0].__setitem__("gating_mode", "both"),
+        "gating_mode: 'both' is not one of none, gated, blended",
     ),
     "film": (
         lambda d: d["config"]["layers"][0].__setitem__("conv_pre_film", {"shift": True}),
-        "conv_pre_film: this option",
+        "1871 weights; a WaveNet of this config has 2147",
     ),
-    "bottleneck": (
+    "film text": (
+        lambda d: d["config"]["layers"][0].__setitem__("conv_pre_film", {"active": "yes"}),
+        "conv_pre_film.active: 'yes' is not true or false",
+    ),
+    "groups": (
+        lambda d: d["config"]["layers"][0].__setitem__("groups_input", 2),
+        "groups_input: 2 does not divide 3 inputs",
+    ),
+    "layer1x1": (
         lambda d: d["config"]["layers"][0].__setitem__("layer1x1", {"active": False, "groups": 1}),
-        "layer1x1",
+        "1871 weights; a WaveNet of this config has 1595",
     ),
     "head": (
         lambda d: d["config"]["layers"][0]["head"].__setitem__("out_channels", 2),

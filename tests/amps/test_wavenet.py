@@ -3,12 +3,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from tests.amps import slow_wavenet as slow
+from tests.amps import slow_nam
 from wf_jax.amps import a2
-from wf_jax.amps.layers import Activation, affine, causal_conv
-from wf_jax.amps.nam_wavenet import to_config, to_weights
-from wf_jax.amps.wavenet import CHUNK, WaveNet
+from wf_jax.amps.activations import Activation
+from wf_jax.amps.layers import affine, causal_conv, dense
+from wf_jax.amps.nam_models import to_document
+from wf_jax.amps.wavenet import WaveNet
 from wf_jax.amps.wavenet_config import LayerArrayConfig, WaveNetConfig
+from wf_jax.amps.weights import Uniform
 from wf_jax.modules import split
 
 FIELD = 6347
@@ -21,17 +23,17 @@ def two_arrays(rng):
         LayerArrayConfig(1, 1, 4, 3, (3, 2), (1, 5), leaky * 2, 2, 3, 2, head_bias=True),
         LayerArrayConfig(4, 1, 2, 2, (2,), (3,), leaky, 1, 1, 1, head_bias=False),
     )
-    return WaveNet(WaveNetConfig(arrays), head_scale=0.5, rng=rng)
+    return WaveNet(WaveNetConfig(arrays), head_scale=0.5, weights=Uniform(rng))
 
 
 @pytest.mark.parametrize(("size", "parameters"), [("nano", 1870), ("standard", 12145)])
 def test_a2_has_its_published_size(rng, size, parameters):
     model = a2.create(size, rng)
     assert sum(leaf.size for leaf in split(model)[1].values()) == parameters
-    assert len(to_weights(model)) == parameters + 1
+    assert sum(array.size for array in model.stream()) == parameters + 1
     assert model.receptive_field == FIELD
     state = model.init_state(1)
-    assert sum(history.size for history in state) == 6346 * a2.CHANNELS[size]
+    assert sum(history.size for history in jax.tree.leaves(state)) == 6346 * a2.CHANNELS[size]
 
 
 def test_unknown_size_names_the_choices(rng):
@@ -43,9 +45,7 @@ def test_unknown_size_names_the_choices(rng):
 def test_a2_equals_slow_float64(rng, size):
     model = a2.create(size, rng)
     x = rng.normal(size=8000) * 0.3
-    # The model's past is endless silence, the slow one's is zeros: let them meet first.
-    padded = np.concatenate([np.zeros(FIELD - 1), x])
-    expected = slow.forward(to_config(model), to_weights(model), padded)[FIELD - 1 :]
+    expected = slow_nam.play(to_document(model), x)
     actual = jax.jit(model)(jnp.asarray(x[None], jnp.float32))[0]
     np.testing.assert_allclose(actual, expected, atol=2e-7)
     assert np.abs(expected).max() > 1e-3
@@ -55,28 +55,8 @@ def test_two_arrays_equal_slow_float64(rng):
     model = two_arrays(rng)
     assert model.receptive_field == 1 + 2 + 5 + 4 + 3
     x = rng.normal(size=300)
-    field = model.receptive_field
-    padded = np.concatenate([np.zeros(field - 1), x])
-    expected = _slow_with_dilated_head(model, padded)[field - 1 :]
+    expected = slow_nam.play(to_document(model), x)
     np.testing.assert_allclose(model(jnp.asarray(x[None], jnp.float32))[0], expected, atol=2e-6)
-
-
-def _slow_with_dilated_head(model, x):
-    """The slow forward knows head dilation 1 only: the same kernel with zeros between taps."""
-    config, weights = to_config(model), to_weights(model)
-    head = model.arrays[0].head.kernel[...]
-    spread = np.zeros((*head.shape[:2], 5))
-    spread[:, :, ::2] = head
-    start = _position(weights, np.asarray(head).ravel())
-    weights = [*weights[:start], *spread.ravel(), *weights[start + head.size :]]
-    config["layers"][0]["head"] |= {"kernel_size": 5}
-    return slow.forward(config, weights, x)
-
-
-def _position(weights, part):
-    windows = np.lib.stride_tricks.sliding_window_view(np.float32(weights), len(part))
-    (start,) = np.flatnonzero((windows == part).all(axis=1))
-    return int(start)
 
 
 @pytest.mark.parametrize("blocks", [[1, 2, 500, 2, 1, 500], [1006]])
@@ -95,7 +75,7 @@ def test_blocks_give_the_same_as_the_whole(rng, blocks):
 @pytest.mark.parametrize("make", [lambda rng: a2.create("nano", rng), two_arrays])
 def test_long_audio_in_chunks_equals_valid_with_silence_before(rng, make):
     model = make(rng)
-    x = jnp.asarray(rng.normal(size=2 * CHUNK + 77) * 0.3, jnp.float32)
+    x = jnp.asarray(rng.normal(size=2 * model.chunk + 77) * 0.3, jnp.float32)
     expected = jax.jit(model.valid)(jnp.pad(x, (model.receptive_field - 1, 0)))
     np.testing.assert_allclose(jax.jit(model)(x[None])[0], expected, atol=2e-7)
 
@@ -105,7 +85,7 @@ def test_closed_form_silence_equals_playing_silence(rng, make):
     model = make(rng)
     state = model.init_state(1)
     played, y = jax.jit(model.step)(state, jnp.zeros((1, model.receptive_field)))
-    for before, after in zip(state, played, strict=True):
+    for before, after in zip(jax.tree.leaves(state), jax.tree.leaves(played), strict=True):
         np.testing.assert_allclose(before, after, atol=1e-6)
     np.testing.assert_allclose(y[0, 0], y[0, -1], atol=1e-7)
 
@@ -124,6 +104,16 @@ def test_causal_conv_and_its_gradients_equal_xlas(rng, taps, dilation):
         dy = jnp.float64(rng.normal(size=y.shape))
         for a, b in zip(ours(dy), theirs(dy), strict=True):
             np.testing.assert_allclose(a, b, rtol=1e-11, atol=1e-11)
+
+
+def test_a_grouped_kernel_is_block_diagonal(rng):
+    kernel, x = rng.normal(size=(6, 2, 3)), rng.normal(size=(4, 50))
+    with jax.enable_x64(True):
+        expected = jax.lax.conv_general_dilated(
+            jnp.asarray(x[None]), jnp.asarray(kernel), (1,), "VALID", feature_group_count=2
+        )[0]
+        actual = causal_conv(dense(jnp.asarray(kernel), 2), jnp.asarray(x), 1)
+    np.testing.assert_allclose(actual, expected, rtol=1e-12, atol=1e-12)
 
 
 def test_affine_and_its_gradients_equal_autodiff(rng):
@@ -170,25 +160,6 @@ def test_gradient_with_respect_to_audio(rng):
         slope = jnp.vdot(jax.grad(loss)(x), toward)
         differences = (loss(x + 1e-6 * toward) - loss(x - 1e-6 * toward)) / 2e-6
         np.testing.assert_allclose(slope, differences, rtol=1e-6)
-
-
-@pytest.mark.parametrize(
-    ("name", "expected"),
-    [
-        ("Tanh", np.tanh),
-        ("Hardtanh", lambda z: np.clip(z, -1, 1)),
-        ("ReLU", lambda z: np.maximum(z, 0)),
-        ("Sigmoid", lambda z: 1 / (1 + np.exp(-z))),
-        ("SiLU", lambda z: z / (1 + np.exp(-z))),
-        ("Hardswish", lambda z: z * np.clip(z + 3, 0, 6) / 6),
-        ("Softsign", lambda z: z / (1 + np.abs(z))),
-        ("LeakyReLU", lambda z: np.where(z > 0, z, 0.2 * z)),
-    ],
-)
-def test_activations(name, expected):
-    z = np.linspace(-5, 5, 101)[None]
-    actual = Activation(name, 0.2)(jnp.asarray(z, jnp.float32))
-    np.testing.assert_allclose(actual, expected(z), atol=1e-6)
 
 
 def test_leaky_relu_with_a_negative_slope_has_the_right_gradient():

@@ -1,9 +1,9 @@
-"""The capture task: A2 models of one or more amps, trained together from DI and recording.
+"""The capture task: models of one or more amps, trained together from DI and recording.
 
 The whole audio lives on the device; a batch is a set of window indices, and the windows are cut
-inside the step. Every array of parameters has a leading axis of captures, and nano and standard
-see the same batches: their parameters are disjoint and their losses add up, so training them
-together is training each of them alone.
+inside the step. Every array of parameters has a leading axis of captures, and the models of one
+capture (A2 nano and standard, unless others are given) see the same batches: their parameters are
+disjoint and their losses add up, so training them together is training each of them alone.
 """
 
 import dataclasses
@@ -17,7 +17,7 @@ from flax import nnx
 from jax import lax
 
 from wf_jax.amps import a2, losses
-from wf_jax.amps.wavenet import WaveNet
+from wf_jax.amps.model import AmpModel
 from wf_jax.audio.filters import pre_emphasis
 from wf_jax.mesh import AxisNames
 
@@ -63,21 +63,30 @@ class CaptureAudio:
 
 
 class SizedModels(nnx.Module):
-    """One WaveNet per size, each stacked over captures: attributes `nano`, `standard`."""
+    """The models of all captures by name: attributes like `nano`, each stacked over captures."""
 
-    def __init__(self, sizes: tuple[str, ...], captures: int, sample_rate: float, seed: int):
-        """Draws the weights; the size and the capture's number go into the seed of each."""
-        self.sizes = sizes
-        for size in sizes:
-            models = [
-                a2.create(size, np.random.default_rng([seed, a2.CHANNELS[size], i]), sample_rate)
-                for i in range(captures)
-            ]
-            setattr(self, size, jax.tree.map(lambda *leaves: jnp.stack(leaves), *models))
+    def __init__(self, models: dict[str, list[AmpModel]]):
+        """Stacks, under each name, the models of all captures."""
+        self.sizes = tuple(models)
+        for name, captures in models.items():
+            setattr(self, name, jax.tree.map(lambda *leaves: jnp.stack(leaves), *captures))
 
-    def __getitem__(self, size: str) -> WaveNet:
-        """The models of one size, stacked over captures."""
-        return getattr(self, size)
+    def __getitem__(self, name: str) -> AmpModel:
+        """The models of one name, stacked over captures."""
+        return getattr(self, name)
+
+
+def fresh_a2(
+    sizes: tuple[str, ...], captures: int, sample_rate: float, seed: int
+) -> dict[str, list[AmpModel]]:
+    """New A2 models; the size and the capture's number go into the seed of each."""
+    return {
+        size: [
+            a2.create(size, np.random.default_rng([seed, a2.CHANNELS[size], i]), sample_rate)
+            for i in range(captures)
+        ]
+        for size in sizes
+    }
 
 
 class CaptureTask:
@@ -88,6 +97,7 @@ class CaptureTask:
         audio: CaptureAudio,
         *,
         sizes: tuple[str, ...] = ("nano", "standard"),
+        models: dict[str, AmpModel] | None = None,
         sample_rate: float = 48000.0,
         batch_size: int = 16,
         window: int = 8192,
@@ -100,6 +110,8 @@ class CaptureTask:
         Args:
             audio: training and validation parts.
             sizes: which A2 sizes to train.
+            models: mono models to begin with in their place, by name, at training level and the
+                same for every capture.
             sample_rate: Hz, written into the models.
             batch_size: windows per step and capture.
             window: output samples per window (the trainer's ny).
@@ -111,12 +123,14 @@ class CaptureTask:
         Raises:
             ValueError: the training part holds less than one batch.
         """
-        self.sizes, self.sample_rate = sizes, sample_rate
+        self.sizes, self.sample_rate = tuple(models or sizes), sample_rate
+        self._models = models
         self.batch_size, self.window, self.seed = batch_size, window, seed
         self.loss_weights = loss_weights or LossWeights()
         self.captures = audio.input_train.shape[0]
         self.models = (self.captures,)
-        self.context = a2.config(sizes[0]).receptive_field - 1
+        contexts = [model.context for model in (models or {}).values()]
+        self.context = max(contexts) if contexts else a2.config(sizes[0]).receptive_field - 1
         self.windows = (audio.input_train.shape[1] - self.context) // window
         self.steps_per_epoch = self.evaluate_every = self.windows // batch_size
         if self.steps_per_epoch < 1:
@@ -128,7 +142,7 @@ class CaptureTask:
             )
         on_cpu = jax.default_backend() == "cpu"
         self.sequences_at_once = sequences_at_once or (1 if on_cpu else batch_size)
-        self.best_metrics = {f"{size}/": f"esr/{size}" for size in sizes}
+        self.best_metrics = {f"{size}/": f"esr/{size}" for size in self.sizes}
         self.batch_axes = {"windows": 1, "input": None, "output": None}
         self.batch_seconds = self.captures * batch_size * window / sample_rate
         self.resident = {"input": audio.input_train, "output": audio.output_train}
@@ -139,7 +153,9 @@ class CaptureTask:
 
     def init(self) -> SizedModels:
         """Fresh models of every size and capture."""
-        return SizedModels(self.sizes, self.captures, self.sample_rate, self.seed)
+        if self._models:
+            return SizedModels({k: [v] * self.captures for k, v in self._models.items()})
+        return SizedModels(fresh_a2(self.sizes, self.captures, self.sample_rate, self.seed))
 
     def batch(self, step: int, rows: np.ndarray | None = None) -> dict[str, np.ndarray]:
         """The rows of a step's batch (all of them if None): a pure function of (seed, step).
@@ -167,7 +183,7 @@ class CaptureTask:
         t = _cut(batch["output"], starts + self.context, self.window)  # [N, B, window]
         metrics = {}
         for size in self.sizes:
-            y = self._predict(models[size], x)
+            y = self._predict(models[size], x[..., self.context - models[size].context :])
             loss = jax.vmap(lambda y, t: self.loss_weights(y, t, axis_name))(y, t)
             metrics[f"loss/{size}"] = loss
         return sum(loss.sum() for loss in metrics.values()), metrics
@@ -177,10 +193,10 @@ class CaptureTask:
         x, t = self._validation
         return _evaluate(models, x, t, self.context)
 
-    def _predict(self, model: WaveNet, x: jax.Array) -> jax.Array:
-        """[N, B, context + window] -> [N, B, window]; activations live for one pass only."""
+    def _predict(self, model: AmpModel, x: jax.Array) -> jax.Array:
+        """[N, B, own context + window] -> [N, B, window]; activations live for one pass only."""
 
-        def capture(model: WaveNet, x: jax.Array) -> jax.Array:
+        def capture(model: AmpModel, x: jax.Array) -> jax.Array:
             sequence = jax.checkpoint(model.valid, prevent_cse=False)
             return _map(sequence, x, self.sequences_at_once)
 

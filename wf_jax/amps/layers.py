@@ -4,9 +4,7 @@ Each function has the backward pass that was measured fastest on CPU (see BUILD_
 step"); all are plain XLA, so they run and differentiate anywhere.
 """
 
-import dataclasses
 import functools
-from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
@@ -89,55 +87,14 @@ def _affine_backward(
 affine.defvjp(_affine_forward, _affine_backward)
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(1,))
-def leaky_relu(z: jax.Array, negative_slope: float) -> jax.Array:
-    """Z where z > 0, else negative_slope * z; the slope must be above 0."""
-    return jnp.where(z > 0, z, negative_slope * z)
+def dense(kernel: jax.Array, groups: int) -> jax.Array:
+    """A grouped kernel [O, I / groups, K] as the block-diagonal one [O, I, K].
 
-
-def _leaky_relu_forward(z: jax.Array, negative_slope: float) -> tuple[jax.Array, jax.Array]:
-    # The output carries the sign of the input, so the input need not be kept.
-    a = leaky_relu(z, negative_slope)
-    return a, a
-
-
-def _leaky_relu_backward(negative_slope: float, a: jax.Array, da: jax.Array) -> tuple[jax.Array]:
-    return (jnp.where(a > 0, da, negative_slope * da),)
-
-
-leaky_relu.defvjp(_leaky_relu_forward, _leaky_relu_backward)
-
-# By the names that .nam files use.
-_ACTIVATIONS: dict[str, Callable[[jax.Array], jax.Array]] = {
-    "Tanh": jnp.tanh,
-    "Hardtanh": lambda z: jnp.clip(z, -1.0, 1.0),
-    "ReLU": lambda z: jnp.maximum(z, 0.0),
-    "Sigmoid": jax.nn.sigmoid,
-    "SiLU": jax.nn.silu,
-    "Hardswish": lambda z: z * jnp.clip(z + 3.0, 0.0, 6.0) / 6.0,
-    "Softsign": lambda z: z / (1.0 + jnp.abs(z)),
-}
-
-
-@dataclasses.dataclass(frozen=True)
-class Activation:
-    """A pointwise nonlinearity by the name that .nam files give it.
-
-    Attributes:
-        name: one of ACTIVATION_NAMES.
-        negative_slope: of LeakyReLU; no other activation reads it.
+    Channels are few, so one product with zeros in it beats a product per group.
     """
-
-    name: str
-    negative_slope: float = 0.01
-
-    def __call__(self, z: jax.Array) -> jax.Array:
-        """[C, T] -> [C, T]."""
-        if self.name != "LeakyReLU":
-            return _ACTIVATIONS[self.name](z)
-        if self.negative_slope > 0:
-            return leaky_relu(z, self.negative_slope)
-        return jnp.where(z > 0, z, self.negative_slope * z)
-
-
-ACTIVATION_NAMES = (*_ACTIVATIONS, "LeakyReLU")
+    if groups == 1:
+        return kernel
+    outputs, inputs, taps = kernel.shape
+    blocks = kernel.reshape(groups, outputs // groups, 1, inputs, taps)
+    diagonal = jnp.eye(groups, dtype=kernel.dtype).reshape(groups, 1, groups, 1, 1)
+    return (blocks * diagonal).reshape(outputs, groups * inputs, taps)

@@ -1,14 +1,17 @@
 """The envelope of a .nam file: JSON with version, architecture, config, weights and metadata.
 
 Follows the rules of NeuralAmpModelerCore (`NAM/get_dsp.cpp`): earliest version 0.5.0, latest
-fully supported 0.7.0.
+fully supported 0.7.0. Files come from strangers, so whatever is wrong with one ends in one line.
 """
 
 import dataclasses
 import json
+import math
 import os
 import re
+import stat
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +22,7 @@ from wf_jax.atomic import write_whole
 EARLIEST_VERSION = (0, 5, 0)
 LATEST_VERSION = (0, 7, 0)
 REQUIRED_KEYS = ("version", "architecture", "config", "weights")
+LARGEST_FILE = 12 << 20  # bytes, read within a second; an A2 file with both its sizes has 0.3 MiB
 
 
 class NamFileError(ValueError):
@@ -37,6 +41,7 @@ class NamFile:
         weights: float32 [N].
         sample_rate: Hz, or None where the file does not say.
         metadata: as written; {} where there is none.
+        fresh: draws weights in the place of those of the file; None to take the file's.
     """
 
     source: str
@@ -46,6 +51,21 @@ class NamFile:
     weights: np.ndarray
     sample_rate: float | None
     metadata: dict[str, Any]
+    fresh: np.random.Generator | None = None
+
+
+def shown(value: Any) -> str:
+    """A value as messages show it: one short line, however large it is."""
+    if value is None:
+        return "null"
+    if isinstance(value, dict):
+        return "an object"
+    if isinstance(value, list):
+        return "a list"
+    if isinstance(value, int) and abs(value) >= 10**18:
+        return "a number of more than 18 digits"
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
 
 
 def check_version(version: Any, source: str) -> None:
@@ -57,9 +77,11 @@ def check_version(version: Any, source: str) -> None:
     Warns:
         UserWarning: a newer patch of the latest version: loaded, but perhaps not fully.
     """
-    match = isinstance(version, str) and re.fullmatch(r"(\d+)\.(\d+)\.(\d+)", version)
+    # Nine digits are what the core's integers hold.
+    number = "([0-9]{1,9})"
+    match = isinstance(version, str) and re.fullmatch(rf"{number}\.{number}\.{number}", version)
     if not match:
-        raise NamFileError(f'{source}: version {version!r} is not of the form "0.7.0"')
+        raise NamFileError(f'{source}: version {shown(version)} is not of the form "0.7.0"')
     major, minor, patch = (int(part) for part in match.groups())
     if (major, minor, patch) < EARLIEST_VERSION:
         raise NamFileError(f"{source}: version {version} is older than 0.5.0; export it again")
@@ -90,7 +112,8 @@ def parse(document: Any, source: str) -> NamFile:
     for key, kind in (("architecture", str), ("config", dict), ("weights", list)):
         if not isinstance(document[key], kind):
             raise NamFileError(f'{source}: "{key}" is {_kind(document[key])}, not {_name(kind)}')
-    metadata = document.get("metadata") or {}
+    metadata = document.get("metadata")
+    metadata = {} if metadata is None else metadata
     if not isinstance(metadata, dict):
         raise NamFileError(f'{source}: "metadata" is {_kind(metadata)}, not an object')
     return NamFile(
@@ -108,19 +131,37 @@ def read_nam(path: str | os.PathLike) -> NamFile:
     """Reads a .nam file without building its model.
 
     Raises:
-        NamFileError: the file is missing, is not JSON, or is not a .nam object.
+        NamFileError: as `read_json`; or what it holds is not a .nam object.
+    """
+    return parse(read_json(path), str(path))
+
+
+def read_json(path: str | os.PathLike) -> Any:
+    """Decodes a JSON file, strictly.
+
+    Raises:
+        NamFileError: the file is missing, is larger than LARGEST_FILE, is not JSON, or has what
+            JSON readers disagree on: a key twice in one object, NaN, integers without end.
     """
     path = Path(path)
+    data = _read_bytes(path)
     try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "not UTF-8 text"
-        raise NamFileError(f"{path}: cannot be read: {reason}") from None
-    try:
-        document = json.loads(text)
-    except (json.JSONDecodeError, RecursionError) as error:
+        document = json.loads(
+            data.decode("utf-8-sig"), object_pairs_hook=_object, parse_constant=_refuse_constant
+        )
+        if _SURROGATE.search(data) and not _encodes(document):
+            raise _RefusedError("a string holds half a surrogate pair")
+        return document
+    except UnicodeDecodeError:
+        raise NamFileError(f"{path}: cannot be read: not UTF-8 text") from None
+    except _RefusedError as error:
+        raise NamFileError(f"{path}: {error}") from None
+    except json.JSONDecodeError as error:
         raise NamFileError(f"{path}: not a complete JSON file: {error}") from None
-    return parse(document, str(path))
+    except RecursionError:
+        raise NamFileError(f"{path}: not a complete JSON file: nested too deeply") from None
+    except ValueError:  # Python's limit of 4300 digits
+        raise NamFileError(f"{path}: holds an integer of thousands of digits") from None
 
 
 def write_nam(document: dict[str, Any], path: str | os.PathLike) -> None:
@@ -129,18 +170,81 @@ def write_nam(document: dict[str, Any], path: str | os.PathLike) -> None:
     write_whole(path, lambda file: file.write(text.encode()))
 
 
-def _weights(values: list, source: str) -> np.ndarray:
-    if not all(isinstance(value, int | float) and not isinstance(value, bool) for value in values):
-        raise NamFileError(f'{source}: "weights" holds something that is not a number')
-    with np.errstate(over="ignore"):
-        weights = np.asarray(values, np.float64).astype(np.float32)
-    if not np.isfinite(weights).all():
-        index = int(np.flatnonzero(~np.isfinite(weights))[0])
+class _RefusedError(ValueError):
+    """What JSON or Python allows and we do not; the message lacks the file."""
+
+
+# The escape of half a character, at least; most files have none.
+_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
+
+
+def _read_bytes(path: Path) -> bytes:
+    try:
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):  # reading a pipe or a terminal might never end
+            kind = "a folder" if stat.S_ISDIR(status.st_mode) else "not a regular file"
+            raise NamFileError(f"{path}: cannot be read: it is {kind}")
+        with path.open("rb") as file:
+            data = b"" if status.st_size > LARGEST_FILE else file.read(LARGEST_FILE + 1)
+    except (OSError, ValueError) as error:
+        if isinstance(error, NamFileError):
+            raise
+        reason = getattr(error, "strerror", None) or "no such path"
+        shown_path = path if str(path).isprintable() else repr(str(path))
+        raise NamFileError(f"{shown_path}: cannot be read: {reason}") from None
+    if max(status.st_size, len(data)) > LARGEST_FILE:
         raise NamFileError(
-            f"{source}: weights[{index}] is {values[index]}, not a finite float32; "
+            f"{path}: larger than {LARGEST_FILE >> 20} MiB, the most that is read; models have far "
+            "less"
+        )
+    return data
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    result = dict(pairs)
+    if len(result) < len(pairs):
+        seen: set[str] = set()
+        key = next(key for key, _ in pairs if key in seen or seen.add(key))
+        raise _RefusedError(f"the key {shown(key)} occurs twice in one object")
+    return result
+
+
+def _refuse_constant(name: str) -> None:
+    raise _RefusedError(f"{name} is not a number that JSON knows")
+
+
+def _encodes(value: Any) -> bool:
+    """Whether every string in a decoded document is one that UTF-8 can hold."""
+    if isinstance(value, str):
+        return value.isascii() or value == value.encode(errors="replace").decode()
+    if isinstance(value, dict):
+        return all(_encodes(key) and _encodes(inner) for key, inner in value.items())
+    if isinstance(value, list) and not set(map(type, value)) <= {int, float}:
+        return all(map(_encodes, value))
+    return True
+
+
+def _weights(values: list, source: str) -> np.ndarray:
+    if not set(map(type, values)) <= {int, float}:
+        index = _first(lambda value: type(value) not in (int, float), values)
+        raise NamFileError(f"{source}: weights[{index}] is {_kind(values[index])}, not a number")
+    try:
+        with np.errstate(over="ignore"):
+            weights = np.asarray(values, np.float64).astype(np.float32)
+        finite = np.isfinite(weights)
+        index = None if finite.all() else int(finite.argmin())
+    except OverflowError:
+        index = _first(lambda value: abs(value) > 1 << 128, values)
+    if index is not None:
+        raise NamFileError(
+            f"{source}: weights[{index}] is {shown(values[index])}, not a finite float32; "
             "the training diverged or the file is damaged"
         )
     return weights
+
+
+def _first(wrong: Callable[[Any], bool], values: list) -> int:
+    return next(i for i, value in enumerate(values) if wrong(value))
 
 
 def _sample_rate(document: dict[str, Any], source: str) -> float | None:
@@ -148,8 +252,8 @@ def _sample_rate(document: dict[str, Any], source: str) -> float | None:
         return None
     rate = document["sample_rate"]
     number = isinstance(rate, int | float) and not isinstance(rate, bool)
-    if not number or not np.isfinite(rate):
-        raise NamFileError(f'{source}: "sample_rate" is {rate!r}; give a rate in Hz or no key')
+    if not number or abs(rate) > 1e30 or math.isnan(rate):
+        raise NamFileError(f'{source}: "sample_rate" is {shown(rate)}; give a rate in Hz or no key')
     return float(rate) if rate > 0 else None  # -1 is the core's own "unknown"
 
 

@@ -1,5 +1,6 @@
 """`load_nam` and `save_nam`: from a .nam file to a model and back."""
 
+import dataclasses
 import datetime
 import os
 import warnings
@@ -7,10 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from wf_jax.amps import nam_wavenet
+from wf_jax.amps import nam_convnet, nam_linear, nam_lstm, nam_wavenet
 from wf_jax.amps.container import SlimmableContainer
 from wf_jax.amps.loudness import loudness_and_gain
-from wf_jax.amps.nam_file import NamFile, NamFileError, parse, read_nam, write_nam
+from wf_jax.amps.model import AmpModel
+from wf_jax.amps.nam_file import NamFile, NamFileError, parse, read_json, read_nam, shown, write_nam
+from wf_jax.amps.nam_options import Options
+from wf_jax.amps.nam_wavenet import Read
+from wf_jax.amps.sequential import Sequential
 from wf_jax.amps.wavenet import WaveNet
 from wf_jax.audio.loudness_probe import loudness_probe as built_in_probe
 
@@ -26,7 +31,8 @@ USER_KEYS = (
     "output_level_dbu",
 )
 
-AmpModel = WaveNet | SlimmableContainer
+DEEPEST = 8  # models inside models
+MOST_MODELS = 256
 
 
 def load_nam(path: str | os.PathLike) -> AmpModel:
@@ -35,7 +41,34 @@ def load_nam(path: str | os.PathLike) -> AmpModel:
     Raises:
         NamFileError: one line naming file, key and expectation.
     """
-    return _build(read_nam(path))
+    return model_of(read_nam(path))
+
+
+def new_model(
+    path: str | os.PathLike, rng: np.random.Generator, sample_rate: float = 48000.0
+) -> AmpModel:
+    """A model of the architecture that a file describes, with fresh weights.
+
+    Args:
+        path: a .nam file, or JSON of which "architecture" and "config" are enough, also in the
+            models inside it.
+        rng: draws the weights; their number in the file does not matter.
+        sample_rate: Hz, where the file does not say.
+
+    Raises:
+        NamFileError: one line naming file, key and expectation.
+    """
+    document = read_json(path)
+    return _Builder(rng, sample_rate).build(document, str(path))
+
+
+def model_of(file: NamFile) -> AmpModel:
+    """The model that a validated .nam object describes.
+
+    Raises:
+        NamFileError: one line naming file, key and expectation.
+    """
+    return _Builder().build_file(file, depth=0)
 
 
 def save_nam(
@@ -59,90 +92,144 @@ def save_nam(
         ValueError: a weight is not finite.
     """
     probe = built_in_probe() if loudness_probe is None else loudness_probe
-    write_nam(_to_document(model, dict(metadata or {}), probe), path)
+    write_nam(_measured_document(model, dict(metadata or {}), probe), path)
 
 
-def _build(file: NamFile) -> AmpModel:
-    if file.architecture == "WaveNet":
-        return nam_wavenet.from_nam(file)
-    if file.architecture == "SlimmableContainer":
-        return _build_container(file)
-    raise NamFileError(
-        f"{file.source}: architecture {file.architecture!r} is not supported; "
-        "WaveNet and SlimmableContainer are"
-    )
+class _Builder:
+    """Builds models and the models inside them, with bounds on how many and how deep."""
+
+    def __init__(self, fresh: np.random.Generator | None = None, sample_rate: float | None = None):
+        """Takes the weights of the file, or draws fresh ones; see `new_model`."""
+        self._fresh, self._blank = fresh, {"version": FILE_VERSION, "weights": []}
+        if sample_rate is not None:
+            self._blank["sample_rate"] = sample_rate
+        self._models = 0
+
+    def build(self, document: Any, source: str, depth: int = 0) -> AmpModel:
+        if self._fresh is None or not isinstance(document, dict):
+            return self.build_file(parse(document, source), depth)
+        file = parse({**self._blank, **document}, source)
+        return self.build_file(dataclasses.replace(file, fresh=self._fresh), depth)
+
+    def build_file(self, file: NamFile, depth: int) -> AmpModel:
+        self._models += 1
+        if depth > DEEPEST or self._models > MOST_MODELS:
+            raise NamFileError(
+                f"{file.source}: more than {MOST_MODELS} models in one file, or nested deeper than "
+                f"{DEEPEST}"
+            )
+
+        def read(document: Any, where: str) -> AmpModel:
+            return self.build(document, where, depth + 1)
+
+        if file.architecture == "WaveNet":
+            return nam_wavenet.from_nam(file, read)
+        if file.architecture in _SMALL:
+            return _SMALL[file.architecture].from_nam(file)
+        if file.architecture in _NESTED:
+            return _NESTED[file.architecture](file, read)
+        known = ", ".join(sorted({"WaveNet", *_SMALL, *_NESTED} - {"sequential"}))
+        raise NamFileError(
+            f"{file.source}: architecture {shown(file.architecture)} is not one of {known}"
+        )
 
 
-def _build_container(file: NamFile) -> SlimmableContainer:
-    submodels = file.config.get("submodels")
-    if not isinstance(submodels, list) or not submodels:
-        raise NamFileError(f"{file.source}: config.submodels: expected a list of models")
+def _read_container(file: NamFile, read: Read) -> SlimmableContainer:
+    options = Options(file.config, f"{file.source}: config")
     models, max_values = [], []
-    for i, entry in enumerate(submodels):
+    for i, entry in enumerate(options.objects("submodels", "models")):
         where = f"{file.source}: submodels[{i}]"
-        value = entry.get("max_value") if isinstance(entry, dict) else None
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            raise NamFileError(f"{where}: max_value {value!r} is not a number")
-        model = _build(parse(entry.get("model"), where))
-        if not isinstance(model, WaveNet):
-            raise NamFileError(f"{where}: a container inside a container is not supported yet")
+        max_values.append(Options(entry.values, where).number("max_value"))
+        model = read(entry.values.get("model"), where)
         if file.sample_rate and model.sample_rate and file.sample_rate != model.sample_rate:
             raise NamFileError(
                 f"{where}: {model.sample_rate:g} Hz in a container of {file.sample_rate:g} Hz"
             )
         models.append(model)
-        max_values.append(value)
     try:
-        return SlimmableContainer(models, tuple(max_values))
+        return SlimmableContainer(models, tuple(max_values), file.sample_rate)
     except ValueError as error:
         raise NamFileError(f"{file.source}: {error}") from None
 
 
-def _to_document(model: AmpModel, metadata: dict[str, Any], probe: np.ndarray) -> dict[str, Any]:
-    if isinstance(model, WaveNet):
-        return _wavenet_document(model, metadata, probe)
-    entries = [
-        {"max_value": max_value, "model": _wavenet_document(submodel, {}, probe)}
-        for submodel, max_value in zip(model.models, model.max_values, strict=True)
-    ]
-    largest = entries[-1]["model"]["metadata"]
-    return _envelope(
-        "SlimmableContainer",
-        {"submodels": entries},
-        [],
-        model.sample_rate,
-        _merge(largest, metadata),
-    )
+def _read_sequential(file: NamFile, read: Read) -> Sequential:
+    options = Options(file.config, f"{file.source}: config")
+    # An older form keeps all weights at the top; nothing wrote it that a core ever played.
+    if (len(file.weights) and file.fresh is None) or options.integer("weights_version", 2) > 2:
+        raise NamFileError(
+            f"{file.source}: a Sequential whose models hold their own weights is due"
+        )
+    key = "models" if "models" in options.values else "layers"
+    models = []
+    for i, entry in enumerate(options.objects(key, "models")):
+        document = entry.values.get("model", entry.values)
+        models.append(read(document, f"{file.source}: {key}[{i}]"))
+    try:
+        return Sequential(models, file.sample_rate)
+    except ValueError as error:
+        raise NamFileError(f"{file.source}: {error}") from None
 
 
-def _wavenet_document(
-    model: WaveNet, metadata: dict[str, Any], probe: np.ndarray
+_SMALL = {"LSTM": nam_lstm, "ConvNet": nam_convnet, "Linear": nam_linear}
+_NESTED = {
+    "SlimmableContainer": _read_container,
+    "Sequential": _read_sequential,
+    "sequential": _read_sequential,  # the core registers both
+}
+
+
+def _measured_document(
+    model: AmpModel, metadata: dict[str, Any], probe: np.ndarray
 ) -> dict[str, Any]:
-    weights = nam_wavenet.to_weights(model)
+    if isinstance(model, SlimmableContainer):
+        entries = [
+            {"max_value": max_value, "model": _measured_document(submodel, {}, probe)}
+            for submodel, max_value in zip(model.models, model.max_values, strict=True)
+        ]
+        measured = entries[-1]["model"]["metadata"]
+        return _envelope(model, {"submodels": entries}, [], _merge(measured, metadata))
+    document = to_document(model)
+    measured = {"date": _now()}
+    if model.input_channels == model.output_channels == 1:
+        loudness, gain = loudness_and_gain(model, probe)
+        measured |= {"loudness": loudness, "gain": gain}
+    return {**document, "metadata": _merge(measured, metadata)}
+
+
+def to_document(model: AmpModel) -> dict[str, Any]:
+    """The .nam object of a model, without what is measured (loudness, gain) and the date."""
+    if isinstance(model, SlimmableContainer):
+        entries = [
+            {"max_value": max_value, "model": to_document(submodel)}
+            for submodel, max_value in zip(model.models, model.max_values, strict=True)
+        ]
+        return _envelope(model, {"submodels": entries}, [], {})
+    if isinstance(model, Sequential):
+        models = [to_document(child) for child in model.models]
+        return _envelope(model, {"models": models, "weights_version": 2}, [], {})
+    weights = np.concatenate([np.ravel(array) for array in model.stream()]).astype(np.float32)
     if not np.isfinite(weights).all():
         raise ValueError("the model has weights that are not finite: its training diverged")
-    loudness, gain = loudness_and_gain(model, probe)
-    measured = {"date": _now(), "loudness": loudness, "gain": gain}
-    config = nam_wavenet.to_config(model)
-    return _envelope("WaveNet", config, weights, model.sample_rate, _merge(measured, metadata))
+    if isinstance(model, WaveNet):
+        config = nam_wavenet.to_config(model, to_document)
+    else:
+        config = _SMALL[type(model).__name__].to_config(model)
+    return _envelope(model, config, weights.tolist(), {})
 
 
 def _envelope(
-    architecture: str,
-    config: dict[str, Any],
-    weights: list[float],
-    sample_rate: float | None,
-    metadata: dict[str, Any],
+    model: AmpModel, config: dict[str, Any], weights: list[float], metadata: dict[str, Any]
 ) -> dict[str, Any]:
     document = {
         "version": FILE_VERSION,
         "metadata": metadata,
-        "architecture": architecture,
+        "architecture": type(model).__name__,
         "config": config,
         "weights": weights,
     }
     # The core refuses a null rate: an unknown one is left out.
-    return document if sample_rate is None else {**document, "sample_rate": sample_rate}
+    rate = model.sample_rate
+    return document if rate is None else {**document, "sample_rate": rate}
 
 
 def _merge(measured: dict[str, Any], metadata: dict[str, Any]) -> dict[str, Any]:

@@ -2,109 +2,143 @@
 
 from typing import Any
 
-from wf_jax.amps.layers import ACTIVATION_NAMES, Activation
-from wf_jax.amps.nam_file import NamFileError
+from wf_jax.amps.activations import ACTIVATION_NAMES, PARAMETERS, Activation
+from wf_jax.amps.nam_file import NamFileError, shown
+
+LARGEST = 10_000_000  # of any size, dilation or channel count: far above all that make sense
 
 
 class Options:
     """Typed access to one JSON object; every complaint names the key and the expectation."""
 
     def __init__(self, values: Any, where: str):
-        """Options `values` of the object called `where` in messages."""
+        """Options `values` of the object called `where` in messages.
+
+        Raises:
+            NamFileError: values is not an object.
+        """
         if not isinstance(values, dict):
-            raise NamFileError(f"{where}: expected an object")
+            raise NamFileError(f"{where}: {shown(values)} is not an object")
         self.values, self.where = values, where
+
+    def error(self, key: str, expectation: str) -> NamFileError:
+        """A complaint about the value of a key."""
+        if key not in self.values:
+            return NamFileError(f"{self.where}.{key}: missing; it should be {expectation}")
+        if self.values[key] == []:
+            return NamFileError(f"{self.where}.{key}: empty; it should be {expectation}")
+        value = shown(self.values[key])
+        return NamFileError(f"{self.where}.{key}: {value} is not {expectation}")
+
+    def present(self, key: str) -> bool:
+        """Whether the key is there and not null."""
+        return self.values.get(key) is not None
+
+    def inner(self, key: str) -> "Options":
+        """The object under a key."""
+        return Options(self.values.get(key), f"{self.where}.{key}")
 
     def integer(self, key: str, default: int | None = None) -> int:
         """A positive integer."""
-        return self._integer(self.values.get(key, default), key)
+        value = self.values.get(key, default)
+        if not _is_size(value):
+            raise self.error(key, f"a positive integer up to {LARGEST:,}")
+        return value
 
     def integers(self, key: str) -> tuple[int, ...]:
         """A list of positive integers, at least one."""
         values = self.values.get(key)
         if not isinstance(values, list) or not values:
-            raise NamFileError(f"{self.where}.{key}: expected a list of positive integers")
-        return tuple(self._integer(value, f"{key}[{i}]") for i, value in enumerate(values))
+            raise self.error(key, "a list of positive integers")
+        for i, value in enumerate(values):
+            if not _is_size(value):
+                raise NamFileError(
+                    f"{self.where}.{key}[{i}]: {shown(value)} is not a positive integer up to "
+                    f"{LARGEST:,}"
+                )
+        return tuple(values)
 
-    def boolean(self, key: str) -> bool:
+    def boolean(self, key: str, default: bool | None = None) -> bool:
         """True or false."""
-        value = self.values.get(key)
+        value = self.values.get(key, default)
         if not isinstance(value, bool):
-            raise NamFileError(f"{self.where}.{key}: {value!r} is not true or false")
+            raise self.error(key, "true or false")
         return value
 
-    def number(self, key: str) -> float:
-        """Any number."""
-        value = self.values.get(key)
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            raise NamFileError(f"{self.where}.{key}: {value!r} is not a number")
+    def number(self, key: str, default: float | None = None) -> float:
+        """A finite number."""
+        value = self.values.get(key, default)
+        if not _is_number(value):
+            raise self.error(key, "a number")
         return float(value)
 
-    def per_layer(self, key: str, default: Any, layers: int) -> list[Any]:
-        """A value for every layer: given once, or as a list."""
+    def choice(self, key: str, names: tuple[str, ...], default: str | None = None) -> str:
+        """One of some names."""
+        value = self.values.get(key, default)
+        if value not in names or not isinstance(value, str):
+            raise self.error(key, f"one of {', '.join(names)}")
+        return value
+
+    def objects(self, key: str, what: str) -> list["Options"]:
+        """A list of objects, at least one."""
+        values = self.values.get(key)
+        if not isinstance(values, list) or not values:
+            raise self.error(key, f"a list of {what}")
+        return [Options(value, f"{self.where}.{key}[{i}]") for i, value in enumerate(values)]
+
+    def per_layer(self, key: str, layers: int) -> list["Options"]:
+        """The value of every layer, given once or as a list; each under the key "value"."""
         value = self.values.get(key)
-        value = default if value is None else value
         values = value if isinstance(value, list) else [value] * layers
         if len(values) != layers:
             raise NamFileError(f"{self.where}.{key}: {len(values)} values for {layers} layers")
-        return values
+        listed = isinstance(value, list)
+        places = [
+            f"{self.where}.{key}[{i}]" if listed else f"{self.where}.{key}" for i in range(layers)
+        ]
+        return [_Value(value, place) for value, place in zip(values, places, strict=True)]
 
-    def kernel_sizes(self, layers: int) -> tuple[int, ...]:
-        """`kernel_size` for all layers, or `kernel_sizes`, one each."""
-        if ("kernel_size" in self.values) == ("kernel_sizes" in self.values):
-            raise NamFileError(f"{self.where}: expected either kernel_size or kernel_sizes")
-        if "kernel_size" in self.values:
-            return (self.integer("kernel_size"),) * layers
-        sizes = self.integers("kernel_sizes")
-        self.per_layer("kernel_sizes", None, layers)  # for its length check
-        return sizes
-
-    def activations(self, layers: int) -> tuple[Activation, ...]:
-        """One per layer."""
-        values = self.per_layer("activation", None, layers)
-        return tuple(self._activation(value) for value in values)
-
-    def head(self) -> "Options":
-        """The head convolution: its own object, or the older head_size and head_bias."""
-        if self.values.get("head") is not None:
-            return Options(self.values["head"], f"{self.where}.head")
-        head = {"out_channels": self.values.get("head_size"), "bias": self.values.get("head_bias")}
-        return Options(head, f"{self.where}.head")
-
-    def refuse_unless_absent(self, *keys: str) -> None:
-        """Complains of options that are not supported, unless absent or null."""
-        for key in keys:
-            if self.values.get(key) is not None:
-                raise NamFileError(f"{self.where}.{key}: this option is not supported yet")
-
-    def refuse_unless(self, key: str, only: Any) -> None:
-        """Complains of a value other than the one that is supported."""
-        if self.values.get(key, only) not in (only, None):
-            raise NamFileError(
-                f"{self.where}.{key}: {self.values[key]!r} is not supported yet, only {only!r}"
-            )
-
-    def refuse_if_active(self, key: str, *, active_by_default: bool) -> None:
-        """Complains of an option object that is switched on."""
+    def activation(self, key: str) -> Activation:
+        """An activation: its name, or an object with its parameters."""
         value = self.values.get(key)
-        if isinstance(value, dict) and value.get("active", active_by_default):
-            raise NamFileError(f"{self.where}.{key}: this option is not supported yet")
+        options = Options(value if isinstance(value, dict) else {"type": value}, self._path(key))
+        name = options.values.get("type")
+        if not isinstance(name, str) or name not in ACTIVATION_NAMES:
+            raise NamFileError(
+                f"{options.where}: {shown(name)} is not one of {', '.join(ACTIVATION_NAMES)}"
+            )
+        if name == "PReLU" and isinstance(options.values.get("negative_slopes"), list):
+            slopes = options.values["negative_slopes"]
+            if not slopes or not all(map(_is_number, slopes)):
+                raise options.error("negative_slopes", "a list of numbers")
+            return Activation(name, negative_slopes=tuple(float(slope) for slope in slopes))
+        parameters = PARAMETERS.get(name, {})
+        return Activation(
+            name, **{key: options.number(key, value) for key, value in parameters.items()}
+        )
 
-    def check_layer1x1(self) -> None:
-        """Complains of a layer1x1 that is switched off or grouped."""
-        value = self.values.get("layer1x1") or {"active": True, "groups": 1}
-        if value != {"active": True, "groups": 1}:
-            raise NamFileError(f"{self.where}.layer1x1: {value} is not supported yet")
+    def _path(self, key: str) -> str:
+        return f"{self.where}.{key}"
 
-    def _activation(self, value: Any) -> Activation:
-        options = value if isinstance(value, dict) else {"type": value}
-        name = options.get("type")
-        if name not in ACTIVATION_NAMES:
-            raise NamFileError(f"{self.where}.activation: {name!r} is not supported yet")
-        slope = Options({"negative_slope": 0.01, **options}, f"{self.where}.activation")
-        return Activation(name, slope.number("negative_slope"))
 
-    def _integer(self, value: Any, key: str) -> int:
-        if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= 1_000_000:
-            raise NamFileError(f"{self.where}.{key}: {value!r} is not a positive integer")
-        return value
+class _Value(Options):
+    """One value of a list, read like an option; its name in messages is its place."""
+
+    def __init__(self, value: Any, where: str):
+        super().__init__({"value": value}, where)
+
+    def error(self, key: str, expectation: str) -> NamFileError:
+        return NamFileError(f"{self.where}: {shown(self.values[key])} is not {expectation}")
+
+    def _path(self, key: str) -> str:
+        return self.where
+
+
+def _is_size(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= LARGEST
+
+
+def _is_number(value: Any) -> bool:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    return abs(value) <= 3.4e38  # a float32; NaN is not

@@ -1,95 +1,118 @@
 """The WaveNet in a .nam file: its config and its stream of weights, both ways."""
 
+from collections.abc import Callable
 from typing import Any
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 
-from wf_jax.amps.layers import Activation
+from wf_jax.amps.activations import Activation
+from wf_jax.amps.model import AmpModel
 from wf_jax.amps.nam_file import NamFile, NamFileError
 from wf_jax.amps.nam_options import Options
+from wf_jax.amps.nam_weights import filled
 from wf_jax.amps.wavenet import WaveNet
-from wf_jax.amps.wavenet_config import LayerArrayConfig, WaveNetConfig
-from wf_jax.modules import split
-
-FILMS = (
-    "conv_pre_film",
-    "conv_post_film",
-    "input_mixin_pre_film",
-    "input_mixin_post_film",
-    "activation_pre_film",
-    "activation_post_film",
-    "layer1x1_post_film",
-    "head1x1_post_film",
+from wf_jax.amps.wavenet_config import (
+    FILMS,
+    SIGMOID,
+    FilmConfig,
+    LayerArrayConfig,
+    PostHeadConfig,
+    WaveNetConfig,
 )
 
+GATING = ("none", "gated", "blended")
+MOST_LAYERS = 512
+MOST_STATE = 1 << 26  # numbers; 256 MiB
+Read = Callable[[Any, str], AmpModel]  # a nested .nam object and its place -> its model
 
-def from_nam(file: NamFile) -> WaveNet:
+
+def from_nam(file: NamFile, read: Read) -> WaveNet:
     """The model that a parsed .nam object with architecture "WaveNet" describes.
 
+    Args:
+        file: the object.
+        read: builds the model of a nested .nam object, for the condition.
+
     Raises:
-        NamFileError: an option is malformed or not supported, or the weights do not fit.
+        NamFileError: an option is malformed, the parts do not fit, or the weights do not.
     """
-    config = parse_config(file)
+    config = read_config(file)
+    condition = None
+    if file.config.get("condition_dsp") is not None:
+        where = f"{file.source}: config.condition_dsp"
+        condition = read(file.config["condition_dsp"], where)
+        _check_condition(condition, config, where)
+    _check_widths(config, condition, f"{file.source}: config")
 
-    def create() -> WaveNet:
-        return WaveNet(config, head_scale=0.0, rng=np.random.default_rng(0))
+    head_scale = float(file.config["head_scale"])
+    return filled(
+        lambda weights: WaveNet(
+            config, head_scale=head_scale, weights=weights, condition=condition
+        ),
+        file,
+    )
 
-    definition, shapes = split(jax.eval_shape(create))
-    names = stream_names(config)
-    expected = sum(shapes[name].size for name in names) + 1
-    if len(file.weights) != expected:
+
+def read_config(file: NamFile) -> WaveNetConfig:
+    """The `config` of a .nam WaveNet as a WaveNetConfig.
+
+    Raises:
+        NamFileError: naming file, key and expectation.
+    """
+    options = Options(file.config, f"{file.source}: config")
+    options.number("head_scale")
+    arrays = tuple(_read_array(array) for array in options.objects("layers", "layer arrays"))
+    config = WaveNetConfig(
+        arrays,
+        file.sample_rate,
+        options.integer("in_channels", 1),
+        _read_post_head(options.inner("head"), arrays[-1]) if options.present("head") else None,
+    )
+    layers = sum(len(array.dilations) for array in arrays)
+    layers += len(config.post_head.kernel_sizes) if config.post_head else 0
+    if layers > MOST_LAYERS:
+        raise NamFileError(f"{options.where}: {layers} layers; {MOST_LAYERS} are the most")
+    state = sum(array.lookback * max(array.channels, array.head_inputs) for array in arrays)
+    if state > MOST_STATE:
         raise NamFileError(
-            f"{file.source}: {len(file.weights)} weights; a WaveNet of this config has {expected}"
+            f"{options.where}.layers: kernels, dilations and channels ask for a memory of "
+            f"{state:,} numbers; {MOST_STATE:,} are the most"
         )
-    ends = np.cumsum([shapes[name].size for name in names])
-    pieces = np.split(file.weights, ends)
-    params = {
-        name: jnp.asarray(piece.reshape(shapes[name].shape))
-        for name, piece in zip(names, pieces, strict=False)
-    }
-    model = definition(params)
-    model.head_scale = float(pieces[-1][0])  # the stream's value rules, as in the core
-    return model
+    return config
 
 
-def stream_names(config: WaveNetConfig) -> list[str]:
-    """Parameter names in the order of a .nam file's weights, each flattened row-major.
+def to_config(model: WaveNet, write: Callable[[AmpModel], dict[str, Any]]) -> dict[str, Any]:
+    """The .nam `config` object, with every key that the trainer writes.
 
-    The stream ends with one more float, head_scale.
+    Args:
+        model: what to describe.
+        write: the .nam object of a nested model, for the condition.
     """
-    names = []
-    for i, array in enumerate(config.arrays):
-        names.append(f"arrays/{i}/rechannel/kernel")
-        for j in range(len(array.dilations)):
-            layer = f"arrays/{i}/layers/{j}"
-            names += [f"{layer}/conv/kernel", f"{layer}/conv_bias", f"{layer}/mixin"]
-            names += [f"{layer}/layer1x1", f"{layer}/layer1x1_bias"]
-        names.append(f"arrays/{i}/head/kernel")
-        if array.head_bias:
-            names.append(f"arrays/{i}/head/bias")
-    return names
-
-
-def to_weights(model: WaveNet) -> list[float]:
-    """The weight stream of a model, head_scale last; each value is exactly a float32."""
-    _, params = split(model)
-    arrays = [np.asarray(params[name], np.float32).ravel() for name in stream_names(model.config)]
-    return np.concatenate([*arrays, np.float32([model.head_scale])]).tolist()
-
-
-def to_config(model: WaveNet) -> dict[str, Any]:
-    """The .nam `config` object, with every key that the trainer writes."""
-    return {
-        "layers": [_array_to_json(array) for array in model.config.arrays],
+    config = model.config
+    result: dict[str, Any] = {
+        "layers": [_array_to_json(array) for array in config.arrays],
         "head": None,
-        "head_scale": float(str(np.float32(model.head_scale))),  # 0.01, not 0.0099999998
+        "head_scale": float(str(np.float32(model.head_scale))),
     }
+    if config.in_channels != 1:
+        result["in_channels"] = config.in_channels
+    if config.post_head is not None:
+        result["head"] = {
+            "channels": config.post_head.channels,
+            "out_channels": config.post_head.out_channels,
+            "kernel_sizes": list(config.post_head.kernel_sizes),
+            "activation": config.post_head.activation.to_json(),
+        }
+    if model.condition is not None:
+        result["condition_dsp"] = write(model.condition)
+    return result
 
 
 def _array_to_json(array: LayerArrayConfig) -> dict[str, Any]:
-    layers = len(array.dilations)
+    layers = range(len(array.dilations))
+    films = dict(array.films)
+    inactive = FilmConfig()
+    gated = [array.gate(layer) != "none" for layer in layers]
     return {
         "input_size": array.input_size,
         "condition_size": array.condition_size,
@@ -102,91 +125,241 @@ def _array_to_json(array: LayerArrayConfig) -> dict[str, Any]:
         "channels": array.channels,
         "kernel_sizes": list(array.kernel_sizes),
         "dilations": list(array.dilations),
-        "activation": [_activation_to_json(activation) for activation in array.activations],
+        "activation": [activation.to_json() for activation in array.activations],
         "bottleneck": array.bottleneck,
-        "head1x1": {"active": False, "out_channels": 1, "groups": 1},
-        "layer1x1": {"active": True, "groups": 1},
-        "groups_input": 1,
-        "groups_input_mixin": 1,
-        **{film: {"active": False, "shift": True, "groups": 1} for film in FILMS},
-        "gating_mode": ["none"] * layers,
-        "secondary_activation": [None] * layers,
-        "slimmable": None,
+        "head1x1": {
+            "active": array.head1x1_channels > 0,
+            "out_channels": array.head1x1_channels or 1,
+            "groups": array.head1x1_groups,
+        },
+        "layer1x1": {"active": array.layer1x1_groups > 0, "groups": array.layer1x1_groups or 1},
+        "groups_input": array.groups_input,
+        "groups_input_mixin": array.groups_input_mixin,
+        **{
+            place: {
+                "active": place in films,
+                "shift": films.get(place, inactive).shift,
+                "groups": films.get(place, inactive).groups,
+            }
+            for place in FILMS
+        },
+        "gating_mode": [array.gate(layer) for layer in layers],
+        "secondary_activation": [
+            array.secondary(layer).to_json() if gated[layer] else None for layer in layers
+        ],
+        "slimmable": None
+        if not array.allowed_channels
+        else {
+            "method": "slice_channels_uniform",
+            "kwargs": {"allowed_channels": list(array.allowed_channels)},
+        },
     }
 
 
-def _activation_to_json(activation: Activation) -> dict[str, Any]:
-    if activation.name == "LeakyReLU":
-        return {"type": activation.name, "negative_slope": activation.negative_slope}
-    return {"type": activation.name}
-
-
-def parse_config(file: NamFile) -> WaveNetConfig:
-    """The `config` of a .nam WaveNet as a WaveNetConfig.
-
-    Raises:
-        NamFileError: naming file, key and expectation.
-    """
-    config = Options(file.config, f"{file.source}: config")
-    config.refuse_unless_absent("head", "condition_dsp")
-    config.refuse_unless("in_channels", 1)
-    config.number("head_scale")
-    layers = config.values.get("layers")
-    if not isinstance(layers, list) or not layers:
-        raise NamFileError(f"{config.where}.layers: expected a list of layer arrays")
-    arrays = tuple(
-        _parse_array(Options(layer, f"{config.where}.layers[{i}]"))
-        for i, layer in enumerate(layers)
-    )
-    _check_widths(arrays, config.where)
-    return WaveNetConfig(arrays, file.sample_rate)
-
-
-def _parse_array(options: Options) -> LayerArrayConfig:
-    options.refuse_unless_absent("slimmable")
-    options.refuse_unless("gated", False)
-    options.refuse_unless("groups_input", 1)
-    options.refuse_unless("groups_input_mixin", 1)
-    for key in ("head1x1", *FILMS):
-        options.refuse_if_active(key, active_by_default=key != "head1x1")
-    options.check_layer1x1()
+def _read_array(options: Options) -> LayerArrayConfig:
     dilations = options.integers("dilations")
     layers = len(dilations)
-    for mode in options.per_layer("gating_mode", "none", layers):
-        if mode not in ("none", None):
-            raise NamFileError(f"{options.where}.gating_mode: {mode!r} is not supported yet")
+    if layers > MOST_LAYERS:
+        raise NamFileError(
+            f"{options.where}.dilations: {layers} layers; {MOST_LAYERS} are the most"
+        )
     channels = options.integer("channels")
-    head = options.head()
-    return LayerArrayConfig(
+    gating, secondary = _read_gating(options, layers)
+    head = _read_head(options)
+    layer1x1_groups, head1x1_channels, head1x1_groups = 1, 0, 1
+    if options.present("layer1x1"):
+        inner = options.inner("layer1x1")
+        layer1x1_groups = inner.integer("groups") if inner.boolean("active") else 0
+    if options.present("head1x1"):
+        inner = options.inner("head1x1")
+        active, out, groups = inner.boolean("active"), "out_channels", inner.integer("groups")
+        head1x1_channels, head1x1_groups = (inner.integer(out), groups) if active else (0, 1)
+    array = LayerArrayConfig(
         input_size=options.integer("input_size"),
         condition_size=options.integer("condition_size"),
         channels=channels,
         bottleneck=options.integer("bottleneck", channels),
-        kernel_sizes=options.kernel_sizes(layers),
+        kernel_sizes=_read_kernel_sizes(options, layers),
         dilations=dilations,
-        activations=options.activations(layers),
+        activations=tuple(v.activation("value") for v in options.per_layer("activation", layers)),
         head_channels=head.integer("out_channels"),
         head_kernel_size=head.integer("kernel_size", 1),
         head_dilation=head.integer("head_dilation", 1),
         head_bias=head.boolean("bias"),
+        gating=gating,
+        secondary_activations=secondary,
+        groups_input=options.integer("groups_input", 1),
+        groups_input_mixin=options.integer("groups_input_mixin", 1),
+        layer1x1_groups=layer1x1_groups,
+        head1x1_channels=head1x1_channels,
+        head1x1_groups=head1x1_groups,
+        films=_read_films(options),
+        allowed_channels=_read_allowed_channels(options, channels),
+    )
+    _check_array(array, options.where)
+    return array
+
+
+def _read_kernel_sizes(options: Options, layers: int) -> tuple[int, ...]:
+    """`kernel_size` for all layers, or `kernel_sizes`, one each."""
+    if options.present("kernel_size") == options.present("kernel_sizes"):
+        raise NamFileError(f"{options.where}: expected either kernel_size or kernel_sizes")
+    if options.present("kernel_size"):
+        return (options.integer("kernel_size"),) * layers
+    sizes = options.integers("kernel_sizes")
+    options.per_layer("kernel_sizes", layers)  # for its length check
+    return sizes
+
+
+def _read_gating(options: Options, layers: int) -> tuple[tuple[str, ...], tuple[Activation, ...]]:
+    """Modes and secondary activations; () where no layer gates."""
+    legacy = options.boolean("gated", False) if options.present("gated") else False
+    if not options.present("gating_mode"):
+        return (("gated",) * layers, (SIGMOID,) * layers) if legacy else ((), ())
+    modes = tuple(mode.choice("value", GATING) for mode in options.per_layer("gating_mode", layers))
+    if set(modes) == {"none"}:
+        return (), ()
+    secondary = options.per_layer("secondary_activation", layers)
+    return modes, tuple(
+        value.activation("value") if mode != "none" and value.present("value") else SIGMOID
+        for mode, value in zip(modes, secondary, strict=True)
     )
 
 
-def _check_widths(arrays: tuple[LayerArrayConfig, ...], where: str) -> None:
-    previous_channels, previous_head = 1, None
-    for i, array in enumerate(arrays):
-        expected = {"input_size": previous_channels, "condition_size": 1}
-        if previous_head is not None:
-            expected |= {"channels": previous_head, "bottleneck": previous_head}
-        for key, value in expected.items():
-            if getattr(array, key) != value:
-                raise NamFileError(
-                    f"{where}.layers[{i}].{key}: {getattr(array, key)} does not fit what comes "
-                    f"before, which has {value}"
-                )
-        previous_channels, previous_head = array.channels, array.head_channels
-    if previous_head != 1:
-        raise NamFileError(
-            f"{where}.layers[{len(arrays) - 1}].head: {previous_head} output channels; "
-            "only mono models are supported"
+def _read_head(options: Options) -> Options:
+    """The head convolution: its own object, or the older head_size and head_bias."""
+    if options.present("head"):
+        return options.inner("head")
+    for key in ("head_size", "head_bias"):
+        if key not in options.values:
+            raise NamFileError(f"{options.where}.head: missing, and so is the older {key}")
+    head = {"out_channels": options.values["head_size"], "bias": options.values["head_bias"]}
+    return Options(head, f"{options.where}.head")
+
+
+def _read_films(options: Options) -> tuple[tuple[str, FilmConfig], ...]:
+    films = []
+    for place in FILMS:
+        if not options.present(place) or options.values[place] is False:
+            continue
+        inner = options.inner(place)
+        if inner.boolean("active", True):
+            film = FilmConfig(inner.boolean("shift", True), inner.integer("groups", 1))
+            films.append((place, film))
+    return tuple(films)
+
+
+def _read_allowed_channels(options: Options, channels: int) -> tuple[int, ...]:
+    if not options.present("slimmable"):
+        return ()
+    slimmable = options.inner("slimmable")
+    slimmable.choice("method", ("slice_channels_uniform",))
+    kwargs = slimmable.inner("kwargs") if slimmable.present("kwargs") else Options({}, "")
+    if not kwargs.present("allowed_channels"):
+        if channels > MOST_LAYERS:
+            raise slimmable.error("kwargs", "an object with allowed_channels")
+        return tuple(range(1, channels + 1))
+    allowed = kwargs.integers("allowed_channels")
+    if list(allowed) != sorted(set(allowed)) or allowed[-1] != channels:
+        raise kwargs.error(
+            "allowed_channels", f"ascending and ending with {channels}, the channels"
         )
+    return allowed
+
+
+def _read_post_head(options: Options, before: LayerArrayConfig) -> PostHeadConfig:
+    kernel_sizes = options.integers("kernel_sizes")
+    if options.present("in_channels") and options.integer("in_channels") != before.head_channels:
+        raise options.error("in_channels", f"{before.head_channels}, what the last array gives")
+    out_channels = options.integer("out_channels", 1)
+    channels = options.integer("channels", out_channels if len(kernel_sizes) == 1 else None)
+    return PostHeadConfig(channels, out_channels, kernel_sizes, options.activation("activation"))
+
+
+def _check_array(array: LayerArrayConfig, where: str) -> None:
+    """What the core demands of one layer array."""
+    films = dict(array.films)
+    if not array.layer1x1_groups and array.bottleneck != array.channels:
+        raise NamFileError(
+            f"{where}.bottleneck: {array.bottleneck}; without layer1x1 it must equal the "
+            f"{array.channels} channels"
+        )
+    for place, inactive in (
+        ("layer1x1_post_film", not array.layer1x1_groups),
+        ("head1x1_post_film", not array.head1x1_channels),
+    ):
+        if place in films and inactive:
+            raise NamFileError(f"{where}.{place}: active, but {place[:8].rstrip('_')} is not")
+    for layer in range(len(array.dilations)):
+        _check_groups(array, layer, where)
+        for activation in (array.activations[layer], array.secondary(layer)):
+            slopes = len(activation.negative_slopes)
+            if slopes > 1 and slopes != array.bottleneck:
+                raise NamFileError(
+                    f"{where}.activation: {slopes} negative_slopes for {array.bottleneck} channels"
+                )
+    if array.allowed_channels:
+        groups = (array.groups_input, array.groups_input_mixin, array.layer1x1_groups or 1)
+        if max(*groups, array.head1x1_groups) > 1 or array.head_kernel_size > 1:
+            raise NamFileError(f"{where}.slimmable: not with groups or a head kernel above 1")
+
+
+def _check_groups(array: LayerArrayConfig, layer: int, where: str) -> None:
+    width, condition = array.width(layer), array.condition_size
+    rows = {
+        "conv_pre_film": array.channels,
+        "input_mixin_pre_film": condition,
+        "activation_post_film": array.bottleneck,
+        "layer1x1_post_film": array.channels,
+        "head1x1_post_film": array.head1x1_channels,
+    }
+    grouped = {
+        "groups_input": (array.groups_input, array.channels, width),
+        "groups_input_mixin": (array.groups_input_mixin, condition, width),
+        "layer1x1.groups": (array.layer1x1_groups or 1, array.bottleneck, array.channels),
+        "head1x1.groups": (array.head1x1_groups, array.bottleneck, array.head1x1_channels),
+    }
+    for place, film in array.films:
+        outputs = rows.get(place, width) * (2 if film.shift else 1)
+        grouped[f"{place}.groups"] = (film.groups, condition, outputs)
+    for key, (groups, inputs, outputs) in grouped.items():
+        if inputs % groups or outputs % groups:
+            raise NamFileError(
+                f"{where}.{key}: {groups} does not divide {inputs} inputs and {outputs} outputs"
+            )
+
+
+def _check_condition(condition: AmpModel, config: WaveNetConfig, where: str) -> None:
+    if condition.input_channels != config.in_channels:
+        raise NamFileError(
+            f"{where}: {condition.input_channels} input channels; the model has "
+            f"{config.in_channels}"
+        )
+    if condition.sample_rate != config.sample_rate:
+        here, there = (
+            "an unknown rate" if rate is None else f"{rate:g} Hz"
+            for rate in (condition.sample_rate, config.sample_rate)
+        )
+        raise NamFileError(f"{where}: {here}; the model has {there}")
+
+
+def _check_widths(config: WaveNetConfig, condition: AmpModel | None, where: str) -> None:
+    """That each array fits what comes before it."""
+    conditions = config.in_channels if condition is None else condition.output_channels
+    before, head = config.in_channels, None
+    for i, array in enumerate(config.arrays):
+        expected = {"input_size": before, "condition_size": conditions}
+        if head is not None:
+            width = "head1x1.out_channels" if array.head1x1_channels else "bottleneck"
+            expected |= {"channels": head, width: head}
+        values = {"bottleneck": array.bottleneck, "head1x1.out_channels": array.head1x1_channels}
+        for key, value in expected.items():
+            actual = values.get(key) or getattr(array, key)
+            if actual != value:
+                raise NamFileError(
+                    f"{where}.layers[{i}].{key}: {actual} does not fit what comes before, which "
+                    f"has {value}"
+                )
+        before, head = array.channels, array.head_channels
+    if config.post_head is not None and any(array.allowed_channels for array in config.arrays):
+        raise NamFileError(f"{where}.head: not in a slimmable WaveNet")

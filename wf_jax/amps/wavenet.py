@@ -1,119 +1,41 @@
 """The NAM WaveNet: stacks of dilated layers whose activations sum into a head.
 
-Follows the forward pass of NeuralAmpModelerCore (`NAM/wavenet`). Inside, one sequence is
-channel-major [C, T]: time is contiguous, and every layer is a few products over it.
+Follows the forward pass of NeuralAmpModelerCore (`NAM/wavenet`).
 """
 
-from collections.abc import Sequence
+import copy
+import dataclasses
+from collections.abc import Iterator, Sequence
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
-from jax import lax
 
-from wf_jax.amps.layers import affine, causal_conv
+from wf_jax.amps.model import AmpModel, State, remember
 from wf_jax.amps.wavenet_config import LayerArrayConfig, WaveNetConfig
-
-State = tuple[jax.Array, ...]  # per convolution: its last (K - 1) * dilation input columns [C, .]
-
-# Columns computed at once by `scan`. Times real time on two cores, of 2048 / 8192 / 65536: nano
-# 181 / 194 / 107, standard 26 / 32 / 37.
-CHUNK = 8192
-
-
-def _uniform(rng: np.random.Generator, shape: tuple[int, ...], fan_in: int) -> nnx.Param:
-    # numpy on the host: at once, and the same bits everywhere. XLA takes 30 s to compile the
-    # 236 draws of both A2 sizes, and 6 s to run them one by one.
-    bound = fan_in**-0.5
-    return nnx.Param(jnp.asarray(rng.uniform(-bound, bound, shape), jnp.float32))
-
-
-class Conv(nnx.Module):
-    """Weights of a convolution: kernel [O, I, K] and, where it has one, bias [O].
-
-    Both start uniform in +-1 / sqrt(I * K), the rule that NAM models are trained from.
-    """
-
-    def __init__(
-        self,
-        inputs: int,
-        outputs: int,
-        taps: int = 1,
-        dilation: int = 1,
-        *,
-        bias: bool = True,
-        rng: np.random.Generator,
-    ):
-        """Draws the weights."""
-        self.dilation = dilation
-        self.kernel = _uniform(rng, (outputs, inputs, taps), inputs * taps)
-        self.bias = _uniform(rng, (outputs,), inputs * taps) if bias else None
-
-    @property
-    def lookback(self) -> int:
-        """Columns before the current one that the convolution sees."""
-        return (self.kernel.shape[-1] - 1) * self.dilation
-
-    def __call__(self, x: jax.Array, history: jax.Array | None) -> tuple[jax.Array, jax.Array]:
-        """X [I, T] after its history [I, lookback] -> ([O, T], the two joined).
-
-        Without a history the columns before x do not exist: [O, T - lookback], x.
-        """
-        x = x if history is None else jnp.concatenate([history, x], axis=1)
-        z = causal_conv(self.kernel[...], x, self.dilation)
-        if self.bias is not None:
-            z = z + self.bias[...][:, None]
-        return z, x
-
-
-class Layer(nnx.Module):
-    """z = conv(h) + mixin(condition); a = activation(z); h' = h + layer1x1(a).
-
-    Shapes: h and h' [C, T], condition [S, T], z and a [bottleneck, T].
-    """
-
-    def __init__(self, config: LayerArrayConfig, index: int, *, rng: np.random.Generator):
-        """The layer number `index` of the array that `config` describes."""
-        channels, bottleneck = config.channels, config.bottleneck
-        taps, dilation = config.kernel_sizes[index], config.dilations[index]
-        self.activation = config.activations[index]
-        self.conv = Conv(channels, bottleneck, taps, dilation, bias=False, rng=rng)
-        self.conv_bias = _uniform(rng, (bottleneck,), channels * taps)
-        self.mixin = _uniform(rng, (bottleneck, config.condition_size), config.condition_size)
-        self.layer1x1 = _uniform(rng, (channels, bottleneck), bottleneck)
-        self.layer1x1_bias = _uniform(rng, (channels,), bottleneck)
-
-    def __call__(
-        self, h: jax.Array, condition: jax.Array, history: jax.Array | None
-    ) -> tuple[jax.Array, jax.Array, jax.Array]:
-        """-> (h', a, what the convolution saw), all aligned on their last columns."""
-        z, seen = self.conv(h, history)
-        n = z.shape[1]
-        # The bias travels with the mixin: one product over the condition holds both.
-        z = z + affine(self.mixin[...], self.conv_bias[...], _last(condition, n))
-        a = self.activation(z)
-        h = _last(h, n) + affine(self.layer1x1[...], self.layer1x1_bias[...], a)
-        return h, a, seen
+from wf_jax.amps.wavenet_layer import Conv, Layer, last
+from wf_jax.amps.weights import Shapes, Weights
+from wf_jax.modules import split
 
 
 class LayerArray(nnx.Module):
     """A 1x1 convolution into C channels, dilated layers, and a head over the sum of their a."""
 
-    def __init__(self, config: LayerArrayConfig, *, rng: np.random.Generator):
-        """Draws all weights."""
+    def __init__(self, config: LayerArrayConfig, *, weights: Weights):
+        """Asks for all weights, in the order of a .nam file."""
         self.config = config
-        self.rechannel = Conv(config.input_size, config.channels, bias=False, rng=rng)
+        self.rechannel = Conv(config.input_size, config.channels, bias=False, weights=weights)
         self.layers = nnx.List(
-            [Layer(config, index, rng=rng) for index in range(len(config.dilations))]
+            [Layer(config, index, weights=weights) for index in range(len(config.dilations))]
         )
         self.head = Conv(
-            config.bottleneck,
+            config.head_inputs,
             config.head_channels,
             config.head_kernel_size,
             config.head_dilation,
             bias=config.head_bias,
-            rng=rng,
+            weights=weights,
         )
 
     def __call__(
@@ -127,7 +49,7 @@ class LayerArray(nnx.Module):
 
         Args:
             y: [input_size, T], the previous array's residual output, or the audio.
-            total: [bottleneck, T], the previous array's head output; None for the first.
+            total: [head_inputs, T], the previous array's head output; None for the first.
             condition: [condition_size, T].
             histories: one per convolution, layers then head; None where y has no past.
 
@@ -139,119 +61,228 @@ class LayerArray(nnx.Module):
         lost = 0 if histories is not None else sum(layer.conv.lookback for layer in self.layers)
         n = h.shape[1] - lost  # columns that the head sees of every layer
         if total is None:
-            total = jnp.zeros_like(h, shape=(self.config.bottleneck, n))
+            total = jnp.zeros_like(h, shape=(self.config.head_inputs, n))
         n = min(n, total.shape[1])  # the previous head has shortened its output
-        total = _last(total, n)
+        total = last(total, n)
         inputs = []
         for layer, past in zip(self.layers, pasts[:-1], strict=True):
             h, a, seen = layer(h, condition, past)
-            total = total + _last(a, n)
+            total = total + last(a, n)
             inputs.append(seen)
         head, seen = self.head(total, pasts[-1])
         return h, head, [*inputs, seen]
 
+    def stream(self) -> Iterator[np.ndarray]:
+        """Its arrays in the order of a .nam file."""
+        for part in (self.rechannel, *self.layers, self.head):
+            yield from part.stream()
 
-def _last(x: jax.Array, n: int) -> jax.Array:
-    return x[:, x.shape[1] - n :]
 
-
-class WaveNet(nnx.Module):
-    """A NAM WaveNet over mono audio: x [B, T] -> y [B, T].
+class WaveNet(AmpModel):
+    """A NAM WaveNet.
 
     y = head_scale * head output of the last array, each array taking the residual output and
-    the head output of the one before it; every layer is conditioned on the audio itself.
-    `head_scale` is a constant of the model, not a weight.
+    the head output of the one before it; then, where there is one, the post-stack head. Every
+    layer is conditioned on the audio, or on what the condition model makes of it. `head_scale`
+    is a constant of the model, not a weight.
+
+    Its state is the condition model's state (() without one) and, per convolution, its last
+    (K - 1) * dilation input columns [C, .].
     """
 
-    def __init__(self, config: WaveNetConfig, *, head_scale: float, rng: np.random.Generator):
-        """Draws all weights."""
+    def __init__(
+        self,
+        config: WaveNetConfig,
+        *,
+        head_scale: float,
+        weights: Weights,
+        condition: AmpModel | None = None,
+    ):
+        """Asks for all weights, in the order of a .nam file.
+
+        Args:
+            config: what to build.
+            head_scale: what the output is multiplied with; files have their own.
+            weights: where the arrays come from.
+            condition: makes the condition from the audio; the audio itself if None.
+        """
         self.config = config
-        self.head_scale = float(head_scale)
-        self.arrays = nnx.List([LayerArray(array, rng=rng) for array in config.arrays])
+        self.sample_rate = config.sample_rate
+        self.input_channels, self.output_channels = config.in_channels, config.out_channels
+        self.condition = condition
+        self.arrays = nnx.List([LayerArray(array, weights=weights) for array in config.arrays])
+        self.post_head = nnx.List([])
+        if config.post_head is not None:
+            inputs = config.arrays[-1].head_channels
+            widths = config.post_head.widths
+            for taps, width in zip(config.post_head.kernel_sizes, widths, strict=True):
+                self.post_head.append(Conv(inputs, width, taps, weights=weights))
+                inputs = width
+        (scale,) = weights.constant((1,), head_scale)
+        self.head_scale = float(str(scale))  # 0.01, not the float32's 0.0099999998
 
     @property
     def receptive_field(self) -> int:
         """Input samples that one output sample depends on."""
-        return self.config.receptive_field
+        before = 0 if self.condition is None else self.condition.receptive_field - 1
+        return self.config.receptive_field + before
 
     @property
-    def sample_rate(self) -> float | None:
-        """Hz, or None where the file that the model came from does not say."""
-        return self.config.sample_rate
+    def forgets(self) -> bool:
+        """See AmpModel.forgets."""
+        return self.condition is None or self.condition.forgets
+
+    @property
+    def context(self) -> int:
+        """See AmpModel.context."""
+        before = 0 if self.condition is None else self.condition.context
+        return self.config.receptive_field - 1 + before
+
+    @property
+    def prewarm_samples(self) -> int:
+        """See AmpModel.prewarm_samples."""
+        before = 1 if self.condition is None else self.condition.prewarm_samples
+        return self.config.receptive_field - 1 + before
 
     def valid(self, x: jax.Array) -> jax.Array:
-        """Outputs whose whole receptive field lies in x: [T] -> [T - receptive_field + 1]."""
-        y, _ = self._run(x[None], None)
-        return _last(y, x.shape[0] - self.receptive_field + 1)[0]
+        """See AmpModel.valid; every layer shortens what it is given, so nothing is padded."""
+        rows = self._rows(x)
+        condition = rows
+        if self.condition is not None:
+            condition = self.condition.valid(x)
+            condition = condition[None] if condition.ndim == 1 else condition
+        y, _ = self._run(last(rows, condition.shape[1]), condition, None)
+        return self._signal(last(y, rows.shape[1] - self.context))
 
-    def silence(self) -> State:
-        """The state of one sequence after endless silence, in closed form.
+    def cold(self) -> State:
+        """Zeros, and the condition model's own beginning."""
+        dtype = self.arrays[0].rechannel.kernel.dtype
+        histories = [
+            jnp.zeros((conv.kernel.shape[1] * conv.groups, conv.lookback), dtype)
+            for conv in self._convs()
+        ]
+        return () if self.condition is None else self.condition.cold(), tuple(histories)
 
-        Silence makes every signal constant, so each convolution acts as the sum of its taps,
-        and a single column goes through the network.
+    def steady(self, x: jax.Array) -> tuple[State, jax.Array]:
+        """See AmpModel.steady; in closed form.
 
-        Returns:
-            Per convolution [C, (K - 1) * dilation].
+        Constant input makes every signal constant, so each convolution acts as the sum of its
+        taps, and a single column goes through the network.
         """
-        constant: WaveNet = jax.tree.map(
+        state, condition = (), x
+        if self.condition is not None:
+            state, condition = self.condition.steady(x)
+        constant = jax.tree.map(
             lambda leaf: leaf.sum(-1, keepdims=True) if leaf.ndim == 3 else leaf, self
         )
-        _, columns = constant._run(jnp.zeros((1, 1), self.arrays[0].rechannel.kernel.dtype), None)
-        return tuple(
+        y, columns = constant._run(x, condition, None)
+        histories = [
             jnp.broadcast_to(column, (column.shape[0], conv.lookback))
             for column, conv in zip(columns, self._convs(), strict=True)
+        ]
+        return (state, tuple(histories)), y
+
+    def block(
+        self, state: State, x: jax.Array, count: jax.Array | None = None
+    ) -> tuple[State, jax.Array]:
+        """See AmpModel.block."""
+        before, histories = state
+        condition = x
+        if self.condition is not None:
+            before, condition = self.condition.block(before, x, count)
+        y, inputs = self._run(x, condition, histories)
+        histories = tuple(
+            remember(seen, conv.lookback, count)
+            for seen, conv in zip(inputs, self._convs(), strict=True)
         )
+        return (before, histories), y
 
-    def init_state(self, batch: int) -> State:
-        """The state of `batch` sequences before their first sample: endless silence.
+    @property
+    def breakpoints(self) -> tuple[float, ...]:
+        """See AmpModel.breakpoints."""
+        counts = [len(array.allowed_channels) for array in self.config.arrays]
+        return tuple(sorted({i / n for n in counts for i in range(1, n)}))
 
-        Returns:
-            Per convolution [B, C, (K - 1) * dilation].
+    def at_size(self, size: float) -> AmpModel:
+        """The model cut down to its first channels, where the file allows that.
+
+        Each array takes the width number min(floor(size * n), n - 1) of its n allowed ones, and
+        keeps the first rows and columns of every weight.
         """
-        return tuple(
-            jnp.broadcast_to(history, (batch, *history.shape)) for history in self.silence()
+        if not any(array.allowed_channels for array in self.config.arrays):
+            return self
+        config = dataclasses.replace(self.config, arrays=sliced(self.config.arrays, size))
+        smaller = WaveNet(
+            config, head_scale=self.head_scale, weights=Shapes(), condition=self.condition
+        )
+        definition, shapes = split(smaller)
+        _, params = split(self)
+        return definition(
+            {name: params[name][tuple(map(slice, shapes[name].shape))] for name in shapes}
         )
 
-    def step(self, state: State, x: jax.Array) -> tuple[State, jax.Array]:
-        """The next block x [B, T] of each sequence -> (state, y [B, T])."""
-        return jax.vmap(self._block)(state, x)
+    def scaled(self, gain: float) -> AmpModel:
+        """See AmpModel.scaled."""
+        model = copy.copy(self)
+        if not self.post_head:
+            model.head_scale = self.head_scale * gain
+            return model
+        end = copy.copy(self.post_head[-1])
+        end.kernel = nnx.Param(end.kernel[...] * gain)
+        end.bias = nnx.Param(end.bias[...] * gain)
+        model.post_head = nnx.List([*list(self.post_head)[:-1], end])
+        return model
 
-    def scan(self, state: State, x: jax.Array) -> tuple[State, jax.Array]:
-        """`step` over time chunks that fit a cache: x [B, n * CHUNK] -> (state, y)."""
-        batch, length = x.shape
-        chunks = x.reshape(batch, length // CHUNK, CHUNK).swapaxes(0, 1)
-        state, y = lax.scan(self.step, state, chunks)
-        return state, y.swapaxes(0, 1).reshape(batch, length)
+    def stream(self) -> Iterator[np.ndarray]:
+        """Its arrays in the order of a .nam file; the condition model's are not among them."""
+        for part in (*self.arrays, *self.post_head):
+            yield from part.stream()
+        yield np.float32([self.head_scale])
 
-    def __call__(self, x: jax.Array) -> jax.Array:
-        """X [B, T] with silence before it -> y [B, T]."""
-        batch, length = x.shape
-        state = self.init_state(batch)
-        if length <= CHUNK:
-            return self.step(state, x)[1]
-        padded = jnp.pad(x, ((0, 0), (0, -length % CHUNK)))
-        return self.scan(state, padded)[1][:, :length]
-
-    def _block(self, state: State, x: jax.Array) -> tuple[State, jax.Array]:
-        y, inputs = self._run(x[None], state)
-        state = tuple(
-            _last(seen, conv.lookback) for seen, conv in zip(inputs, self._convs(), strict=True)
-        )
-        return state, y[0]
-
-    def _run(self, x: jax.Array, state: State | None) -> tuple[jax.Array, list[jax.Array]]:
-        """X [1, T] -> (y [1, .], what each convolution saw)."""
+    def _run(
+        self, x: jax.Array, condition: jax.Array, histories: Sequence[jax.Array] | None
+    ) -> tuple[jax.Array, list[jax.Array]]:
+        """X [I, T], condition [S, T] -> (y [O, .], what each convolution saw)."""
         y, total, inputs = x, None, []
         for array in self.arrays:
             start, stop = len(inputs), len(inputs) + len(array.layers) + 1
-            y, total, seen = array(y, total, x, None if state is None else state[start:stop])
+            pasts = None if histories is None else histories[start:stop]
+            y, total, seen = array(y, total, condition, pasts)
             inputs += seen
-        return self.head_scale * total, inputs
+        y = self.head_scale * total
+        for conv in self.post_head:
+            past = None if histories is None else histories[len(inputs)]
+            y, seen = conv(self.config.post_head.activation(y), past)
+            inputs.append(seen)
+        return y, inputs
 
     def _convs(self) -> list[Conv]:
         """The convolutions that have a history, in the order of the state."""
-        return [
+        convs = [
             conv
             for array in self.arrays
             for conv in (*(layer.conv for layer in array.layers), array.head)
         ]
+        return [*convs, *self.post_head]
+
+
+def sliced(arrays: tuple[LayerArrayConfig, ...], size: float) -> tuple[LayerArrayConfig, ...]:
+    """The arrays of a slimmable WaveNet at `size` in [0, 1]; the core's rule."""
+    widths = []
+    for array in arrays:
+        allowed = array.allowed_channels or (array.channels,)
+        widths.append(allowed[max(0, min(int(size * len(allowed)), len(allowed) - 1))])
+    result = []
+    for i, (array, width) in enumerate(zip(arrays, widths, strict=True)):
+        bottleneck = max(1, array.bottleneck * width // array.channels)
+        result.append(
+            dataclasses.replace(
+                array,
+                input_size=array.input_size if i == 0 else widths[i - 1],
+                channels=width,
+                bottleneck=bottleneck if array.layer1x1_groups else width,
+                head_channels=widths[i + 1] if i + 1 < len(arrays) else array.head_channels,
+                allowed_channels=(),
+            )
+        )
+    return tuple(result)

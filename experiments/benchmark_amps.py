@@ -1,0 +1,275 @@
+"""Speed of a .nam model, its A2 pass beside the general one: in blocks, and as a whole file."""
+
+import gc
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from matplotlib.figure import Figure
+
+from wf_jax.amps import NamFileError, a2, load_nam
+from wf_jax.amps.describe import cost_of
+from wf_jax.amps.fast import fastest
+from wf_jax.amps.model import AmpModel
+from wf_jax.amps.player import Player
+from wf_jax.amps.render import render
+from wf_jax.atomic import write_whole
+from wf_jax.training.devices import use_every_core
+
+RATE = 48000.0  # Hz, of a file that does not say
+PERCENTILES = {"min": 0.0, "p50": 50.0, "p99": 99.0, "p99.9": 99.9, "max": 100.0}
+NAMES = {"a2": "A2 pass", "general": "general pass"}
+
+
+def on_cores(count: int) -> None:
+    """Keeps this process to its first `count` cores; call it before the first computation."""
+    cores = sorted(os.sched_getaffinity(0))[:count]
+    os.sched_setaffinity(0, cores)
+
+
+def stream(model: AmpModel, block: int, seconds: float, rounds: int) -> dict[str, Any]:
+    """Times every block by itself, both passes in turn.
+
+    Returns:
+        Microseconds of every block by pass, and of its statistics; see `stream_table`.
+    """
+    x = two_tones(model, seconds)
+    blocks = [x[i : i + block] for i in range(0, len(x) - block + 1, block)]
+    players = {name: Player(form, block) for name, form in forms(model).items()}
+    times: dict[str, list[int]] = {name: [] for name in players}
+    _play(players, blocks, times)  # once that does not count
+    times = {name: [] for name in players}
+    gc.collect()
+    gc.freeze()  # what exists by now is not looked through again while blocks are played
+    for _ in range(rounds):
+        _play(players, blocks, times)
+    deadline = 1e6 * block / (model.sample_rate or RATE)
+    return {
+        "block": block,
+        "blocks": rounds * len(blocks),
+        "deadline_us": deadline,
+        "passes": {name: statistics_of(np.array(t) / 1e3, deadline) for name, t in times.items()},
+        "times_us": {name: np.array(t) / 1e3 for name, t in times.items()},
+    }
+
+
+def _play(
+    players: dict[str, Player], blocks: list[np.ndarray], times: dict[str, list[int]]
+) -> None:
+    for name, player in players.items():
+        player.reset()
+        clock, keep = time.perf_counter_ns, times[name].append
+        for block in blocks:
+            start = clock()
+            player(block)
+            keep(clock() - start)
+
+
+def forms(model: AmpModel) -> dict[str, AmpModel]:
+    """The passes that a model has."""
+    return ({"a2": fastest(model)} if a2.size_of(model) else {}) | {"general": model}
+
+
+def statistics_of(microseconds: np.ndarray, deadline: float) -> dict[str, float]:
+    """Percentiles by linear interpolation, mean, and what they mean against the deadline."""
+    values = {name: float(np.percentile(microseconds, p)) for name, p in PERCENTILES.items()}
+    values["mean"] = float(microseconds.mean())
+    values["real_time"] = deadline / values["p50"]
+    values["share_p50"] = values["p50"] / deadline
+    values["share_p99.9"] = values["p99.9"] / deadline
+    values["late"] = float(np.mean(microseconds > deadline))
+    return values
+
+
+def two_tones(model: AmpModel, seconds: float) -> np.ndarray:
+    """0.25 sin(2 pi 220 t) + 0.1 sin(2 pi 1230 t)."""
+    t = np.arange(round(seconds * (model.sample_rate or RATE))) / (model.sample_rate or RATE)
+    x = 0.25 * np.sin(2 * np.pi * 220 * t) + 0.1 * np.sin(2 * np.pi * 1230 * t)
+    return x.astype(np.float32)
+
+
+def stream_table(result: dict[str, Any]) -> str:
+    """What `stream` found, for a terminal."""
+    lines = [
+        f"{result['blocks']:,} blocks of {result['block']} samples, each timed by itself, in "
+        f"microseconds; the deadline is {result['deadline_us']:.0f}",
+        "".join(f"{name:>9}" for name in ["", *PERCENTILES, "mean", "x real", "p99.9", "late"]),
+    ]
+    for name, v in result["passes"].items():
+        values = "".join(f"{v[key]:9.1f}" for key in [*PERCENTILES, "mean", "real_time"])
+        lines.append(f"{NAMES[name][:9]:>9}{values}{v['share_p99.9']:9.0%}{v['late']:9.3%}")
+    if "a2" in result["passes"]:
+        p50 = {name: v["p50"] for name, v in result["passes"].items()}
+        lines.append(f"the A2 pass is {p50['general'] / p50['a2']:.2f} times as fast (p50)")
+    return "\n".join(lines)
+
+
+def draw_stream(path: Path, result: dict[str, Any], title: str) -> None:
+    """A histogram of the latencies of every pass, on logarithmic axes."""
+    figure = Figure(figsize=(9, 4), layout="constrained")
+    axes = figure.subplots()
+    everything = np.concatenate(list(result["times_us"].values()))
+    edges = np.geomspace(everything.min() * 0.9, everything.max() * 1.1, 120)
+    colours = {"a2": "#d9662b", "general": "#2b6cd9"}
+    for name, times in result["times_us"].items():
+        axes.hist(times, edges, histtype="step", linewidth=1.5, color=colours[name])
+        for key, style in (("p50", "-"), ("p99.9", ":")):
+            value = result["passes"][name][key]
+            label = f"{NAMES[name]}, {key} {value:.0f} µs"
+            axes.axvline(value, color=colours[name], linestyle=style, linewidth=1, label=label)
+    deadline = result["deadline_us"]
+    axes.axvline(deadline, color="#444444", linewidth=2, label=f"deadline {deadline:.0f} µs")
+    axes.set(xscale="log", yscale="log", xlabel="microseconds per block", ylabel="blocks")
+    axes.set_title(title, loc="left", fontsize=11)
+    axes.legend(fontsize=8, frameon=False)
+    axes.spines[["top", "right"]].set_visible(False)
+    write_whole(path, lambda file: figure.savefig(file, format="png", dpi=120))
+
+
+def whole(model: AmpModel, seconds: float, rounds: int, matrix: Callable[[], float]) -> dict:
+    """Renders `seconds` of audio with both passes and multiplies matrices, all in turn.
+
+    Args:
+        model: what is measured.
+        seconds: of audio.
+        rounds: that count.
+        matrix: multiplies and returns FLOP per second.
+
+    Returns:
+        Of every pass: medians of times real time, FLOP/s and their share of the product's.
+    """
+    x = two_tones(model, seconds)
+    flop = 2.0 * cost_of(model).macs * len(x)
+    calls = {
+        name: lambda form=form: sum(len(y) for y in render(form, [x]))
+        for name, form in forms(model).items()
+    }
+    for call in (*calls.values(), matrix):
+        call()
+    taken: dict[str, list[float]] = {name: [] for name in calls}
+    products = []
+    for _ in range(rounds):
+        for name, call in calls.items():
+            start = time.perf_counter()
+            call()
+            taken[name].append(time.perf_counter() - start)
+        products.append(matrix())
+    return {
+        name: {
+            "real_time": seconds / statistics.median(times),
+            "gflops": flop / statistics.median(times) / 1e9,
+            "share": statistics.median(flop / t / p for t, p in zip(times, products, strict=True)),
+            "matrix_gflops": statistics.median(products) / 1e9,
+        }
+        for name, times in taken.items()
+    }
+
+
+def whole_on(cores: int, arguments: list[str]) -> dict[str, Any]:
+    """`whole` in a process of its own that has so many cores."""
+    with tempfile.TemporaryDirectory() as folder:
+        output = Path(folder) / "result.json"
+        command = [sys.executable, "-m", "experiments.benchmark", *arguments]
+        command += [f"--cores={cores}", f"--output={output}"]
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+        return json.loads(output.read_text())
+
+
+def whole_table(results: dict[int, dict[str, Any]], seconds: float) -> str:
+    """What `whole` found on several numbers of cores, for a terminal."""
+    lines = [
+        f"{seconds:g} s rendered as a whole file",
+        f"{'cores':>5} {'pass':<13}{'x real time':>12}{'GFLOP/s':>9}{'of a matrix product':>21}",
+    ]
+    for cores, result in results.items():
+        for name, v in result.items():
+            lines.append(
+                f"{cores:>5} {NAMES[name]:<13}{v['real_time']:12.1f}{v['gflops']:9.1f}"
+                f"{v['share']:12.2f} of {v['matrix_gflops']:.0f}"
+            )
+    return "\n".join(lines)
+
+
+def environment() -> dict[str, Any]:
+    """What the figures depend on."""
+    return {
+        "device": jax.devices()[0].device_kind,
+        "processor": platform.processor() or platform.machine(),
+        "cores": len(os.sched_getaffinity(0)),
+        "system": platform.platform(),
+        "python": platform.python_version(),
+        "jax": jax.__version__,
+        "XLA_FLAGS": os.environ.get("XLA_FLAGS", ""),
+        "load": os.getloadavg()[0],
+    }
+
+
+def matrix_rate(size: int = 2048) -> Callable[[], float]:
+    """A call that multiplies large float32 matrices and returns FLOP per second."""
+    a = jnp.full((size, size), 1e-3)
+    multiply = jax.jit(lambda a: jnp.matmul(a, a, precision="highest"))
+
+    def call() -> float:
+        start = time.perf_counter()
+        for _ in range(4):
+            multiply(a).block_until_ready()
+        return 4 * 2.0 * size**3 / (time.perf_counter() - start)
+
+    return call
+
+
+def run(options: Any) -> None:
+    """Measures what the flags ask for; prints a table, and writes it where --output says."""
+    if options.case == "a2_render" and options.cores is None:
+        result, table = _render_on_all(options)
+    else:
+        on_cores(options.cores or 1)
+        use_every_core(len(os.sched_getaffinity(0)))
+        try:
+            model = load_nam(options.model).at_size(options.slim)
+        except NamFileError as error:
+            sys.exit(str(error))
+        measure = _measure_render if options.case == "a2_render" else _measure_stream
+        result, table = measure(model, options)
+    print(table)
+    if options.output:
+        text = json.dumps({**result, "environment": environment()}, indent=1)
+        write_whole(options.output, lambda file: file.write(text.encode()))
+
+
+def _measure_stream(model: AmpModel, options: Any) -> tuple[dict[str, Any], str]:
+    result = stream(model, options.block, options.seconds, options.rounds)
+    if options.output:
+        picture = Path(options.output).with_suffix(".png")
+        what = f"{Path(options.model).name}: {result['blocks']:,} blocks of {options.block} samples"
+        draw_stream(picture, result, what)
+    del result["times_us"]
+    return result, stream_table(result)
+
+
+def _measure_render(model: AmpModel, options: Any) -> tuple[dict[str, Any], str]:
+    result = whole(model, options.seconds, options.rounds, matrix_rate())
+    return result, whole_table({len(os.sched_getaffinity(0)): result}, options.seconds)
+
+
+def _render_on_all(options: Any) -> tuple[dict[str, Any], str]:
+    """One core, then all of them, each in its own process."""
+    arguments = [
+        f"--{name}={getattr(options, name)}"
+        for name in ("case", "model", "slim", "seconds", "rounds")
+    ]
+    counts = sorted({1, len(os.sched_getaffinity(0))})
+    results = {cores: whole_on(cores, arguments) for cores in counts}
+    passes = {c: {k: r[k] for k in NAMES if k in r} for c, r in results.items()}
+    return {str(cores): r for cores, r in passes.items()}, whole_table(passes, options.seconds)

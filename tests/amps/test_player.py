@@ -1,0 +1,100 @@
+"""The streamed step: compiled once, in place, and the same for every division into blocks."""
+
+import jax
+import numpy as np
+import pytest
+
+from tests.amps.nam_examples import EXAMPLES
+from wf_jax.amps import a2
+from wf_jax.amps.fast import SWITCH, fastest
+from wf_jax.amps.nam_file import parse
+from wf_jax.amps.nam_models import model_of
+from wf_jax.amps.player import Player
+
+
+@pytest.fixture(scope="module", params=["A2 pass", "general pass"])
+def player(request):
+    model = a2.create("nano", np.random.default_rng(0))
+    return Player(fastest(model) if request.param == "A2 pass" else model, 64)
+
+
+@pytest.fixture
+def x():
+    return np.random.default_rng(1).normal(size=700).astype(np.float32)
+
+
+def play(player, x, block):
+    return np.concatenate([np.array(player(x[i : i + block])) for i in range(0, len(x), block)])
+
+
+def test_reset_repeats_bit_for_bit(player, x):
+    player.reset()
+    first = play(player, x, 64)
+    player.reset()
+    np.testing.assert_array_equal(play(player, x, 64), first)
+    assert np.ptp(first) > 1e-3
+
+
+@pytest.mark.parametrize("block", [1, 7, 63])
+def test_the_division_into_blocks_does_not_matter(player, x, block):
+    player.reset()
+    whole = play(player, x, 64)
+    player.reset()
+    np.testing.assert_allclose(play(player, x, block), whole, atol=2e-7)
+
+
+def test_an_empty_block_changes_nothing(player, x):
+    player.reset()
+    expected = play(player, x[:64], 64)
+    player.reset()
+    assert player(x[:0]).shape == (0,)
+    np.testing.assert_array_equal(play(player, x[:64], 64), expected)
+
+
+def test_no_size_of_block_compiles_again(player, x):
+    events = []
+    jax.monitoring.register_event_duration_secs_listener(
+        lambda name, *_, **__: events.append(name) if "compile" in name or "trace" in name else None
+    )
+    for block in (64, 1, 2, 31, 64, 50):
+        play(player, x[:200], block)
+    heard = list(events)
+    jax.jit(lambda x: x + len(events))(1.0)  # the listener does hear
+    assert not heard
+    assert events
+
+
+def test_the_state_stays_where_it_is(player, x):
+    """Donated: the arrays of the next state are those of the last."""
+
+    def places():
+        leaves = [leaf for leaf in jax.tree.leaves(player._state) if leaf.size]
+        return sorted(leaf.unsafe_buffer_pointer() for leaf in leaves)
+
+    player(x[:64])
+    before = places()
+    for _ in range(3):
+        player(x[:64])
+        assert places() == before
+    assert len(jax.tree.leaves(player._state)) <= 30
+
+
+def test_what_is_too_long_is_refused(player):
+    with pytest.raises(ValueError, match="a block of 65 samples; this player was made for 64"):
+        player(np.zeros(65, np.float32))
+    with pytest.raises(ValueError, match="block 0 is not"):
+        Player(model_of(parse(EXAMPLES["linear"](), "x.nam")), 0)
+
+
+def test_several_channels():
+    player = Player(model_of(parse(EXAMPLES["channels_2_in_3_out"](), "x.nam")), 32)
+    assert player(np.zeros((2, 20), np.float32)).shape == (3, 20)
+
+
+def test_the_environment_forbids_the_a2_pass(monkeypatch):
+    model = a2.create("nano", np.random.default_rng(0))
+    assert fastest(model) is not model
+    assert fastest(model, a2_fast=False) is model
+    monkeypatch.setenv(SWITCH, "0")
+    assert fastest(model) is model
+    assert fastest(model_of(parse(EXAMPLES["lstm"](), "x.nam"))).config.hidden_size > 0

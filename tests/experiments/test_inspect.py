@@ -1,0 +1,64 @@
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from tests.amps.nam_examples import EXAMPLES
+from wf_jax.amps import a2
+from wf_jax.amps.container import SlimmableContainer
+from wf_jax.amps.nam_models import to_document
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("nam")
+    rng = np.random.default_rng(0)
+    models = [a2.create(size, rng) for size in ("nano", "standard")]
+    document = to_document(SlimmableContainer(models, (0.5, 1.0)))
+    document["metadata"] = {"name": "my\namp", "loudness": -18.234567, "tone_type": None}
+    (folder / "a2.nam").write_text(json.dumps(document))
+    nearly = to_document(models[0])
+    nearly["config"]["layers"][0]["activation"] = "LeakyReLU"
+    (folder / "nearly.nam").write_text(json.dumps(nearly))
+    for name in EXAMPLES:
+        (folder / f"{name}.nam").write_text(json.dumps(EXAMPLES[name]()))
+    (folder / "broken.nam").write_text("{")
+    return folder
+
+
+def inspect(files, *names):
+    command = [sys.executable, "-m", "experiments.inspect", *(str(files / name) for name in names)]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def test_says_what_a_file_holds(files):
+    done = inspect(files, "a2.nam", "nearly.nam", "broken.nam")
+    assert done.returncode == 1
+    (error,) = done.stderr.splitlines()
+    assert "broken.nam: not a complete JSON file" in error
+    said = done.stdout
+    assert "a2.nam: SlimmableContainer, file version 0.7.0, 48,000 Hz" in said
+    assert "my amp" in said
+    assert "-18.23" in said
+    assert "tone_type" not in said
+    assert "1,870 parameters, 1,731 multiply-adds per sample (83.1 million per second)" in said
+    assert "12,145 parameters, 11,776 multiply-adds" in said
+    assert "receptive field 6,347 samples (132.2 ms)" in said
+    assert said.count("played by the A2 pass") == 2
+    assert "not A2, first at config.layers[0].activation: a list of 23 objects in A2" in said
+
+
+def test_every_architecture_has_a_description(files):
+    done = inspect(files, *(f"{name}.nam" for name in EXAMPLES))
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.count("played by ") >= len(EXAMPLES)
+    assert "below size" in done.stdout
+    assert "remembers all it has played" in done.stdout
+
+
+def test_without_a_file_it_says_how(files):
+    done = inspect(files)
+    assert done.returncode == 1
+    assert "name a file: python -m experiments.inspect amp.nam" in done.stderr + done.stdout

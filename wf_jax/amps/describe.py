@@ -1,0 +1,112 @@
+"""What a model is and costs, for people to read."""
+
+import dataclasses
+from collections.abc import Iterator
+
+import jax
+
+from wf_jax.amps.a2 import size_of
+from wf_jax.amps.convnet import ConvNet
+from wf_jax.amps.linear import Linear
+from wf_jax.amps.lstm import LSTM
+from wf_jax.amps.model import AmpModel
+from wf_jax.amps.sequential import Sequential
+from wf_jax.amps.wavenet import WaveNet
+from wf_jax.amps.wavenet_config import LayerArrayConfig
+
+# Parameters of the older presets, all of two arrays with kernels of 3 and Tanh.
+A1 = {13801: "standard", 6553: "lite", 3025: "feather", 841: "nano"}
+
+
+@dataclasses.dataclass(frozen=True)
+class Cost:
+    """What playing a model takes.
+
+    Attributes:
+        parameters: numbers that training changes.
+        macs: multiply-adds of its products per sample; activations are not counted.
+        state: numbers that are remembered from one sample to the next.
+    """
+
+    parameters: int
+    macs: int
+    state: int
+
+
+def cost_of(model: AmpModel) -> Cost:
+    """Counts, without computing anything."""
+    leaves = jax.tree.leaves(model)
+    # Every weight of a kernel meets one sample per sample; biases and scales are vectors.
+    macs = sum(leaf.size for leaf in leaves if leaf.ndim > 1)
+    state = jax.eval_shape(model.cold)
+    return Cost(
+        sum(leaf.size for leaf in leaves), macs, sum(leaf.size for leaf in jax.tree.leaves(state))
+    )
+
+
+def words(model: AmpModel) -> Iterator[str]:
+    """The parts of a model in a few words each."""
+    if size := size_of(model):
+        yield f"A2 {size}"
+    channels = (model.input_channels, model.output_channels)
+    if channels != (1, 1):
+        yield f"{_count(channels[0], 'input')}, {_count(channels[1], 'output')}"
+    if isinstance(model, WaveNet):
+        yield from _wavenet(model)
+    elif isinstance(model, LSTM):
+        yield f"{_count(model.config.layers, 'LSTM layer')} of {model.config.hidden_size}"
+    elif isinstance(model, ConvNet):
+        norm = " with batch norm" if model.config.batchnorm else ""
+        blocks = _count(len(model.config.dilations), "block")
+        yield f"{blocks} of {model.config.channels} channels{norm}"
+    elif isinstance(model, Linear):
+        yield f"an impulse response of {model.receptive_field:,} samples"
+    elif isinstance(model, Sequential):
+        for i, part in enumerate(model.models):
+            yield f"part {i + 1} {type(part).__name__} ({', '.join(words(part))})"
+
+
+def _wavenet(model: WaveNet) -> Iterator[str]:
+    parameters = cost_of(model).parameters
+    names = {activation.name for array in model.config.arrays for activation in array.activations}
+    if parameters in A1 and len(model.config.arrays) == 2 and names == {"Tanh"}:
+        yield f"A1 {A1[parameters]}"
+    for array in model.config.arrays:
+        yield ", ".join(_array(array))
+    if model.config.post_head is not None:
+        convolutions = len(model.config.post_head.kernel_sizes)
+        yield f"{_count(convolutions, 'convolution')} after the last array"
+    if model.condition is not None:
+        inner = ", ".join(words(model.condition))
+        yield f"conditioned by a {type(model.condition).__name__} ({inner})"
+
+
+def _array(array: LayerArrayConfig) -> Iterator[str]:
+    layers, channels = len(array.dilations), array.channels
+    yield f"{_count(layers, 'layer')} of {_count(channels, 'channel')}"
+    if array.bottleneck != array.channels:
+        yield f"bottleneck {array.bottleneck}"
+    yield f"kernels {_range(array.kernel_sizes)}"
+    yield f"dilations {_range(array.dilations)}"
+    yield " and ".join(sorted({activation.name for activation in array.activations}))
+    for gate in sorted(set(array.gating) - {"none"}):
+        yield f"{array.gating.count(gate)} {gate}"
+    if array.films:
+        yield _count(len(array.films), "FiLM")
+    if array.head1x1_channels:
+        yield "head1x1"
+    if not array.layer1x1_groups:
+        yield "no layer1x1"
+    if max(array.groups_input, array.groups_input_mixin, array.layer1x1_groups) > 1:
+        yield "groups"
+    if array.allowed_channels:
+        yield f"slimmable to {', '.join(map(str, array.allowed_channels))} channels"
+
+
+def _count(count: int, thing: str) -> str:
+    return f"{count} {thing}{'' if count == 1 else 's'}"
+
+
+def _range(values: tuple[int, ...]) -> str:
+    low, high = min(values), max(values)
+    return str(low) if low == high else f"{low} to {high}"

@@ -1,0 +1,188 @@
+"""What every NAM model is: a causal map from signal to signal, with a state.
+
+One sequence is channel-major [channels, samples] inside; an architecture says how it plays the next
+block of one, and the rest (batches, whole files, prewarming) follows here.
+"""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jax import lax
+
+State = Any  # a pytree of arrays, of one sequence or with a leading batch axis
+
+
+class AmpModel(nnx.Module):
+    """A model of an amp, pedal or cabinet: x [B, T] -> y [B, T].
+
+    Signals of a model with several input or output channels are [B, channels, T] on that side.
+
+    An architecture sets `sample_rate` (Hz; None where its file does not say), `input_channels`
+    and `output_channels`, and defines `receptive_field`, `cold` and `block`.
+    """
+
+    sample_rate: float | None = None
+    input_channels: int = 1
+    output_channels: int = 1
+    chunk: int = 8192  # samples that `scan` computes at once
+
+    @property
+    def receptive_field(self) -> int:
+        """Input samples that one output sample depends on; 1 where a state carries the past."""
+        raise NotImplementedError
+
+    def cold(self) -> State:
+        """The state of one sequence before anything was played."""
+        raise NotImplementedError
+
+    def block(
+        self, state: State, x: jax.Array, count: jax.Array | None = None
+    ) -> tuple[State, jax.Array]:
+        """The next samples of one sequence.
+
+        Args:
+            state: of one sequence.
+            x: [I, T], any T.
+            count: how many columns of x are real, from the first on; all of them if None. The
+                state moves on by `count` samples, and y beyond them is of no use.
+
+        Returns:
+            The state after them, and y [O, T].
+        """
+        raise NotImplementedError
+
+    @property
+    def forgets(self) -> bool:
+        """Whether an output depends on no more than `receptive_field` samples."""
+        return True
+
+    @property
+    def context(self) -> int:
+        """Samples at the start of its input that `valid` gives no output for."""
+        return self.receptive_field - 1
+
+    @property
+    def prewarm_samples(self) -> int:
+        """Silence that the core plays before the first sample."""
+        return self.receptive_field
+
+    @property
+    def breakpoints(self) -> tuple[float, ...]:
+        """Sizes at which `at_size` changes to the next larger model; () where there is one."""
+        return ()
+
+    def at_size(self, size: float) -> "AmpModel":
+        """The model for `size` in [0, 1], 0 the smallest; itself where it has one size only."""
+        return self
+
+    def scaled(self, gain: float) -> "AmpModel":
+        """The model whose output is `gain` times as large."""
+        raise NotImplementedError
+
+    def steady(self, x: jax.Array) -> tuple[State, jax.Array]:
+        """What endless constant input x [I, 1] leads to: the state, and the output [O, 1].
+
+        Plays it for `prewarm_samples`; architectures that can say it in closed form do.
+        """
+        full, rest = divmod(self.prewarm_samples, self.chunk)
+        state = self.cold()
+        if full:
+            constant = jnp.broadcast_to(x, (x.shape[0], self.chunk))
+            state = lax.fori_loop(0, full, lambda _, state: self.block(state, constant)[0], state)
+        if rest:
+            state, _ = self.block(state, jnp.broadcast_to(x, (x.shape[0], rest)))
+        return state, self.block(state, x)[1]
+
+    def silence(self) -> State:
+        """The state of one sequence after endless silence."""
+        dtype = jax.tree.leaves(self)[0].dtype
+        return self.steady(jnp.zeros((self.input_channels, 1), dtype))[0]
+
+    def scan(
+        self, state: State, x: jax.Array, chunks: jax.Array | None = None
+    ) -> tuple[State, jax.Array]:
+        """`block` over time chunks that fit a cache.
+
+        Args:
+            state: of one sequence.
+            x: [I, n * chunk].
+            chunks: how many chunks of x are real, from the first on; all of them if None.
+
+        Returns:
+            The state after them, and y [O, n * chunk].
+        """
+        length = x.shape[1]
+        parts = x.reshape(len(x), length // self.chunk, self.chunk).swapaxes(0, 1)
+        if chunks is None:
+            state, y = lax.scan(self.block, state, parts)
+            return state, y.swapaxes(0, 1).reshape(-1, length)
+
+        def step(index: jax.Array, carry: tuple[State, jax.Array]) -> tuple[State, jax.Array]:
+            state, y = carry
+            state, out = self.block(state, lax.dynamic_index_in_dim(parts, index, keepdims=False))
+            return state, lax.dynamic_update_slice_in_dim(y, out, index * self.chunk, axis=1)
+
+        y = jnp.zeros_like(x, shape=(self.output_channels, length))
+        return lax.fori_loop(0, chunks, step, (state, y))
+
+    def valid(self, x: jax.Array) -> jax.Array:
+        """Outputs that depend on x alone: [T] or [I, T] -> [T - context] or [O, T - context]."""
+        _, y = self.block(self.cold(), self._rows(x))
+        return self._signal(y[:, self.context :])
+
+    def init_state(self, batch: int) -> State:
+        """The state of `batch` sequences before their first sample: endless silence."""
+        return jax.tree.map(
+            lambda leaf: jnp.broadcast_to(leaf, (batch, *leaf.shape)), self.silence()
+        )
+
+    def step(self, state: State, x: jax.Array) -> tuple[State, jax.Array]:
+        """The next block x [B, T] of each sequence -> (state, y [B, T])."""
+
+        def one(state: State, x: jax.Array) -> tuple[State, jax.Array]:
+            state, y = self.block(state, self._rows(x))
+            return state, self._signal(y)
+
+        return jax.vmap(one)(state, x)
+
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """X [B, T] with silence before it -> y [B, T]."""
+        silence = self.silence()
+
+        def one(x: jax.Array) -> jax.Array:
+            rows = self._rows(x)
+            length = rows.shape[1]
+            if length <= self.chunk:
+                return self._signal(self.block(silence, rows)[1])
+            padded = jnp.pad(rows, ((0, 0), (0, -length % self.chunk)))
+            return self._signal(self.scan(silence, padded)[1][:, :length])
+
+        return jax.vmap(one)(x)
+
+    def _rows(self, x: jax.Array) -> jax.Array:
+        """A signal, [T] or [I, T], as [I, T]."""
+        rows = x[None] if x.ndim == 1 else x
+        if rows.shape[0] != self.input_channels:
+            raise ValueError(
+                f"{rows.shape[0]} channels of audio; the model has {self.input_channels} inputs"
+            )
+        return rows
+
+    def _signal(self, y: jax.Array) -> jax.Array:
+        """[O, T] as a signal: [T] where O is 1."""
+        return y[0] if self.output_channels == 1 else y
+
+
+def remember(seen: jax.Array, lookback: int, count: jax.Array | None) -> jax.Array:
+    """The history for the next block: [C, lookback + T] -> [C, lookback].
+
+    Args:
+        seen: the old history, then the block.
+        lookback: columns to keep.
+        count: columns of the block that are real; all of them if None.
+    """
+    if count is None:
+        return seen[:, seen.shape[1] - lookback :]
+    return lax.dynamic_slice_in_dim(seen, count, lookback, axis=1)

@@ -1,0 +1,86 @@
+"""The ConvNet in a .nam file: its config and its weights, both ways."""
+
+import functools
+from typing import Any
+
+from wf_jax.amps.activations import Activation
+from wf_jax.amps.convnet import ConvNet, ConvNetConfig
+from wf_jax.amps.nam_file import NamFile, NamFileError
+from wf_jax.amps.nam_options import Options
+from wf_jax.amps.nam_wavenet import MOST_LAYERS, MOST_STATE
+from wf_jax.amps.nam_weights import filled
+
+
+def from_nam(file: NamFile) -> ConvNet:
+    """The model that a parsed .nam object with architecture "ConvNet" describes.
+
+    Raises:
+        NamFileError: an option is malformed, the parts do not fit, or the weights do not.
+    """
+    model = filled(functools.partial(ConvNet, read_config(file)), file)
+    for i, block in enumerate(model.blocks):
+        if block.norm is not None and min(block.norm.variance) + block.norm.epsilon[0] <= 0.0:
+            raise NamFileError(
+                f"{file.source}: weights: a variance of the batch norm of block {i}, plus its "
+                "epsilon, is not positive; the file is damaged"
+            )
+    return model
+
+
+def read_config(file: NamFile) -> ConvNetConfig:
+    """The `config` of a .nam ConvNet as a ConvNetConfig.
+
+    Raises:
+        NamFileError: naming file, key and expectation.
+    """
+    options = Options(file.config, f"{file.source}: config")
+    config = ConvNetConfig(
+        channels=options.integer("channels"),
+        dilations=options.integers("dilations"),
+        batchnorm=options.boolean("batchnorm"),
+        activation=options.activation("activation"),
+        groups=options.integer("groups", 1),
+        in_channels=options.integer("in_channels", 1),
+        out_channels=options.integer("out_channels", 1),
+        sample_rate=file.sample_rate,
+    )
+    _check(config, options.where)
+    return config
+
+
+def to_config(model: ConvNet) -> dict[str, Any]:
+    """The .nam `config` object, as the trainer writes it where the model is mono and ungrouped."""
+    config = model.config
+    plain = config.activation == Activation(config.activation.name)
+    result = {
+        "channels": config.channels,
+        "dilations": list(config.dilations),
+        "batchnorm": config.batchnorm,
+        # By its name where that says it all: older players know nothing else.
+        "activation": config.activation.name if plain else config.activation.to_json(),
+    }
+    for key in ("groups", "in_channels", "out_channels"):
+        if getattr(config, key) != 1:
+            result[key] = getattr(config, key)
+    return result
+
+
+def _check(config: ConvNetConfig, where: str) -> None:
+    blocks, slopes = len(config.dilations), len(config.activation.negative_slopes)
+    if blocks > MOST_LAYERS:
+        raise NamFileError(f"{where}.dilations: {blocks} blocks; {MOST_LAYERS} are the most")
+    state = sum(config.dilations) * max(config.channels, config.in_channels)
+    if state > MOST_STATE:
+        raise NamFileError(
+            f"{where}: dilations and channels ask for a memory of {state:,} numbers; "
+            f"{MOST_STATE:,} are the most"
+        )
+    for key in ("in_channels", "channels"):
+        if getattr(config, key) % config.groups:
+            raise NamFileError(
+                f"{where}.groups: {config.groups} do not divide {key} {getattr(config, key)}"
+            )
+    if slopes > 1 and slopes != config.channels:
+        raise NamFileError(
+            f"{where}.activation: {slopes} negative_slopes for {config.channels} channels"
+        )

@@ -1,0 +1,64 @@
+"""The Linear model in a .nam file: its config and its weights, both ways."""
+
+import functools
+from typing import Any
+
+from wf_jax.amps.linear import Linear, LinearConfig
+from wf_jax.amps.nam_file import NamFile, NamFileError
+from wf_jax.amps.nam_options import Options
+from wf_jax.amps.nam_weights import filled
+
+# The core's spellings, in any case.
+_IMPLEMENTATIONS = {
+    "auto": "auto",
+    "direct": "direct",
+    "legacy": "direct",
+    "old": "direct",
+    "fft": "fft",
+    "partitioned_fft": "fft",
+    "partitioned-fft": "fft",
+}
+
+
+def from_nam(file: NamFile) -> Linear:
+    """The model that a parsed .nam object with architecture "Linear" describes.
+
+    Raises:
+        NamFileError: an option is malformed, or the weights do not fit.
+    """
+    return filled(functools.partial(Linear, read_config(file)), file)
+
+
+def read_config(file: NamFile) -> LinearConfig:
+    """The `config` of a .nam Linear model as a LinearConfig.
+
+    Raises:
+        NamFileError: naming file, key and expectation.
+    """
+    options = Options(file.config, f"{file.source}: config")
+    implementation = options.values.get("implementation", "auto")
+    if not isinstance(implementation, str) or implementation.lower() not in _IMPLEMENTATIONS:
+        raise options.error("implementation", f"one of {', '.join(_IMPLEMENTATIONS)}")
+    try:
+        return LinearConfig(
+            receptive_field=options.integer("receptive_field"),
+            bias=options.boolean("bias"),
+            in_channels=options.integer("in_channels", 1),
+            out_channels=options.integer("out_channels", 1),
+            implementation=_IMPLEMENTATIONS[implementation.lower()],
+            sample_rate=file.sample_rate,
+        )
+    except NamFileError:
+        raise
+    except ValueError as error:
+        raise NamFileError(f"{options.where}: {error}") from None
+
+
+def to_config(model: Linear) -> dict[str, Any]:
+    """The .nam `config` object, as the trainer writes it where nothing else is asked for."""
+    config = model.config
+    result = {"receptive_field": config.receptive_field, "bias": config.bias}
+    for key, usual in (("in_channels", 1), ("out_channels", 1), ("implementation", "auto")):
+        if getattr(config, key) != usual:
+            result[key] = getattr(config, key)
+    return result
