@@ -16,8 +16,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from matplotlib.figure import Figure
 
+from experiments.benchmark_tables import NAMES, draw_stream, stream_table, whole_table
 from wf_jax.amps import NamFileError, a2, load_nam
 from wf_jax.amps.describe import cost_of
 from wf_jax.amps.fast import fastest
@@ -25,17 +25,16 @@ from wf_jax.amps.model import AmpModel
 from wf_jax.amps.player import Player
 from wf_jax.amps.render import render
 from wf_jax.atomic import write_whole
-from wf_jax.training.devices import use_every_core
+from wf_jax.training.devices import available_cores, use_every_core
 
 RATE = 48000.0  # Hz, of a file that does not say
 PERCENTILES = {"min": 0.0, "p50": 50.0, "p99": 99.0, "p99.9": 99.9, "max": 100.0}
-NAMES = {"a2": "A2 pass", "general": "general pass"}
 
 
 def on_cores(count: int) -> None:
     """Keeps this process to its first `count` cores; call it before the first computation."""
-    cores = sorted(os.sched_getaffinity(0))[:count]
-    os.sched_setaffinity(0, cores)
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:count])
 
 
 def stream(model: AmpModel, block: int, seconds: float, rounds: int) -> dict[str, Any]:
@@ -99,44 +98,6 @@ def two_tones(model: AmpModel, seconds: float) -> np.ndarray:
     return x.astype(np.float32)
 
 
-def stream_table(result: dict[str, Any]) -> str:
-    """What `stream` found, for a terminal."""
-    lines = [
-        f"{result['blocks']:,} blocks of {result['block']} samples, each timed by itself, in "
-        f"microseconds; the deadline is {result['deadline_us']:.0f}",
-        "".join(f"{name:>9}" for name in ["", *PERCENTILES, "mean", "x real", "p99.9", "late"]),
-    ]
-    for name, v in result["passes"].items():
-        values = "".join(f"{v[key]:9.1f}" for key in [*PERCENTILES, "mean", "real_time"])
-        lines.append(f"{NAMES[name][:9]:>9}{values}{v['share_p99.9']:9.0%}{v['late']:9.3%}")
-    if "a2" in result["passes"]:
-        p50 = {name: v["p50"] for name, v in result["passes"].items()}
-        lines.append(f"the A2 pass is {p50['general'] / p50['a2']:.2f} times as fast (p50)")
-    return "\n".join(lines)
-
-
-def draw_stream(path: Path, result: dict[str, Any], title: str) -> None:
-    """A histogram of the latencies of every pass, on logarithmic axes."""
-    figure = Figure(figsize=(9, 4), layout="constrained")
-    axes = figure.subplots()
-    everything = np.concatenate(list(result["times_us"].values()))
-    edges = np.geomspace(everything.min() * 0.9, everything.max() * 1.1, 120)
-    colours = {"a2": "#d9662b", "general": "#2b6cd9"}
-    for name, times in result["times_us"].items():
-        axes.hist(times, edges, histtype="step", linewidth=1.5, color=colours[name])
-        for key, style in (("p50", "-"), ("p99.9", ":")):
-            value = result["passes"][name][key]
-            label = f"{NAMES[name]}, {key} {value:.0f} µs"
-            axes.axvline(value, color=colours[name], linestyle=style, linewidth=1, label=label)
-    deadline = result["deadline_us"]
-    axes.axvline(deadline, color="#444444", linewidth=2, label=f"deadline {deadline:.0f} µs")
-    axes.set(xscale="log", yscale="log", xlabel="microseconds per block", ylabel="blocks")
-    axes.set_title(title, loc="left", fontsize=11)
-    axes.legend(fontsize=8, frameon=False)
-    axes.spines[["top", "right"]].set_visible(False)
-    write_whole(path, lambda file: figure.savefig(file, format="png", dpi=120))
-
-
 def whole(model: AmpModel, seconds: float, rounds: int, matrix: Callable[[], float]) -> dict:
     """Renders `seconds` of audio with both passes and multiplies matrices, all in turn.
 
@@ -186,27 +147,12 @@ def whole_on(cores: int, arguments: list[str]) -> dict[str, Any]:
         return json.loads(output.read_text())
 
 
-def whole_table(results: dict[int, dict[str, Any]], seconds: float) -> str:
-    """What `whole` found on several numbers of cores, for a terminal."""
-    lines = [
-        f"{seconds:g} s rendered as a whole file",
-        f"{'cores':>5} {'pass':<13}{'x real time':>12}{'GFLOP/s':>9}{'of a matrix product':>21}",
-    ]
-    for cores, result in results.items():
-        for name, v in result.items():
-            lines.append(
-                f"{cores:>5} {NAMES[name]:<13}{v['real_time']:12.1f}{v['gflops']:9.1f}"
-                f"{v['share']:12.2f} of {v['matrix_gflops']:.0f}"
-            )
-    return "\n".join(lines)
-
-
 def environment() -> dict[str, Any]:
     """What the figures depend on."""
     return {
         "device": jax.devices()[0].device_kind,
         "processor": platform.processor() or platform.machine(),
-        "cores": len(os.sched_getaffinity(0)),
+        "cores": available_cores(),
         "system": platform.platform(),
         "python": platform.python_version(),
         "jax": jax.__version__,
@@ -235,7 +181,7 @@ def run(options: Any) -> None:
         result, table = _render_on_all(options)
     else:
         on_cores(options.cores or 1)
-        use_every_core(len(os.sched_getaffinity(0)))
+        use_every_core(available_cores())
         try:
             model = load_nam(options.model).at_size(options.slim)
         except NamFileError as error:
@@ -260,7 +206,7 @@ def _measure_stream(model: AmpModel, options: Any) -> tuple[dict[str, Any], str]
 
 def _measure_render(model: AmpModel, options: Any) -> tuple[dict[str, Any], str]:
     result = whole(model, options.seconds, options.rounds, matrix_rate())
-    return result, whole_table({len(os.sched_getaffinity(0)): result}, options.seconds)
+    return result, whole_table({available_cores(): result}, options.seconds)
 
 
 def _render_on_all(options: Any) -> tuple[dict[str, Any], str]:
@@ -269,7 +215,7 @@ def _render_on_all(options: Any) -> tuple[dict[str, Any], str]:
         f"--{name}={getattr(options, name)}"
         for name in ("case", "model", "slim", "seconds", "rounds")
     ]
-    counts = sorted({1, len(os.sched_getaffinity(0))})
+    counts = sorted({1, available_cores()})
     results = {cores: whole_on(cores, arguments) for cores in counts}
     passes = {c: {k: r[k] for k in NAMES if k in r} for c, r in results.items()}
     return {str(cores): r for cores, r in passes.items()}, whole_table(passes, options.seconds)

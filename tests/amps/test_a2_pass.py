@@ -15,7 +15,7 @@ BLOCKS = {3: (64, 1, 7, 256, 1, 64, 7, *(256,) * 6), 8: (7, 64, 7, 7, *(64,) * 2
 
 @pytest.fixture(scope="module", params=SIZES)
 def model(request):
-    """Weights and input of the core's own test of its fast path (nam_facts 3.5)."""
+    """Weights and input of the core's own test of its fast path."""
     model = a2.create(request.param, np.random.default_rng(0))
     rng = np.random.default_rng(0xA2FA500 + a2.CHANNELS[request.param])
 

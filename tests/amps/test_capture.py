@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from tests.amps.nam_examples import EXAMPLES
+from tests.amps.test_every_nam import again
 from wf_jax.amps import a2
 from wf_jax.amps.capture import CaptureAudio, CaptureTask, LossWeights
 from wf_jax.amps.losses import RESOLUTIONS
@@ -256,7 +257,10 @@ def test_training_learns_and_keeps_the_best_of_each_size(audio, tmp_path):
 
 @pytest.mark.parametrize(
     "name",
-    ["gated", "lstm_two_layers", "convnet_batchnorm", "linear_fft", "sequential", "condition_lstm"],
+    [
+        *("gated", "lstm_two_layers", "linear_fft"),
+        *(again(name) for name in ("everything", "convnet_batchnorm", "sequential", "container")),
+    ],
 )
 def test_a_step_downhill_lowers_the_loss_of_any_model(audio, name):
     model = model_of(parse(EXAMPLES[name](), f"{name}.nam"))

@@ -18,13 +18,20 @@ from wf_jax.amps.player import Player
 from wf_jax.amps.render import render
 from wf_jax.modules import split
 
-# One of each kind; the others are the same code with another option.
+
+def again(name):
+    return pytest.param(name, marks=pytest.mark.exhaustive)
+
+
+# One of each kind; the others are the same code with another option, and take long to compile.
 KINDS = (
-    "everything",
+    *(again(name) for name in ("everything", "slimmable_two_arrays")),
+    "groups_film",
+    "gating_mixed",
     "post_stack_head",
     "condition_wavenet",
     "channels_2_in_3_out",
-    "slimmable_two_arrays",
+    "slimmable",
     "lstm_two_layers",
     "convnet_batchnorm",
     "linear_1_to_3",
@@ -134,11 +141,11 @@ def test_gradient_equals_float64_differences(name):
 
 
 def test_scaled_models_are_as_much_louder():
-    for name in KINDS:
+    for name in ("gated", "post_stack_head", "lstm", "convnet", "linear_bias", "sequential"):
         model = example(name)
-        x = noise(model, 50)[None]
-        expected = 3.0 * jax.jit(model)(x)
-        np.testing.assert_allclose(jax.jit(model.scaled(3.0))(x), expected, rtol=1e-4, atol=1e-6)
+        x = noise(model, 50)
+        once, scaled = (in_blocks(Player(each), x, (50,)) for each in (model, model.scaled(3.0)))
+        np.testing.assert_allclose(scaled, 3.0 * once, rtol=1e-4, atol=1e-6)
 
 
 # The C++ core's own output
@@ -160,7 +167,7 @@ def assert_plays(actual, expected):
     np.testing.assert_allclose(actual, expected, atol=tolerance)
 
 
-@pytest.mark.parametrize("signal", ["two_tone_input", "di_2s"])
+@pytest.mark.parametrize("signal", ["two_tone_input", again("di_2s")])
 @pytest.mark.parametrize("name", MODELS)
 def test_whole_as_the_core_plays(nam_reference, name, signal):
     model, x, expected = reference(nam_reference, name, signal)

@@ -7,7 +7,7 @@ from wf_jax.amps.activations import Activation
 from wf_jax.amps.convnet import ConvNet, ConvNetConfig
 from wf_jax.amps.nam_file import NamFile, NamFileError
 from wf_jax.amps.nam_options import Options
-from wf_jax.amps.nam_wavenet import MOST_LAYERS, MOST_STATE
+from wf_jax.amps.nam_wavenet import MOST_LAYERS
 from wf_jax.amps.nam_weights import filled
 
 
@@ -35,13 +35,13 @@ def read_config(file: NamFile) -> ConvNetConfig:
     """
     options = Options(file.config, f"{file.source}: config")
     config = ConvNetConfig(
-        channels=options.integer("channels"),
+        channels=options.channels("channels"),
         dilations=options.integers("dilations"),
         batchnorm=options.boolean("batchnorm"),
         activation=options.activation("activation"),
-        groups=options.integer("groups", 1),
-        in_channels=options.integer("in_channels", 1),
-        out_channels=options.integer("out_channels", 1),
+        groups=options.channels("groups", 1),
+        in_channels=options.channels("in_channels", 1),
+        out_channels=options.channels("out_channels", 1),
         sample_rate=file.sample_rate,
     )
     _check(config, options.where)
@@ -69,12 +69,6 @@ def _check(config: ConvNetConfig, where: str) -> None:
     blocks, slopes = len(config.dilations), len(config.activation.negative_slopes)
     if blocks > MOST_LAYERS:
         raise NamFileError(f"{where}.dilations: {blocks} blocks; {MOST_LAYERS} are the most")
-    state = sum(config.dilations) * max(config.channels, config.in_channels)
-    if state > MOST_STATE:
-        raise NamFileError(
-            f"{where}: dilations and channels ask for a memory of {state:,} numbers; "
-            f"{MOST_STATE:,} are the most"
-        )
     for key in ("in_channels", "channels"):
         if getattr(config, key) % config.groups:
             raise NamFileError(

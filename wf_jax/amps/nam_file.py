@@ -4,6 +4,7 @@ Follows the rules of NeuralAmpModelerCore (`NAM/get_dsp.cpp`): earliest version 
 fully supported 0.7.0. Files come from strangers, so whatever is wrong with one ends in one line.
 """
 
+import collections
 import dataclasses
 import json
 import math
@@ -23,6 +24,8 @@ EARLIEST_VERSION = (0, 5, 0)
 LATEST_VERSION = (0, 7, 0)
 REQUIRED_KEYS = ("version", "architecture", "config", "weights")
 LARGEST_FILE = 12 << 20  # bytes, read within a second; an A2 file with both its sizes has 0.3 MiB
+MOST_PARTS = 200_000  # objects and lists; four million of them take two seconds
+HIGHEST_RATE = 10_000_000  # Hz
 
 
 class NamFileError(ValueError):
@@ -42,6 +45,7 @@ class NamFile:
         sample_rate: Hz, or None where the file does not say.
         metadata: as written; {} where there is none.
         fresh: draws weights in the place of those of the file; None to take the file's.
+        totals: what all models of the file ask for so far; see nam_limits.
     """
 
     source: str
@@ -52,6 +56,7 @@ class NamFile:
     sample_rate: float | None
     metadata: dict[str, Any]
     fresh: np.random.Generator | None = None
+    totals: collections.Counter[str] = dataclasses.field(default_factory=collections.Counter)
 
 
 def shown(value: Any) -> str:
@@ -140,11 +145,14 @@ def read_json(path: str | os.PathLike) -> Any:
     """Decodes a JSON file, strictly.
 
     Raises:
-        NamFileError: the file is missing, is larger than LARGEST_FILE, is not JSON, or has what
-            JSON readers disagree on: a key twice in one object, NaN, integers without end.
+        NamFileError: the file is missing, is larger than LARGEST_FILE, has more parts than
+            MOST_PARTS, is not JSON, or has what JSON readers disagree on: a key twice in one
+            object, NaN, integers without end.
     """
     path = Path(path)
     data = _read_bytes(path)
+    if data.count(b"[") + data.count(b"{") > MOST_PARTS:
+        raise NamFileError(f"{path}: more than {MOST_PARTS:,} lists and objects; models have fewer")
     try:
         document = json.loads(
             data.decode("utf-8-sig"), object_pairs_hook=_object, parse_constant=_refuse_constant
@@ -252,7 +260,7 @@ def _sample_rate(document: dict[str, Any], source: str) -> float | None:
         return None
     rate = document["sample_rate"]
     number = isinstance(rate, int | float) and not isinstance(rate, bool)
-    if not number or abs(rate) > 1e30 or math.isnan(rate):
+    if not number or rate > HIGHEST_RATE or 0 < rate < 1 or math.isnan(rate):
         raise NamFileError(f'{source}: "sample_rate" is {shown(rate)}; give a rate in Hz or no key')
     return float(rate) if rate > 0 else None  # -1 is the core's own "unknown"
 

@@ -43,8 +43,8 @@ def read_config(file: NamFile) -> LinearConfig:
         return LinearConfig(
             receptive_field=options.integer("receptive_field"),
             bias=options.boolean("bias"),
-            in_channels=options.integer("in_channels", 1),
-            out_channels=options.integer("out_channels", 1),
+            in_channels=options.channels("in_channels", 1),
+            out_channels=options.channels("out_channels", 1),
             implementation=_IMPLEMENTATIONS[implementation.lower()],
             sample_rate=file.sample_rate,
         )

@@ -5,9 +5,10 @@ from typing import Any
 
 from wf_jax.amps.lstm import LSTM, LSTMConfig, create
 from wf_jax.amps.nam_file import NamFile, NamFileError
-from wf_jax.amps.nam_options import LARGEST, Options
-from wf_jax.amps.nam_wavenet import MOST_LAYERS
-from wf_jax.amps.nam_weights import filled
+from wf_jax.amps.nam_options import Options
+from wf_jax.amps.nam_weights import check, filled
+
+MOST_LAYERS = 64  # of which a program takes 4 s to compile on two cores; of 512, minutes
 
 
 def from_nam(file: NamFile) -> LSTM:
@@ -18,6 +19,7 @@ def from_nam(file: NamFile) -> LSTM:
     """
     config = read_config(file)
     if file.fresh is not None:
+        check(functools.partial(LSTM, config), file)
         return create(config, file.fresh)
     return filled(functools.partial(LSTM, config), file)
 
@@ -32,22 +34,17 @@ def read_config(file: NamFile) -> LSTMConfig:
     layers = options.integer("num_layers")
     if layers > MOST_LAYERS:
         raise NamFileError(f"{options.where}.num_layers: {layers}; {MOST_LAYERS} are the most")
-    inputs = options.integer("input_size")
-    if options.integer("in_channels", 1) != inputs:
+    inputs = options.channels("input_size")
+    if options.channels("in_channels", 1) != inputs:
         raise NamFileError(
             f"{options.where}.input_size: {inputs}, but in_channels (1 where it is not given) is "
-            f"{options.integer('in_channels', 1)}; they should be equal"
-        )
-    if (file.sample_rate or 0.0) > LARGEST:  # half a second of it is played before the first sample
-        raise NamFileError(
-            f"{file.source}: sample_rate: {file.sample_rate:g} Hz; for an LSTM {LARGEST:,} is the "
-            "most"
+            f"{options.channels('in_channels', 1)}; they should be equal"
         )
     return LSTMConfig(
         layers=layers,
         input_size=inputs,
-        hidden_size=options.integer("hidden_size"),
-        output_channels=options.integer("out_channels", 1),
+        hidden_size=options.channels("hidden_size"),
+        output_channels=options.channels("out_channels", 1),
         sample_rate=file.sample_rate,
     )
 

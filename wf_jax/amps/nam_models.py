@@ -1,5 +1,6 @@
 """`load_nam` and `save_nam`: from a .nam file to a model and back."""
 
+import collections
 import dataclasses
 import datetime
 import os
@@ -103,7 +104,7 @@ class _Builder:
         self._fresh, self._blank = fresh, {"version": FILE_VERSION, "weights": []}
         if sample_rate is not None:
             self._blank["sample_rate"] = sample_rate
-        self._models = 0
+        self._models, self._totals = 0, collections.Counter()
 
     def build(self, document: Any, source: str, depth: int = 0) -> AmpModel:
         if self._fresh is None or not isinstance(document, dict):
@@ -118,6 +119,8 @@ class _Builder:
                 f"{file.source}: more than {MOST_MODELS} models in one file, or nested deeper than "
                 f"{DEEPEST}"
             )
+
+        file = dataclasses.replace(file, totals=self._totals)
 
         def read(document: Any, where: str) -> AmpModel:
             return self.build(document, where, depth + 1)

@@ -5,7 +5,10 @@ from typing import Any
 from wf_jax.amps.activations import ACTIVATION_NAMES, PARAMETERS, Activation
 from wf_jax.amps.nam_file import NamFileError, shown
 
-LARGEST = 10_000_000  # of any size, dilation or channel count: far above all that make sense
+# Far above all that make sense.
+LARGEST = 10_000_000  # of any size or dilation
+MOST_CHANNELS = 2048  # a chunk of so many takes 64 MiB
+LONGEST = 2048  # of any list of numbers but the weights
 
 
 class Options:
@@ -38,23 +41,28 @@ class Options:
         """The object under a key."""
         return Options(self.values.get(key), f"{self.where}.{key}")
 
-    def integer(self, key: str, default: int | None = None) -> int:
+    def integer(self, key: str, default: int | None = None, most: int = LARGEST) -> int:
         """A positive integer."""
         value = self.values.get(key, default)
-        if not _is_size(value):
-            raise self.error(key, f"a positive integer up to {LARGEST:,}")
+        if not _is_size(value, most):
+            raise self.error(key, f"a positive integer up to {most:,}")
         return value
 
-    def integers(self, key: str) -> tuple[int, ...]:
+    def channels(self, key: str, default: int | None = None) -> int:
+        """A number of channels."""
+        return self.integer(key, default, MOST_CHANNELS)
+
+    def integers(self, key: str, most: int = LARGEST) -> tuple[int, ...]:
         """A list of positive integers, at least one."""
         values = self.values.get(key)
         if not isinstance(values, list) or not values:
             raise self.error(key, "a list of positive integers")
+        self._check_length(key, values)
         for i, value in enumerate(values):
-            if not _is_size(value):
+            if not _is_size(value, most):
                 raise NamFileError(
                     f"{self.where}.{key}[{i}]: {shown(value)} is not a positive integer up to "
-                    f"{LARGEST:,}"
+                    f"{most:,}"
                 )
         return tuple(values)
 
@@ -109,6 +117,7 @@ class Options:
             )
         if name == "PReLU" and isinstance(options.values.get("negative_slopes"), list):
             slopes = options.values["negative_slopes"]
+            options._check_length("negative_slopes", slopes)
             if not slopes or not all(map(_is_number, slopes)):
                 raise options.error("negative_slopes", "a list of numbers")
             return Activation(name, negative_slopes=tuple(float(slope) for slope in slopes))
@@ -116,6 +125,12 @@ class Options:
         return Activation(
             name, **{key: options.number(key, value) for key, value in parameters.items()}
         )
+
+    def _check_length(self, key: str, values: list) -> None:
+        if len(values) > LONGEST:
+            raise NamFileError(
+                f"{self.where}.{key}: a list of {len(values):,}; {LONGEST:,} are the most"
+            )
 
     def _path(self, key: str) -> str:
         return f"{self.where}.{key}"
@@ -134,8 +149,8 @@ class _Value(Options):
         return self.where
 
 
-def _is_size(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= LARGEST
+def _is_size(value: Any, most: int) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= most
 
 
 def _is_number(value: Any) -> bool:

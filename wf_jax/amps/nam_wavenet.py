@@ -8,6 +8,7 @@ import numpy as np
 from wf_jax.amps.activations import Activation
 from wf_jax.amps.model import AmpModel
 from wf_jax.amps.nam_file import NamFile, NamFileError
+from wf_jax.amps.nam_limits import MOST, TAPS
 from wf_jax.amps.nam_options import Options
 from wf_jax.amps.nam_weights import filled
 from wf_jax.amps.wavenet import WaveNet
@@ -22,7 +23,6 @@ from wf_jax.amps.wavenet_config import (
 
 GATING = ("none", "gated", "blended")
 MOST_LAYERS = 512
-MOST_STATE = 1 << 26  # numbers; 256 MiB
 Read = Callable[[Any, str], AmpModel]  # a nested .nam object and its place -> its model
 
 
@@ -61,23 +61,13 @@ def read_config(file: NamFile) -> WaveNetConfig:
     """
     options = Options(file.config, f"{file.source}: config")
     options.number("head_scale")
-    arrays = tuple(_read_array(array) for array in options.objects("layers", "layer arrays"))
+    arrays = _read_arrays(options)
     config = WaveNetConfig(
         arrays,
         file.sample_rate,
-        options.integer("in_channels", 1),
+        options.channels("in_channels", 1),
         _read_post_head(options.inner("head"), arrays[-1]) if options.present("head") else None,
     )
-    layers = sum(len(array.dilations) for array in arrays)
-    layers += len(config.post_head.kernel_sizes) if config.post_head else 0
-    if layers > MOST_LAYERS:
-        raise NamFileError(f"{options.where}: {layers} layers; {MOST_LAYERS} are the most")
-    state = sum(array.lookback * max(array.channels, array.head_inputs) for array in arrays)
-    if state > MOST_STATE:
-        raise NamFileError(
-            f"{options.where}.layers: kernels, dilations and channels ask for a memory of "
-            f"{state:,} numbers; {MOST_STATE:,} are the most"
-        )
     return config
 
 
@@ -156,14 +146,22 @@ def _array_to_json(array: LayerArrayConfig) -> dict[str, Any]:
     }
 
 
+def _read_arrays(options: Options) -> tuple[LayerArrayConfig, ...]:
+    arrays, layers = [], 0
+    for array in options.objects("layers", "layer arrays"):
+        layers += len(array.integers("dilations"))
+        if layers > MOST_LAYERS:
+            raise NamFileError(
+                f"{array.where}.dilations: {layers} layers so far; {MOST_LAYERS} are the most"
+            )
+        arrays.append(_read_array(array))
+    return tuple(arrays)
+
+
 def _read_array(options: Options) -> LayerArrayConfig:
     dilations = options.integers("dilations")
     layers = len(dilations)
-    if layers > MOST_LAYERS:
-        raise NamFileError(
-            f"{options.where}.dilations: {layers} layers; {MOST_LAYERS} are the most"
-        )
-    channels = options.integer("channels")
+    channels = options.channels("channels")
     gating, secondary = _read_gating(options, layers)
     head = _read_head(options)
     layer1x1_groups, head1x1_channels, head1x1_groups = 1, 0, 1
@@ -173,17 +171,17 @@ def _read_array(options: Options) -> LayerArrayConfig:
     if options.present("head1x1"):
         inner = options.inner("head1x1")
         active, out, groups = inner.boolean("active"), "out_channels", inner.integer("groups")
-        head1x1_channels, head1x1_groups = (inner.integer(out), groups) if active else (0, 1)
+        head1x1_channels, head1x1_groups = (inner.channels(out), groups) if active else (0, 1)
     array = LayerArrayConfig(
-        input_size=options.integer("input_size"),
-        condition_size=options.integer("condition_size"),
+        input_size=options.channels("input_size"),
+        condition_size=options.channels("condition_size"),
         channels=channels,
-        bottleneck=options.integer("bottleneck", channels),
+        bottleneck=options.channels("bottleneck", channels),
         kernel_sizes=_read_kernel_sizes(options, layers),
         dilations=dilations,
         activations=tuple(v.activation("value") for v in options.per_layer("activation", layers)),
-        head_channels=head.integer("out_channels"),
-        head_kernel_size=head.integer("kernel_size", 1),
+        head_channels=head.channels("out_channels"),
+        head_kernel_size=head.integer("kernel_size", 1, MOST[TAPS]),
         head_dilation=head.integer("head_dilation", 1),
         head_bias=head.boolean("bias"),
         gating=gating,
@@ -205,8 +203,8 @@ def _read_kernel_sizes(options: Options, layers: int) -> tuple[int, ...]:
     if options.present("kernel_size") == options.present("kernel_sizes"):
         raise NamFileError(f"{options.where}: expected either kernel_size or kernel_sizes")
     if options.present("kernel_size"):
-        return (options.integer("kernel_size"),) * layers
-    sizes = options.integers("kernel_sizes")
+        return (options.integer("kernel_size", most=MOST[TAPS]),) * layers
+    sizes = options.integers("kernel_sizes", MOST[TAPS])
     options.per_layer("kernel_sizes", layers)  # for its length check
     return sizes
 
@@ -256,8 +254,6 @@ def _read_allowed_channels(options: Options, channels: int) -> tuple[int, ...]:
     slimmable.choice("method", ("slice_channels_uniform",))
     kwargs = slimmable.inner("kwargs") if slimmable.present("kwargs") else Options({}, "")
     if not kwargs.present("allowed_channels"):
-        if channels > MOST_LAYERS:
-            raise slimmable.error("kwargs", "an object with allowed_channels")
         return tuple(range(1, channels + 1))
     allowed = kwargs.integers("allowed_channels")
     if list(allowed) != sorted(set(allowed)) or allowed[-1] != channels:
@@ -268,12 +264,23 @@ def _read_allowed_channels(options: Options, channels: int) -> tuple[int, ...]:
 
 
 def _read_post_head(options: Options, before: LayerArrayConfig) -> PostHeadConfig:
-    kernel_sizes = options.integers("kernel_sizes")
+    kernel_sizes = options.integers("kernel_sizes", MOST[TAPS])
+    if len(kernel_sizes) > MOST_LAYERS:
+        raise NamFileError(
+            f"{options.where}.kernel_sizes: {len(kernel_sizes)} layers; {MOST_LAYERS} are the most"
+        )
     if options.present("in_channels") and options.integer("in_channels") != before.head_channels:
         raise options.error("in_channels", f"{before.head_channels}, what the last array gives")
-    out_channels = options.integer("out_channels", 1)
-    channels = options.integer("channels", out_channels if len(kernel_sizes) == 1 else None)
-    return PostHeadConfig(channels, out_channels, kernel_sizes, options.activation("activation"))
+    out_channels = options.channels("out_channels", 1)
+    channels = options.channels("channels", out_channels if len(kernel_sizes) == 1 else None)
+    config = PostHeadConfig(channels, out_channels, kernel_sizes, options.activation("activation"))
+    slopes = len(config.activation.negative_slopes)
+    for width in (before.head_channels, *config.widths[:-1]):
+        if slopes > 1 and slopes != width:
+            raise NamFileError(
+                f"{options.where}.activation: {slopes} negative_slopes for {width} channels"
+            )
+    return config
 
 
 def _check_array(array: LayerArrayConfig, where: str) -> None:
@@ -300,7 +307,8 @@ def _check_array(array: LayerArrayConfig, where: str) -> None:
                 )
     if array.allowed_channels:
         groups = (array.groups_input, array.groups_input_mixin, array.layer1x1_groups or 1)
-        if max(*groups, array.head1x1_groups) > 1 or array.head_kernel_size > 1:
+        groups += (array.head1x1_groups, *(film.groups for film in films.values()))
+        if max(groups) > 1 or array.head_kernel_size > 1:
             raise NamFileError(f"{where}.slimmable: not with groups or a head kernel above 1")
 
 
@@ -360,6 +368,11 @@ def _check_widths(config: WaveNetConfig, condition: AmpModel | None, where: str)
                     f"{where}.layers[{i}].{key}: {actual} does not fit what comes before, which "
                     f"has {value}"
                 )
+        if head is not None and array.head1x1_channels and array.allowed_channels:
+            raise NamFileError(
+                f"{where}.layers[{i}].slimmable: not with head1x1 behind another array, whose head "
+                "would have to become as narrow"
+            )
         before, head = array.channels, array.head_channels
     if config.post_head is not None and any(array.allowed_channels for array in config.arrays):
         raise NamFileError(f"{where}.head: not in a slimmable WaveNet")

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
+from wf_jax.amps.activations import Activation
 from wf_jax.amps.model import AmpModel, State, remember
 from wf_jax.amps.wavenet_config import LayerArrayConfig, WaveNetConfig
 from wf_jax.amps.wavenet_layer import Conv, Layer, last
@@ -275,14 +276,25 @@ def sliced(arrays: tuple[LayerArrayConfig, ...], size: float) -> tuple[LayerArra
     result = []
     for i, (array, width) in enumerate(zip(arrays, widths, strict=True)):
         bottleneck = max(1, array.bottleneck * width // array.channels)
+        bottleneck = bottleneck if array.layer1x1_groups else width
         result.append(
             dataclasses.replace(
                 array,
                 input_size=array.input_size if i == 0 else widths[i - 1],
                 channels=width,
-                bottleneck=bottleneck if array.layer1x1_groups else width,
+                bottleneck=bottleneck,
+                activations=_narrowed(array.activations, bottleneck),
+                secondary_activations=_narrowed(array.secondary_activations, bottleneck),
                 head_channels=widths[i + 1] if i + 1 < len(arrays) else array.head_channels,
                 allowed_channels=(),
             )
         )
     return tuple(result)
+
+
+def _narrowed(activations: tuple[Activation, ...], channels: int) -> tuple[Activation, ...]:
+    """With the slopes of the first channels, where each has its own."""
+    return tuple(
+        dataclasses.replace(each, negative_slopes=each.negative_slopes[:channels])
+        for each in activations
+    )

@@ -67,20 +67,26 @@ class Stream:
         return self._values[start : self._position].reshape(shape)
 
 
-class Shapes:
-    """Arrays in name only: what a model would hold, at no cost."""
+class TooManyArraysError(ValueError):
+    """A model asks for more arrays than it may have."""
 
-    def __init__(self) -> None:
-        """Nothing has been asked for."""
-        self.count = 0
+
+class Shapes:
+    """Arrays in name only: what a model would hold, at little cost."""
+
+    def __init__(self, most: float = math.inf) -> None:
+        """Nothing has been asked for; from array number `most` + 1 on, TooManyArraysError."""
+        self.count, self.arrays, self._most = 0, 0, most
 
     def __call__(self, shape: tuple[int, ...], fan_in: int) -> jax.ShapeDtypeStruct:
         """See Weights."""
+        self.arrays += 1
+        if self.arrays > self._most:
+            raise TooManyArraysError
         self.count += math.prod(shape)  # in Python's integers: hostile files overflow others
         return jax.ShapeDtypeStruct(shape, jnp.float32)
 
     def constant(self, shape: tuple[int, ...], value: float) -> np.ndarray:
         """See Weights."""
         self(shape, 1)
-        few = math.prod(shape) <= 1024 or self.count < 1 << 24  # hostile files ask for 10^9
-        return np.full(shape if few else (0,), value, np.float32)
+        return np.full(shape, value, np.float32)

@@ -5,6 +5,13 @@ import os
 import jax
 
 
+def available_cores() -> int:
+    """CPU cores that this process may run on."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 def use_every_core(limit: int) -> None:
     """Makes each CPU core a device, `limit` at most, where the CPU is what JAX runs on.
 
@@ -16,5 +23,4 @@ def use_every_core(limit: int) -> None:
     """
     if jax.config.jax_num_cpu_devices > 0:
         return
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    jax.config.update("jax_num_cpu_devices", max(1, min(cores or 1, limit)))
+    jax.config.update("jax_num_cpu_devices", min(available_cores(), limit))

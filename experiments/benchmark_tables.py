@@ -1,0 +1,69 @@
+"""What `benchmark_amps` found, as tables for a terminal and as a picture."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from wf_jax.atomic import write_whole
+
+NAMES = {"a2": "A2 pass", "general": "general"}
+COLOURS = {"a2": "#d9662b", "general": "#2b6cd9"}
+
+
+def stream_table(result: dict[str, Any]) -> str:
+    """What `stream` found, for a terminal."""
+    shown = ("min", "p50", "p99", "p99.9", "max", "mean")
+    lines = [
+        f"{result['blocks']:,} blocks of {result['block']} samples, each timed by itself, in "
+        f"microseconds; the deadline is {result['deadline_us']:.0f}",
+        f"{'':<8}" + "".join(f"{name:>9}" for name in shown) + "   x real time   late",
+    ]
+    for name, v in result["passes"].items():
+        values = "".join(f"{v[key]:9.1f}" for key in shown)
+        lines.append(f"{NAMES[name]:<8}{values}{v['real_time']:14.1f}{v['late']:7.2%}")
+    if "a2" in result["passes"]:
+        p50 = {name: v["p50"] for name, v in result["passes"].items()}
+        share = result["passes"]["a2"]["share_p99.9"]
+        lines.append(
+            f"the A2 pass takes {share:.0%} of the deadline at p99.9, and is "
+            f"{p50['general'] / p50['a2']:.2f} times as fast as the general one (p50)"
+        )
+    return "\n".join(lines)
+
+
+def draw_stream(path: Path, result: dict[str, Any], title: str) -> None:
+    """A histogram of the latencies of every pass, on logarithmic axes."""
+    figure = Figure(figsize=(9, 4), layout="constrained")
+    axes = figure.subplots()
+    everything = np.concatenate(list(result["times_us"].values()))
+    edges = np.geomspace(everything.min() * 0.9, everything.max() * 1.1, 120)
+    for name, times in result["times_us"].items():
+        axes.hist(times, edges, histtype="step", linewidth=1.5, color=COLOURS[name])
+        for key, style in (("p50", "-"), ("p99.9", ":")):
+            value = result["passes"][name][key]
+            label = f"{NAMES[name]}, {key} {value:.0f} µs"
+            axes.axvline(value, color=COLOURS[name], linestyle=style, linewidth=1, label=label)
+    deadline = result["deadline_us"]
+    axes.axvline(deadline, color="#444444", linewidth=2, label=f"deadline {deadline:.0f} µs")
+    axes.set(xscale="log", yscale="log", xlabel="microseconds per block", ylabel="blocks")
+    axes.set_title(title, loc="left", fontsize=11)
+    axes.legend(fontsize=8, frameon=False)
+    axes.spines[["top", "right"]].set_visible(False)
+    write_whole(path, lambda file: figure.savefig(file, format="png", dpi=120))
+
+
+def whole_table(results: dict[int, dict[str, Any]], seconds: float) -> str:
+    """What `whole` found on several numbers of cores, for a terminal."""
+    lines = [
+        f"{seconds:g} s rendered as a whole file",
+        f"{'cores':>5} {'pass':<13}{'x real time':>12}{'GFLOP/s':>9}{'of a matrix product':>21}",
+    ]
+    for cores, result in results.items():
+        for name, v in result.items():
+            lines.append(
+                f"{cores:>5} {NAMES[name]:<13}{v['real_time']:12.1f}{v['gflops']:9.1f}"
+                f"{v['share']:12.2f} of {v['matrix_gflops']:.0f}"
+            )
+    return "\n".join(lines)
