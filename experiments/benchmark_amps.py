@@ -151,7 +151,7 @@ def environment() -> dict[str, Any]:
     """What the figures depend on."""
     return {
         "device": jax.devices()[0].device_kind,
-        "processor": platform.processor() or platform.machine(),
+        "processor": _processor(),
         "cores": available_cores(),
         "system": platform.platform(),
         "python": platform.python_version(),
@@ -159,6 +159,16 @@ def environment() -> dict[str, Any]:
         "XLA_FLAGS": os.environ.get("XLA_FLAGS", ""),
         "load": os.getloadavg()[0],
     }
+
+
+def _processor() -> str:
+    """The CPU's name where the system tells."""
+    information = Path("/proc/cpuinfo")
+    if information.exists():
+        for line in information.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
 
 
 def matrix_rate(size: int = 2048) -> Callable[[], float]:

@@ -33,7 +33,7 @@ USER_KEYS = (
 )
 
 DEEPEST = 8  # models inside models
-MOST_MODELS = 256
+MOST_MODELS = 64
 
 
 def load_nam(path: str | os.PathLike) -> AmpModel:

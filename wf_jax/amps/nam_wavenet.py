@@ -22,7 +22,7 @@ from wf_jax.amps.wavenet_config import (
 )
 
 GATING = ("none", "gated", "blended")
-MOST_LAYERS = 512
+MOST_LAYERS = 256
 Read = Callable[[Any, str], AmpModel]  # a nested .nam object and its place -> its model
 
 

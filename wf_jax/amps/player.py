@@ -58,6 +58,7 @@ class Player:
                 break
             size //= STEP
         self._programs.reverse()
+        self._counts: dict[int, jax.Array] = {}  # on the device, of the sizes met so far
         self.reset()
 
     def reset(self) -> None:
@@ -79,7 +80,9 @@ class Player:
         count = x.shape[-1]
         buffer, program = self._program(count)
         buffer[:, :count] = x
-        self._state, y = program(self._weights, self._state, buffer, np.int32(count))
+        if count not in self._counts:
+            self._counts[count] = jax.device_put(np.int32(count))
+        self._state, y = program(self._weights, self._state, buffer, self._counts[count])
         y = np.asarray(y)[:, :count]
         return y[0] if x.ndim == 1 and len(y) == 1 else y
 
