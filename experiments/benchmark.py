@@ -11,6 +11,7 @@ one; the others hold the flows against a large matrix product.
 
 import importlib
 import sys
+from pathlib import Path
 
 from absl import app, flags
 
@@ -50,6 +51,10 @@ def main(argv: list[str]) -> None:
         raise app.UsageError(f"unexpected argument {argv[1]!r}; options look like --block=64")
     if FLAGS.case.startswith("a2") and not FLAGS.model:
         sys.exit(f"--case={FLAGS.case} plays a model; name its file with --model=amp.nam")
+    if FLAGS.output and not Path(FLAGS.output).absolute().parent.is_dir():
+        sys.exit(f"--output={FLAGS.output}: its folder does not exist; make it first")
+    if FLAGS.output and Path(FLAGS.output).suffix != ".json":
+        sys.exit(f"--output={FLAGS.output}: JSON is written; let the name end in .json")
     importlib.import_module(CASES[FLAGS.case]).run(FLAGS)
 
 

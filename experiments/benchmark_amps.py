@@ -143,7 +143,8 @@ def whole_on(cores: int, arguments: list[str]) -> dict[str, Any]:
         output = Path(folder) / "result.json"
         command = [sys.executable, "-m", "experiments.benchmark", *arguments]
         command += [f"--cores={cores}", f"--output={output}"]
-        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+        if subprocess.run(command, check=False, stdout=subprocess.DEVNULL).returncode:
+            sys.exit(f"the measurement on {cores} cores failed; the reason stands above")
         return json.loads(output.read_text())
 
 
@@ -187,15 +188,21 @@ def matrix_rate(size: int = 2048) -> Callable[[], float]:
 
 def run(options: Any) -> None:
     """Measures what the flags ask for; prints a table, and writes it where --output says."""
-    if options.case == "a2_render" and options.cores is None:
-        result, table = _render_on_all(options)
-    else:
+    spread = options.case == "a2_render" and options.cores is None
+    if not spread:
         on_cores(options.cores or 1)
         use_every_core(available_cores())
-        try:
-            model = load_nam(options.model).at_size(options.slim)
-        except NamFileError as error:
-            sys.exit(str(error))
+    try:
+        model = load_nam(options.model).at_size(options.slim)
+    except NamFileError as error:
+        sys.exit(str(error))
+    if (model.input_channels, model.output_channels) != (1, 1):
+        sys.exit(f"{options.model}: not a mono model; only those are measured")
+    if options.case == "a2_stream" and len(two_tones(model, options.seconds)) < options.block:
+        sys.exit(f"--seconds={options.seconds:g} of audio hold no block of {options.block} samples")
+    if spread:
+        result, table = _render_on_all(options)
+    else:
         measure = _measure_render if options.case == "a2_render" else _measure_stream
         result, table = measure(model, options)
     print(table)

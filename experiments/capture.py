@@ -18,7 +18,7 @@ from experiments.launch import say
 from experiments.settings import length, read_settings
 from experiments.workdir import Workdir, WorkdirError, flat_config
 from wf_jax.amps.capture import CaptureAudio, CaptureTask, LossWeights
-from wf_jax.amps.nam_file import NamFileError
+from wf_jax.amps.nam_file import NamFileError, read_json
 from wf_jax.training.checkpoint_faults import CheckpointError
 from wf_jax.training.dispatch import SettingsError
 from wf_jax.training.distributed import is_main, part
@@ -184,6 +184,8 @@ def _validate(config: Any) -> Settings:
         )
     if config.train.window <= 0:
         raise CaptureConfigError(f"--config.train.window={config.train.window} is not > 0")
+    for path in filter(None, (config.init_from, config.model.nam)):
+        read_json(path)  # complains now of what is no file
     try:
         return read_settings(config)
     except ValueError as error:

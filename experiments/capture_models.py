@@ -51,7 +51,7 @@ def read_family(config: Any, sample_rate: float) -> Family:
         raise ValueError("--config.init_from and --config.model.nam exclude each other; give one")
     if config.init_from:
         flag, path = "--config.init_from", config.init_from
-        model = load_nam(path)
+        model = load_nam(path, sample_rate)
     else:
         flag, path = "--config.model.nam", config.model.nam
         model = new_model(path, np.random.default_rng(config.train.seed), sample_rate)

@@ -61,7 +61,7 @@ def write_results(
     )
     x = capture.input_validation
     predictions = {
-        size: np.asarray(_render(model, jnp.asarray(x[None])))[0] for size, model in models.items()
+        size: np.asarray(model(jnp.asarray(x[None])))[0] for size, model in models.items()
     }
     skip = task.context
     report = CaptureReport(
@@ -104,20 +104,17 @@ def playing_level(stacked: AmpModel, output_gain: float) -> AmpModel:
     return model.scaled(1 / output_gain)
 
 
-@jax.jit
-def _render(model: AmpModel, x: jax.Array) -> jax.Array:
-    return model(x)
-
-
 def _parameters(model: AmpModel) -> int:
     return sum(value.size for value in split(model)[1].values())
 
 
 def _metadata(config: Any, capture: Capture, result: Result, largest: str) -> dict[str, Any]:
     given = dataclasses.asdict(config.metadata)
-    metadata: dict[str, Any] = {key: given[key] or None for key in USER_KEYS}
+    # What is fine-tuned is still the same gear, where the user says nothing else.
+    before = read_nam(config.init_from).metadata if config.init_from else {}
+    metadata: dict[str, Any] = {key: given[key] or before.get(key) for key in USER_KEYS}
     for key in LEVELS:
-        metadata[key] = float(given[key]) if given[key] else None
+        metadata[key] = float(given[key]) if given[key] else before.get(key)
     metadata["name"] = metadata["name"] or capture.name
     metadata["training"] = {
         "settings": {"ignore_checks": capture.ignore_checks},

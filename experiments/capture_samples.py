@@ -3,7 +3,6 @@
 import time
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -14,7 +13,6 @@ from experiments.report import capture_figures as figures
 from experiments.report.drawing import picture
 from experiments.workdir import Workdir
 from wf_jax.amps.capture import CaptureTask, SizedModels
-from wf_jax.amps.model import AmpModel
 
 SECONDS_BETWEEN = 60.0  # rendering costs training time
 EXCERPT_SECONDS = 6.0
@@ -42,14 +40,9 @@ class Samples:
     def _show(self, step: int, models: SizedModels) -> None:
         predictions = {}
         for size in self._sizes:
-            y = _valid(playing_level(models[size], self._gain), self._di)
+            y = playing_level(models[size], self._gain)(self._di)
             predictions[size] = np.asarray(y)[0, self._context :]
             self._board.add_audio(size, step, predictions[size], self._rate)
         self._board.add_audio("the amp", step, self._target, self._rate)
         drawn = figures.waveforms(self._target, predictions, self._rate)
         self._board.add_picture("waveforms", step, picture(drawn, "png"))
-
-
-@jax.jit
-def _valid(model: AmpModel, x: jax.Array) -> jax.Array:
-    return model(x)

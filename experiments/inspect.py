@@ -12,8 +12,10 @@ from absl import app
 
 from experiments.launch import quiet
 from wf_jax.amps import NamFileError, a2
+from wf_jax.amps.a2_pass import A2Pass
 from wf_jax.amps.container import SlimmableContainer
 from wf_jax.amps.describe import Cost, cost_of, words
+from wf_jax.amps.fast import fastest, forbidden
 from wf_jax.amps.model import AmpModel
 from wf_jax.amps.nam_file import NamFile, parse, read_nam
 from wf_jax.amps.nam_models import model_of
@@ -70,7 +72,7 @@ def _model(file: NamFile, model: AmpModel, indent: str) -> Iterator[str]:
         yield f"{indent}receptive field {field:,} samples ({1000 * field / rate:.1f} ms)"
     else:
         yield f"{indent}remembers all it has played (its receptive field has no end)"
-    yield f"{indent}played by {_path(file)}"
+    yield f"{indent}played by {_path(file, model)}"
 
 
 def _cost(cost: Cost, rate: float) -> str:
@@ -80,13 +82,16 @@ def _cost(cost: Cost, rate: float) -> str:
     )
 
 
-def _path(file: NamFile) -> str:
+def _path(file: NamFile, model: AmpModel) -> str:
+    if isinstance(fastest(model), A2Pass):
+        return "the A2 pass"
     if file.architecture != "WaveNet":
         return "the general pass; the A2 pass is for WaveNets"
-    difference = a2.difference(file.config)
-    if difference is None:
-        return "the A2 pass"
-    return f"the general pass; not A2, first at config.{difference}"
+    if difference := a2.difference(file.config):
+        return f"the general pass; not A2, first at config.{difference}"
+    if a2.size_of(model):
+        return f"the general pass; {forbidden()}"
+    return "the general pass; a FiLM without the key active is active, which A2 has none of"
 
 
 def _metadata(metadata: dict[str, Any]) -> Iterator[tuple[str, str]]:

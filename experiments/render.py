@@ -4,23 +4,28 @@ The output is a mono float32 WAV of the input's length and rate. A folder as inp
 of the same names.
 """
 
+import itertools
 import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import soundfile
 from absl import app, flags
 
 from data_pipeline.audio_files import SUFFIXES, AudioFileError
 from data_pipeline.audio_stream import AudioStream, exactly, resample, write_blocks
 from experiments.launch import quiet
 from wf_jax.amps import NamFileError, load_nam
-from wf_jax.amps.fast import fastest
+from wf_jax.amps.fast import Playable, fastest
 from wf_jax.amps.model import AmpModel
 from wf_jax.amps.render import render
 from wf_jax.training.devices import use_every_core
 from wf_jax.training.metrics import Progress, duration
+
+# Of audio on two cores, from which on the A2 pass with its longer compilation is done first.
+WORTHWHILE_SECONDS = 300.0
 
 _MODEL = flags.DEFINE_string("model", None, "The .nam file")
 _INPUT = flags.DEFINE_string("input", None, "An audio file, or a folder of them")
@@ -30,7 +35,10 @@ _SLIM = flags.DEFINE_float(
 )
 _CHANNEL = flags.DEFINE_integer("channel", None, "Which channel of a stereo input, from 1", 1)
 _A2_FAST = flags.DEFINE_bool(
-    "a2_fast", True, "Play A2 models by the pass that is written for them; WF_JAX_A2_FAST=0 forbids"
+    "a2_fast",
+    None,
+    "Play A2 models by the pass that is written for them; by default where there is so much audio "
+    "that its longer compilation pays. WF_JAX_A2_FAST=0 forbids it",
 )
 _RESAMPLE = flags.DEFINE_bool(
     "resample", False, "Play a file of another rate through the model at the model's rate"
@@ -47,32 +55,63 @@ def main(argv: list[str]) -> None:
         model = load_nam(_MODEL.value).at_size(_SLIM.value)
     except NamFileError as error:
         sys.exit(str(error))
+    except ValueError:
+        sys.exit(f"--slim={_SLIM.value} is not a number from 0 to 1")
     if (model.input_channels, model.output_channels) != (1, 1):
         sys.exit(
             f"{_MODEL.value}: {model.input_channels} inputs and {model.output_channels} outputs; "
             "only mono models are rendered"
         )
-    model = fastest(model, _A2_FAST.value)
     source, target = Path(_INPUT.value), Path(_OUTPUT.value)
     if not source.is_dir():
-        sys.exit(_try(model, source, target))
+        sys.exit(_try(_soonest(model, [source]), source, target))
     files = sorted(path for path in source.iterdir() if path.suffix.lower() in SUFFIXES)
     if not files:
         sys.exit(f"{source}: no audio files ({', '.join(SUFFIXES)}); name another folder")
+    for one, other in itertools.pairwise(sorted(files, key=lambda path: path.stem)):
+        if one.stem == other.stem:
+            sys.exit(f"{source}: {one.name} and {other.name} would both become {one.stem}.wav")
     if target.exists() and target.resolve() == source.resolve():
         sys.exit(f"{target}: the output folder is the input folder; name another")
     target.mkdir(parents=True, exist_ok=True)
+    model = _soonest(model, files)
     problems = [_try(model, path, target / f"{path.stem}.wav") for path in files]
     for problem in filter(None, problems):
         print(problem, file=sys.stderr)
     sys.exit(1 if any(problems) else 0)
 
 
-def _try(model: AmpModel, source: Path, target: Path) -> str | None:
+def _soonest(model: AmpModel, files: list[Path]) -> Playable:
+    """The pass that gets `files` done first, its compilation included."""
+    fast = _A2_FAST.value
+    if fast is None:
+        fast = sum(map(_seconds, files)) > WORTHWHILE_SECONDS
+    return fastest(model, fast)
+
+
+def _compile(model: Playable) -> None:
+    """So that no clock runs meanwhile."""
+    Progress().update("compiling (a few seconds)")
+    for _ in render(model, [np.zeros(1, np.float32)]):
+        pass
+
+
+def _seconds(path: Path) -> float:
+    try:
+        return soundfile.info(path).duration
+    except (OSError, RuntimeError):  # what is wrong with it is said when it is played
+        return 0.0
+
+
+def _try(model: Playable, source: Path, target: Path) -> str | None:
     """Renders one file; what went wrong, in one line."""
     try:
         if target.exists() and target.resolve() == source.resolve():
             return f"{target}: the output is the input; name another file"
+        if target.is_dir():
+            return f"{target}: the output is a folder; name the WAV file to write"
+        if target.suffix.lower() != ".wav":
+            return f"{target}: the output is a WAV file; let its name end in .wav"
         if not target.parent.is_dir():
             return f"{target}: the folder {target.parent} does not exist; make it first"
         _render(model, AudioStream(source, _CHANNEL.value), target)
@@ -85,7 +124,7 @@ def _try(model: AmpModel, source: Path, target: Path) -> str | None:
     return None
 
 
-def _render(model: AmpModel, stream: AudioStream, target: Path) -> None:
+def _render(model: Playable, stream: AudioStream, target: Path) -> None:
     rate = model.sample_rate or 48000.0  # a file that does not say means 48 kHz
     blocks = stream.blocks()
     if abs(stream.sample_rate - rate) <= 0.5:
@@ -98,6 +137,7 @@ def _render(model: AmpModel, stream: AudioStream, target: Path) -> None:
             f"{stream.path}: {stream.sample_rate} Hz, but the model plays at {rate:g} Hz; "
             "add --resample"
         )
+    _compile(model)
     write_blocks(target, _watched(output, stream, target), stream.sample_rate)
 
 

@@ -179,6 +179,9 @@ def test_what_is_no_config_is_refused(config):
 @pytest.mark.parametrize(
     ("path", "value"),
     [
+        (layer("activation"), "LeakyReLU"),  # the same in other words
+        (layer("gating_mode"), "none"),
+        (layer("bottleneck"), REMOVED),
         (layer("activation", 7, "negative_slope"), 0.2),
         (layer("activation", 7), {"type": "ReLU"}),
         (layer("head", "head_dilation"), 2),

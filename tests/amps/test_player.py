@@ -80,11 +80,37 @@ def test_the_state_stays_where_it_is(player, x):
     assert len(jax.tree.leaves(player._state)) <= 30
 
 
+@pytest.mark.parametrize("name", ["linear_fft", "gated", "convnet"])
+def test_what_lies_behind_a_short_block_does_not_matter(name, x):
+    player = Player(model_of(parse(EXAMPLES[name](), "x.nam")), 64)
+    expected = play(player, x[:60], 10)
+    player(np.full(64, np.nan, np.float32))
+    player.reset()
+    np.testing.assert_array_equal(play(player, x[:60], 10), expected)
+
+
+def test_outputs_belong_to_the_caller(player, x):
+    first = player(x[:64])
+    kept = first.copy()
+    player(x[64:128])
+    np.testing.assert_array_equal(first, kept)
+    first *= 2.0
+
+
+@pytest.mark.parametrize(
+    "block", [np.zeros((1, 8), np.float32), np.zeros(8, np.int16), np.float32(0), [[0.1], [0.2]]]
+)
+def test_what_is_no_block_is_refused(player, block):
+    with pytest.raises(ValueError, match="is not a block of floats"):
+        player(block)
+
+
 def test_what_is_too_long_is_refused(player):
     with pytest.raises(ValueError, match="a block of 65 samples; this player was made for 64"):
         player(np.zeros(65, np.float32))
-    with pytest.raises(ValueError, match="block 0 is not"):
-        Player(model_of(parse(EXAMPLES["linear"](), "x.nam")), 0)
+    for size in (0, 64.5, "64"):
+        with pytest.raises(ValueError, match="is not a positive number of samples"):
+            Player(model_of(parse(EXAMPLES["linear"](), "x.nam")), size)
 
 
 def test_several_channels():

@@ -7,6 +7,7 @@ from tests.amps import slow_nam
 from wf_jax.amps import a2
 from wf_jax.amps.activations import Activation
 from wf_jax.amps.layers import affine, causal_conv, dense
+from wf_jax.amps.model import _play, _step
 from wf_jax.amps.nam_models import to_document
 from wf_jax.amps.wavenet import WaveNet
 from wf_jax.amps.wavenet_config import LayerArrayConfig, WaveNetConfig
@@ -165,3 +166,20 @@ def test_gradient_with_respect_to_audio(rng):
 def test_leaky_relu_with_a_negative_slope_has_the_right_gradient():
     gradient = jax.grad(lambda z: Activation("LeakyReLU", -0.5)(z)[0, 0])(jnp.array([[-2.0]]))
     assert gradient[0, 0] == -0.5
+
+
+def test_audio_of_another_shape_is_refused(rng):
+    model = two_arrays(rng)
+    for x in (jnp.zeros(10), jnp.zeros((1, 1, 10))):
+        with pytest.raises(ValueError, match=r"audio of shape .*; this model takes \[B, T\]"):
+            model(x)
+
+
+def test_step_and_call_compile_once(rng):
+    model = two_arrays(rng)
+    state, sizes = model.init_state(1), []
+    for _ in range(3):
+        state, _ = model.step(state, jnp.zeros((1, 64)))
+        model(jnp.zeros((1, 100)))
+        sizes.append((_step._cache_size(), _play._cache_size()))
+    assert sizes[0] == sizes[1] == sizes[2]

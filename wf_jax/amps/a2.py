@@ -53,8 +53,12 @@ def create(size: str, rng: np.random.Generator, sample_rate: float = 48000.0) ->
 
 
 def size_of(model: Any) -> str | None:
-    """Which size of A2 a model is, "nano" or "standard"; None if it is not A2 in every field."""
-    if not isinstance(model, WaveNet) or model.condition is not None:
+    """Which size of A2 a model is, "nano" or "standard"; None if it is not A2 in every field.
+
+    A model that was read from a file is held to the file's own spelling as well: what `matches`
+    refuses there is refused, though it may say the same in other words.
+    """
+    if not isinstance(model, WaveNet) or model.condition is not None or not model.spelled_out:
         return None
     if not matches(to_config(model, write=lambda condition: {})):
         return None
@@ -71,7 +75,8 @@ def difference(config: Any) -> str | None:
     """The first field in which the `config` of a .nam WaveNet is not A2's; None if it is A2.
 
     The rules are those of the C++ core: lists must be written out as the trainer writes them, so
-    that for instance an activation given once for all layers is a difference.
+    that for instance an activation given once for all layers is a difference. Slopes may be 1e-7
+    off, which is not to be heard.
     """
     if not isinstance(config, dict):
         return "config: not an object"

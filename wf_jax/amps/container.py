@@ -11,7 +11,7 @@ import jax
 import numpy as np
 from flax import nnx
 
-from wf_jax.amps.model import AmpModel, State
+from wf_jax.amps.model import AmpModel, State, nearest_size
 from wf_jax.amps.sequential import common_rate
 
 
@@ -68,6 +68,7 @@ class SlimmableContainer(AmpModel):
 
         As in the core, a container or slimmable model inside plays at its own full size.
         """
+        size = nearest_size(size)
         for model, max_value in zip(self.models, self.max_values, strict=True):
             if size < max_value:
                 return model

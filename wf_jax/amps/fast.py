@@ -20,10 +20,16 @@ def fastest(model: AmpModel, a2_fast: bool = True) -> Playable:
         a2_fast: whether A2 models take the A2 pass, where it is the faster one (on CPU, from jax
             0.12 on) and WF_JAX_A2_FAST=0 does not forbid it.
     """
-    wanted = a2_fast and os.environ.get(SWITCH, "1") != "0"
-    if wanted and a2_pass.IS_FAST and jax.default_backend() == "cpu" and a2.size_of(model):
-        return A2Pass.of(model)
-    return model
+    return A2Pass.of(model) if a2_fast and a2.size_of(model) and not forbidden() else model
+
+
+def forbidden() -> str:
+    """Why A2 models do not take the A2 pass here; "" where they do."""
+    if os.environ.get(SWITCH, "1") == "0":
+        return f"{SWITCH}=0 forbids the A2 pass"
+    if jax.default_backend() != "cpu":
+        return "the A2 pass is written for CPUs"
+    return "" if a2_pass.IS_FAST else "the A2 pass is fast from jax 0.12 on"
 
 
 def compiler_options(model: Playable) -> dict[str, int]:

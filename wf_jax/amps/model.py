@@ -4,6 +4,8 @@ One sequence is channel-major [channels, samples] inside; an architecture says h
 block of one, and the rest (batches, whole files, prewarming) follows here.
 """
 
+import math
+from functools import partial
 from typing import Any
 
 import jax
@@ -134,45 +136,82 @@ class AmpModel(nnx.Module):
 
     def init_state(self, batch: int) -> State:
         """The state of `batch` sequences before their first sample: endless silence."""
-        return jax.tree.map(
-            lambda leaf: jnp.broadcast_to(leaf, (batch, *leaf.shape)), self.silence()
-        )
+        return _init_state(self, batch)
 
     def step(self, state: State, x: jax.Array) -> tuple[State, jax.Array]:
-        """The next block x [B, T] of each sequence -> (state, y [B, T])."""
+        """The next block x [B, T] of each sequence -> (state, y [B, T]).
 
-        def one(state: State, x: jax.Array) -> tuple[State, jax.Array]:
-            state, y = self.block(state, self._rows(x))
-            return state, self._signal(y)
+        Compiled once per shape. The old state is given away: go on with the new one.
 
-        return jax.vmap(one)(state, x)
+        Raises:
+            ValueError: x is not [B, T], or [B, channels, T] of a model with several inputs.
+        """
+        self._check(x)
+        return _step(self, state, x)
 
     def __call__(self, x: jax.Array) -> jax.Array:
-        """X [B, T] with silence before it -> y [B, T]."""
-        silence = self.silence()
+        """X [B, T] with silence before it -> y [B, T]; compiled once per shape.
 
-        def one(x: jax.Array) -> jax.Array:
-            rows = self._rows(x)
-            length = rows.shape[1]
-            if length <= self.chunk:
-                return self._signal(self.block(silence, rows)[1])
-            padded = jnp.pad(rows, ((0, 0), (0, -length % self.chunk)))
-            return self._signal(self.scan(silence, padded)[1][:, :length])
+        Raises:
+            ValueError: as `step`.
+        """
+        self._check(x)
+        return _play(self, x)
 
-        return jax.vmap(one)(x)
+    def _check(self, x: jax.Array) -> None:
+        inputs = self.input_channels
+        shape = jnp.shape(x)
+        if len(shape) != 2 + (inputs > 1) or (inputs > 1 and shape[1] != inputs):
+            wanted = "[B, T]" if inputs == 1 else f"[B, {inputs}, T]"
+            raise ValueError(f"audio of shape {list(shape)}; this model takes {wanted}")
 
     def _rows(self, x: jax.Array) -> jax.Array:
         """A signal, [T] or [I, T], as [I, T]."""
-        rows = x[None] if x.ndim == 1 else x
-        if rows.shape[0] != self.input_channels:
-            raise ValueError(
-                f"{rows.shape[0]} channels of audio; the model has {self.input_channels} inputs"
-            )
-        return rows
+        return x[None] if x.ndim == 1 else x
 
     def _signal(self, y: jax.Array) -> jax.Array:
         """[O, T] as a signal: [T] where O is 1."""
         return y[0] if self.output_channels == 1 else y
+
+
+@partial(jax.jit, static_argnums=1)
+def _init_state(model: AmpModel, batch: int) -> State:
+    return jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (batch, *leaf.shape)), model.silence())
+
+
+@partial(jax.jit, donate_argnums=1)
+def _step(model: AmpModel, state: State, x: jax.Array) -> tuple[State, jax.Array]:
+    def one(state: State, x: jax.Array) -> tuple[State, jax.Array]:
+        state, y = model.block(state, model._rows(x))
+        return state, model._signal(y)
+
+    return jax.vmap(one)(state, x)
+
+
+@jax.jit
+def _play(model: AmpModel, x: jax.Array) -> jax.Array:
+    silence = model.silence()
+
+    def one(x: jax.Array) -> jax.Array:
+        rows = model._rows(x)
+        length = rows.shape[1]
+        if length <= model.chunk:
+            return model._signal(model.block(silence, rows)[1])
+        padded = jnp.pad(rows, ((0, 0), (0, -length % model.chunk)))
+        return model._signal(model.scan(silence, padded)[1][:, :length])
+
+    return jax.vmap(one)(x)
+
+
+def nearest_size(size: float) -> float:
+    """A size as `at_size` takes it, brought into 0 to 1.
+
+    Raises:
+        ValueError: it is not a number.
+    """
+    if math.isnan(size):
+        raise ValueError("size nan is not a number from 0 to 1")
+    return min(max(float(size), 0.0), 1.0)
 
 
 def remember(seen: jax.Array, lookback: int, count: jax.Array | None) -> jax.Array:

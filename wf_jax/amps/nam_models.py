@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from wf_jax.amps import nam_convnet, nam_linear, nam_lstm, nam_wavenet
+from wf_jax.amps import a2, nam_convnet, nam_linear, nam_lstm, nam_wavenet
 from wf_jax.amps.container import SlimmableContainer
 from wf_jax.amps.loudness import loudness_and_gain
 from wf_jax.amps.model import AmpModel
-from wf_jax.amps.nam_file import NamFile, NamFileError, parse, read_json, read_nam, shown, write_nam
+from wf_jax.amps.nam_file import NamFile, NamFileError, parse, read_json, shown, write_nam
 from wf_jax.amps.nam_options import Options
 from wf_jax.amps.nam_wavenet import Read
 from wf_jax.amps.sequential import Sequential
@@ -36,13 +36,17 @@ DEEPEST = 8  # models inside models
 MOST_MODELS = 64
 
 
-def load_nam(path: str | os.PathLike) -> AmpModel:
+def load_nam(path: str | os.PathLike, sample_rate: float | None = None) -> AmpModel:
     """The model in a .nam file, playing as the C++ core plays it.
+
+    Args:
+        path: the file.
+        sample_rate: Hz, of models whose file does not say.
 
     Raises:
         NamFileError: one line naming file, key and expectation.
     """
-    return model_of(read_nam(path))
+    return _Builder(sample_rate=sample_rate).build(read_json(path), str(path))
 
 
 def new_model(
@@ -101,15 +105,17 @@ class _Builder:
 
     def __init__(self, fresh: np.random.Generator | None = None, sample_rate: float | None = None):
         """Takes the weights of the file, or draws fresh ones; see `new_model`."""
-        self._fresh, self._blank = fresh, {"version": FILE_VERSION, "weights": []}
+        self._fresh, self._blank = fresh, {}
+        if fresh is not None:
+            self._blank = {"version": FILE_VERSION, "weights": []}
         if sample_rate is not None:
             self._blank["sample_rate"] = sample_rate
         self._models, self._totals = 0, collections.Counter()
 
     def build(self, document: Any, source: str, depth: int = 0) -> AmpModel:
-        if self._fresh is None or not isinstance(document, dict):
-            return self.build_file(parse(document, source), depth)
-        file = parse({**self._blank, **document}, source)
+        if isinstance(document, dict):
+            document = {**self._blank, **document}
+        file = parse(document, source)
         return self.build_file(dataclasses.replace(file, fresh=self._fresh), depth)
 
     def build_file(self, file: NamFile, depth: int) -> AmpModel:
@@ -126,7 +132,9 @@ class _Builder:
             return self.build(document, where, depth + 1)
 
         if file.architecture == "WaveNet":
-            return nam_wavenet.from_nam(file, read)
+            model = nam_wavenet.from_nam(file, read)
+            model.spelled_out = a2.matches(file.config)
+            return model
         if file.architecture in _SMALL:
             return _SMALL[file.architecture].from_nam(file)
         if file.architecture in _NESTED:

@@ -19,7 +19,8 @@ class Player:
 
     Everything is compiled when the player is made. A call copies the block in, runs one program
     whose state stays where it is, and gives the output back; nothing else is allocated or moved,
-    and no size of block leads to another compilation.
+    and no size of block leads to another compilation. What is not a number stays in the memory of
+    a model as long as the model remembers, in an LSTM until `reset`.
     """
 
     def __init__(self, model: Playable, block: int = 64):
@@ -28,13 +29,14 @@ class Player:
         Args:
             model: what to play; `wf_jax.amps.fast.fastest` gives the quickest form of it.
             block: the largest block in samples. Smaller ones run in the program of the next size
-                among block, block / 8, block / 64, ... 16.
+                among block, block / 8, block / 64, ... 16; each takes seconds to compile. For whole
+                files there is `wf_jax.amps.render.render`.
 
         Raises:
-            ValueError: block is not positive.
+            ValueError: block is not a positive integer.
         """
-        if block < 1:
-            raise ValueError(f"block {block} is not a positive number of samples")
+        if not isinstance(block, int | np.integer) or block < 1:
+            raise ValueError(f"block {block!r} is not a positive number of samples")
         self.block = block
         self.model = model
         weights, unpack_weights = _packed(model)
@@ -69,22 +71,29 @@ class Player:
         """The next block.
 
         Args:
-            x: float32 [n] (or [channels, n] where the model has several inputs), n up to `block`.
+            x: floats, full scale 1, [n] (or [channels, n] where the model has several inputs), n up
+                to `block`.
 
         Returns:
-            float32 of the same length.
+            float32 of the same length; [channels, n] where the model has several outputs.
 
         Raises:
-            ValueError: the block is longer than the player was made for.
+            ValueError: the block is longer than the player was made for, or no such array.
         """
+        x = np.asarray(x)
+        inputs = self.model.input_channels
+        if x.dtype.kind != "f" or x.ndim != min(inputs, 2) or (inputs > 1 and len(x) != inputs):
+            shape = "[n]" if inputs == 1 else f"[{inputs}, n]"
+            raise ValueError(f"{x.dtype} {list(x.shape)} is not a block of floats {shape}")
         count = x.shape[-1]
         buffer, program = self._program(count)
         buffer[:, :count] = x
+        buffer[:, count:] = 0.0  # an FFT would mix what is left there into the rest
         if count not in self._counts:
             self._counts[count] = jax.device_put(np.int32(count))
         self._state, y = program(self._weights, self._state, buffer, self._counts[count])
-        y = np.asarray(y)[:, :count]
-        return y[0] if x.ndim == 1 and len(y) == 1 else y
+        y = np.array(y)[:, :count]
+        return y[0] if len(y) == 1 else y
 
     def _program(self, count: int) -> tuple[np.ndarray, Callable]:
         for buffer, program in self._programs:

@@ -13,7 +13,7 @@ import numpy as np
 from flax import nnx
 
 from wf_jax.amps.activations import Activation
-from wf_jax.amps.model import AmpModel, State, remember
+from wf_jax.amps.model import AmpModel, State, nearest_size, remember
 from wf_jax.amps.wavenet_config import LayerArrayConfig, WaveNetConfig
 from wf_jax.amps.wavenet_layer import Conv, Layer, last
 from wf_jax.amps.weights import Shapes, Weights
@@ -111,6 +111,7 @@ class WaveNet(AmpModel):
         self.sample_rate = config.sample_rate
         self.input_channels, self.output_channels = config.in_channels, config.out_channels
         self.condition = condition
+        self.spelled_out = True  # see a2.size_of
         self.arrays = nnx.List([LayerArray(array, weights=weights) for array in config.arrays])
         self.post_head = nnx.List([])
         if config.post_head is not None:
@@ -212,7 +213,8 @@ class WaveNet(AmpModel):
         """
         if not any(array.allowed_channels for array in self.config.arrays):
             return self
-        config = dataclasses.replace(self.config, arrays=sliced(self.config.arrays, size))
+        arrays = sliced(self.config.arrays, nearest_size(size))
+        config = dataclasses.replace(self.config, arrays=arrays)
         smaller = WaveNet(
             config, head_scale=self.head_scale, weights=Shapes(), condition=self.condition
         )
@@ -272,7 +274,7 @@ def sliced(arrays: tuple[LayerArrayConfig, ...], size: float) -> tuple[LayerArra
     widths = []
     for array in arrays:
         allowed = array.allowed_channels or (array.channels,)
-        widths.append(allowed[max(0, min(int(size * len(allowed)), len(allowed) - 1))])
+        widths.append(allowed[min(int(size * len(allowed)), len(allowed) - 1)])
     result = []
     for i, (array, width) in enumerate(zip(arrays, widths, strict=True)):
         bottleneck = max(1, array.bottleneck * width // array.channels)
