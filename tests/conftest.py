@@ -14,7 +14,8 @@ REFERENCE = Path(__file__).parents[2] / "shared" / "reference"
 # Minutes on two cores, where they are above one: so that no worker is left with one at the end.
 LONG = {
     "test_waveflow.py": 4,
-    "test_capture.py": 4,
+    "test_every_nam.py": 2,
+    "test_capture.py": 2,
     "test_distributed.py": 3,
     "test_both_tasks.py": 2,
     "test_faults.py": 2,

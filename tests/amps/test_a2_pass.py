@@ -67,6 +67,7 @@ def test_describes_itself(fast, model):
     assert (fast.input_channels, fast.output_channels) == (1, 1)
 
 
+@pytest.mark.exhaustive
 def test_blocks_equal_the_generic_model(fast, block, expected):
     x, state, y, start = two_tone(8192), fast.silence(), [], 0
     for length in BLOCKS[fast.channels]:
@@ -128,7 +129,9 @@ def test_standard_equals_the_generic_model(scan):
     np.testing.assert_allclose(y, jax.jit(lambda x: model(x))(x), atol=1e-5)
 
 
-@pytest.mark.parametrize(("size", "name"), [(0.0, "A2@0.0"), (1.0, "A2@1.0")])
+@pytest.mark.parametrize(
+    ("size", "name"), [(0.0, "A2@0.0"), pytest.param(1.0, "A2@1.0", marks=pytest.mark.exhaustive)]
+)
 def test_equals_the_core(nam_reference, scan, size, name):
     fast = A2Pass.of(load_nam(nam_reference / "A2.nam").at_size(size))
     x = two_tone_of_the_core(nam_reference)[:, :8192]
