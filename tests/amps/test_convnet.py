@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from tests.amps.differences import assert_gradient
 from tests.amps.nam_documents import batchnorm_convnet, convnet
 from wf_jax.amps import nam_convnet
 from wf_jax.amps.activations import Activation
@@ -109,20 +110,7 @@ def test_gradient_equals_float64_differences(config, rng):
         assert not any("mean" in name or "variance" in name for name in params)  # not trained
         x = jnp.asarray(rng.normal(size=(1, 30)))
 
-        @jax.jit
-        def value_and_gradient(params):
-            return jax.value_and_grad(lambda p: jnp.sum(jnp.square(definition(p)(x))))(params)
-
-        _, gradients = value_and_gradient(params)
-        for name, value in params.items():
-            direction = rng.normal(size=value.shape)
-            ahead, behind = (
-                value_and_gradient({**params, name: value + step * direction})[0]
-                for step in (1e-6, -1e-6)
-            )
-            slope = jnp.vdot(gradients[name], direction)
-            assert abs(slope) > 1e-4
-            np.testing.assert_allclose(slope, (ahead - behind) / 2e-6, rtol=1e-5, err_msg=name)
+        assert_gradient(lambda p: jnp.sum(jnp.square(definition(p)(x))), params, rng, rtol=1e-5)
 
 
 def test_stream_and_config_are_what_was_read():

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from tests.amps.differences import assert_gradient
 from tests.amps.nam_documents import linear as document
 from wf_jax.amps import nam_linear
 from wf_jax.amps.linear import Linear, LinearConfig
@@ -100,20 +101,7 @@ def test_gradient_equals_float64_differences(config, rng):
         definition, params = split(model)
         x = jnp.asarray(rng.normal(size=(1, 60)))
 
-        @jax.jit
-        def value_and_gradient(params):
-            return jax.value_and_grad(lambda p: jnp.sum(jnp.square(definition(p)(x))))(params)
-
-        _, gradients = value_and_gradient(params)
-        for name, value in params.items():
-            direction = rng.normal(size=value.shape)
-            ahead, behind = (
-                value_and_gradient({**params, name: value + step * direction})[0]
-                for step in (1e-6, -1e-6)
-            )
-            slope = jnp.vdot(gradients[name], direction)
-            assert abs(slope) > 1e-4
-            np.testing.assert_allclose(slope, (ahead - behind) / 2e-6, rtol=1e-6, err_msg=name)
+        assert_gradient(lambda p: jnp.sum(jnp.square(definition(p)(x))), params, rng, rtol=1e-6)
 
 
 def test_scaled_is_a_louder_copy(rng):
