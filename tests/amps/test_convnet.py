@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from tests.amps.compiled import block
 from tests.amps.differences import assert_gradient
 from tests.amps.nam_documents import batchnorm_convnet, convnet
 from wf_jax.amps import nam_convnet
@@ -52,16 +53,6 @@ def slow(config, values, x):
     return head @ x + bias[:, None]
 
 
-@jax.jit
-def block(model, state, x, count=None):
-    return model.block(state, x, count)
-
-
-@jax.jit
-def play(model, x):
-    return model(x)
-
-
 TANH = Activation("Tanh")
 CONFIGS = [
     ConvNetConfig(3, (1, 2, 5), False, TANH),
@@ -96,7 +87,7 @@ def test_silence_and_valid(config, rng):
     # After silence that the network has wholly taken in, biases included.
     expected = slow(config, values, np.pad(x, ((0, 0), (lookback, 0))))[:, lookback:]
     audio = x if config.in_channels > 1 else x[0]
-    actual = np.atleast_2d(play(model, audio[None])[0])
+    actual = np.atleast_2d(model(audio[None])[0])
     np.testing.assert_allclose(actual, expected, atol=2e-6)
     valid = np.atleast_2d(jax.jit(model.valid)(audio))
     np.testing.assert_allclose(valid, expected[:, lookback:], atol=2e-6)
@@ -125,9 +116,9 @@ def test_stream_and_config_are_what_was_read():
 def test_scaled_is_a_louder_copy(rng):
     model, _ = drawn(CONFIGS[1])
     x = rng.normal(size=(2, 30)).astype(np.float32)
-    before = play(model, x)
-    np.testing.assert_allclose(play(model.scaled(-2.5), x), -2.5 * before, rtol=1e-5)
-    np.testing.assert_array_equal(play(model, x), before)
+    before = model(x)
+    np.testing.assert_allclose(model.scaled(-2.5)(x), -2.5 * before, rtol=1e-5)
+    np.testing.assert_array_equal(model(x), before)
 
 
 def test_fresh_batch_norm_changes_nothing_but_epsilon(rng):

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from tests.amps.compiled import block
 from tests.amps.differences import assert_gradient
 from tests.amps.nam_documents import linear as document
 from wf_jax.amps import nam_linear
@@ -38,16 +39,6 @@ def slow(config, values, x):
     return y
 
 
-@jax.jit
-def block(model, state, x, count=None):
-    return model.block(state, x, count)
-
-
-@jax.jit
-def play(model, x):
-    return model(x)
-
-
 CONFIGS = [
     LinearConfig(1, False),
     LinearConfig(7, True),
@@ -79,7 +70,7 @@ def test_plays_as_numpy_in_blocks_of_any_size(config, rng):
     np.testing.assert_allclose(rest, expected[:, 43:143], atol=2e-6 * scale)
     audio = x if config.in_channels > 1 else x[0]
     assert model.chunk > config.receptive_field
-    whole, valid = play(model, audio[None])[0], jax.jit(model.valid)(audio)
+    whole, valid = model(audio[None])[0], jax.jit(model.valid)(audio)
     for actual, first in ((whole, 0), (valid, model.context)):
         np.testing.assert_allclose(np.atleast_2d(actual), expected[:, first:], atol=2e-6 * scale)
 
@@ -107,9 +98,9 @@ def test_gradient_equals_float64_differences(config, rng):
 def test_scaled_is_a_louder_copy(rng):
     model, _ = drawn(CONFIGS[1])
     x = rng.normal(size=(2, 30)).astype(np.float32)
-    before = play(model, x)
-    np.testing.assert_allclose(play(model.scaled(-2.5), x), -2.5 * before, rtol=1e-5, atol=1e-6)
-    np.testing.assert_array_equal(play(model, x), before)
+    before = model(x)
+    np.testing.assert_allclose(model.scaled(-2.5)(x), -2.5 * before, rtol=1e-5, atol=1e-6)
+    np.testing.assert_array_equal(model(x), before)
 
 
 @pytest.mark.parametrize(

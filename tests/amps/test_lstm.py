@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from tests.amps.compiled import block
 from tests.amps.differences import assert_gradient
 from tests.amps.nam_documents import lstm as document
 from wf_jax.amps import lstm, nam_lstm
@@ -46,11 +47,6 @@ def slow(config, values, x):
     head, bias = take(config.output_channels, hidden), take(config.output_channels)
     assert position == len(values)
     return head @ signal.T + bias[:, None]
-
-
-@jax.jit
-def block(model, state, x, count=None):
-    return model.block(state, x, count)
 
 
 CONFIGS = [LSTMConfig(1, 1, 3), LSTMConfig(3, 1, 4), LSTMConfig(2, 2, 5, output_channels=3)]

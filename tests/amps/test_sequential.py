@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from tests.amps.compiled import block
 from wf_jax.amps.activations import Activation
 from wf_jax.amps.container import SlimmableContainer
 from wf_jax.amps.convnet import ConvNet, ConvNetConfig
@@ -28,16 +29,6 @@ def lstm(**options):
 def linear(taps=5, **options):
     config = LinearConfig(taps, True, **{"sample_rate": None, **options})
     return Linear(config, Uniform(np.random.default_rng(2)))
-
-
-@jax.jit
-def block(model, state, x, count=None):
-    return model.block(state, x, count)
-
-
-@jax.jit
-def play(model, x):
-    return model(x)
 
 
 def test_plays_one_after_the_other(rng):
@@ -69,7 +60,7 @@ def test_silence_passes_through_all(rng):
     expected = np.pad(x, (100, 0))[None]
     for part in parts:
         expected = block(part, part.cold(), expected)[1]
-    np.testing.assert_allclose(play(model, x[None])[0], expected[0, 100:], atol=1e-6)
+    np.testing.assert_allclose(model(x[None])[0], expected[0, 100:], atol=1e-6)
     valid = jax.jit(model.valid)(jnp.pad(x, (100, 0)))
     np.testing.assert_allclose(valid[-20:], expected[0, 100:], atol=1e-6)
     assert len(valid) == 120 - model.context == 120 - (5 + 11 + 3)
@@ -78,9 +69,9 @@ def test_silence_passes_through_all(rng):
 def test_scaled_is_a_louder_copy(rng):
     model = Sequential([convnet(), linear()])
     x = rng.normal(size=(2, 30)).astype(np.float32)
-    before = play(model, x)
-    np.testing.assert_allclose(play(model.scaled(-2.5), x), -2.5 * before, rtol=1e-5, atol=1e-6)
-    np.testing.assert_array_equal(play(model, x), before)
+    before = model(x)
+    np.testing.assert_allclose(model.scaled(-2.5)(x), -2.5 * before, rtol=1e-5, atol=1e-6)
+    np.testing.assert_array_equal(model(x), before)
 
 
 def test_parts_that_do_not_fit():
@@ -102,12 +93,12 @@ def test_a_container_is_its_largest_model(rng):
     small, large = convnet(), Sequential([convnet(dilations=(2,)), linear(400)])
     model = SlimmableContainer([small, large], (0.3, 1.0))
     x = jnp.asarray(rng.normal(size=(2, 50)), jnp.float32)
-    np.testing.assert_array_equal(play(model, x), play(large, x))
+    np.testing.assert_array_equal(model(x), large(x))
     for name in ("receptive_field", "context", "prewarm_samples"):
         assert getattr(model, name) == getattr(large, name) != getattr(small, name)
     louder = model.scaled(3.0)
     for size in (0.0, 1.0):
-        actual, expected = play(louder.at_size(size), x), 3.0 * play(model.at_size(size), x)
+        actual, expected = louder.at_size(size)(x), 3.0 * model.at_size(size)(x)
         np.testing.assert_allclose(actual, expected, rtol=1e-5, atol=1e-6)
 
 

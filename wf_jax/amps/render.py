@@ -17,7 +17,7 @@ from wf_jax.amps.model import State
 from wf_jax.mesh import DATA_AXIS, local_mesh
 
 # Samples per device and call. Two devices each play 6,346 of an A2 twice, 0.6 % of it; at a quarter
-# of this size they are 1.5 times as fast as one, here 1.9 times (nano).
+# of this size they are 1.4 times as fast as one, here 1.7 times (nano).
 BLOCK = 1 << 20
 
 
