@@ -5,6 +5,7 @@ of the same names.
 """
 
 import itertools
+import math
 import sys
 import time
 from collections.abc import Iterator
@@ -50,13 +51,13 @@ def main(argv: list[str]) -> None:
     quiet()
     if len(argv) > 1:
         raise app.UsageError(f"unexpected argument {argv[1]!r}; options look like --input=di.wav")
+    if math.isnan(_SLIM.value):
+        sys.exit("--slim=nan is not a number from 0 to 1")
     use_every_core(8)
     try:
         model = load_nam(_MODEL.value).at_size(_SLIM.value)
     except NamFileError as error:
         sys.exit(str(error))
-    except ValueError:
-        sys.exit(f"--slim={_SLIM.value} is not a number from 0 to 1")
     if (model.input_channels, model.output_channels) != (1, 1):
         sys.exit(
             f"{_MODEL.value}: {model.input_channels} inputs and {model.output_channels} outputs; "

@@ -1,0 +1,92 @@
+"""`render` and `benchmark` as a user types them, with a small model."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import soundfile
+
+from tests.amps.nam_examples import EXAMPLES
+from tests.amps.slow_nam import play
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("play")
+    (folder / "amp.nam").write_text(json.dumps(EXAMPLES["gated"]()))
+    (folder / "stereo.nam").write_text(json.dumps(EXAMPLES["channels_2_in_3_out"]()))
+    x = 0.3 * np.random.default_rng(0).normal(size=2000)
+    (folder / "pair").mkdir()
+    for name in ("di.wav", "pair/a.wav", "pair/a.flac"):
+        soundfile.write(folder / name, x, 48000)
+    return folder
+
+
+def run(module, **options):
+    flags = [f"--{name}={value}" for name, value in options.items()]
+    command = [sys.executable, "-m", f"experiments.{module}", *flags]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def test_render_plays_the_model(folder):
+    files = {"model": folder / "amp.nam", "input": folder / "di.wav", "output": folder / "wet.wav"}
+    done = run("render", **files)
+    assert done.returncode == 0, done.stderr
+    x, y = (soundfile.read(folder / name)[0] for name in ("di.wav", "wet.wav"))
+    np.testing.assert_allclose(y, play(EXAMPLES["gated"](), x), atol=2e-6)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"output": "wet.mp3"}, "let its name end in .wav"),
+        ({"output": "pair"}, "the output is a folder; name the WAV file"),
+        ({"model": "stereo.nam"}, "2 inputs and 3 outputs; only mono models are rendered"),
+        ({"slim": "nan"}, "--slim=nan is not a number from 0 to 1"),
+        ({"input": "pair", "output": "out"}, "a.flac and a.wav would both become a.wav"),
+    ],
+)
+def test_render_says_what_is_wrong(folder, options, message):
+    files = {"model": "amp.nam", "input": "di.wav", "output": "x.wav"} | options
+    paths = {k: v if k == "slim" else folder / v for k, v in files.items()}
+    done = run("render", **paths)
+    assert done.returncode == 1
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (folder / "x.wav").exists()
+
+
+def test_benchmark_times_every_block(folder):
+    options = {"case": "a2_stream", "seconds": 0.2, "rounds": 2, "output": folder / "bench.json"}
+    done = run("benchmark", model=folder / "amp.nam", **options)
+    assert done.returncode == 0, done.stderr
+    result = json.loads((folder / "bench.json").read_text())
+    assert result["blocks"] == 2 * 150
+    assert result["deadline_us"] == pytest.approx(64 / 48000 * 1e6)
+    times = result["passes"]["general"]
+    ordered = [times[key] for key in ("min", "p50", "p99", "p99.9", "max")]
+    assert 0 < ordered[0] <= times["mean"] <= ordered[-1]
+    assert ordered == sorted(ordered)
+    assert times["real_time"] == pytest.approx(result["deadline_us"] / times["p50"])
+    assert result["environment"]["cores"] == 1
+    assert (folder / "bench.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"model": "none.nam"}, "none.nam: cannot be read"),
+        ({"seconds": 0.1, "block": 9000}, "hold no block of 9000 samples"),
+        ({"output": "x.png"}, "let the name end in .json"),
+        ({"output": "nowhere/x.json"}, "its folder does not exist"),
+    ],
+)
+def test_benchmark_says_what_is_wrong(folder, options, message):
+    given = {"case": "a2_stream", "model": "amp.nam"} | options
+    paths = {k: folder / v if k in ("model", "output") else v for k, v in given.items()}
+    done = run("benchmark", **paths)
+    assert done.returncode == 1
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
