@@ -18,7 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from experiments.benchmark_tables import NAMES, draw_stream, stream_table, whole_table
-from wf_jax.amps import NamFileError, a2, load_nam
+from wf_jax.amps import a2, load_nam
 from wf_jax.amps.describe import cost_of
 from wf_jax.amps.fast import fastest
 from wf_jax.amps.model import AmpModel
@@ -194,7 +194,7 @@ def run(options: Any) -> None:
         use_every_core(available_cores())
     try:
         model = load_nam(options.model).at_size(options.slim)
-    except NamFileError as error:
+    except ValueError as error:
         sys.exit(str(error))
     if (model.input_channels, model.output_channels) != (1, 1):
         sys.exit(f"{options.model}: not a mono model; only those are measured")
