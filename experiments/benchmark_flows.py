@@ -15,9 +15,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from experiments.noise_windows import NoiseWindows
-from wf_jax.flows.config import WaveFlowConfig
 from wf_jax.flows.vocoder import VocoderTask
 from wf_jax.flows.waveflow import WaveFlow
+from wf_jax.flows.waveflow_config import WaveFlowConfig
 from wf_jax.training.devices import use_every_core
 from wf_jax.training.dispatch import Dispatcher
 from wf_jax.training.settings import Settings

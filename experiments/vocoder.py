@@ -16,8 +16,8 @@ from experiments.settings import length, read_settings
 from experiments.vocoder_results import Samples, write_results
 from experiments.workdir import Workdir, WorkdirError, flat_config
 from wf_jax.audio.mel import MelSettings
-from wf_jax.flows.config import WaveFlowConfig
 from wf_jax.flows.vocoder import HeldOut, VocoderTask, context
+from wf_jax.flows.waveflow_config import WaveFlowConfig
 from wf_jax.training.checkpoint_faults import CheckpointError
 from wf_jax.training.dispatch import SettingsError
 from wf_jax.training.distributed import is_main, on_main, part

@@ -19,9 +19,9 @@ from wf_jax.audio.quality import (
     voicing_scores,
 )
 from wf_jax.flows.buckets import bucket, clip_mel, fill
+from wf_jax.flows.flow import Flow
 from wf_jax.flows.synthesis import synthesize
-from wf_jax.flows.vocoder import HeldOut, bits, clip_log_likelihoods, needs_rows
-from wf_jax.flows.waveflow import WaveFlow
+from wf_jax.flows.vocoder import HeldOut, bits, clip_log_likelihoods
 from wf_jax.training.metrics import Progress, duration
 
 # Key of a score, what it is called in a table, and decimals.
@@ -63,7 +63,7 @@ class Judged:
     scores: Scores
 
 
-def judge(model: WaveFlow, clips: Sequence[HeldOut]) -> list[Judged]:
+def judge(model: Flow, clips: Sequence[HeldOut]) -> list[Judged]:
     """Judges every clip, with progress on the terminal.
 
     The scores are those of SCORES: log_likelihood (nats per sample at full scale 1), bits (per
@@ -81,7 +81,7 @@ def judge(model: WaveFlow, clips: Sequence[HeldOut]) -> list[Judged]:
     return sorted(judged, key=lambda clip: clip.number)
 
 
-def _judged(model: WaveFlow, clips: Sequence[HeldOut]) -> Iterator[Judged]:
+def _judged(model: Flow, clips: Sequence[HeldOut]) -> Iterator[Judged]:
     """Each as soon as it is done, in the order of their lengths."""
     likelihoods, rate = clip_log_likelihoods(model, clips), model.config.mel.sample_rate
     for number, mel, synthesis in resynthesise(model, clips):
@@ -105,7 +105,7 @@ def _compare(original: np.ndarray, synthesis: np.ndarray, sample_rate: int) -> S
 
 
 def resynthesise(
-    model: WaveFlow, clips: Sequence[HeldOut]
+    model: Flow, clips: Sequence[HeldOut]
 ) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
     """Number, mel [M, F] and new audio [T] of every clip, at the scale of the model."""
     mels = [clip_mel(clip.audio, model.config.mel) for clip in clips]
@@ -138,7 +138,7 @@ def _mean(name: str, judged: Sequence[Judged]) -> float | None:
     return float(np.average(numbers, weights=samples if name in LIKELIHOODS else None))
 
 
-def latent(model: WaveFlow, clip: HeldOut) -> np.ndarray:
+def latent(model: Flow, clip: HeldOut) -> np.ndarray:
     """Z of a clip, [T]: standard normal noise, for a perfect model."""
     settings, samples = model.config.mel, len(clip.audio)
     mel = clip_mel(clip.audio, settings)
@@ -150,5 +150,4 @@ def latent(model: WaveFlow, clip: HeldOut) -> np.ndarray:
 
 @jax.jit
 def _forward(model: Any, audio: jax.Array, mel: jax.Array, lengths: jax.Array) -> jax.Array:
-    by_row = needs_rows(model.config, audio.shape[1])
-    return model.forward(audio, mel, jnp.asarray(lengths, jnp.int32), row_by_row=by_row)[0]
+    return model.forward(audio, mel, jnp.asarray(lengths, jnp.int32))[0]

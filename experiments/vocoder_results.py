@@ -26,10 +26,10 @@ from experiments.vocoder_evaluation import judge, latent, mean_scores, resynthes
 from experiments.wav_output import write_clipped
 from experiments.workdir import Workdir, write_json
 from wf_jax.flows.buckets import clip_mel
-from wf_jax.flows.config import WaveFlowConfig
 from wf_jax.flows.model_folder import save_model
 from wf_jax.flows.vocoder import FULL_SCALE, HeldOut, VocoderTask, bits
 from wf_jax.flows.waveflow import WaveFlow
+from wf_jax.flows.waveflow_config import WaveFlowConfig
 from wf_jax.modules import split
 from wf_jax.training.loop import Result
 from wf_jax.training.metrics import duration, read_records

@@ -17,7 +17,7 @@ import re
 
 from experiments.configs.running import Checkpoints
 from wf_jax.audio.mel import MelSettings
-from wf_jax.flows.config import WaveFlowConfig
+from wf_jax.flows.waveflow_config import WaveFlowConfig
 
 
 @dataclasses.dataclass

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from wf_jax.flows.config import WaveFlowConfig
 from wf_jax.flows.model_folder import ModelFolderError, load_model, save_model
 from wf_jax.flows.waveflow import WaveFlow
+from wf_jax.flows.waveflow_config import WaveFlowConfig
 from wf_jax.interop import WeightImportError, read_config
 from wf_jax.modules import split
 

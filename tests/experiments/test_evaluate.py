@@ -17,9 +17,9 @@ from experiments.vocoder_evaluation import Judged, judge, latent, mean_scores
 from wf_jax.audio.mel import MelSettings, mel_spectrogram
 from wf_jax.audio.quality import mel_cepstral_distortion
 from wf_jax.flows.buckets import clip_mel
-from wf_jax.flows.config import WaveFlowConfig
 from wf_jax.flows.model_folder import save_model
 from wf_jax.flows.waveflow import WaveFlow
+from wf_jax.flows.waveflow_config import WaveFlowConfig
 from wf_jax.modules import split
 
 ROOT = Path(__file__).parents[2]

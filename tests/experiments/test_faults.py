@@ -25,9 +25,9 @@ from experiments.board import Board
 from experiments.configs.waveflow import get_config
 from experiments.settings import read_settings
 from experiments.workdir import Workdir, WorkdirError
-from wf_jax.flows.config import WaveFlowConfig
 from wf_jax.flows.model_folder import load_model, save_model
 from wf_jax.flows.waveflow import WaveFlow
+from wf_jax.flows.waveflow_config import WaveFlowConfig
 from wf_jax.modules import split
 from wf_jax.training.checkpoints import Checkpoints
 from wf_jax.training.metrics import MetricsFile

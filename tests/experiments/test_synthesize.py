@@ -13,10 +13,10 @@ from data_pipeline.synthetic_speech import synthetic_speech
 from experiments.mel_inputs import MelInputError, find_inputs
 from experiments.wav_output import write_clipped
 from wf_jax.audio.mel import MelSettings, mel_spectrogram
-from wf_jax.flows.config import WaveFlowConfig
 from wf_jax.flows.model_folder import load_model, save_model
 from wf_jax.flows.synthesis import latent
 from wf_jax.flows.waveflow import WaveFlow
+from wf_jax.flows.waveflow_config import WaveFlowConfig
 from wf_jax.modules import split
 
 ROOT = Path(__file__).parents[2]

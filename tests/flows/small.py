@@ -7,8 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from wf_jax.audio.mel import MelSettings
-from wf_jax.flows.config import WaveFlowConfig
 from wf_jax.flows.waveflow import WaveFlow
+from wf_jax.flows.waveflow_config import WaveFlowConfig
 from wf_jax.modules import split
 
 MEL = MelSettings(

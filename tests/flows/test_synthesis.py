@@ -10,9 +10,9 @@ from tests.flows import small
 from wf_jax.audio.mel import MelSettings
 from wf_jax.flows import synthesis
 from wf_jax.flows.buckets import SMALLEST, bucket, fill
-from wf_jax.flows.config import WaveFlowConfig
 from wf_jax.flows.synthesis import context_frames, latent, pieces, synthesize
 from wf_jax.flows.waveflow import WaveFlow
+from wf_jax.flows.waveflow_config import WaveFlowConfig
 
 HOP = small.MEL.hop
 

@@ -8,8 +8,8 @@ import jax
 import numpy as np
 import pytest
 
-from wf_jax.flows.config import WaveFlowConfig
 from wf_jax.flows.waveflow import WaveFlow
+from wf_jax.flows.waveflow_config import WaveFlowConfig
 from wf_jax.interop import (
     WeightImportError,
     from_l0sg,

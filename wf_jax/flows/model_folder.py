@@ -15,18 +15,19 @@ import jax.numpy as jnp
 import numpy as np
 
 from wf_jax.atomic import write_whole
-from wf_jax.flows.config import WaveFlowConfig
-from wf_jax.flows.waveflow import WaveFlow
+from wf_jax.flows.config import FlowConfig
+from wf_jax.flows.families import CONFIGS, new_flow
+from wf_jax.flows.flow import Flow
 from wf_jax.modules import split
 
-FORMAT = "wf_jax.flows.WaveFlow/1"
+FORMATS = {f"wf_jax.flows.{family}/1": family for family in CONFIGS}
 
 
 class ModelFolderError(ValueError):
     """A model folder cannot be used; one line that names the file and the remedy."""
 
 
-def save_model(folder: str | Path, config: WaveFlowConfig, params: Mapping[str, Any]) -> None:
+def save_model(folder: str | Path, config: FlowConfig, params: Mapping[str, Any]) -> None:
     """Writes a model that `load_model` reads.
 
     Args:
@@ -42,7 +43,7 @@ def save_model(folder: str | Path, config: WaveFlowConfig, params: Mapping[str, 
     arrays = io.BytesIO()
     np.savez(arrays, **{name: np.asarray(value) for name, value in params.items()})
     content = {
-        "format": FORMAT,
+        "format": f"wf_jax.flows.{config.family}/1",
         "params_sha256": hashlib.sha256(arrays.getbuffer()).hexdigest(),
         "model": dataclasses.asdict(config),
     }
@@ -57,7 +58,7 @@ def save_model(folder: str | Path, config: WaveFlowConfig, params: Mapping[str, 
     write_whole(folder / "config.json", write)
 
 
-def load_model(folder: str | Path) -> WaveFlow:
+def load_model(folder: str | Path) -> Flow:
     """Reads what `save_model` wrote.
 
     Raises:
@@ -65,13 +66,13 @@ def load_model(folder: str | Path) -> WaveFlow:
     """
     folder = Path(folder)
     content = _content(folder / "config.json")
-    config = _config(folder / "config.json", content.get("model"))
+    config = _config(folder / "config.json", content)
     path = folder / "params.npz"
     if not path.is_file():
         raise ModelFolderError(f"{path}: missing; give a folder that a training or convert wrote")
     if _sha256(path) != content.get("params_sha256"):
         raise ModelFolderError(f"{path}: not the file that config.json was written with; copy both")
-    shapes = jax.eval_shape(lambda: WaveFlow(config, np.random.default_rng(0)))
+    shapes = jax.eval_shape(lambda: new_flow(config, np.random.default_rng(0)))
     definition, expected = split(shapes)
     return definition(_params(path, expected))
 
@@ -90,15 +91,17 @@ def _content(path: Path) -> dict[str, Any]:
         ) from None
     except (ValueError, RecursionError) as error:
         raise ModelFolderError(f"{path}: damaged JSON ({error}); convert or copy again") from None
-    if not isinstance(content, dict) or content.get("format") != FORMAT:
-        found = content.get("format") if isinstance(content, dict) else None
-        raise ModelFolderError(f"{path}: format {found!r}, not {FORMAT!r}; convert the model again")
+    found = content.get("format") if isinstance(content, dict) else None
+    if not isinstance(found, str) or found not in FORMATS:
+        raise ModelFolderError(
+            f"{path}: format {found!r} is none of {', '.join(FORMATS)}; convert the model again"
+        )
     return content
 
 
-def _config(path: Path, values: Any) -> WaveFlowConfig:
+def _config(path: Path, content: dict[str, Any]) -> FlowConfig:
     try:
-        return _dataclass(WaveFlowConfig, values)
+        return _dataclass(CONFIGS[FORMATS[content["format"]]], content.get("model"))
     except (TypeError, ValueError) as error:
         raise ModelFolderError(f"{path}: {error}; convert or copy the model again") from None
 

@@ -1,6 +1,6 @@
 """A net made ready for rows: synthesis, and a density pass of constant memory in the height.
 
-Weights are folded (see `row_net.RowNet.fold`), and every layer keeps what it needs of the rows
+Weights are folded (see `gated_net.GatedNet.fold`), and every layer keeps what it needs of the rows
 above in a cache, so that a row costs the same wherever it stands.
 """
 
@@ -23,7 +23,7 @@ from wf_jax.flows.cached_conv import PairConv, RingConv
 )
 @dataclasses.dataclass(frozen=True)
 class FoldedLayer:
-    """A layer: its convolution, residual [C, C] and [C] (or no outputs), and end [C, 2]."""
+    """A layer: its convolution, residual [C, C] and [C] (or no outputs), and end [C, O]."""
 
     conv: RingConv | PairConv
     residual: jax.Array
@@ -43,8 +43,8 @@ class FoldedLayer:
             second: whether it is the second of a pair: see cached_conv.PairConv.
 
         Returns:
-            The new cache, the residual [B, W, C or 0], and what the layer adds to (log scale,
-            shift) [B, W, 2].
+            The new cache, the residual [B, W, C or 0], and what the layer adds to the outputs
+            [B, W, O].
         """
         cache, a = self.conv.step(cache, h, row, second=second)
         filtered, gate = jnp.split(jnp.tanh(a + condition), 2, axis=-1)
@@ -59,7 +59,7 @@ class FoldedLayer:
 )
 @dataclasses.dataclass(frozen=True)
 class FoldedNet:
-    """The whole net: start [C], layers, condition [M, L * 2C], end [2], each with its bias."""
+    """The whole net: start [C], layers, condition [D, L * 2C], end [O], each with its bias."""
 
     start: jax.Array
     start_bias: jax.Array
@@ -70,36 +70,32 @@ class FoldedNet:
 
     def scan(
         self,
-        rows: jax.Array,
+        first: jax.Array,
+        rows: Any,
         c: jax.Array,
-        mask: jax.Array | None,
         columns: jax.Array | None,
-        update: Callable[[jax.Array, jax.Array, jax.Array], tuple[jax.Array, Any]],
+        update: Callable[[jax.Array, Any], tuple[jax.Array, Any]],
     ) -> Any:
-        """Goes over rows 1..h-1, each with the scale and shift that the rows above give it.
+        """Goes over the rows after the first, each with the outputs that the rows above give it.
 
         Args:
-            rows: [B, h, W], h even.
-            c: [B, h, W, M].
-            mask: [B, h, W], or None: where it is 0, scale and shift do nothing.
-            columns: [B, 1, W, 1], or None: see `row_net.RowNet.__call__`.
-            update: (log scale, shift, row), [B, W] each -> what the net is to see of the row
-                [B, W], and what to collect.
+            first: [B, W], the first row.
+            rows: arrays [B, R, ...], anything that `update` needs of each of the R others.
+            c: [B, R, W, D], their conditions.
+            columns: [B, 1, W, 1], or None: see `gated_net.GatedNet.__call__`.
+            update: outputs [B, W, O] and what `rows` has of the row -> the row [B, W] as the net
+                is to see it, and what to collect.
 
         Returns:
-            What `update` collects, stacked over the rows [B, h - 1, W].
+            What `update` collects, stacked over the R rows [B, R, ...].
         """
         columns = None if columns is None else columns[:, 0]
 
         def one(carry: Any, inputs: Any, *, second: bool) -> Any:
             caches, previous = carry
-            number, row, condition, mask_row = inputs
-            caches, log_scale, offset = self.step(
-                caches, previous, condition, columns, number, second=second
-            )
-            if mask_row is not None:
-                log_scale, offset = log_scale * mask_row, offset * mask_row
-            seen, collected = update(log_scale, offset, row)
+            number, condition, row = inputs
+            caches, outputs = self.step(caches, previous, condition, columns, number, second=second)
+            seen, collected = update(outputs, row)
             return (caches, seen), collected
 
         def pair(carry: Any, inputs: Any) -> Any:
@@ -107,22 +103,23 @@ class FoldedNet:
             carry, below = one(carry, _at(inputs, 1), second=True)
             return carry, jax.tree.map(lambda *both: jnp.stack(both), above, below)
 
-        inputs = (rows[:, 1:], c[:, 1:], None if mask is None else mask[:, 1:])
-        inputs = jax.tree.map(lambda x: jnp.moveaxis(x, 1, 0), inputs)
-        inputs = (jnp.arange(rows.shape[1] - 1), *inputs)
-        zero = jnp.zeros_like(
-            rows[:, 0]
-        )  # from an input, so that it varies over devices as they do
+        count = c.shape[1]
+        inputs = jax.tree.map(lambda x: jnp.moveaxis(x, 1, 0), (c, rows))
+        if count % 2 == 0:  # the last pair is filled up with any row
+            inputs = jax.tree.map(lambda x: jnp.concatenate([x, x[-1:]]), inputs)
+        inputs = (jnp.arange(count + (count % 2 == 0)), *inputs)
+        # From an input, so that it varies over devices as they do.
+        zero = jnp.zeros_like(first)
         caches = tuple(layer.conv.empty_cache(zero) for layer in self.layers)
-        carry, first = one((caches, rows[:, 0]), _at(inputs, 0), second=True)
+        carry, begun = one((caches, first), _at(inputs, 0), second=True)
         pairs = jax.tree.map(lambda x: x[1:].reshape(-1, 2, *x.shape[1:]), inputs)
         _, others = lax.scan(pair, carry, pairs)
 
-        def joined(first: jax.Array, others: jax.Array) -> jax.Array:
-            others = others.reshape(-1, *first.shape)
-            return jnp.moveaxis(jnp.concatenate([first[None], others]), 0, 1)
+        def joined(begun: jax.Array, others: jax.Array) -> jax.Array:
+            others = others.reshape(-1, *begun.shape)
+            return jnp.moveaxis(jnp.concatenate([begun[None], others])[:count], 0, 1)
 
-        return jax.tree.map(joined, first, others)
+        return jax.tree.map(joined, begun, others)
 
     def step(
         self,
@@ -133,8 +130,8 @@ class FoldedNet:
         row: jax.Array,
         *,
         second: bool,
-    ) -> tuple[tuple[Any, ...], jax.Array, jax.Array]:
-        """Row x [B, W] and the next row's condition [B, W, M] -> caches, log scale, shift."""
+    ) -> tuple[tuple[Any, ...], jax.Array]:
+        """Row x [B, W] and the next row's condition [B, W, D] -> caches, outputs [B, W, O]."""
         dtype = self.start.dtype
         conditions = c.astype(dtype) @ self.condition + self.condition_bias
         conditions = jnp.split(conditions, len(self.layers), axis=-1)
@@ -146,7 +143,7 @@ class FoldedNet:
             out = out + added.astype(x.dtype)
             if residual.shape[-1]:
                 h = lax.optimization_barrier(masked(h + residual, columns))
-        return tuple(new), out[..., 0], out[..., 1]
+        return tuple(new), out
 
 
 def masked(h: jax.Array, columns: jax.Array | None) -> jax.Array:

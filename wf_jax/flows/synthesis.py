@@ -17,7 +17,7 @@ import numpy as np
 from jax.sharding import NamedSharding, PartitionSpec
 
 from wf_jax.flows.buckets import bucket, fill
-from wf_jax.flows.config import WaveFlowConfig
+from wf_jax.flows.config import FlowConfig
 from wf_jax.mesh import DATA_AXIS, local_mesh
 
 CHUNK = 1196  # frames; with the context of the paper's model 1456, an array length of `bucket`
@@ -45,15 +45,15 @@ def latent(seed: int, samples: int) -> np.ndarray:
     return np.random.default_rng(seed).standard_normal(samples, np.float32)
 
 
-def context_frames(config: WaveFlowConfig) -> int:
+def context_frames(config: FlowConfig) -> int:
     """Frames on each side of a chunk: the context of the flows, and of the upsampler."""
-    flows = -(-config.context_columns * config.height // config.mel.hop)
-    return _aligned(flows + len(config.upsample_factors), config)
+    flows = -(-config.context_samples // config.mel.hop)
+    return _aligned(flows + config.upsampler_frames, config)
 
 
-def pieces(clip: int, frames: int, config: WaveFlowConfig, chunk: int = CHUNK) -> list[Piece]:
+def pieces(clip: int, frames: int, config: FlowConfig, chunk: int = CHUNK) -> list[Piece]:
     """A clip of `frames` as one piece, or as chunks with their context."""
-    if frames <= chunk:
+    if frames <= chunk or config.context_samples is None:
         return [Piece(clip, 0, 0, frames, frames)]
     context, chunk = context_frames(config), _aligned(chunk, config)
     return [
@@ -153,7 +153,7 @@ def _batches(todo: list[Piece], size: int) -> Iterator[tuple[int, list[Piece]]]:
             yield frames, group[first : first + size]
 
 
-def _aligned(frames: int, config: WaveFlowConfig) -> int:
+def _aligned(frames: int, config: FlowConfig) -> int:
     """The next number of frames that is a whole number of columns."""
-    step = config.height // math.gcd(config.height, config.mel.hop)
+    step = config.group // math.gcd(config.group, config.mel.hop)
     return -(-frames // step) * step

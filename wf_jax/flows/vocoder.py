@@ -19,11 +19,11 @@ from jax.sharding import NamedSharding, PartitionSpec
 
 from wf_jax.audio.mel import MelSettings, add_context, mel_of_context
 from wf_jax.flows.buckets import bucket, fill
-from wf_jax.flows.config import WaveFlowConfig
-from wf_jax.flows.waveflow import LOG_2PI, WaveFlow
+from wf_jax.flows.config import FlowConfig
+from wf_jax.flows.families import new_flow
+from wf_jax.flows.flow import Flow
 from wf_jax.mesh import DATA_AXIS, AxisNames, gather_processes, local_mesh
 
-LARGE = 2**30  # bytes that the conditions of one flow may take in an evaluation
 FULL_SCALE = math.log(32768.0)  # nats between the density of x in [-1, 1) and of int16 steps
 
 
@@ -66,7 +66,7 @@ class VocoderTask:
 
     def __init__(
         self,
-        config: WaveFlowConfig,
+        config: FlowConfig,
         windows: Windows,
         held_out: Sequence[HeldOut],
         *,
@@ -102,9 +102,9 @@ class VocoderTask:
         self.batch_axes = dict.fromkeys(("audio", "length", "gain", "noise"), 0)
         self.batch_seconds = batch_size * window / config.mel.sample_rate
 
-    def init(self) -> WaveFlow:
-        """A fresh model: every flow copies, so the first loss is that of the bare audio."""
-        return WaveFlow(self.config, np.random.default_rng(self.seed))
+    def init(self) -> Flow:
+        """A fresh model."""
+        return new_flow(self.config, np.random.default_rng(self.seed))
 
     def batch(self, step: int, rows: np.ndarray | None = None) -> dict[str, np.ndarray]:
         """The rows of a step's windows (all if None), with a seed of its noise for each."""
@@ -117,12 +117,11 @@ class VocoderTask:
         return "windows " + ", ".join(self.windows.names(step))
 
     def loss(
-        self, model: WaveFlow, batch: dict[str, jax.Array], axis_name: AxisNames = None
+        self, model: Flow, batch: dict[str, jax.Array], axis_name: AxisNames = None
     ) -> tuple[jax.Array, dict[str, jax.Array]]:
         """Negative log-likelihood in nats per sample, over the windows of all devices.
 
-        [sum(z^2) / 2 - log_det] / samples + log(2 pi) / 2 (facts: WaveFlow, equation 3). At the
-        scale that the model sees: `gain` times full scale 1.
+        At the scale that the model sees: `gain` times full scale 1.
         """
         settings, audio = model.config.mel, batch["audio"]
         if self.dequantise:
@@ -132,29 +131,26 @@ class VocoderTask:
         mel = mel_of_context(audio[:, :needed], settings)
         x = lax.slice_in_dim(audio, settings.padding, settings.padding + self.window, axis=1)
         lengths = batch["length"] if self.masked else None
-        z, log_det = self._forward(model, x, mel, lengths)
-        energy = 0.5 * jnp.sum(jnp.square(z)) - jnp.sum(log_det)
+        nats = jnp.sum(self._log_likelihood(model, x, mel, lengths))
         samples = jnp.sum(batch["length"].astype(jnp.float32))
         if axis_name is not None:
-            energy, samples = lax.psum((energy, samples), axis_name)
-        loss = energy / samples + 0.5 * LOG_2PI
+            nats, samples = lax.psum((nats, samples), axis_name)
+        loss = -nats / samples
         return loss, {"nll/train": loss}
 
-    def _forward(
-        self, model: WaveFlow, x: jax.Array, mel: jax.Array, lengths: jax.Array | None
-    ) -> tuple[jax.Array, jax.Array]:
-        """Z [B, T] and log_det [B] of x [B, T]."""
+    def _log_likelihood(
+        self, model: Flow, x: jax.Array, mel: jax.Array, lengths: jax.Array | None
+    ) -> jax.Array:
+        """Nats [B] of x [B, T]."""
 
-        def one(window: tuple) -> tuple[jax.Array, jax.Array]:
-            x, mel, length = jax.tree.map(lambda a: a[None], window)
-            z, log_det = model.forward(x, mel, length)
-            return z[0], log_det[0]
+        def one(window: tuple) -> jax.Array:
+            return model.log_likelihood(*jax.tree.map(lambda a: a[None], window))[0]
 
         if self.one_by_one:
             return lax.map(one, (x, mel, lengths))
-        return model.forward(x, mel, lengths)
+        return model.log_likelihood(x, mel, lengths)
 
-    def evaluate(self, model: WaveFlow) -> dict[str, float]:
+    def evaluate(self, model: Flow) -> dict[str, float]:
         """Log-likelihood of the whole held-out clips: "ll/validation", "bits/validation".
 
         The mean over all their samples, in nats per sample of audio at full scale 1 (int16 /
@@ -169,7 +165,7 @@ class VocoderTask:
         return {"ll/validation": mean, "bits/validation": np.float32(bits(mean))}
 
 
-def clip_log_likelihoods(model: WaveFlow, clips: Sequence[HeldOut]) -> list[float]:
+def clip_log_likelihoods(model: Flow, clips: Sequence[HeldOut]) -> list[float]:
     """Of every clip, nats per sample at the scale of the file (the gain's share is added back).
 
     Clips of similar length share a compiled program and are split over the devices of this process.
@@ -195,19 +191,14 @@ def clip_log_likelihoods(model: WaveFlow, clips: Sequence[HeldOut]) -> list[floa
 
 
 @jax.jit
-def _log_prob(model: WaveFlow, framed: jax.Array, lengths: jax.Array) -> jax.Array:
+def _log_prob(model: Flow, framed: jax.Array, lengths: jax.Array) -> jax.Array:
     """Clips with their mel's context [B, N] -> nats per sample [B]."""
     settings = model.config.mel
     mel = mel_of_context(framed, settings)
     samples = mel.shape[-1] * settings.hop
     x = framed[:, settings.padding : settings.padding + samples]
     x = jnp.pad(x, ((0, 0), (0, samples - x.shape[1])))
-    return model.log_prob(x, mel, lengths, row_by_row=needs_rows(model.config, samples))
-
-
-def needs_rows(config: WaveFlowConfig, samples: int) -> bool:
-    """Whether a clip of `samples` is better taken row by row, for its memory's sake."""
-    return 4 * samples * config.layers * 2 * config.channels > LARGE
+    return model.log_prob(x, mel, lengths)
 
 
 def _rounding(seeds: jax.Array, samples: int) -> jax.Array:

@@ -9,18 +9,18 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from flax import nnx
 from jax import lax
 
-from wf_jax.flows.config import WaveFlowConfig
-from wf_jax.flows.row_net import RowNet
+from wf_jax.flows.flow import Flow
+from wf_jax.flows.gated_net import GatedNet, NetShape
 from wf_jax.flows.squeeze import composed, permutations, sample_mask, squeeze, unsqueeze
 from wf_jax.flows.upsampler import Upsampler
+from wf_jax.flows.waveflow_config import WaveFlowConfig
 
-LOG_2PI = float(np.log(2 * np.pi))
+LARGE = 2**30  # bytes that the conditions of one flow may take at once
 
 
-class WaveFlow(nnx.Module):
+class WaveFlow(Flow):
     """Audio x <-> latent z, both [B, T], given mel [B, M, F].
 
     Squeezed into h rows, each of K flows copies row 0 and maps row i to
@@ -37,7 +37,16 @@ class WaveFlow(nnx.Module):
         """Draws the weights; the flows' arrays are stacked on a leading axis."""
         self.config = config
         self.upsampler = Upsampler(config.upsample_factors, rng=rng)
-        nets = [RowNet(config, rng=rng) for _ in range(config.flows)]
+        shape = NetShape(
+            conditions=config.mel.bands,
+            channels=config.channels,
+            outputs=2,  # log scale and shift
+            taps=(config.kernel, config.kernel),
+            dilations=config.dilations,
+            dtype=config.compute_dtype,
+            precision=config.matmul_precision,
+        )
+        nets = [GatedNet(shape, rng=rng) for _ in range(config.flows)]
         self.flows = jax.tree.map(lambda *leaves: np.stack(leaves), *nets)
 
     def forward(
@@ -46,20 +55,16 @@ class WaveFlow(nnx.Module):
         mel: jax.Array,
         lengths: jax.Array | None = None,
         *,
-        row_by_row: bool = False,
+        row_by_row: bool | None = None,
     ) -> tuple[jax.Array, jax.Array]:
-        """The density direction.
+        """See Flow.forward.
 
-        Args:
-            audio: [B, T] float32.
-            mel: [B, M, F] with F * hop >= T.
-            lengths: [B], samples of each clip that are real; None: all T.
-            row_by_row: go over the rows one after another: less memory, more time.
-
-        Returns:
-            z [B, T], each value in the place of its sample, and log |det dz/dx| [B].
+        With `row_by_row` it goes over the rows one after another, which takes less memory and more
+        time; None: where a clip is long.
         """
         x, c, mask = self._squeezed(audio, mel, lengths)
+        if row_by_row is None:
+            row_by_row = self._is_long(audio.shape[1])
         z, log_det = self.encode(x, c, mask, row_by_row=row_by_row)
         return unsqueeze(z)[:, : audio.shape[1]], log_det
 
@@ -68,32 +73,11 @@ class WaveFlow(nnx.Module):
         squeezed, c, mask = self._squeezed(z, mel, lengths)
         return unsqueeze(self.decode(squeezed, c, mask))[:, : z.shape[1]]
 
-    def log_prob(
-        self,
-        audio: jax.Array,
-        mel: jax.Array,
-        lengths: jax.Array | None = None,
-        *,
-        row_by_row: bool = False,
-    ) -> jax.Array:
-        """Log-likelihood in nats per real sample, [B]; arguments as in `forward`."""
-        z, log_det = self.forward(audio, mel, lengths, row_by_row=row_by_row)
-        count = audio.shape[1] if lengths is None else jnp.maximum(lengths, 1)
-        return (log_det - 0.5 * jnp.sum(jnp.square(z), axis=1)) / count - 0.5 * LOG_2PI
-
-    def sample(self, key: jax.Array, mel: jax.Array, temperature: float = 1.0) -> jax.Array:
-        """Audio [B, F * hop] for mel [B, M, F]; the latent has deviation `temperature`."""
-        shape = (mel.shape[0], mel.shape[2] * self.config.mel.hop)
-        return self.inverse(temperature * jax.random.normal(key, shape), mel)
-
     def condition(
         self, mel: jax.Array, samples: int, lengths: jax.Array | None = None
     ) -> jax.Array:
         """Mel [B, M, F] -> [B, h, W, M] for `samples` samples, the last column filled up."""
-        height, hop = self.config.height, self.config.mel.hop
-        frames = None if lengths is None else -(-lengths // hop)
-        with jax.default_matmul_precision(self.config.matmul_precision):
-            c = self.upsampler(mel[:, :, : -(-samples // hop)], frames)[:, :samples]
+        height, c = self.config.height, self._upsampled(mel, samples, lengths)
         c = jnp.pad(c, ((0, 0), (0, -samples % height), (0, 0)))
         return c.reshape(c.shape[0], -1, height, c.shape[2]).swapaxes(1, 2)
 
@@ -155,53 +139,58 @@ class WaveFlow(nnx.Module):
         mask = sample_mask(lengths, filled.shape[1], height)
         return x * mask, c * mask[..., None], mask
 
-    def _check(self, audio: jax.Array, mel: jax.Array) -> None:
-        bands, hop = self.config.mel.bands, self.config.mel.hop
-        if audio.ndim != 2 or mel.ndim != 3 or mel.shape[:2] != (audio.shape[0], bands):
-            raise ValueError(
-                f"audio {audio.shape} and mel {mel.shape} are not [B, T] and [B, {bands}, F]"
-            )
-        if audio.shape[1] > mel.shape[2] * hop:
-            raise ValueError(
-                f"{audio.shape[1]} samples are more than {mel.shape[2]} mel frames of hop {hop} "
-                f"stand for; give {-(-audio.shape[1] // hop)} frames or fewer samples"
-            )
+    def _is_long(self, samples: int) -> bool:
+        return 4 * samples * self.config.layers * 2 * self.config.channels > LARGE
 
 
 def _forward_at_once(
-    net: RowNet, x: jax.Array, c: jax.Array, mask: jax.Array | None, columns: jax.Array | None
+    net: GatedNet, x: jax.Array, c: jax.Array, mask: jax.Array | None, columns: jax.Array | None
 ) -> tuple[jax.Array, jax.Array]:
     """One flow x -> z, before the permutation: z [B, h, W] and its log_det [B]."""
-    log_scale, offset = net(x[:, :-1], c[:, 1:], columns)
-    if mask is not None:
-        log_scale, offset = log_scale * mask[:, 1:], offset * mask[:, 1:]
+    out = net(x[:, :-1, :, None], c[:, 1:], columns)
+    log_scale, offset = _scale_and_shift(out, None if mask is None else mask[:, 1:])
     z = x[:, 1:] * jnp.exp(log_scale) + offset
     return jnp.concatenate([x[:, :1], z], axis=1), jnp.sum(log_scale, axis=(1, 2))
 
 
 def _forward_by_row(
-    net: RowNet, x: jax.Array, c: jax.Array, mask: jax.Array | None, columns: jax.Array | None
+    net: GatedNet, x: jax.Array, c: jax.Array, mask: jax.Array | None, columns: jax.Array | None
 ) -> tuple[jax.Array, jax.Array]:
     """The same, row by row."""
 
-    def update(log_scale: jax.Array, offset: jax.Array, x: jax.Array) -> tuple[jax.Array, Any]:
+    def update(out: jax.Array, row: Any) -> tuple[jax.Array, Any]:
+        x, mask = row
+        log_scale, offset = _scale_and_shift(out, mask)
         return x, (x * jnp.exp(log_scale) + offset, log_scale)
 
-    z, log_scale = net.fold().scan(x, c, mask, columns, update)
+    z, log_scale = net.fold().scan(x[:, 0], _others(x, mask), c[:, 1:], columns, update)
     return jnp.concatenate([x[:, :1], z], axis=1), jnp.sum(log_scale, axis=(1, 2))
 
 
 def _inverse(
-    net: RowNet, z: jax.Array, c: jax.Array, mask: jax.Array | None, columns: jax.Array | None
+    net: GatedNet, z: jax.Array, c: jax.Array, mask: jax.Array | None, columns: jax.Array | None
 ) -> jax.Array:
     """One flow z -> x, after the permutation was undone: [B, h, W] -> [B, h, W]."""
 
-    def update(log_scale: jax.Array, offset: jax.Array, z: jax.Array) -> tuple[jax.Array, Any]:
+    def update(out: jax.Array, row: Any) -> tuple[jax.Array, Any]:
+        z, mask = row
+        log_scale, offset = _scale_and_shift(out, mask)
         x = (z - offset) * jnp.exp(-log_scale)
         return x, x
 
-    x = net.fold().scan(z, c, mask, columns, update)
+    x = net.fold().scan(z[:, 0], _others(z, mask), c[:, 1:], columns, update)
     return jnp.concatenate([z[:, :1], x], axis=1)
+
+
+def _scale_and_shift(out: jax.Array, mask: jax.Array | None) -> tuple[jax.Array, jax.Array]:
+    """Outputs [..., 2] -> log scale and shift, which do nothing where the mask is 0."""
+    log_scale, offset = out[..., 0], out[..., 1]
+    return (log_scale, offset) if mask is None else (log_scale * mask, offset * mask)
+
+
+def _others(x: jax.Array, mask: jax.Array | None) -> tuple[jax.Array, jax.Array | None]:
+    """All rows but the first, of x and of the mask."""
+    return x[:, 1:], None if mask is None else mask[:, 1:]
 
 
 def _columns(mask: jax.Array | None) -> jax.Array | None:

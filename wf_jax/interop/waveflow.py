@@ -15,8 +15,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from wf_jax.audio.mel import MelSettings
-from wf_jax.flows.config import HEIGHT_DILATIONS, WaveFlowConfig
 from wf_jax.flows.waveflow import WaveFlow
+from wf_jax.flows.waveflow_config import HEIGHT_DILATIONS, WaveFlowConfig
 from wf_jax.interop.errors import WeightImportError
 from wf_jax.modules import split
 

@@ -1,0 +1,22 @@
+"""The families of flows: what describes a model of each, and what makes one."""
+
+import numpy as np
+
+from wf_jax.flows.config import FlowConfig
+from wf_jax.flows.flow import Flow
+from wf_jax.flows.waveflow import WaveFlow
+from wf_jax.flows.waveflow_config import WaveFlowConfig
+from wf_jax.flows.waveglow import WaveGlow
+from wf_jax.flows.waveglow_config import WaveGlowConfig
+from wf_jax.flows.wavenet import WaveNet
+from wf_jax.flows.wavenet_config import WaveNetConfig
+
+CONFIGS: dict[str, type[FlowConfig]] = {
+    config.family: config for config in (WaveFlowConfig, WaveGlowConfig, WaveNetConfig)
+}
+MODELS: dict[str, type[Flow]] = {"WaveFlow": WaveFlow, "WaveGlow": WaveGlow, "WaveNet": WaveNet}
+
+
+def new_flow(config: FlowConfig, rng: np.random.Generator) -> Flow:
+    """A fresh model of the family that the config belongs to."""
+    return MODELS[config.family](config, rng)

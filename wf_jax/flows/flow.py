@@ -1,0 +1,122 @@
+"""What all flows have in common: likelihood and samples, from the two directions.
+
+"Forward" is the density direction x -> z, as in the WaveFlow and WaveGlow papers.
+"""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+
+from wf_jax.flows.config import FlowConfig
+
+LOG_2PI = float(np.log(2 * np.pi))
+
+
+class Flow(nnx.Module):
+    """A likelihood model of audio [B, T] given mel [B, M, F].
+
+    A family gives `forward` and `inverse`, or, where it has no latent (config.has_latent),
+    `log_likelihood` and `generate`. T may be anything up to F * hop. Where `lengths` says that a
+    clip is shorter, what follows it is of no effect, its latent and audio are zero, and a clip's
+    result does not depend on the batch that it is in.
+    """
+
+    config: FlowConfig
+    upsampler: Callable[..., jax.Array]  # mel [B, M, F], frames [B] or None -> [B, F * hop, M]
+
+    def forward(
+        self, audio: jax.Array, mel: jax.Array, lengths: jax.Array | None = None
+    ) -> tuple[jax.Array, jax.Array]:
+        """The density direction.
+
+        Args:
+            audio: [B, T] float32.
+            mel: [B, M, F] with F * hop >= T.
+            lengths: [B], samples of each clip that are real; None: all T.
+
+        Returns:
+            z [B, T], each value in the place of its sample, and log |det dz/dx| [B].
+        """
+        raise NotImplementedError
+
+    def inverse(self, z: jax.Array, mel: jax.Array, lengths: jax.Array | None = None) -> jax.Array:
+        """Latent [B, T] -> audio [B, T]: the inverse of `forward`, same arguments."""
+        raise NotImplementedError
+
+    def log_likelihood(
+        self, audio: jax.Array, mel: jax.Array, lengths: jax.Array | None = None
+    ) -> jax.Array:
+        """Log density of whole clips in nats, [B]; arguments as in `forward`."""
+        z, log_det = self.forward(audio, mel, lengths)
+        constant = 0.5 * LOG_2PI * _samples(audio, lengths)
+        return log_det - 0.5 * jnp.sum(jnp.square(z), axis=1) - constant
+
+    def log_prob(
+        self, audio: jax.Array, mel: jax.Array, lengths: jax.Array | None = None
+    ) -> jax.Array:
+        """Log-likelihood in nats per real sample, [B]; arguments as in `forward`."""
+        nats = self.log_likelihood(audio, mel, lengths)
+        return nats / jnp.maximum(_samples(audio, lengths), 1)
+
+    def generate(
+        self,
+        noise: jax.Array,
+        seeds: jax.Array,
+        mel: jax.Array,
+        lengths: jax.Array | None = None,
+        temperature: jax.Array | float = 1.0,
+    ) -> jax.Array:
+        """Draws audio.
+
+        Args:
+            noise: [B, T] standard normal.
+            seeds: [B] uint32, of what a model may need to draw beside that.
+            mel: [B, M, F] with F * hop >= T.
+            lengths: [B], samples of each clip that are wanted; None: all T.
+            temperature: 1 draws from the model; less stays closer to the most likely, 0 draws not.
+
+        Returns:
+            Audio [B, T].
+        """
+        del seeds
+        return self.inverse(temperature * noise, mel, lengths)
+
+    def sample(self, key: jax.Array, mel: jax.Array, temperature: float = 1.0) -> jax.Array:
+        """Audio [B, F * hop] for mel [B, M, F]; see `generate`."""
+        for_noise, for_seeds = jax.random.split(key)
+        noise = jax.random.normal(for_noise, (mel.shape[0], mel.shape[2] * self.config.mel.hop))
+        seeds = jax.random.bits(for_seeds, (mel.shape[0],), jnp.uint32)
+        return self.generate(noise, seeds, mel, temperature=temperature)
+
+    def _upsampled(self, mel: jax.Array, samples: int, lengths: jax.Array | None) -> jax.Array:
+        """The condition of every sample: mel [B, M, F] -> [B, samples, M]."""
+        hop = self.config.mel.hop
+        frames = None if lengths is None else -(-lengths // hop)
+        with jax.default_matmul_precision(self.config.matmul_precision):
+            return self.upsampler(mel[:, :, : -(-samples // hop)], frames)[:, :samples]
+
+    def _check(self, audio: jax.Array, mel: jax.Array) -> None:
+        """Raises ValueError where audio [B, T] and mel [B, M, F] do not belong together."""
+        bands, hop = self.config.mel.bands, self.config.mel.hop
+        if audio.ndim != 2 or mel.ndim != 3 or mel.shape[:2] != (audio.shape[0], bands):
+            raise ValueError(
+                f"audio {audio.shape} and mel {mel.shape} are not [B, T] and [B, {bands}, F]"
+            )
+        if audio.shape[1] > mel.shape[2] * hop:
+            raise ValueError(
+                f"{audio.shape[1]} samples are more than {mel.shape[2]} mel frames of hop {hop} "
+                f"stand for; give {-(-audio.shape[1] // hop)} frames or fewer samples"
+            )
+
+
+def _samples(audio: jax.Array, lengths: jax.Array | None) -> jax.Array | int:
+    """[B], or one number for all: how many samples are real."""
+    return audio.shape[1] if lengths is None else lengths
+
+
+def real(lengths: jax.Array, samples: int) -> jax.Array:
+    """Lengths [B] -> [B, samples] float32: 1 where a sample is real."""
+    return (jnp.arange(samples) < lengths[:, None]).astype(jnp.float32)

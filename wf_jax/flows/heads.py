@@ -1,0 +1,221 @@
+"""What a WaveNet says of the next sample: the density of a head's outputs, and draws from it.
+
+Densities are in nats per sample at full scale 1; a head that says probabilities of classes is
+taken as constant over each class (facts: 6.4), so that all heads compare.
+"""
+
+from typing import Protocol
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from wf_jax.flows.flow import LOG_2PI
+from wf_jax.flows.wavenet_config import WaveNetConfig
+
+LEAST_LOG_DEVIATION = -9.0  # ClariNet's, four steps of 16 bits
+LEAST_LOG_SCALE = -12.0  # of a logistic: less than half a step of 16 bits
+
+
+class Head(Protocol):
+    """A family of distributions over [-1, 1] or all numbers."""
+
+    outputs: int
+
+    def log_prob(self, out: jax.Array, x: jax.Array) -> jax.Array:
+        """Outputs [..., O] and samples [...] -> log density [...]."""
+
+    def draw(
+        self, out: jax.Array, noise: jax.Array, key: jax.Array, temperature: jax.Array | float
+    ) -> jax.Array:
+        """Samples [N] from outputs [N, O], standard normal noise [N] and keys [N]."""
+
+
+class Gaussian:
+    """Mean and log deviation (ClariNet), or the log scale and shift of a flow.
+
+    z = exp(log_scale) x + shift is standard normal, so mean = -shift exp(-log_scale) and deviation
+    = exp(-log_scale).
+    """
+
+    outputs = 2
+
+    def __init__(self, *, affine: bool):
+        """Of log scale and shift where `affine`."""
+        self.affine = affine
+
+    def scale_and_shift(self, out: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """Log scale and shift [...] of outputs [..., 2]."""
+        first, second = out[..., 0], out[..., 1]
+        if self.affine:
+            return first, second
+        log_scale = -jnp.maximum(second, LEAST_LOG_DEVIATION)
+        return log_scale, -first * jnp.exp(log_scale)
+
+    def log_prob(self, out: jax.Array, x: jax.Array) -> jax.Array:
+        """See Head."""
+        log_scale, offset = self.scale_and_shift(out)
+        return log_scale - 0.5 * jnp.square(x * jnp.exp(log_scale) + offset) - 0.5 * LOG_2PI
+
+    def draw(
+        self, out: jax.Array, noise: jax.Array, key: jax.Array, temperature: jax.Array | float
+    ) -> jax.Array:
+        """See Head; not limited, so that it is the inverse of the density's map."""
+        del key
+        log_scale, offset = self.scale_and_shift(out)
+        return (temperature * noise - offset) * jnp.exp(-log_scale)
+
+
+class GaussianMixture:
+    """Logits, means and log deviations of several Gaussians."""
+
+    def __init__(self, mixtures: int):
+        """Of so many."""
+        self.mixtures, self.outputs = mixtures, 3 * mixtures
+
+    def log_prob(self, out: jax.Array, x: jax.Array) -> jax.Array:
+        """See Head."""
+        logits, mean, log_deviation = self._parts(out)
+        z = (x[..., None] - mean) * jnp.exp(-log_deviation)
+        each = -0.5 * jnp.square(z) - log_deviation - 0.5 * LOG_2PI
+        return jax.nn.logsumexp(each + jax.nn.log_softmax(logits), axis=-1)
+
+    def draw(
+        self, out: jax.Array, noise: jax.Array, key: jax.Array, temperature: jax.Array | float
+    ) -> jax.Array:
+        """See Head; limited to full scale."""
+        logits, mean, log_deviation = self._parts(out)
+        mean, log_deviation = _choose(logits, (mean, log_deviation), key, temperature)
+        return jnp.clip(mean + temperature * jnp.exp(log_deviation) * noise, -1, 1)
+
+    def _parts(self, out: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
+        logits, mean, log_deviation = jnp.split(out, 3, axis=-1)
+        return logits, mean, jnp.maximum(log_deviation, LEAST_LOG_DEVIATION)
+
+
+class LogisticMixture:
+    """Logits, means and log scales of several logistics, their mass taken over classes.
+
+    Q classes stand at even distances from -1 to 1; each takes the mass around it, the first and the
+    last all that is beyond (Salimans et al., "PixelCNN++", 2017).
+    """
+
+    def __init__(self, mixtures: int, classes: int):
+        """Of so many logistics over Q classes."""
+        self.mixtures, self.outputs, self.classes = mixtures, 3 * mixtures, classes
+
+    def log_prob(self, out: jax.Array, x: jax.Array) -> jax.Array:
+        """See Head: log of the class's probability over its width."""
+        return self.log_mass(out, x) + np.log((self.classes - 1) / 2)
+
+    def log_mass(self, out: jax.Array, x: jax.Array) -> jax.Array:
+        """Log of the probability of the class at x [...]."""
+        logits, mean, log_scale = self._parts(out)
+        half = 1 / (self.classes - 1)
+        centred, inverse = x[..., None] - mean, jnp.exp(-log_scale)
+        above, below = inverse * (centred + half), inverse * (centred - half)
+        inside = _log_difference(above, below, 2 * half * inverse)
+        lowest, highest = jax.nn.log_sigmoid(above), jax.nn.log_sigmoid(-below)
+        edge = 1 - half  # x may be a rounding away from the class it means
+        each = jnp.where(
+            x[..., None] < -edge, lowest, jnp.where(x[..., None] > edge, highest, inside)
+        )
+        return jax.nn.logsumexp(each + jax.nn.log_softmax(logits), axis=-1)
+
+    def draw(
+        self, out: jax.Array, noise: jax.Array, key: jax.Array, temperature: jax.Array | float
+    ) -> jax.Array:
+        """See Head; limited to full scale. The noise is not used: it is not logistic."""
+        del noise
+        logits, mean, log_scale = self._parts(out)
+        for_component, for_value = _two(key)
+        mean, log_scale = _choose(logits, (mean, log_scale), for_component, temperature)
+        value = jax.vmap(lambda k: jax.random.logistic(k, dtype=out.dtype))(for_value)
+        return jnp.clip(mean + temperature * jnp.exp(log_scale) * value, -1, 1)
+
+    def _parts(self, out: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
+        logits, mean, log_scale = jnp.split(out, 3, axis=-1)
+        return logits, mean, jnp.maximum(log_scale, LEAST_LOG_SCALE)
+
+
+class Softmax:
+    """Logits of classes that are even in mu-law (G.711's curve, mu = classes - 1).
+
+    Within a class the density is constant and draws are even.
+    """
+
+    def __init__(self, classes: int):
+        """Of so many classes."""
+        self.outputs, self.mu = classes, classes - 1
+
+    def log_prob(self, out: jax.Array, x: jax.Array) -> jax.Array:
+        """See Head: log of the class's probability over its width."""
+        chosen = self.class_of(x)
+        logs = jnp.take_along_axis(jax.nn.log_softmax(out), chosen[..., None], axis=-1)[..., 0]
+        edges = self.edges()
+        widths = jnp.asarray(np.log(np.diff(edges)), out.dtype)
+        return logs - widths[chosen]
+
+    def draw(
+        self, out: jax.Array, noise: jax.Array, key: jax.Array, temperature: jax.Array | float
+    ) -> jax.Array:
+        """See Head. The noise is not used."""
+        del noise
+        for_class, for_place = _two(key)
+        edges = jnp.asarray(self.edges(), out.dtype)
+        low, high = _choose(
+            out,
+            (jnp.broadcast_to(edges[:-1], out.shape), jnp.broadcast_to(edges[1:], out.shape)),
+            for_class,
+            temperature,
+        )
+        place = jax.vmap(lambda k: jax.random.uniform(k, dtype=out.dtype))(for_place)
+        return low + (high - low) * (0.5 + temperature * (place - 0.5))
+
+    def class_of(self, x: jax.Array) -> jax.Array:
+        """Samples [...] -> numbers of their classes, int32 [...]."""
+        companded = jnp.sign(x) * jnp.log1p(self.mu * jnp.abs(x)) / np.log1p(self.mu)
+        number = jnp.floor((companded + 1) / 2 * self.outputs).astype(jnp.int32)
+        return jnp.clip(number, 0, self.outputs - 1)
+
+    def edges(self) -> np.ndarray:
+        """Of the classes in [-1, 1], float64 [classes + 1]."""
+        companded = np.linspace(-1, 1, self.outputs + 1)
+        return np.sign(companded) * np.expm1(np.abs(companded) * np.log1p(self.mu)) / self.mu
+
+
+def head_of(config: WaveNetConfig) -> Head:
+    """The head that a config names."""
+    if config.head in ("gaussian", "affine"):
+        return Gaussian(affine=config.head == "affine")
+    if config.head == "gaussian_mixture":
+        return GaussianMixture(config.mixtures)
+    if config.head == "logistic_mixture":
+        return LogisticMixture(config.mixtures, config.classes)
+    return Softmax(config.companded_classes)
+
+
+def _log_difference(above: jax.Array, below: jax.Array, width: jax.Array) -> jax.Array:
+    """log(sigmoid(above) - sigmoid(below)), above - below being `width`, however small.
+
+    sigmoid(a) - sigmoid(b) = sigmoid(a) sigmoid(-b) (1 - e^(b - a)).
+    """
+    return jax.nn.log_sigmoid(above) + jax.nn.log_sigmoid(-below) + jnp.log(-jnp.expm1(-width))
+
+
+def _choose(
+    logits: jax.Array,
+    values: tuple[jax.Array, ...],
+    keys: jax.Array,
+    temperature: jax.Array | float,
+) -> tuple[jax.Array, ...]:
+    """Of values [N, K] each row's draw [N] by its logits [N, K]: the Gumbel-max trick."""
+    gumbel = jax.vmap(lambda k: jax.random.gumbel(k, logits.shape[-1:], logits.dtype))(keys)
+    chosen = jnp.argmax(logits + temperature * gumbel, axis=-1)[..., None]
+    return tuple(jnp.take_along_axis(value, chosen, axis=-1)[..., 0] for value in values)
+
+
+def _two(keys: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Keys [N] -> two independent keys [N] of each."""
+    pairs = jax.vmap(jax.random.split)(keys)
+    return pairs[:, 0], pairs[:, 1]

@@ -1,0 +1,96 @@
+"""What a WaveGlow is made of, as plain values."""
+
+import dataclasses
+from typing import ClassVar
+
+from wf_jax.flows.config import FlowConfig
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class WaveGlowConfig(FlowConfig):
+    """The static description of a WaveGlow; defaults are NVIDIA's released 256-channel model.
+
+    Attributes:
+        groups: neighbouring samples that become the channels of one column; even.
+        flows: mixing and coupling, each with a net of its own.
+        early_every: flows between early outputs; 0 for none.
+        early_size: channels that leave at each of them; even.
+        layers: dilated layers of each net.
+        channels: residual channels.
+        kernel: taps of the dilated layers; odd.
+        upsample_hops: length of the upsampler's kernel, in hops.
+    """
+
+    family: ClassVar[str] = "WaveGlow"
+
+    groups: int = 8
+    flows: int = 12
+    early_every: int = 4
+    early_size: int = 2
+    layers: int = 8
+    channels: int = 256
+    kernel: int = 3
+    upsample_hops: int = 4
+
+    def __post_init__(self) -> None:
+        """Checks every value; see FlowConfig."""
+        super().__post_init__()
+        self._check_positive("flows", "layers", "channels", "upsample_hops")
+        self._check_odd("kernel")
+        for name in ("groups", "early_size"):
+            if getattr(self, name) < 2 or getattr(self, name) % 2:
+                raise ValueError(f"{name} {getattr(self, name)} is not an even number above 0")
+        if self.early_every < 0:
+            raise ValueError(f"early_every {self.early_every} is below 0; 0 is for none")
+        if self.mel.hop % self.groups:
+            raise ValueError(
+                f"the hop {self.mel.hop} is not a multiple of groups {self.groups}; choose groups "
+                "that divide it, e.g. 4 or 8"
+            )
+        if self.stages[-1][1] < 2:
+            raise ValueError(
+                f"early outputs of {self.early_size} every {self.early_every} of {self.flows} "
+                f"flows leave nothing of groups {self.groups}; choose early_every=0 or more groups"
+            )
+
+    @property
+    def stages(self) -> tuple[tuple[int, int], ...]:
+        """Runs of flows between early outputs: how many flows, and their channels."""
+        every = self.early_every or self.flows
+        starts = range(0, self.flows, every)
+        return tuple(
+            (min(every, self.flows - start), self.groups - i * self.early_size)
+            for i, start in enumerate(starts)
+        )
+
+    @property
+    def dilations(self) -> tuple[tuple[int, int], ...]:
+        """Of every layer: in height, where there is one row only, and in width."""
+        return tuple((1, 2**i) for i in range(self.layers))
+
+    @property
+    def group(self) -> int:
+        """The groups."""
+        return self.groups
+
+    @property
+    def context_samples(self) -> int:
+        """Of all couplings; the same in both directions."""
+        columns = self.flows * (self.kernel // 2) * sum(width for _, width in self.dilations)
+        return columns * self.groups
+
+    @property
+    def upsampler_frames(self) -> int:
+        """Frames before the current one that its kernel reaches into the current one from."""
+        return self.upsample_hops - 1
+
+    def sequential_steps(self, samples: int) -> int:
+        """One for each flow, for any number of samples."""
+        return self.flows
+
+    def describe(self) -> str:
+        """The sizes in words."""
+        return (
+            f"WaveGlow: {self.flows} flows of {self.layers} layers, {self.channels} channels, "
+            f"groups of {self.groups}"
+        )

@@ -1,0 +1,101 @@
+"""What a WaveNet, or a flow of several, is made of, as plain values."""
+
+import dataclasses
+from typing import ClassVar, Literal
+
+from wf_jax.flows.config import FlowConfig
+
+HEADS = ("gaussian", "affine", "gaussian_mixture", "logistic_mixture", "softmax")
+INVERTIBLE = ("gaussian", "affine")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class WaveNetConfig(FlowConfig):
+    """The static description of a WaveNet; defaults are the WaveFlow paper's Gaussian WaveNet.
+
+    Attributes:
+        head: what the net says of the next sample. "gaussian": mean and log deviation;
+            "affine": the log scale and shift of a flow, the same density in other terms;
+            "gaussian_mixture" and "logistic_mixture" of `mixtures`; "softmax" over mu-law classes.
+        mixtures: components of a mixture.
+        classes: of "logistic_mixture", the steps of the recording (65,536 for 16 bits).
+        companded_classes: of "softmax".
+        flows: nets, one after the other, each over the samples in the other order; above 1 the
+            paper's autoregressive flow.
+        layers: dilated layers of each net.
+        cycle: layers after which the dilation, doubling from 1, begins anew.
+        channels: residual channels.
+        kernel: taps of the dilated layers.
+        upsample_factors: of the mel upsampler; their product is the hop.
+    """
+
+    family: ClassVar[str] = "WaveNet"
+
+    head: Literal["gaussian", "affine", "gaussian_mixture", "logistic_mixture", "softmax"] = (
+        "gaussian"
+    )
+    mixtures: int = 10
+    classes: int = 65536
+    companded_classes: int = 256
+    flows: int = 1
+    layers: int = 30
+    cycle: int = 10
+    channels: int = 128
+    kernel: int = 3
+    upsample_factors: tuple[int, ...] = (16, 16)
+
+    def __post_init__(self) -> None:
+        """Checks every value; see FlowConfig."""
+        super().__post_init__()
+        self._check_positive("mixtures", "flows", "layers", "cycle", "channels", "kernel")
+        self._check_choice("head", HEADS)
+        for name in ("classes", "companded_classes"):
+            if getattr(self, name) < 2:
+                raise ValueError(f"{name} {getattr(self, name)} is below 2")
+        if self.flows > 1 and self.head not in INVERTIBLE:
+            raise ValueError(
+                f"head {self.head!r} has no latent for another flow to model; choose "
+                f"{' or '.join(INVERTIBLE)}, or flows 1"
+            )
+        self._check_factors(self.upsample_factors)
+
+    @property
+    def dilations(self) -> tuple[tuple[int, int], ...]:
+        """Of every layer: in height, which is time here, and in width, which is one column."""
+        return tuple((2 ** (i % self.cycle), 1) for i in range(self.layers))
+
+    @property
+    def receptive_field(self) -> int:
+        """Samples before the predicted one that one net sees."""
+        return 1 + (self.kernel - 1) * sum(time for time, _ in self.dilations)
+
+    @property
+    def group(self) -> int:
+        """One: every sample is a row of its own."""
+        return 1
+
+    @property
+    def context_samples(self) -> None:
+        """Every sample depends on all before it: a clip is made in one piece."""
+        return
+
+    @property
+    def upsampler_frames(self) -> int:
+        """One for each layer."""
+        return len(self.upsample_factors)
+
+    @property
+    def has_latent(self) -> bool:
+        """Mixtures and classes have none that is worth inverting."""
+        return self.head in INVERTIBLE
+
+    def sequential_steps(self, samples: int) -> int:
+        """One for each sample, in each flow."""
+        return self.flows * samples
+
+    def describe(self) -> str:
+        """The sizes in words."""
+        sizes = f"{self.layers} layers, {self.channels} channels"
+        if self.flows > 1:
+            return f"autoregressive flow: {self.flows} flows of {sizes}"
+        return f"WaveNet: {sizes}, {self.head.replace('_', ' ')} head"
