@@ -8,6 +8,8 @@ from typing import Any
 
 from absl import flags, logging
 
+INTERRUPTED = 130  # by Ctrl-C, as shells have it
+
 
 def quiet() -> None:
     """Hides what libraries log below warnings, unless --verbosity asks for it.
@@ -96,6 +98,17 @@ def run_main(
         processes.part()
     processes.leave(code)
     return code
+
+
+def exit_code(result: Any) -> int:
+    """Of a process that trained to this result."""
+    from wf_jax.training.distributed import AGAIN
+
+    if result.again:
+        return AGAIN
+    if result.diverged:
+        return 1
+    return 0 if result.finished else INTERRUPTED
 
 
 def _unraisable(event: Any) -> None:

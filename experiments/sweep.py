@@ -8,7 +8,7 @@ import json
 import numbers
 import types
 import typing
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -50,21 +50,40 @@ def run_sweep(
         raise SweepError(f"trial {index} does not exist; choose one of 0 to {len(trials) - 1}")
     chosen = range(len(trials)) if index is None else [index]
     configs = [apply(base_config, trials[i].overrides, trials[i].source) for i in chosen]
+    labels = [f"sweep {i + 1} of {len(trials)}: {trials[i].name}" for i in chosen]
+    names = [trials[i].name for i in chosen]
+    named = dict(zip(names, zip(labels, configs, strict=True), strict=True))
+    return train_each(named, workdir, run, "sweep")
+
+
+def train_each(
+    configs: Mapping[str, tuple[str, Any]],
+    workdir: Path,
+    run: Callable[[Any, Path], int],
+    what: str,
+) -> int:
+    """Trains each config in `workdir`/NAME; see run_sweep.
+
+    Args:
+        configs: by the names of their folders: what to call it on the terminal, and the config.
+        workdir: of all of them.
+        run: trains a config in a folder; returns the exit code.
+        what: they are together.
+    """
     states = {}
-    for i, config in zip(chosen, configs, strict=True):
-        name, folder = trials[i].name, workdir / trials[i].name
-        which = f"sweep {i + 1} of {len(trials)}: {name}"
+    for name, (label, config) in configs.items():
+        folder = workdir / name
         if finished(folder) and _same(folder, config):
-            print(f"{which} is finished already", flush=True)
+            print(f"{label} is finished already", flush=True)
             states[name] = "skipped"
             continue
-        print(which, flush=True)
+        print(label, flush=True)
         code = run(config, folder)
         if code in (AGAIN, STOPPED):
-            print(f"{which} was interrupted; the same command goes on with it", flush=True)
+            print(f"{label} was interrupted; the same command goes on with it", flush=True)
             return code
         states[name] = "failed" if code else "finished"
-    print("\n".join(_summary(states, workdir)), flush=True)
+    print("\n".join(_summary(states, workdir, what)), flush=True)
     return int("failed" in states.values())
 
 
@@ -84,9 +103,9 @@ def _same(folder: Path, config: Any) -> bool:
         return False
 
 
-def _summary(states: dict[str, str], workdir: Path) -> Iterator[str]:
+def _summary(states: dict[str, str], workdir: Path, what: str) -> Iterator[str]:
     """A line per trial: its name, how it ended, and what it reached."""
-    yield f"sweep in {workdir}:"
+    yield f"{what} in {workdir}:"
     width = max(map(len, states))
     for name, state in states.items():
         kept = judged(read_result(workdir / name)) if state != "failed" else {}

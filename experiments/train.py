@@ -12,7 +12,7 @@ from typing import Any
 from absl import app, flags
 from ml_collections import config_flags
 
-from experiments.launch import parse_config_flags, quiet, run_main
+from experiments.launch import INTERRUPTED, exit_code, parse_config_flags, quiet, run_main
 
 _CONFIG = config_flags.DEFINE_config_file(
     "config", None, "The run's configuration, e.g. experiments/configs/a2_capture.py"
@@ -34,7 +34,6 @@ _SWEEP = flags.DEFINE_string("sweep", None, "File of config overrides: one run a
 _SWEEP_INDEX = flags.DEFINE_integer("sweep_index", None, "Only this run of the sweep, from 0", 0)
 
 TASKS = {"capture": "experiments.capture", "vocoder": "experiments.vocoder"}
-INTERRUPTED = 130  # by Ctrl-C, as shells have it
 
 
 def main(argv: list[str]) -> None:
@@ -63,7 +62,7 @@ def _run(task: Any, config: Any) -> int:
     session, workdir = _session(), folder_path(_WORKDIR.value)
     if _SWEEP.value:
         return _sweep(task, config, workdir, session)
-    code = _code(task.run(config, Workdir(workdir), session))
+    code = exit_code(task.run(config, Workdir(workdir), session))
     return 0 if code == INTERRUPTED else code  # what there is has been kept
 
 
@@ -79,7 +78,7 @@ def _sweep(task: Any, config: Any, workdir: Path, session: Any) -> int:
 
     def run(config: Any, workdir: Path) -> int:
         try:
-            return _code(task.run(config, Workdir(workdir), session))
+            return exit_code(task.run(config, Workdir(workdir), session))
         except (*task.ERRORS, OSError, ValueError, jax.errors.JaxRuntimeError) as error:
             print(error, file=sys.stderr, flush=True)
             return 1
@@ -87,16 +86,6 @@ def _sweep(task: Any, config: Any, workdir: Path, session: Any) -> int:
             jax.clear_caches()  # programs hold memory maps, of which a process has a limited number
 
     return run_sweep(read_sweep(Path(_SWEEP.value)), config, workdir, run, _SWEEP_INDEX.value)
-
-
-def _code(result: Any) -> int:
-    from wf_jax.training.distributed import AGAIN
-
-    if result.again:
-        return AGAIN
-    if result.diverged:
-        return 1
-    return 0 if result.finished else INTERRUPTED
 
 
 def _session() -> Any:

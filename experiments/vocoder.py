@@ -16,8 +16,10 @@ from experiments.settings import length, read_settings
 from experiments.vocoder_results import Samples, write_results
 from experiments.workdir import Workdir, WorkdirError, flat_config
 from wf_jax.audio.mel import MelSettings
+from wf_jax.flows.config import FlowConfig
+from wf_jax.flows.families import CONFIGS
 from wf_jax.flows.vocoder import HeldOut, VocoderTask, context
-from wf_jax.flows.waveflow_config import WaveFlowConfig
+from wf_jax.flows.wavenet_config import CLASSES
 from wf_jax.training.checkpoint_faults import CheckpointError
 from wf_jax.training.dispatch import SettingsError
 from wf_jax.training.distributed import is_main, on_main, part
@@ -54,7 +56,7 @@ def run(config: Any, workdir: Workdir, session: Session) -> Result:
     task = make_task(config, model, corpus)
     workdir.open(config)
     say(
-        f"training {_describe(model)} for {length(settings)} on {len(corpus.select('train'))} "
+        f"training {model.describe()} for {length(settings)} on {len(corpus.select('train'))} "
         f"clips; {jax.device_count()} {jax.default_backend()} devices; the first step compiles"
     )
     publish = Samples(workdir, task, config.train.samples_every) if is_main() else None
@@ -69,7 +71,7 @@ def run(config: Any, workdir: Workdir, session: Session) -> Result:
     return result
 
 
-def model_config(config: Any, sample_rate: int) -> WaveFlowConfig:
+def model_config(config: Any, sample_rate: int) -> FlowConfig:
     """The model that the run's config describes, for audio of `sample_rate` Hz.
 
     Raises:
@@ -77,12 +79,18 @@ def model_config(config: Any, sample_rate: int) -> WaveFlowConfig:
     """
     try:
         mel = MelSettings(sample_rate=sample_rate, **dataclasses.asdict(config.mel))
-        return WaveFlowConfig(mel=mel, **dataclasses.asdict(config.model))
+        options = dataclasses.asdict(config.model)
+        return CONFIGS[options.pop("family")](mel=mel, **options)
     except ValueError as error:
         raise VocoderConfigError(f"--config: {error}") from None
+    except (KeyError, TypeError):
+        raise VocoderConfigError(
+            f"--config.model.family={config.model.family}: not what this config file is for; name "
+            "the family's own, e.g. --config=experiments/configs/waveglow.py"
+        ) from None
 
 
-def make_task(config: Any, model: WaveFlowConfig, corpus: Corpus) -> VocoderTask:
+def make_task(config: Any, model: FlowConfig, corpus: Corpus) -> VocoderTask:
     """The training task on a corpus.
 
     Raises:
@@ -141,10 +149,6 @@ def _is_demo(config: Any) -> bool:
     return config.data.corpus == "demo"
 
 
-def _describe(model: WaveFlowConfig) -> str:
-    return f"a WaveFlow ({model.channels} channels, {model.flows} flows, height {model.height})"
-
-
 def _validate(config: Any) -> Settings:
     """Refuses what would otherwise fail late, or in another's words."""
     if not config.data.corpus:
@@ -166,6 +170,11 @@ def _validate(config: Any) -> Settings:
     if config.model.compute_dtype == "float64":
         raise VocoderConfigError(
             "--config.model.compute_dtype=float64 is for checks only; choose float32 or bfloat16"
+        )
+    if config.train.dequantise and getattr(config.model, "head", "") in CLASSES:
+        raise VocoderConfigError(
+            f"--config.train.dequantise: a {config.model.head} head is of classes already; leave "
+            "it out"
         )
     if not 0 <= config.train.average_decay < 1:
         raise VocoderConfigError("--config.train.average_decay is not in 0 to 1; 0.999 is usual")

@@ -1,6 +1,7 @@
 """What a vocoder run leaves: samples while it trains, then model/, metrics.json and report.html."""
 
 import dataclasses
+import math
 import platform
 import shlex
 from collections.abc import Sequence
@@ -18,7 +19,7 @@ from data_pipeline.linear_prediction import (
     linear_predictor_log_likelihood,
 )
 from experiments.board import Board
-from experiments.configs.waveflow import get_config
+from experiments.configs import waveflow, waveglow, wavenet
 from experiments.report import VoiceReport, write_voice_report
 from experiments.report import voice_figures as figures
 from experiments.report.drawing import picture
@@ -26,18 +27,20 @@ from experiments.vocoder_evaluation import judge, latent, mean_scores, resynthes
 from experiments.wav_output import write_clipped
 from experiments.workdir import Workdir, write_json
 from wf_jax.flows.buckets import clip_mel
+from wf_jax.flows.config import FlowConfig
+from wf_jax.flows.flow import Flow
 from wf_jax.flows.model_folder import save_model
 from wf_jax.flows.vocoder import FULL_SCALE, HeldOut, VocoderTask, bits
-from wf_jax.flows.waveflow import WaveFlow
-from wf_jax.flows.waveflow_config import WaveFlowConfig
 from wf_jax.modules import split
 from wf_jax.training.loop import Result
 from wf_jax.training.metrics import duration, read_records
 
-SAMPLES = 3  # clips that are spoken while training
-SAMPLE_SECONDS = 6.0
-JUDGED_CLIPS = 8  # of the held-out ones, for the measures of audio
-CHANNELS = (64, 96, 128, 256)  # that a config has a name for
+# Held-out clips that are spoken while training, and those that are measured at its end; how many
+# seconds of each. A model that makes a sample at a time has time for few.
+SAMPLES, SLOW_SAMPLES = (3, 6.0), (1, 1.5)
+JUDGED, SLOW_JUDGED = (8, math.inf), (2, 3.0)
+SLOW = 10_000  # evaluations of a net, one after the other, for a second of audio
+CONFIG_FILES = {"WaveFlow": waveflow, "WaveGlow": waveglow, "WaveNet": wavenet}
 _BASELINE_CLIPS = 1000  # of the training ones, evenly spread: more change no digit
 
 
@@ -55,9 +58,9 @@ class Samples:
         self._folder, self._model = workdir.local / "samples", workdir.local / "model"
         self._config, self._best = task.config, _best_so_far(workdir.shared / "metrics.jsonl")
         self._period = every * task.evaluate_every
-        self._clips = [_cut(clip, task.config) for clip in task.held_out[:SAMPLES]]
+        self._clips = _some(task, SLOW_SAMPLES if is_slow(task.config) else SAMPLES)
 
-    def __call__(self, step: int, module: WaveFlow, record: dict[str, Any]) -> None:
+    def __call__(self, step: int, module: Flow, record: dict[str, Any]) -> None:
         """Is called after each evaluation; see wf_jax.training.loop.train."""
         try:
             self._show(step, module, record)
@@ -65,7 +68,7 @@ class Samples:
             where, what = error.filename or self._folder, error.strerror or error
             print(f"\n{where}: cannot be written: {what}; the training goes on", flush=True)
 
-    def _show(self, step: int, module: WaveFlow, record: dict[str, Any]) -> None:
+    def _show(self, step: int, module: Flow, record: dict[str, Any]) -> None:
         if record["bits/validation"] < self._best:
             save_model(self._model, self._config, jax.device_get(split(module)[1]))
             self._best = record["bits/validation"]
@@ -73,7 +76,7 @@ class Samples:
             self._speak(step, jax.device_get(module))
         self._board(step, module, record)
 
-    def _speak(self, step: int, model: WaveFlow) -> None:
+    def _speak(self, step: int, model: Flow) -> None:
         folder, settings = self._folder / f"step-{step:06d}", model.config.mel
         folder.mkdir(parents=True, exist_ok=True)
         for number, mel, new in resynthesise(model, self._clips):
@@ -93,17 +96,17 @@ def write_results(
     workdir: Path, task: VocoderTask, result: Result, corpus: Corpus, config: Any
 ) -> None:
     """Saves the best model, measures it, and writes and names the files."""
-    model: WaveFlow = jax.device_get(result.models)
+    model: Flow = jax.device_get(result.models)
     params = split(model)[1]
     save_model(workdir / "model", task.config, params)
     value = float(result.metrics["bits/validation"])
     likelihood = float(FULL_SCALE - value * np.log(2))
     baselines = _baselines(corpus)
-    judged = judge(model, task.held_out[:JUDGED_CLIPS])
+    judged = judge(model, _some(task, SLOW_JUDGED if is_slow(task.config) else JUDGED))
     best_step = round(float(result.best_epochs["bits/validation"]) * task.steps_per_epoch)
     parameters = sum(value.size for value in params.values())
     report = VoiceReport(
-        title=f"WaveFlow voice: {_corpus_name(config, corpus)}",
+        title=f"{task.config.family} voice: {_corpus_name(config, corpus)}",
         sample_rate=corpus.sample_rate,
         hop=task.config.mel.hop,
         log_likelihood=likelihood,
@@ -116,7 +119,7 @@ def write_results(
         baselines={name: (ll, bits(ll)) for name, ll in baselines.items()},
         clips=judged,
         mean_scores=mean_scores(judged),
-        latent=latent(model, task.held_out[0]),
+        latent=latent(model, task.held_out[0]) if task.config.has_latent else None,
         facts=_facts(config, task, corpus, result),
         next_steps=_next_steps(config, workdir, result),
     )
@@ -131,9 +134,19 @@ def _best_so_far(path: Path) -> float:
     return min(reached, default=np.inf)
 
 
-def _cut(clip: HeldOut, config: WaveFlowConfig) -> HeldOut:
-    count = round(SAMPLE_SECONDS * config.mel.sample_rate)
-    return dataclasses.replace(clip, audio=clip.audio[:count])
+def is_slow(config: FlowConfig) -> bool:
+    """Whether a model speaks so slowly that it is asked for little."""
+    return config.sequential_steps(config.mel.sample_rate) > SLOW
+
+
+def _some(task: VocoderTask, amount: tuple[int, float]) -> list[HeldOut]:
+    """So many of the held-out clips, and so many seconds of each."""
+    clips, seconds = amount
+    samples = min(seconds * task.config.mel.sample_rate, 2**31)
+    return [
+        dataclasses.replace(clip, audio=clip.audio[: round(samples)])
+        for clip in task.held_out[:clips]
+    ]
 
 
 def _baselines(corpus: Corpus) -> dict[str, float]:
@@ -183,8 +196,7 @@ def _facts(config: Any, task: VocoderTask, corpus: Corpus, result: Result) -> di
         "corpus": f"{_corpus_name(config, corpus)}, {mel.sample_rate} Hz{scaled}",
         "trained on": f"{len(corpus.select('train'))} clips, {duration(learnt / 60)}",
         "held out": f"{len(task.held_out)} clips, {duration(held / 60)}",
-        "model": f"WaveFlow: {model.flows} flows of {model.layers} layers, {model.channels} "
-        f"channels, height {model.height}, {model.permutation} permutations",
+        "model": model.describe(),
         "mel": f"{mel.bands} bands, {mel.low_hz:g} to {mel.high_hz:g} Hz, {mel.fft_size} samples "
         f"every {mel.hop}",
         "training": f"{result.steps:,} steps in {duration(result.minutes)}; {result.stopped}",
@@ -217,17 +229,23 @@ def _longer(config: Any, workdir: Path, result: Result) -> str:
     training, given = config.train, dataclasses.asdict(config)
     given["train"]["steps"] *= 3 if result.steps >= training.steps else 1
     given["train"]["minutes"] *= 3
-    name = str(config.model.channels) if config.model.channels in CHANNELS else "tiny"
-    name = "demo" if config.data.corpus == "demo" else name
-    usual = dataclasses.asdict(get_config(name))
-    options = [
+    file = CONFIG_FILES[config.model.family]
+    choices = {name: _differences(given, file.get_config(name)) for name in file.NAMES}
+    nearest = min(choices, key=lambda name: len(choices[name]))
+    source = f"experiments/configs/{Path(file.__file__).name}:{nearest}"
+    start = [f"--config={source}", f"--workdir={workdir}"]
+    return shlex.join(["python", "-m", "experiments.train", *start, *choices[nearest]])
+
+
+def _differences(given: dict[str, Any], usual: Any) -> list[str]:
+    """The options that make `given` of the usual config."""
+    usual = dataclasses.asdict(usual)
+    return [
         f"--config.{part}.{key}={value}"
         for part in ("data", "mel", "model", "train")
         for key, value in given[part].items()
         if value != usual[part][key]
     ]
-    start = [f"--config=experiments/configs/waveflow.py:{name}", f"--workdir={workdir}"]
-    return shlex.join(["python", "-m", "experiments.train", *start, *options])
 
 
 def _say(workdir: Path, report: VoiceReport, result: Result) -> None:

@@ -15,43 +15,21 @@ Expected, from the paper (LJSpeech, 1M steps, nats per sample): 64 4.954, 64_h64
 import dataclasses
 import re
 
-from experiments.configs.running import Checkpoints
-from wf_jax.audio.mel import MelSettings
+from experiments.configs.voice import TINY_WINDOW, Config, tiny
 from wf_jax.flows.waveflow_config import WaveFlowConfig
 
-
-@dataclasses.dataclass
-class Data:
-    """The corpus.
-
-    Attributes:
-        corpus: a folder that `experiments.prepare` wrote; "demo" for the built-in audio.
-        window: training samples per window.
-    """
-
-    corpus: str = ""
-    window: int = 16000
-
-
-@dataclasses.dataclass
-class Mel:
-    """What the conditioner sees: see wf_jax.audio.mel.MelSettings. The rate is the corpus's."""
-
-    fft_size: int = MelSettings.fft_size
-    hop: int = MelSettings.hop
-    window_length: int = MelSettings.window_length
-    bands: int = MelSettings.bands
-    low_hz: float = MelSettings.low_hz
-    high_hz: float = MelSettings.high_hz
-    floor: float = MelSettings.floor
-    center: bool = MelSettings.center
-    peak_normalise: bool = MelSettings.peak_normalise
+NAMES = (
+    "tiny",
+    "demo",
+    *(f"{c}{h}" for c in (64, 96, 128, 256) for h in ("", "_h8", "_h32", "_h64")),
+)
 
 
 @dataclasses.dataclass
 class Model:
-    """The model: see wf_jax.flows.config.WaveFlowConfig."""
+    """The model: see wf_jax.flows.waveflow_config.WaveFlowConfig."""
 
+    family: str = WaveFlowConfig.family
     height: int = WaveFlowConfig.height
     flows: int = WaveFlowConfig.flows
     layers: int = WaveFlowConfig.layers
@@ -64,76 +42,17 @@ class Model:
     matmul_precision: str = WaveFlowConfig.matmul_precision
 
 
-@dataclasses.dataclass
-class Train:
-    """How it is trained.
-
-    Attributes:
-        steps: length of the run, unless `minutes` is above 0.
-        minutes: wall-clock budget, compilation and evaluations included.
-        learning_rate: of Adam.
-        decay: factor on it over the run, in equal ratios; 1.0 for none.
-        epochs: to how many such factors the run goes; 1 for one.
-        batch_size: windows per step, over all devices.
-        clip_norm: greatest norm of the gradient; 0 for no limit.
-        average_decay: of the moving average of the weights, per step; 0 for none.
-        dequantise: add noise of one int16 step to the audio.
-        evaluate_every: steps between evaluations of the held-out clips.
-        samples_every: evaluations between audio samples and pictures.
-        accumulate: parts of a batch, computed one after the other for their memory's sake.
-        substeps: steps per dispatch, for a model whose step is shorter than the host's work.
-        shards: devices that the state of a large model is split over.
-        seed: of weights, windows and noise.
-    """
-
-    steps: int = 1_000_000
-    minutes: float = 0.0
-    learning_rate: float = 2e-4
-    decay: float = 1.0
-    epochs: int = 1
-    batch_size: int = 8
-    clip_norm: float = 0.0
-    average_decay: float = 0.0
-    dequantise: bool = False
-    evaluate_every: int = 2000
-    samples_every: int = 5
-    accumulate: int = 1
-    substeps: int = 1
-    shards: int = 1
-    seed: int = 0
-
-
-@dataclasses.dataclass
-class Config:
-    """A vocoder run."""
-
-    task: str = "vocoder"
-    data: Data = dataclasses.field(default_factory=Data)
-    mel: Mel = dataclasses.field(default_factory=Mel)
-    model: Model = dataclasses.field(default_factory=Model)
-    train: Train = dataclasses.field(default_factory=Train)
-    checkpoints: Checkpoints = dataclasses.field(default_factory=Checkpoints)
-
-
 def get_config(argument: str = "64") -> Config:
     """The model that the argument names: CHANNELS, CHANNELS_hHEIGHT, tiny or demo.
 
     Raises:
         ValueError: the argument is none of them.
     """
-    config = Config()
+    config = Config(Model())
     if argument in ("tiny", "demo"):
-        config.data.window = 4000
+        config.data.window = TINY_WINDOW
         config.model = Model(flows=4, layers=5, channels=16)
-        config.train = Train(
-            steps=5_000,
-            learning_rate=4e-3,
-            decay=0.05,
-            batch_size=4,
-            clip_norm=5.0,
-            average_decay=0.99,
-            evaluate_every=500,
-        )
+        config.train = tiny(config.train)
         if argument == "demo":
             config.data.corpus = "demo"
             config.train.steps = 250

@@ -43,7 +43,7 @@ class VoiceReport:
         baselines: of simpler models by name: log-likelihood and bits, as above.
         clips: held-out clips, at least one; the first few are shown, all are in the table.
         mean_scores: over them, by the keys of SCORES.
-        latent: [T] z of the first clip.
+        latent: [T] z of the first clip; None of a model that has none.
         facts: rows of the table of facts.
         next_steps: command lines.
     """
@@ -61,7 +61,7 @@ class VoiceReport:
     baselines: Mapping[str, tuple[float, float]]
     clips: Sequence[Judged]
     mean_scores: Scores
-    latent: np.ndarray
+    latent: np.ndarray | None
     facts: Mapping[str, str]
     next_steps: Sequence[str]
 
@@ -123,7 +123,7 @@ def _pictures(report: VoiceReport) -> list[Picture]:
     clip, rate = report.clips[0], report.sample_rate
     audio = (clip.original, clip.resynthesis)
     lls = {name: value for name, (value, _) in report.baselines.items()}
-    return [
+    shown = [
         Picture(
             "Likelihood while training",
             figures.likelihood_over_time(report.history, lls, report.log_likelihood),
@@ -146,19 +146,22 @@ def _pictures(report: VoiceReport) -> list[Picture]:
             "shape even where they sound alike; period and level should agree.",
         ),
         Picture(
-            "Latent of a held-out clip",
-            figures.latent(report.latent),
-            "svg",
-            "The flow should turn speech into standard normal noise. What is wider, narrower or "
-            "heavier in the tails than the curve is what it has not explained.",
-        ),
-        Picture(
             "Average spectrum",
             figures.spectra(*audio, rate),
             "svg",
             f"Of {clip.name}. A difference over a wide range is heard as hiss or dullness.",
         ),
     ]
+    if report.latent is not None:
+        picture = Picture(
+            "Latent of a held-out clip",
+            figures.latent(report.latent),
+            "svg",
+            "The flow should turn speech into standard normal noise. What is wider, narrower or "
+            "heavier in the tails than the curve is what it has not explained.",
+        )
+        shown.insert(-1, picture)
+    return shown
 
 
 def _scores(report: VoiceReport) -> str:

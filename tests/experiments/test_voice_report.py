@@ -245,7 +245,7 @@ def test_samples_while_training(run, tmp_path, monkeypatch, board):
 def test_long_clips_are_cut_for_samples(run, tmp_path, monkeypatch):
     task, result, _, _ = run
     monkeypatch.setitem(sys.modules, "tensorboardX", None)
-    monkeypatch.setattr("experiments.vocoder_results.SAMPLE_SECONDS", 0.2)
+    monkeypatch.setattr("experiments.vocoder_results.SAMPLES", (3, 0.2))
     Samples(Workdir(tmp_path), task, 1)(10, result.models, {"bits/validation": 9.0})
     files = list((tmp_path / "samples").rglob("*.wav"))
     assert [soundfile.info(path).frames for path in files] == [4410, 4410]

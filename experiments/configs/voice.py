@@ -1,0 +1,112 @@
+"""What the configs of all vocoders have in common: data, mel and how they are trained."""
+
+import dataclasses
+from typing import Any
+
+from experiments.configs.running import Checkpoints
+from wf_jax.audio.mel import MelSettings
+
+
+@dataclasses.dataclass
+class Data:
+    """The corpus.
+
+    Attributes:
+        corpus: a folder that `experiments.prepare` wrote; "demo" for the built-in audio.
+        window: training samples per window.
+    """
+
+    corpus: str = ""
+    window: int = 16000
+
+
+@dataclasses.dataclass
+class Mel:
+    """What the conditioner sees: see wf_jax.audio.mel.MelSettings. The rate is the corpus's."""
+
+    fft_size: int = MelSettings.fft_size
+    hop: int = MelSettings.hop
+    window_length: int = MelSettings.window_length
+    bands: int = MelSettings.bands
+    low_hz: float = MelSettings.low_hz
+    high_hz: float = MelSettings.high_hz
+    floor: float = MelSettings.floor
+    center: bool = MelSettings.center
+    peak_normalise: bool = MelSettings.peak_normalise
+
+
+@dataclasses.dataclass
+class Train:
+    """How it is trained.
+
+    Attributes:
+        steps: length of the run, unless `minutes` is above 0.
+        minutes: wall-clock budget, compilation and evaluations included.
+        learning_rate: of Adam.
+        decay: factor on it over the run, in equal ratios; 1.0 for none.
+        epochs: to how many such factors the run goes; 1 for one.
+        batch_size: windows per step, over all devices.
+        clip_norm: greatest norm of the gradient; 0 for no limit.
+        average_decay: of the moving average of the weights, per step; 0 for none.
+        dequantise: add noise of one int16 step to the audio.
+        evaluate_every: steps between evaluations of the held-out clips.
+        samples_every: evaluations between audio samples and pictures.
+        accumulate: parts of a batch, computed one after the other for their memory's sake.
+        substeps: steps per dispatch, for a model whose step is shorter than the host's work.
+        shards: devices that the state of a large model is split over.
+        seed: of weights, windows and noise.
+    """
+
+    steps: int = 1_000_000
+    minutes: float = 0.0
+    learning_rate: float = 2e-4
+    decay: float = 1.0
+    epochs: int = 1
+    batch_size: int = 8
+    clip_norm: float = 0.0
+    average_decay: float = 0.0
+    dequantise: bool = False
+    evaluate_every: int = 2000
+    samples_every: int = 5
+    accumulate: int = 1
+    substeps: int = 1
+    shards: int = 1
+    seed: int = 0
+
+
+@dataclasses.dataclass
+class Config:
+    """A vocoder run.
+
+    Attributes:
+        model: the options of one family, as its own config file has them.
+        task: what `experiments.train` runs.
+        data: the corpus.
+        mel: of the conditioner.
+        train: how it is trained.
+        checkpoints: when it is saved.
+    """
+
+    model: Any
+    task: str = "vocoder"
+    data: Data = dataclasses.field(default_factory=Data)
+    mel: Mel = dataclasses.field(default_factory=Mel)
+    train: Train = dataclasses.field(default_factory=Train)
+    checkpoints: Checkpoints = dataclasses.field(default_factory=Checkpoints)
+
+
+def tiny(train: Train) -> Train:
+    """For models that learn on a laptop."""
+    return dataclasses.replace(
+        train,
+        steps=5_000,
+        learning_rate=4e-3,
+        decay=0.05,
+        batch_size=4,
+        clip_norm=5.0,
+        average_decay=0.99,
+        evaluate_every=500,
+    )
+
+
+TINY_WINDOW = 4000

@@ -1,0 +1,57 @@
+"""Train a WaveGlow vocoder on a voice.
+
+    python -m experiments.train --config=experiments/configs/waveglow.py:256 \
+        --workdir=runs/lj_glow --config.data.corpus=data/lj
+
+The argument is the number of residual channels, `64`, `128`, `256` (NVIDIA's release) or `512`;
+`tiny` is for a laptop.
+
+Expected, from the WaveFlow paper (LJSpeech, 1M steps, nats per sample): 64 4.804, 128 4.927, 256
+5.018, 512 5.026. Expected of `tiny`: see the README.
+"""
+
+import dataclasses
+
+from experiments.configs.voice import TINY_WINDOW, Config, tiny
+from wf_jax.flows.waveglow_config import WaveGlowConfig
+
+CHANNELS = ("64", "128", "256", "512")
+NAMES = ("tiny", *CHANNELS)
+
+
+@dataclasses.dataclass
+class Model:
+    """The model: see wf_jax.flows.waveglow_config.WaveGlowConfig."""
+
+    family: str = WaveGlowConfig.family
+    groups: int = WaveGlowConfig.groups
+    flows: int = WaveGlowConfig.flows
+    early_every: int = WaveGlowConfig.early_every
+    early_size: int = WaveGlowConfig.early_size
+    layers: int = WaveGlowConfig.layers
+    channels: int = WaveGlowConfig.channels
+    kernel: int = WaveGlowConfig.kernel
+    upsample_hops: int = WaveGlowConfig.upsample_hops
+    compute_dtype: str = WaveGlowConfig.compute_dtype
+    matmul_precision: str = WaveGlowConfig.matmul_precision
+
+
+def get_config(argument: str = "256") -> Config:
+    """The model that the argument names.
+
+    Raises:
+        ValueError: the argument is none of them.
+    """
+    config = Config(Model())
+    config.train.learning_rate = 1e-4
+    if argument == "tiny":
+        config.data.window = TINY_WINDOW
+        config.model = Model(flows=6, early_every=2, layers=5, channels=32)
+        config.train = tiny(config.train)
+    elif argument in CHANNELS:
+        config.model.channels = int(argument)
+    else:
+        raise ValueError(
+            f"waveglow.py:{argument} does not exist; use {', '.join(NAMES)}, e.g. waveglow.py:256"
+        )
+    return config

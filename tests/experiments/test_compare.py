@@ -1,0 +1,143 @@
+"""The comparison of families: its members, its table and picture, and the command itself."""
+
+import dataclasses
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from data_pipeline.corpus_preparation import prepare_corpus
+from data_pipeline.synthetic_speech import write_demo_corpus
+from experiments.comparison import ComparisonError, Line, members_of, table
+from experiments.comparison_figures import draw
+from experiments.configs import waveflow, waveglow, wavenet
+from experiments.configs.likelihood import get_config
+from experiments.paper_likelihoods import ROWS
+from experiments.vocoder import VocoderConfigError, model_config
+from wf_jax.flows.families import new_flow
+from wf_jax.flows.model_folder import load_model
+from wf_jax.modules import split
+
+ROOT = Path(__file__).parents[2]
+LINE = Line("wave_glow", "WaveGlow", "a", 1234567, 800, 2.0, 3.14159, 10.5, 12, 7.123, "c")
+
+
+@pytest.mark.parametrize("file", [waveflow, waveglow, wavenet])
+def test_every_name_of_a_config_file_makes_a_model(file):
+    """A name in an error message that does not work, or an option that no model takes."""
+    for name in file.NAMES:
+        config = model_config(file.get_config(name), 22050)
+        assert config.family == file.get_config(name).model.family
+        assert all(
+            getattr(config, key) == value
+            for key, value in dataclasses.asdict(file.get_config(name).model).items()
+        )
+    with pytest.raises(ValueError, match=f"{file.__name__.split('.')[-1]}.py:no does not exist"):
+        file.get_config("no")
+
+
+def test_a_family_of_another_file_is_refused():
+    config = waveflow.get_config("tiny")
+    config.model.family = "WaveGlow"
+    with pytest.raises(VocoderConfigError, match=r"family=WaveGlow.*waveglow\.py"):
+        model_config(config, 22050)
+
+
+def test_the_members_have_the_papers_sizes():
+    """Table 4 beside ours is only worth something where the models are the same (facts 2.7)."""
+    config = get_config("paper")
+    for name, entry in members_of(config).items():
+        model, row = model_config(entry.run, 22050), ROWS[entry.paper]
+        assert model.family == row.family
+        assert model.sequential_steps(22050) == row.sequential_steps
+        if model.channels <= 64:  # the others are made in the tests of their families
+            arrays = split(new_flow(model, np.random.default_rng(0)))[1]
+            count = sum(value.size for value in arrays.values()) / 1e6
+            assert f"{np.floor(100 * count) / 100:.2f}M" == row.parameters, name
+
+
+def test_members_share_data_and_budget():
+    config = get_config("tiny")
+    config.data.corpus, config.train.minutes = "there", 7.0
+    members = members_of(config)
+    assert len(members) == 8
+    for entry in members.values():
+        assert (entry.run.data.corpus, entry.run.train.minutes) == ("there", 7.0)
+    config.only = ("waveglow",)
+    assert list(members_of(config)) == ["waveglow"]
+    config.only = ("wavegrow",)
+    with pytest.raises(ComparisonError, match=r"only=wavegrow: no such member; there are waveflow"):
+        members_of(config)
+
+
+def test_the_table_says_it_all_with_the_best_first(tmp_path):
+    better = dataclasses.replace(LINE, name="flow", log_likelihood=4.0, paper="", family="WaveFlow")
+    lines = table([LINE, better])
+    assert lines[2].startswith("| flow |")
+    assert lines[2].endswith("| – | – |")
+    for words in ("wave glow", "1,234,567", "3.142", "10.50", "| 12 |", "7.12", "17.59M", "4.804"):
+        assert words in lines[3]
+    assert len({line.count("|") for line in lines}) == 1
+    draw(tmp_path / "picture.png", [LINE, better])
+    assert (tmp_path / "picture.png").read_bytes()[:4] == b"\x89PNG"
+
+
+CONFIG = """
+from experiments.configs import likelihood, waveglow, wavenet
+
+def get_config():
+    config = likelihood.get_config("tiny")
+    sizes = {"layers": 1, "channels": 2}
+    config.members = {
+        "glow": likelihood.Member(waveglow.Model(flows=1, upsample_hops=1, **sizes), "c"),
+        "net": likelihood.Member(wavenet.Model(head="softmax", companded_classes=8, **sizes)),
+    }
+    config.data.window, config.train.minutes, config.train.batch_size = 600, 0.0, 2
+    config.train.steps, config.train.evaluate_every = 2, 2
+    return config
+"""
+
+
+def compare(tmp_path, *options):
+    (tmp_path / "own.py").write_text(CONFIG)
+    return subprocess.run(
+        [
+            *(sys.executable, "-m", "experiments.compare", f"--config={tmp_path / 'own.py'}"),
+            *(f"--workdir={tmp_path / 'runs'}", *options),
+        ],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        timeout=400,
+    )
+
+
+@pytest.mark.slow
+def test_the_command_trains_and_compares(tmp_path):
+    """Two families through training, results and the table; a second start skips what is done."""
+    write_demo_corpus(tmp_path / "clips", clips=3, seconds=0.2)
+    prepare_corpus(tmp_path / "clips", tmp_path / "corpus", validation=1)
+    without = compare(tmp_path)
+    assert without.returncode == 1
+    assert "--config.data.corpus is missing" in without.stderr
+    corpus = f"--config.data.corpus={tmp_path / 'corpus'}"
+    first = compare(tmp_path, corpus)
+    assert first.returncode == 0, first.stderr
+    runs = tmp_path / "runs"
+    lines = json.loads((runs / "likelihood.json").read_text())
+    assert [line["name"] for line in lines] == ["glow", "net"]
+    for line in lines:
+        metrics = json.loads((runs / line["name"] / "metrics.json").read_text())
+        assert line["log_likelihood"] == metrics["log_likelihood"]
+        assert line["real_time"] > 0
+        model = load_model(runs / line["name"] / "model")
+        assert line["parameters"] == sum(v.size for v in split(model)[1].values())
+        page = (runs / line["name"] / "report.html").read_text()
+        assert ("Latent of a held-out clip" in page) == (line["name"] == "glow")
+    assert (runs / "likelihood.md").read_text() in first.stdout
+    second = compare(tmp_path, corpus)
+    assert second.returncode == 0, second.stderr
+    assert second.stdout.count("is finished already") == 2
