@@ -17,46 +17,67 @@ LABEL = "evaluations of a net, one after the other, for a second of audio"
 
 def draw(path: Path, lines: Sequence[Any]) -> None:
     """Writes the picture: members with `name`, `family`, `sequential_steps`, `log_likelihood`."""
-    figure = Figure(figsize=(12, 5), layout="constrained")
+    figure = Figure(figsize=(13, 5.5), layout="constrained")
     ours, theirs = figure.subplots(1, 2)
-    _points(ours, lines, {line.name: line.name.replace("_", " ") for line in lines})
+    _points(ours, lines, [line.name.replace("_", " ") for line in lines])
     ours.set_title("these runs", loc="left", fontsize=11)
-    names = {row.name: f"{row.name} ({key})" for key, row in ROWS.items()}
-    _points(theirs, list(ROWS.values()), dict.fromkeys(names, ""))
-    for key, row in ROWS.items():
-        place = (row.sequential_steps, row.log_likelihood)
-        theirs.annotate(key, place, (5, -3), textcoords="offset points", fontsize=8)
+    rows = list(ROWS.values())
+    _points(theirs, rows, [row.label for row in rows])
     theirs.set_title(
-        "the WaveFlow paper's table 4, LJSpeech, a million steps", loc="left", fontsize=11
+        "the WaveFlow paper's table 4 (LJSpeech, a million steps): channels",
+        loc="left",
+        fontsize=11,
     )
     theirs.legend(loc="lower right", fontsize=8, frameon=False)
     write_whole(path, lambda file: figure.savefig(file, format="png", dpi=120))
 
 
-def _points(axes: Axes, lines: Sequence[Any], labels: dict[str, str]) -> None:
+def _points(axes: Axes, lines: Sequence[Any], labels: Sequence[str]) -> None:
     shown = set()
-    for line in lines:
-        family = line.family
-        axes.plot(
-            line.sequential_steps,
-            line.log_likelihood,
-            "o",
-            color=COLOURS[family],
-            label=None if family in shown else family,
+    for line, label in zip(lines, labels, strict=True):
+        place = line.sequential_steps, line.log_likelihood
+        right = line.sequential_steps > 5000 or _blocked(line, lines)
+        legend = None if line.family in shown else line.family
+        shown.add(line.family)
+        axes.plot(*place, "o", color=COLOURS[line.family], label=legend)
+        axes.annotate(
+            label,
+            place,
+            (-7 if right else 7, _room(line, lines)),
+            textcoords="offset points",
+            ha="right" if right else "left",
+            fontsize=8,
+            color=GREY,
         )
-        shown.add(family)
-        text = labels[line.name]
-        if text:
-            right = line.sequential_steps > 5000
-            axes.annotate(
-                text,
-                (line.sequential_steps, line.log_likelihood),
-                (-7 if right else 7, -3),
-                textcoords="offset points",
-                ha="right" if right else "left",
-                fontsize=8,
-                color=GREY,
-            )
     axes.set(xscale="log", xlabel=LABEL, ylabel="log-likelihood, nats per sample")
     axes.grid(alpha=0.25)
     axes.spines[["top", "right"]].set_visible(False)
+
+
+def _room(line: Any, lines: Sequence[Any]) -> float:
+    """How far to move a label up or down, in points, so that it is not on its neighbour's."""
+    near = _near(lines)
+    for other in lines:
+        gap = line.log_likelihood - other.log_likelihood
+        if (
+            other is not line
+            and other.sequential_steps == line.sequential_steps
+            and abs(gap) < near
+        ):
+            return 1 if gap >= 0 else -8
+    return -3
+
+
+def _blocked(line: Any, lines: Sequence[Any]) -> bool:
+    """Whether another point stands where a label to the right would be."""
+    return any(
+        1 < other.sequential_steps / line.sequential_steps < 3
+        and abs(other.log_likelihood - line.log_likelihood) < _near(lines) / 2
+        for other in lines
+    )
+
+
+def _near(lines: Sequence[Any]) -> float:
+    """The height of a label, in nats."""
+    values = [line.log_likelihood for line in lines]
+    return 0.03 * (max(values) - min(values))

@@ -1,10 +1,13 @@
-"""Make a model folder of a published WaveFlow checkpoint.
+"""Make a model folder of a published WaveFlow or WaveGlow checkpoint.
 
     python -m experiments.convert --input=step-2000000.pdparams --source=parakeet \
         --source_config=config.yaml --output=DIR
 
-Reads .pdparams, .pt, .pth, .safetensors and .npz without Paddle or PyTorch, and runs no code out
-of them. `python -m experiments.synthesize --model=DIR` plays the result.
+Sources: parakeet (Parakeet and PaddleSpeech), l0sg (L0SG/WaveFlow), nvidia (NVIDIA's WaveGlow, its
+state dict: save it by `torch.save(torch.load(path)["model"].state_dict(), "arrays.pt")` where
+NVIDIA's code is at hand). Reads .pdparams, .pt, .pth, .safetensors and .npz without Paddle or
+PyTorch, and runs no code out of them. `python -m experiments.synthesize --model=DIR` plays the
+result.
 """
 
 import sys
@@ -14,17 +17,23 @@ from absl import app, flags
 
 from experiments.launch import quiet
 from wf_jax.flows.model_folder import save_model
-from wf_jax.interop import WeightImportError, from_l0sg, from_parakeet, read_arrays, read_config
+from wf_jax.interop import (
+    WeightImportError,
+    from_l0sg,
+    from_nvidia_waveglow,
+    from_parakeet,
+    read_arrays,
+    read_config,
+)
 from wf_jax.modules import split
 
 _INPUT = flags.DEFINE_string("input", None, "The checkpoint")
-_SOURCE = flags.DEFINE_enum("source", None, ["parakeet", "l0sg"], "Whose checkpoint it is")
+_IMPORTERS = {"parakeet": from_parakeet, "l0sg": from_l0sg, "nvidia": from_nvidia_waveglow}
+_SOURCE = flags.DEFINE_enum("source", None, list(_IMPORTERS), "Whose checkpoint it is")
 _SOURCE_CONFIG = flags.DEFINE_string(
     "source_config", None, "The configuration that it was trained with, .json or .yaml"
 )
 _OUTPUT = flags.DEFINE_string("output", None, "Folder to write the model to")
-
-_IMPORTERS = {"parakeet": from_parakeet, "l0sg": from_l0sg}
 
 
 def main(argv: list[str]) -> None:
@@ -48,7 +57,7 @@ def main(argv: list[str]) -> None:
     except OSError as error:
         sys.exit(f"{output}: cannot be written: {error.strerror or error}")
     count = sum(value.size for value in params.values())
-    print(f"{output}: WaveFlow with {count:,} parameters, of {len(arrays)} arrays")
+    print(f"{output}: {model.config.family} with {count:,} parameters, of {len(arrays)} arrays")
 
 
 if __name__ == "__main__":

@@ -4,9 +4,11 @@
 
 The model is the folder of a training run or of `experiments.convert`. A recording is turned into
 its mel and back; a .npy holds a mel [M, F] or [1, M, F] of the model's own settings. The output is
-a mono WAV per input, F frames giving exactly F * hop samples.
+a mono WAV per input, F frames giving exactly F * hop samples. Tones that a model adds to whatever
+it says are reduced by --denoise=0.1.
 """
 
+import math
 import sys
 import time
 from pathlib import Path
@@ -20,6 +22,9 @@ from experiments.launch import quiet
 from experiments.mel_inputs import MelInput, MelInputError, find_inputs
 from experiments.wav_output import write_clipped
 from experiments.workdir import WorkdirError, model_folder
+from wf_jax.flows.buckets import bucket
+from wf_jax.flows.denoiser import Denoiser, DenoiserError
+from wf_jax.flows.flow import Flow
 from wf_jax.flows.model_folder import ModelFolderError, load_model
 from wf_jax.flows.synthesis import synthesize
 from wf_jax.training.metrics import Progress, duration
@@ -27,8 +32,9 @@ from wf_jax.training.metrics import Progress, duration
 _MODEL = flags.DEFINE_string("model", None, "Folder of a training run or a converted model")
 _INPUT = flags.DEFINE_string("input", None, "An audio file, a .npy mel, or a folder of them")
 _OUTPUT = flags.DEFINE_string("output", None, "Folder of the WAV files; made if it is missing")
-_TEMPERATURE = flags.DEFINE_float("temperature", 1.0, "Deviation of the latent", 0.0)
-_SEED = flags.DEFINE_integer("seed", 0, "Of the latent", 0)
+_TEMPERATURE = flags.DEFINE_float("temperature", 1.0, "1 draws from the model; less is calmer", 0.0)
+_SEED = flags.DEFINE_integer("seed", 0, "Of what is drawn", 0)
+_DENOISE = flags.DEFINE_float("denoise", 0.0, "Reduces the model's own tones; begin with 0.1", 0.0)
 _FORMAT = flags.DEFINE_enum("format", "pcm24", ["pcm24", "float32"], "Samples of the WAV files")
 _RESAMPLE = flags.DEFINE_bool("resample", False, "Take recordings of other rates, resampled")
 _BATCH = flags.DEFINE_integer("batch_size", None, "Clips at once; 1 on CPU, else 8", 1)
@@ -40,6 +46,9 @@ def main(argv: list[str]) -> None:
     quiet()
     if len(argv) > 1:
         raise app.UsageError(f"unexpected argument {argv[1]!r}; options look like --input=DIR")
+    for flag in (_TEMPERATURE, _DENOISE):
+        if not math.isfinite(flag.value):
+            sys.exit(f"--{flag.name}={flag.value} is not a number of 0 or more")
     try:
         model = load_model(model_folder(Path(_MODEL.value)))
         settings = model.config.mel
@@ -52,6 +61,8 @@ def main(argv: list[str]) -> None:
         _synthesize(model, inputs, output)
     except (AudioFileError, MelInputError, ModelFolderError, WorkdirError) as error:
         sys.exit(str(error))
+    except DenoiserError as error:
+        sys.exit(f"{_MODEL.value}: {error}; leave --denoise away")
     except OSError as error:
         sys.exit(f"{error.filename or _OUTPUT.value}: {error.strerror or error}")
     except soundfile.LibsndfileError as error:  # a full disk
@@ -67,10 +78,17 @@ def _spare(inputs: list[MelInput], output: Path) -> None:
             raise MelInputError(f"{item.path}: would be replaced; give another --output")
 
 
-def _synthesize(model: object, inputs: list[MelInput], output: Path) -> None:
+def _synthesize(model: Flow, inputs: list[MelInput], output: Path) -> None:
     settings, progress = model.config.mel, Progress()
     total = sum(i.mel.shape[1] for i in inputs) * settings.hop / settings.sample_rate
+    if model.config.context_samples is None:
+        frames = bucket(max(i.mel.shape[1] for i in inputs))
+        progress.keep(
+            f"one sample after another: {model.config.sequential_steps(frames * settings.hop):,} "
+            "steps for the longest file, which may take minutes and shows nothing before its end"
+        )
     progress.update(f"{len(inputs)} files, {total:.1f} s of audio; each new length compiles")
+    denoise = Denoiser.of(model) if _DENOISE.value else None
     start, done, clipped, compiling = time.monotonic(), 0.0, 0, []
     for number, audio in synthesize(
         model,
@@ -81,6 +99,7 @@ def _synthesize(model: object, inputs: list[MelInput], output: Path) -> None:
         on_compile=compiling.append,
     ):
         item = inputs[number]
+        audio = denoise(audio, _DENOISE.value) if denoise else audio
         audio = audio[: item.samples] / item.gain
         path = output / f"{item.path.stem}.wav"
         clipped += write_clipped(path, audio, settings.sample_rate, _FORMAT.value)
@@ -91,7 +110,7 @@ def _synthesize(model: object, inputs: list[MelInput], output: Path) -> None:
     spent = time.monotonic() - start
     progress.keep(
         f"{output}: {len(inputs)} files, {done:.1f} s of audio in {spent:.1f} s, of which "
-        f"{sum(compiling):.1f} s to compile; {done / (spent - sum(compiling)):.2f} x real time"
+        f"{sum(compiling):.1f} s to compile; {done / (spent - sum(compiling)):.3g} x real time"
     )
     if clipped:
         print(f"{clipped} samples beyond full scale were limited; --format=float32 keeps them")
