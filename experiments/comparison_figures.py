@@ -24,7 +24,7 @@ def draw(path: Path, lines: Sequence[Any]) -> None:
     rows = list(ROWS.values())
     _points(theirs, rows, [row.label for row in rows])
     theirs.set_title(
-        "the WaveFlow paper's table 4 (LJSpeech, a million steps): channels",
+        "the WaveFlow paper's table 4, a million steps: height/channels",
         loc="left",
         fontsize=11,
     )
@@ -36,7 +36,7 @@ def _points(axes: Axes, lines: Sequence[Any], labels: Sequence[str]) -> None:
     shown = set()
     for line, label in zip(lines, labels, strict=True):
         place = line.sequential_steps, line.log_likelihood
-        right = line.sequential_steps > 5000 or _blocked(line, lines)
+        right = line.sequential_steps > 5000
         legend = None if line.family in shown else line.family
         shown.add(line.family)
         axes.plot(*place, "o", color=COLOURS[line.family], label=legend)
@@ -66,15 +66,6 @@ def _room(line: Any, lines: Sequence[Any]) -> float:
         ):
             return 1 if gap >= 0 else -8
     return -3
-
-
-def _blocked(line: Any, lines: Sequence[Any]) -> bool:
-    """Whether another point stands where a label to the right would be."""
-    return any(
-        1 < other.sequential_steps / line.sequential_steps < 3
-        and abs(other.log_likelihood - line.log_likelihood) < _near(lines) / 2
-        for other in lines
-    )
 
 
 def _near(lines: Sequence[Any]) -> float:

@@ -33,7 +33,7 @@ class Row:
 
 def _flow(height: int, flows: int, channels: int, parameters: str, value: float) -> Row:
     name = f"WaveFlow h={height}, {channels} channels" + (f", {flows} flows" if flows != 8 else "")
-    return Row(name, f"h={height}, {channels}", "WaveFlow", parameters, flows * (height - 1), value)
+    return Row(name, f"{height}/{channels}", "WaveFlow", parameters, flows * (height - 1), value)
 
 
 def _glow(flows: int, channels: int, parameters: str, value: float) -> Row:
@@ -43,9 +43,7 @@ def _glow(flows: int, channels: int, parameters: str, value: float) -> Row:
 
 ROWS = {
     "a": Row("Gaussian WaveNet, 128 channels", "128", "WaveNet", "4.57M", RATE, 5.059),
-    "b": Row(
-        "autoregressive flow, 128 channels", "3 flows, 128", "WaveNet", "4.54M", 3 * RATE, 5.161
-    ),
+    "b": Row("autoregressive flow, 128 channels", "flow, 128", "WaveNet", "4.54M", 3 * RATE, 5.161),
     "c": _glow(12, 64, "17.59M", 4.804),
     "d": _glow(12, 128, "34.83M", 4.927),
     "e": _glow(6, 256, "47.22M", 4.922),
