@@ -1,5 +1,6 @@
 """The synthesize command as a user types it, on a model so small that it takes seconds."""
 
+import dataclasses
 import subprocess
 import sys
 from pathlib import Path
@@ -12,9 +13,13 @@ import soundfile
 from data_pipeline.synthetic_speech import synthetic_speech
 from experiments.mel_inputs import MelInputError, find_inputs
 from experiments.wav_output import write_clipped
+from tests.flows import small
+from tests.flows.test_synthesis import FAMILIES
 from wf_jax.audio.mel import MelSettings, mel_spectrogram
+from wf_jax.flows import synthesis
+from wf_jax.flows.denoiser import Denoiser
 from wf_jax.flows.model_folder import load_model, save_model
-from wf_jax.flows.synthesis import latent
+from wf_jax.flows.synthesis import noise
 from wf_jax.flows.waveflow import WaveFlow
 from wf_jax.flows.waveflow_config import WaveFlowConfig
 from wf_jax.modules import split
@@ -70,9 +75,42 @@ def test_a_folder_of_recordings_and_mels(model_folder, recordings, tmp_path):
     # And it is what the model itself says, alone.
     model = load_model(model_folder / "model")
     mel = np.load(recordings / "c.npy")
-    expected = model.inverse(latent(0, samples["c"])[None], mel)[0]
+    expected = model.inverse(noise(0, samples["c"])[None], mel)[0]
     written, _ = soundfile.read(out / "c.wav")
     np.testing.assert_allclose(written, np.clip(expected, -1, 1), atol=2e-5)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "family", ["WaveNet", pytest.param("WaveGlow", marks=pytest.mark.exhaustive)]
+)
+def test_other_families_and_the_denoiser(family, tmp_path, rng):
+    """A model without a latent is played; options reach it; its tones go at its own scale."""
+    config = FAMILIES[family]
+    settings = dataclasses.replace(config.mel, peak_normalise=True)
+    model = small.random_model(dataclasses.replace(config, mel=settings))
+    save_model(tmp_path / "model", model.config, split(model)[1])
+    samples = 90 * settings.hop - 5  # as long in arrays as the denoiser's
+    soundfile.write(tmp_path / "a.wav", 0.05 * rng.standard_normal(samples), 8000, subtype="FLOAT")
+    result = synthesize(
+        f"--model={tmp_path}",
+        f"--input={tmp_path / 'a.wav'}",
+        f"--output={tmp_path / 'out'}",
+        "--temperature=0.5",
+        "--seed=3",
+        "--denoise=0.4",
+        "--format=float32",
+    )
+    assert result.returncode == 0, result.stderr
+    warned = "one sample after another: 1,536 steps" in result.stderr
+    assert warned == (family == "WaveNet")
+    written, _ = soundfile.read(tmp_path / "out" / "a.wav", dtype="float32")
+    (item,) = find_inputs(tmp_path / "a.wav", settings)
+    assert item.gain > 2
+    ((_, audio),) = synthesis.synthesize(model, [item.mel], temperature=0.5, seed=3)
+    expected = Denoiser.of(model)(audio, 0.4)[:samples] / item.gain
+    np.testing.assert_allclose(written, expected, atol=1e-5)
+    assert np.abs(written - audio[:samples] / item.gain).max() > 1e-3
 
 
 @pytest.mark.slow
@@ -81,6 +119,15 @@ def test_no_model_is_one_line(tmp_path):
     assert result.returncode == 1
     assert result.stderr.count("\n") == 1
     assert str(tmp_path) in result.stderr
+
+
+@pytest.mark.exhaustive
+def test_what_is_no_number_is_one_line():
+    """NaN passes the bounds of a flag; it would be found at the end, or written."""
+    for flag in ("--denoise=nan", "--temperature=inf"):
+        result = synthesize("--model=x", "--input=x.npy", "--output=out", flag)
+        assert result.returncode == 1
+        assert result.stderr == f"{flag} is not a number of 0 or more\n"
 
 
 def test_a_recording_of_another_rate_is_refused_or_resampled(tmp_path):

@@ -7,8 +7,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from wf_jax.audio.mel import MelSettings
-from wf_jax.flows.waveflow import WaveFlow
+from wf_jax.flows.config import FlowConfig
+from wf_jax.flows.families import new_flow
+from wf_jax.flows.flow import Flow
 from wf_jax.flows.waveflow_config import WaveFlowConfig
+from wf_jax.flows.waveglow_config import WaveGlowConfig
+from wf_jax.flows.wavenet_config import WaveNetConfig
 from wf_jax.modules import split
 
 MEL = MelSettings(
@@ -24,13 +28,23 @@ def config(**changes) -> WaveFlowConfig:
     return WaveFlowConfig(**{**values, "mel": MEL, **changes})
 
 
-def random_model(settings: WaveFlowConfig, seed: int = 0, amount: float = 0.1) -> WaveFlow:
+def waveglow_config(**changes) -> WaveGlowConfig:
+    values = {"groups": 4, "flows": 3, "early_every": 2, "layers": 2, "channels": 4}
+    return WaveGlowConfig(**{**values, "mel": MEL, **changes})
+
+
+def wavenet_config(**changes) -> WaveNetConfig:
+    values = {"layers": 2, "cycle": 2, "channels": 4, "mixtures": 3, "companded_classes": 16}
+    return WaveNetConfig(**{**values, "upsample_factors": (4, 4), "mel": MEL, **changes})
+
+
+def random_model(settings: FlowConfig, seed: int = 0, amount: float = 0.1) -> Flow:
     """A fresh model with noise on every array: its flows no longer copy.
 
     The arrays are float64 inside `jax.enable_x64` and float32 outside.
     """
     rng = np.random.default_rng(seed)
-    model = WaveFlow(settings, rng)
+    model = new_flow(settings, rng)
     return jax.tree.map(
         lambda v: jnp.asarray(
             v + amount * rng.standard_normal(np.shape(v)), jnp.result_type(float)
@@ -39,14 +53,14 @@ def random_model(settings: WaveFlowConfig, seed: int = 0, amount: float = 0.1) -
     )
 
 
-def random_inputs(settings: WaveFlowConfig, batch: int, samples: int, seed: int = 1):
+def random_inputs(settings: FlowConfig, batch: int, samples: int, seed: int = 1):
     """Audio [B, T] and mel [B, M, F] of numpy's float64."""
     rng = np.random.default_rng(seed)
     mel = rng.standard_normal((batch, settings.mel.bands, settings.mel.frames(samples)))
     return rng.standard_normal((batch, samples)), mel
 
 
-def plain_params(model: WaveFlow) -> dict[str, np.ndarray]:
+def plain_params(model: Flow) -> dict[str, np.ndarray]:
     return {name: np.asarray(value, np.float64) for name, value in split(model)[1].items()}
 
 

@@ -10,11 +10,17 @@ from tests.flows import small
 from wf_jax.audio.mel import MelSettings
 from wf_jax.flows import synthesis
 from wf_jax.flows.buckets import SMALLEST, bucket, fill
-from wf_jax.flows.synthesis import context_frames, latent, pieces, synthesize
+from wf_jax.flows.synthesis import context_frames, draw_seed, noise, pieces, synthesize
 from wf_jax.flows.waveflow import WaveFlow
 from wf_jax.flows.waveflow_config import WaveFlowConfig
 
 HOP = small.MEL.hop
+FAMILIES = {
+    "WaveFlow": small.config(channels=3),
+    "WaveGlow": small.waveglow_config(upsample_hops=3),
+    "WaveNet": small.wavenet_config(head="logistic_mixture"),
+    "autoregressive flow": small.wavenet_config(head="affine", flows=2),
+}
 
 
 def mels(*frames, seed=5):
@@ -35,14 +41,14 @@ def model():
 
 @dataclasses.dataclass(frozen=True)
 class Echo:
-    """A flow whose inverse is its latent: it compiles at once, and counts how often."""
+    """A flow that plays its noise: it compiles at once, and counts how often."""
 
     config: WaveFlowConfig
     traced: list
 
-    def inverse(self, z, mel, lengths):
-        self.traced.append(z.shape)
-        return z + 0 * mel.sum()
+    def generate(self, noise, seeds, mel, lengths, temperature):
+        self.traced.append(noise.shape)
+        return temperature * noise + 0 * mel.sum()
 
 
 jax.tree_util.register_dataclass(Echo, data_fields=[], meta_fields=["config", "traced"])
@@ -138,7 +144,7 @@ def test_a_clip_is_alone_in_its_batch(model):
     for ours, theirs in zip(backwards, together, strict=True):
         np.testing.assert_allclose(ours, theirs, atol=1e-6)
     # And it is what the model itself says.
-    z = latent(0, 20 * HOP)[None]
+    z = noise(0, 20 * HOP)[None]
     direct = small.jit(lambda model, z, mel: model.inverse(z, mel))(model, z, clips[0][None])
     np.testing.assert_allclose(together[0], direct[0], atol=1e-5)
 
@@ -156,20 +162,70 @@ def test_a_hop_that_is_no_multiple_of_the_height():
         np.testing.assert_allclose(ours, theirs, atol=1e-5)
 
 
-# The latent, and what is compiled
+# The other families
+
+
+def test_a_wavenet_s_clips_are_never_cut():
+    """Every sample depends on all before it: a chunk would begin without its past."""
+    (piece,) = pieces(0, 5000, FAMILIES["WaveNet"], 40)
+    assert (piece.before, piece.first, piece.last, piece.after) == (0, 0, 5000, 5000)
+
+
+@pytest.mark.parametrize(
+    "family",
+    ["WaveGlow", "WaveNet", pytest.param("autoregressive flow", marks=pytest.mark.exhaustive)],
+)
+def test_a_clip_is_its_mel_and_seed_in_every_family(family):
+    """Neighbours, order and array length change nothing; the model itself says the same."""
+    model, clips = small.random_model(FAMILIES[family]), mels(61, 20)
+    together = audio(model, clips, temperature=0.7, seed=3)
+    backwards = audio(model, clips[::-1], temperature=0.7, seed=3)[::-1]
+    alone = audio(model, clips[1:], temperature=0.7, seed=3)
+    for found, expected in zip([*backwards, *alone], [*together, together[1]], strict=True):
+        assert np.std(expected) > 1e-2
+        np.testing.assert_allclose(found, expected, atol=1e-6)
+    seeds = np.full(1, draw_seed(3), np.uint32)
+    generate = small.jit(lambda model, noise, mel: model.generate(noise, seeds, mel, None, 0.7))
+    direct = generate(model, noise(3, 20 * HOP)[None], clips[1][None])[0]
+    np.testing.assert_allclose(together[1], direct, atol=1e-5)
+
+
+def test_chunks_of_a_waveglow_are_the_whole(monkeypatch):
+    """Its context is exact in both directions; one frame less than it is not enough."""
+    model, clip = small.random_model(FAMILIES["WaveGlow"]), mels(130)
+    (whole,) = audio(model, clip)
+    (chunked,) = audio(model, clip, chunk=40)
+    np.testing.assert_allclose(chunked, whole, atol=1e-5)
+    monkeypatch.setattr(synthesis, "context_frames", lambda config: 0)
+    (bare,) = audio(model, clip, chunk=40)
+    assert np.abs(bare - whole).max() > 1e-3
+
+
+def test_what_the_noise_does_not_give_comes_from_the_seed(monkeypatch):
+    """A mixture's components would otherwise be the same for every seed, or never again."""
+    model, clip = small.random_model(FAMILIES["WaveNet"]), mels(10)
+    one, again = (audio(model, clip)[0] for _ in range(2))
+    np.testing.assert_array_equal(one, again)
+    assert len({draw_seed(seed) for seed in (0, 1, 2, 2**32, 2**70)}) == 5
+    monkeypatch.setattr(synthesis, "draw_seed", lambda seed: 5)  # and the same noise
+    assert np.abs(audio(model, clip)[0] - one).max() > 1e-2
+
+
+# What is drawn, and what is compiled
 
 
 def test_temperature_and_seed():
-    """Flows that copy give the latent itself: standard normal times the temperature."""
+    """Flows that copy give the noise itself, times the temperature, which compiles nothing."""
     clips = mels(64, 10)
     model = echo()
     one = audio(model, clips)
-    np.testing.assert_array_equal(one[0], latent(0, 64 * HOP))
-    np.testing.assert_array_equal(one[1], latent(0, 10 * HOP))
+    np.testing.assert_array_equal(one[0], noise(0, 64 * HOP))
+    np.testing.assert_array_equal(one[1], noise(0, 10 * HOP))
     assert abs(np.std(one[0]) - 1) < 0.1
     np.testing.assert_array_equal(audio(model, clips)[0], one[0])
     np.testing.assert_allclose(audio(model, clips, temperature=0.6)[0], 0.6 * one[0], rtol=1e-6)
     assert not any(np.any(a) for a in audio(model, clips, temperature=0.0))
+    assert len(model.traced) == 1
     other = audio(model, clips, seed=1)[0]
     assert abs(np.corrcoef(other, one[0])[0, 1]) < 0.2
 
@@ -199,8 +255,8 @@ def test_clips_are_given_out_as_soon_as_they_are_complete():
     assert dict(synthesize(model, [])) == {}
 
 
-def test_a_fresh_model_plays_its_latent(rng):
+def test_a_fresh_model_plays_its_noise(rng):
     """The whole path with a real model: unchanged by masks, buckets and devices."""
     model = WaveFlow(small.config(channels=3), rng)
     (found,) = audio(model, mels(50))
-    np.testing.assert_array_equal(found, latent(0, 50 * HOP))
+    np.testing.assert_array_equal(found, noise(0, 50 * HOP))

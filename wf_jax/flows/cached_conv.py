@@ -69,6 +69,9 @@ class RingConv:
         columns = _columns(self.transform, h, self.dilation[1])
         size, step = cache.shape[0], self.dilation[0]
         above = [cache[(row + k * step) % size] for k in range(self.taps - 1)]
+        # All is read before the row is written: else XLA copies the ring at every row, which takes
+        # a WaveNet of 30 layers 2.7 times as long.
+        above, cache = lax.optimization_barrier((above, cache))
         products = _products(jnp.concatenate([*above, columns], axis=-1), self.weight)
         if size:
             cache = lax.dynamic_update_index_in_dim(cache, columns, row % size, 0)

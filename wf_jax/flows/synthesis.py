@@ -2,7 +2,7 @@
 
 Short clips are filled up to one of few lengths; long ones are cut into chunks that carry the
 context of the flows on both sides, so that the result is what one pass over the whole clip gives,
-to float32 rounding (measured: see BUILD_NOTES, "Chunks").
+to float32 rounding (measured: see BUILD_NOTES, "Chunks"). A WaveNet's clips are never cut.
 """
 
 import dataclasses
@@ -18,6 +18,7 @@ from jax.sharding import NamedSharding, PartitionSpec
 
 from wf_jax.flows.buckets import bucket, fill
 from wf_jax.flows.config import FlowConfig
+from wf_jax.flows.flow import Flow
 from wf_jax.mesh import DATA_AXIS, local_mesh
 
 CHUNK = 1196  # frames; with the context of the paper's model 1456, an array length of `bucket`
@@ -40,19 +41,27 @@ class Piece:
 
 
 @functools.lru_cache(maxsize=1)  # the chunks of a long clip come one after another
-def latent(seed: int, samples: int) -> np.ndarray:
-    """Standard normal z [T], float32: of a clip alone, whatever it is computed together with."""
+def noise(seed: int, samples: int) -> np.ndarray:
+    """Standard normal [T], float32: of a clip alone, whatever it is computed together with."""
     return np.random.default_rng(seed).standard_normal(samples, np.float32)
 
 
+def draw_seed(seed: int) -> int:
+    """The 32 bits that a head draws from what the noise does not give: see Flow.generate."""
+    return int(np.random.SeedSequence([seed, 1]).generate_state(1)[0])  # not the noise's own
+
+
 def context_frames(config: FlowConfig) -> int:
-    """Frames on each side of a chunk: the context of the flows, and of the upsampler."""
+    """Frames on each side of a chunk: the context of the flows, and of the upsampler.
+
+    For models whose clips can be cut: config.context_samples is not None.
+    """
     flows = -(-config.context_samples // config.mel.hop)
     return _aligned(flows + config.upsampler_frames, config)
 
 
 def pieces(clip: int, frames: int, config: FlowConfig, chunk: int = CHUNK) -> list[Piece]:
-    """A clip of `frames` as one piece, or as chunks with their context."""
+    """A clip of `frames` as one piece, or as chunks with their context where it can be cut."""
     if frames <= chunk or config.context_samples is None:
         return [Piece(clip, 0, 0, frames, frames)]
     context, chunk = context_frames(config), _aligned(chunk, config)
@@ -69,7 +78,7 @@ def pieces(clip: int, frames: int, config: FlowConfig, chunk: int = CHUNK) -> li
 
 
 def synthesize(
-    model: Any,
+    model: Flow,
     mels: Sequence[np.ndarray],
     *,
     temperature: float = 1.0,
@@ -81,10 +90,11 @@ def synthesize(
     """Audio of every clip, as soon as it is complete.
 
     Args:
-        model: a flow.
+        model: of any family.
         mels: [M, F] each, F above 0.
-        temperature: deviation of the latent.
-        seed: of the latent; a clip's audio depends on its mel, this and nothing else.
+        temperature: see Flow.generate; a new one compiles nothing.
+        seed: of all that is drawn; a clip's audio depends on its mel, this, the temperature and
+            nothing else.
         chunk: frames at once; more of them are computed in chunks.
         batch_size: pieces at once, one for each device if None.
         on_compile: is told the seconds that each compilation took.
@@ -98,14 +108,16 @@ def synthesize(
     missing = np.bincount([piece.clip for piece in todo], minlength=len(mels))
     begun: dict[int, np.ndarray] = {}
     spec = NamedSharding(local_mesh(count), PartitionSpec(DATA_AXIS))
-    model = jax.device_put(model, NamedSharding(spec.mesh, PartitionSpec()))
+    everywhere = NamedSharding(spec.mesh, PartitionSpec())
+    model, scalar = jax.device_put((model, np.float32(temperature)), everywhere)
+    seeds = jax.device_put(np.full(count, draw_seed(seed), np.uint32), spec)
     for frames, batch in _batches(todo, count):
-        z = [temperature * _latent_of(piece, mels[piece.clip], seed, hop) for piece in batch]
+        drawn = [_noise_of(piece, mels[piece.clip], seed, hop) for piece in batch]
         c = [mels[piece.clip][:, piece.before : piece.after] for piece in batch]
         lengths = np.zeros(count, np.int32)
-        lengths[: len(batch)] = [len(row) for row in z]
-        arrays = (fill(z, frames * hop, count), fill(c, frames, count), lengths)
-        arrays = jax.device_put(arrays, spec)
+        lengths[: len(batch)] = [len(row) for row in drawn]
+        arrays = (fill(drawn, frames * hop, count), fill(c, frames, count), lengths)
+        arrays = (*jax.device_put(arrays, spec), seeds, scalar)
         result = np.asarray(_program(model, arrays, on_compile)(model, *arrays))
         for piece, row in zip(batch, result, strict=False):
             if piece.clip not in begun:
@@ -117,30 +129,37 @@ def synthesize(
                 yield piece.clip, begun.pop(piece.clip)
 
 
-def _latent_of(piece: Piece, mel: np.ndarray, seed: int, hop: int) -> np.ndarray:
-    return latent(seed, mel.shape[1] * hop)[piece.before * hop : piece.after * hop]
+def _noise_of(piece: Piece, mel: np.ndarray, seed: int, hop: int) -> np.ndarray:
+    return noise(seed, mel.shape[1] * hop)[piece.before * hop : piece.after * hop]
 
 
 _PROGRAMS: dict[Any, Callable[..., jax.Array]] = {}
 
 
 def _program(
-    model: Any, arrays: tuple[jax.Array, ...], on_compile: Callable[[float], object] | None
+    model: Flow, arrays: tuple[jax.Array, ...], on_compile: Callable[[float], object] | None
 ) -> Callable[..., jax.Array]:
-    """The compiled inverse for a model and arrays of these shapes."""
+    """The compiled `_generate` for a model and arrays of these shapes."""
     leaves, structure = jax.tree.flatten((model, arrays))
     key = structure, tuple((leaf.shape, leaf.dtype, leaf.sharding) for leaf in leaves)
     if key not in _PROGRAMS:
         start = time.monotonic()
-        _PROGRAMS[key] = _inverse.lower(model, *arrays).compile()
+        _PROGRAMS[key] = _generate.lower(model, *arrays).compile()
         if on_compile:
             on_compile(time.monotonic() - start)
     return _PROGRAMS[key]
 
 
 @jax.jit
-def _inverse(model: Any, z: jax.Array, mel: jax.Array, lengths: jax.Array) -> jax.Array:
-    return model.inverse(z, mel, lengths)
+def _generate(
+    model: Flow,
+    drawn: jax.Array,
+    mel: jax.Array,
+    lengths: jax.Array,
+    seeds: jax.Array,
+    temperature: jax.Array,
+) -> jax.Array:
+    return model.generate(drawn, seeds, mel, lengths, temperature)
 
 
 def _batches(todo: list[Piece], size: int) -> Iterator[tuple[int, list[Piece]]]:

@@ -5,6 +5,7 @@ van den Oord et al., "WaveNet: A Generative Model for Raw Audio", 2016; Ping, Pe
 each layer's past in a ring (Paine et al., "Fast Wavenet Generation Algorithm", 2016).
 """
 
+from functools import partial
 from typing import Any
 
 import jax
@@ -69,8 +70,8 @@ class WaveNet(Flow):
         for number, net in enumerate(self.nets):
             if number:
                 x, c = _turned(x, lengths), _turned(c, lengths)
-            log_scale, offset = head.scale_and_shift(self._outputs(net, x, c))
-            x = (x * jnp.exp(log_scale) + offset) * mask
+            z, log_scale = head.latent(self._outputs(net, x, c), x)
+            x = z * mask
             log_det = log_det + jnp.sum(log_scale * mask, axis=1)
         return (x if len(self.nets) % 2 else _turned(x, lengths)), log_det
 
@@ -137,22 +138,20 @@ class WaveNet(Flow):
     ) -> jax.Array:
         """Samples [B, T], one after the other, from noise [B, T] and conditions [B, T, M]."""
         head = self.head
-        keys = jax.vmap(jax.random.key)(seeds)
+        keys = _keys(seeds, noise.shape[1])
 
-        def draw(out: jax.Array, noise: jax.Array, number: jax.Array) -> jax.Array:
-            own = jax.vmap(jax.random.fold_in)(keys, number)
-            return head.draw(out, noise, own, temperature).astype(noise.dtype)
+        def draw(out: jax.Array, noise: jax.Array, keys: jax.Array) -> jax.Array:
+            return head.draw(out, noise, keys, temperature).astype(noise.dtype)
 
         def update(out: jax.Array, row: Any) -> tuple[jax.Array, jax.Array]:
             x = draw(out[:, 0], *row)
             return x[:, None], x
 
-        numbers = jnp.broadcast_to(jnp.arange(noise.shape[1]), noise.shape)
         with jax.default_matmul_precision(self.config.matmul_precision):
-            first = draw(net.before_the_first(c[:, 0]), noise[:, 0], numbers[:, 0])[:, None]
+            first = draw(net.before_the_first(c[:, 0]), noise[:, 0], keys[:, 0])[:, None]
             if noise.shape[1] == 1:
                 return first
-            rows = (noise[:, 1:], numbers[:, 1:])
+            rows = (noise[:, 1:], keys[:, 1:])
             others = net.fold().scan(first, rows, c[:, 1:, None], None, update)
         return jnp.concatenate([first, others], axis=1)
 
@@ -160,6 +159,8 @@ class WaveNet(Flow):
         """The head's outputs [B, T, O] for all samples x [B, T] with conditions [B, T, M]."""
         with jax.default_matmul_precision(self.config.matmul_precision):
             first = net.before_the_first(c[:, :1])
+            if x.shape[1] == 1:
+                return first
             others = net(x[:, :-1, None, None], c[:, 1:, None])[:, :, 0]
         return jnp.concatenate([first.astype(others.dtype), others], axis=1)
 
@@ -182,6 +183,14 @@ class WaveNet(Flow):
 def _mask(audio: jax.Array, lengths: jax.Array | None) -> jax.Array | float:
     """1 where a sample is real, [B, T]."""
     return 1.0 if lengths is None else real(lengths, audio.shape[1]).astype(audio.dtype)
+
+
+def _keys(seeds: jax.Array, samples: int) -> jax.Array:
+    """Seeds [B] -> a key for every sample [B, samples], whatever the number of samples."""
+    numbers = jnp.arange(samples)
+    return jax.vmap(
+        lambda seed: jax.vmap(partial(jax.random.fold_in, jax.random.key(seed)))(numbers)
+    )(seeds)
 
 
 def _turned(x: jax.Array, lengths: jax.Array | None) -> jax.Array:

@@ -7,6 +7,7 @@ from wf_jax.flows.config import FlowConfig
 
 HEADS = ("gaussian", "affine", "gaussian_mixture", "logistic_mixture", "softmax")
 INVERTIBLE = ("gaussian", "affine")
+CLASSES = ("logistic_mixture", "softmax")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
