@@ -13,7 +13,9 @@ REFERENCE = Path(__file__).parents[2] / "shared" / "reference"
 
 # Minutes on two cores, where they are above one: so that no worker is left with one at the end.
 LONG = {
-    "test_waveflow.py": 4,
+    "test_waveflow.py": 2,
+    "test_battery.py": 2,
+    "test_compare.py": 2,
     "test_every_nam.py": 2,
     "test_capture.py": 2,
     "test_distributed.py": 3,

@@ -156,7 +156,7 @@ def edit(folder, change):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda c: c.update(format="other/1"), "format 'other/1', not 'wf_jax"),
+        (lambda c: c.update(format="other/1"), "format 'other/1' is none of wf_jax"),
         (lambda c: c.update(params_sha256=None), "params.npz: not the file that config.json"),
         (lambda c: c.update(model=None), "WaveFlowConfig is not a table"),
         (lambda c: c["model"].update(colour=1), "colour is unknown"),

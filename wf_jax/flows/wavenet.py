@@ -82,6 +82,7 @@ class WaveNet(Flow):
             ValueError: the head has no latent.
         """
         self._gaussian()
+        self._check(z, mel)
         return self.generate(z, jnp.zeros_like(z[:, 0], jnp.uint32), mel, lengths)
 
     def log_likelihood(

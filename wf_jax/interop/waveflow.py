@@ -5,22 +5,26 @@ inputs and outputs come last and all flows are stacked. Parakeet and L0SG also g
 a residual half that nothing reads: it is dropped.
 """
 
-import contextlib
 import dataclasses
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
-import jax.numpy as jnp
 import numpy as np
 
 from wf_jax.audio.mel import MelSettings
 from wf_jax.flows.waveflow import WaveFlow
 from wf_jax.flows.waveflow_config import HEIGHT_DILATIONS, WaveFlowConfig
 from wf_jax.interop.errors import WeightImportError
-from wf_jax.modules import split
-
-Arrays = Mapping[str, np.ndarray]
+from wf_jax.interop.source_values import SourceValues, as_import_errors, tacotron_mel
+from wf_jax.interop.state_dict import (
+    Arrays,
+    StateDict,
+    matrix,
+    module,
+    residual_and_skip,
+    stacked,
+)
 
 
 def parakeet_config(source: Mapping[str, Any]) -> WaveFlowConfig:
@@ -35,7 +39,7 @@ def parakeet_config(source: Mapping[str, Any]) -> WaveFlowConfig:
     Raises:
         WeightImportError: a value is missing or describes another model.
     """
-    values = _Values(source, ("model", "data"))
+    values = SourceValues(source, ("model", "data"))
     height, layers = values.integer("n_group"), values.integer("n_layers")
     if height not in HEIGHT_DILATIONS or layers > 8:
         known = ", ".join(map(str, HEIGHT_DILATIONS))
@@ -48,7 +52,7 @@ def parakeet_config(source: Mapping[str, Any]) -> WaveFlowConfig:
     if not isinstance(sizes, list | tuple) or len(sizes) != 2 or sizes[0] != sizes[1]:
         raise WeightImportError(f"kernel_size {sizes}: only square kernels are known, like [3, 3]")
     factors = _factors(values)
-    with _as_import_errors():
+    with as_import_errors():
         return WaveFlowConfig(
             height=height,
             flows=values.integer("n_flows"),
@@ -73,7 +77,7 @@ def l0sg_config(source: Mapping[str, Any]) -> WaveFlowConfig:
     Raises:
         WeightImportError: a value is missing or describes another model.
     """
-    values = _Values(source, ("waveflow_config", "data_config"))
+    values = SourceValues(source, ("waveflow_config", "data_config"))
     layers, cycle = values.integer("n_layer"), values.integer("n_layer_per_cycle")
     coupling = values.get("coupling_type", default=None)
     if coupling is None:
@@ -81,7 +85,7 @@ def l0sg_config(source: Mapping[str, Any]) -> WaveFlowConfig:
     permutations = {"waveflow": "reverse", "waveflow_bipartize": "bipartite"}
     if coupling not in permutations:
         raise WeightImportError(f"coupling_type {coupling!r}: only {', '.join(permutations)} exist")
-    with _as_import_errors():
+    with as_import_errors():
         return WaveFlowConfig(
             height=values.integer("n_height"),
             flows=values.integer("n_flow"),
@@ -108,7 +112,7 @@ def from_parakeet(arrays: Arrays, config: Mapping[str, Any]) -> WaveFlow:
             another shape than the configuration's.
     """
     ours = parakeet_config(config)
-    return _module(ours, parakeet_params(arrays, ours))
+    return module(ours, parakeet_params(arrays, ours))
 
 
 def from_l0sg(arrays: Arrays, config: Mapping[str, Any]) -> WaveFlow:
@@ -122,18 +126,18 @@ def from_l0sg(arrays: Arrays, config: Mapping[str, Any]) -> WaveFlow:
         WeightImportError: as `from_parakeet`.
     """
     ours = l0sg_config(config)
-    return _module(ours, l0sg_params(arrays, ours))
+    return module(ours, l0sg_params(arrays, ours))
 
 
 def parakeet_params(arrays: Arrays, config: WaveFlowConfig) -> dict[str, np.ndarray]:
     """Our flat parameters [...] from Parakeet's; see `from_parakeet`."""
     old = any(name.removeprefix("module.").startswith("flow_0.") for name in arrays)
-    return _params(_Source(arrays), _PARAKEET_2019 if old else _PARAKEET, config)
+    return _params(StateDict(arrays), _PARAKEET_2019 if old else _PARAKEET, config)
 
 
 def l0sg_params(arrays: Arrays, config: WaveFlowConfig) -> dict[str, np.ndarray]:
     """Our flat parameters [...] from L0SG's; see `from_l0sg`."""
-    source = _Source(arrays)
+    source = StateDict(arrays)
     for k in range(config.flows):
         _unfuse(source, f"flows.{k}.coupling.net.", config)
     return _params(source, _L0SG, config)
@@ -177,111 +181,36 @@ _L0SG = _Names(
 )
 
 
-class _Source:
-    """A checkpoint's arrays, each to be used exactly once."""
-
-    def __init__(self, arrays: Arrays) -> None:
-        whole = bool(arrays) and all(name.startswith("module.") for name in arrays)
-        self.arrays = {
-            name.removeprefix("module.") if whole else name: np.asarray(value)
-            for name, value in arrays.items()
-        }
-
-    def has(self, name: str) -> bool:
-        return name in self.arrays
-
-    def take(self, name: str, *shapes: tuple[int, ...]) -> np.ndarray:
-        """The float32 array of that name, which has one of the shapes."""
-        if name not in self.arrays:
-            raise WeightImportError(
-                f"{name}: missing, expected with shape {shapes[0]}; check --source and that the "
-                f"configuration belongs to this file, which {self._contents()}"
-            )
-        value = self.arrays.pop(name)
-        if value.shape not in shapes:
-            expected = " or ".join(map(str, shapes))
-            raise WeightImportError(
-                f"{name}: shape {value.shape}, expected {expected}; use the configuration that "
-                "belongs to this file"
-            )
-        value = value.astype(np.float32)
-        if not np.isfinite(value).all():
-            raise WeightImportError(
-                f"{name}: shape {value.shape} holds a value that is not finite; take an earlier "
-                "checkpoint"
-            )
-        return value
-
-    def _contents(self) -> str:
-        names = sorted(self.arrays)
-        return f"still has {len(names)} others, first {names[0]}" if names else "has no others"
-
-    def finish(self) -> None:
-        """Nothing may be left over.
-
-        Raises:
-            WeightImportError: something is.
-        """
-        if self.arrays:
-            names = sorted(self.arrays)
-            shapes = [f"{name} {self.arrays[name].shape}" for name in names[:5]]
-            rest = f" and {len(names) - 5} more" if len(names) > 5 else ""
-            raise WeightImportError(
-                f"{', '.join(shapes)}{rest}: expected none of these; use the configuration that "
-                "belongs to this file"
-            )
-
-
-@dataclasses.dataclass(frozen=True)
-class _Layer:
-    """A weight-normed layer as the source has it: direction [O, ...], norms [O] and bias [O]."""
-
-    kernel: np.ndarray
-    gain: np.ndarray
-    bias: np.ndarray
-
-
-def _params(source: _Source, names: _Names, config: WaveFlowConfig) -> dict[str, np.ndarray]:
+def _params(source: StateDict, names: _Names, config: WaveFlowConfig) -> dict[str, np.ndarray]:
     params: dict[str, np.ndarray] = {}
     for j, factor in enumerate(config.upsample_factors):
-        layer = _layer(source, names.upsampler.format(j=j, twice_j=2 * j), (1, 1, 3, 2 * factor))
+        layer = source.layer(names.upsampler.format(j=j, twice_j=2 * j), (1, 1, 3, 2 * factor))
         params[f"upsampler/layers/{j}/kernel"] = layer.kernel[0, 0]
         params[f"upsampler/layers/{j}/gain"] = layer.gain[0]
         params[f"upsampler/layers/{j}/bias"] = layer.bias[0]
-    flows = [_flow(source, names, config, k) for k in range(config.flows)]
+    flows = stacked([_flow(source, names, config, k) for k in range(config.flows)])
     source.finish()
-    return params | {f"flows/{n}": np.stack([flow[n] for flow in flows]) for n in flows[0]}
+    return params | {f"flows/{name}": value for name, value in flows.items()}
 
 
-def _flow(source: _Source, names: _Names, config: WaveFlowConfig, k: int) -> dict[str, np.ndarray]:
+def _flow(
+    source: StateDict, names: _Names, config: WaveFlowConfig, k: int
+) -> dict[str, np.ndarray]:
     """The parameters of one flow, named as below `flows/`."""
     c, m, t = config.channels, config.mel.bands, config.kernel
-    flow = _named("start", _layer(source, names.start.format(k=k), (c, 1, 1, 1)), _matrix)
+    flow = source.layer(names.start.format(k=k), (c, 1, 1, 1)).named("start", matrix)
     for n in range(config.layers):
         conv, condition, out = (
             name.format(k=k, l=n) for name in (names.conv, names.condition, names.out)
         )
-        prefix = f"layers/{n}"
-        flow |= _named(f"{prefix}/conv", _layer(source, conv, (2 * c, c, t, t)), _taps)
-        layer = _layer(source, condition, (2 * c, m, 1, 1))
-        flow |= _named(f"{prefix}/condition", layer, _matrix)
-        flow |= _named(f"{prefix}/out", _out(source, out, c, n == config.layers - 1), _matrix)
+        prefix, last = f"layers/{n}", n == config.layers - 1
+        flow |= source.layer(conv, (2 * c, c, t, t)).named(f"{prefix}/conv", _taps)
+        flow |= source.layer(condition, (2 * c, m, 1, 1)).named(f"{prefix}/condition", matrix)
+        flow |= residual_and_skip(source, out, c, 2, last).named(f"{prefix}/out", matrix)
     end = names.end.format(k=k)
-    flow["end/kernel"] = _matrix(source.take(f"{end}.weight", (2, c, 1, 1)))
+    flow["end/kernel"] = matrix(source.take(f"{end}.weight", (2, c, 1, 1)))
     flow["end/bias"] = source.take(f"{end}.bias", (2,))
     return flow
-
-
-def _named(
-    name: str, layer: _Layer, arrange: Callable[[np.ndarray], np.ndarray]
-) -> dict[str, np.ndarray]:
-    parts = {"kernel": arrange(layer.kernel), "gain": layer.gain, "bias": layer.bias}
-    return {f"{name}/{part}": value for part, value in parts.items()}
-
-
-def _matrix(kernel: np.ndarray) -> np.ndarray:
-    """[O, I, 1, 1] -> [I, O]."""
-    return kernel[:, :, 0, 0].T
 
 
 def _taps(kernel: np.ndarray) -> np.ndarray:
@@ -289,41 +218,7 @@ def _taps(kernel: np.ndarray) -> np.ndarray:
     return kernel.transpose(2, 3, 1, 0)
 
 
-def _out(source: _Source, name: str, channels: int, last: bool) -> _Layer:
-    """The 1x1 layer of residual and skip; the last one's residual half is read by nothing."""
-    whole, skip = (2 * channels, channels, 1, 1), (channels, channels, 1, 1)
-    layer = _layer(source, name, *((skip, whole) if last else (whole,)))
-    if not last or len(layer.bias) == channels:
-        return layer
-    return _Layer(*(value[channels:] for value in (layer.kernel, layer.gain, layer.bias)))
-
-
-def _layer(source: _Source, name: str, *shapes: tuple[int, ...]) -> _Layer:
-    """Takes a layer in any of the spellings of weight norm, or after its removal."""
-    for gain_name, kernel_name in (
-        ("weight_g", "weight_v"),
-        ("parametrizations.weight.original0", "parametrizations.weight.original1"),
-    ):
-        if source.has(f"{name}.{gain_name}") or source.has(f"{name}.{kernel_name}"):
-            kernel = source.take(f"{name}.{kernel_name}", *shapes)
-            count = len(kernel)
-            gain = source.take(f"{name}.{gain_name}", (count,), (count, 1, 1, 1)).reshape(-1)
-            break
-    else:
-        kernel = source.take(f"{name}.weight", *shapes)
-        count, gain = len(kernel), np.sqrt(np.square(kernel).sum((1, 2, 3)))
-    # Parakeet of 2019 wraps each layer: its bias is one level down.
-    bias = f"{name}.layer.bias" if source.has(f"{name}.layer.bias") else f"{name}.bias"
-    return _Layer(*_directed(kernel, gain), source.take(bias, (count,)))
-
-
-def _directed(kernel: np.ndarray, gain: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Gives an output whose weights are all zero some direction, of which it takes nothing."""
-    dead = ~kernel.any((1, 2, 3))
-    return np.where(dead[:, None, None, None], np.float32(1), kernel), np.where(dead, 0, gain)
-
-
-def _unfuse(source: _Source, prefix: str, config: WaveFlowConfig) -> None:
+def _unfuse(source: StateDict, prefix: str, config: WaveFlowConfig) -> None:
     """Undoes L0SG's `fuse_conditioning_layers`: one layer for all becomes a slice each."""
     fused = f"{prefix}fused_filter_gate_conv_c"
     if not source.has(f"{fused}.weight"):
@@ -337,58 +232,7 @@ def _unfuse(source: _Source, prefix: str, config: WaveFlowConfig) -> None:
         source.arrays |= {f"{layer}.weight": weight[one], f"{layer}.bias": bias[one]}
 
 
-def _module(config: WaveFlowConfig, params: dict[str, np.ndarray]) -> WaveFlow:
-    definition, _ = split(WaveFlow(config, np.random.default_rng(0)))
-    return definition({name: jnp.asarray(value) for name, value in params.items()})
-
-
-class _Values:
-    """A source's configuration: named sections are looked into, else it is flat."""
-
-    def __init__(self, source: Mapping[str, Any], sections: tuple[str, ...]) -> None:
-        if not isinstance(source, Mapping):
-            raise WeightImportError("the source configuration is not a table of names and values")
-        self.values = dict(source)
-        for section in sections:
-            if isinstance(source.get(section), Mapping):
-                self.values |= source[section]
-
-    def get(self, *names: str, default: Any = dataclasses.MISSING) -> Any:
-        """The value of the first name that is there."""
-        for name in names:
-            if name in self.values:
-                return self.values[name]
-        if default is dataclasses.MISSING:
-            raise WeightImportError(f"the source configuration has no {names[0]}; add it")
-        return default
-
-    def integer(self, *names: str, default: Any = dataclasses.MISSING) -> int:
-        """The same, a whole number above zero."""
-        value = self.get(*names, default=default)
-        if type(value) is not int or not 0 < value < 1 << 16:
-            raise WeightImportError(f"{names[0]} {value!r} is not a whole number from 1 to 65535")
-        return value
-
-    def frequency(self, *names: str, default: float) -> float:
-        """The same, in Hz."""
-        value = self.get(*names, default=default)
-        if type(value) not in (int, float):
-            raise WeightImportError(f"{names[0]} {value!r} is not a frequency in Hz")
-        return float(value)
-
-
-@contextlib.contextmanager
-def _as_import_errors() -> Iterator[None]:
-    """Our configuration's complaints are about the source's here."""
-    try:
-        yield
-    except WeightImportError:
-        raise
-    except (ValueError, TypeError) as error:
-        raise WeightImportError(f"the source configuration makes no model: {error}") from None
-
-
-def _factors(values: _Values) -> tuple[int, ...]:
+def _factors(values: SourceValues) -> tuple[int, ...]:
     factors = values.get("upsample_factors", default=[16, 16])
     listed = isinstance(factors, list | tuple) and bool(factors)
     if not listed or not all(type(n) is int and 0 < n < 1 << 16 for n in factors):
@@ -396,7 +240,7 @@ def _factors(values: _Values) -> tuple[int, ...]:
     return tuple(factors)
 
 
-def _parakeet_mel(values: _Values, hop: int) -> MelSettings:
+def _parakeet_mel(values: SourceValues, hop: int) -> MelSettings:
     rate = values.integer("sample_rate", default=22050)
     # Before its PR 105, v0.3 had no f_max and went up to half the sample rate.
     highest = rate / 2 if "sample_rate" in values.values else 8000.0
@@ -414,17 +258,8 @@ def _parakeet_mel(values: _Values, hop: int) -> MelSettings:
     )
 
 
-def _l0sg_mel(values: _Values) -> MelSettings:
+def _l0sg_mel(values: SourceValues) -> MelSettings:
     if values.get("use_dbmel", default=False):
         raise WeightImportError("use_dbmel: decibel mels are not known here; only natural log is")
-    return MelSettings(
-        sample_rate=values.integer("sampling_rate", default=22050),
-        fft_size=values.integer("filter_length", default=1024),
-        hop=values.integer("hop_length", default=256),
-        window_length=values.integer("win_length", default=1024),
-        bands=values.integer("cin_channels", "n_mels"),
-        low_hz=values.frequency("mel_fmin", default=0.0),
-        high_hz=values.frequency("mel_fmax", default=8000.0),
-        center=True,
-        peak_normalise=bool(values.get("rescale", default=False)),
-    )
+    bands = values.integer("cin_channels", "n_mels")
+    return tacotron_mel(values, bands, bool(values.get("rescale", default=False)))

@@ -1,0 +1,75 @@
+"""The values of a source's own configuration, checked one by one."""
+
+import contextlib
+import dataclasses
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from wf_jax.audio.mel import MelSettings
+from wf_jax.interop.errors import WeightImportError
+
+
+class SourceValues:
+    """A source's configuration: named sections are looked into, else it is flat."""
+
+    def __init__(self, source: Mapping[str, Any], sections: tuple[str, ...]) -> None:
+        """Reads the sections in this order; a later one may stand in an earlier one.
+
+        Raises:
+            WeightImportError: it is no table.
+        """
+        if not isinstance(source, Mapping):
+            raise WeightImportError("the source configuration is not a table of names and values")
+        self.values = dict(source)
+        for section in sections:
+            if isinstance(self.values.get(section), Mapping):
+                self.values |= self.values[section]
+
+    def get(self, *names: str, default: Any = dataclasses.MISSING) -> Any:
+        """The value of the first name that is there."""
+        for name in names:
+            if name in self.values:
+                return self.values[name]
+        if default is dataclasses.MISSING:
+            raise WeightImportError(f"the source configuration has no {names[0]}; add it")
+        return default
+
+    def integer(self, *names: str, default: Any = dataclasses.MISSING) -> int:
+        """The same, a whole number above zero."""
+        value = self.get(*names, default=default)
+        if type(value) is not int or not 0 < value < 1 << 16:
+            raise WeightImportError(f"{names[0]} {value!r} is not a whole number from 1 to 65535")
+        return value
+
+    def frequency(self, *names: str, default: float) -> float:
+        """The same, in Hz."""
+        value = self.get(*names, default=default)
+        if type(value) not in (int, float):
+            raise WeightImportError(f"{names[0]} {value!r} is not a frequency in Hz")
+        return float(value)
+
+
+@contextlib.contextmanager
+def as_import_errors() -> Iterator[None]:
+    """Our configuration's complaints are about the source's here."""
+    try:
+        yield
+    except WeightImportError:
+        raise
+    except (ValueError, TypeError) as error:
+        raise WeightImportError(f"the source configuration makes no model: {error}") from None
+
+
+def tacotron_mel(values: SourceValues, bands: int, peak_normalise: bool) -> MelSettings:
+    """The mel of NVIDIA's Tacotron 2 under its names, which L0SG and NVIDIA's WaveGlow have too."""
+    return MelSettings(
+        sample_rate=values.integer("sampling_rate", default=22050),
+        fft_size=values.integer("filter_length", default=1024),
+        hop=values.integer("hop_length", default=256),
+        window_length=values.integer("win_length", default=1024),
+        bands=bands,
+        low_hz=values.frequency("mel_fmin", default=0.0),
+        high_hz=values.frequency("mel_fmax", default=8000.0),
+        center=True,
+        peak_normalise=peak_normalise,
+    )
