@@ -69,7 +69,8 @@ def get_config(argument: str = "tiny") -> Config:
         config.members = _tiny()
         config.data.window = voice.TINY_WINDOW
         config.train = voice.tiny(config.train)
-        config.train.minutes, config.train.evaluate_every = 2.0, 100
+        config.train.minutes, config.train.evaluate_every = 2.0, 300
+        config.train.samples_every = 1000  # the time of each is for training
         if argument == "demo":
             config.data.corpus, config.train.minutes = "demo", 0.5
     else:
