@@ -7,13 +7,11 @@ where it stopped. The table goes to DIR/likelihood.md, the picture to DIR/likeli
 """
 
 import sys
-from pathlib import Path
-from typing import Any
 
 from absl import app, flags
 from ml_collections import config_flags
 
-from experiments.launch import exit_code, parse_config_flags, quiet, run_main
+from experiments.launch import parse_config_flags, quiet, run_main
 
 _CONFIG = config_flags.DEFINE_config_file(
     "config", None, "The comparison, e.g. experiments/configs/likelihood.py"
@@ -30,41 +28,16 @@ def main(argv: list[str]) -> None:
         config = _CONFIG.value
     except OSError as error:
         sys.exit(f"{str(error).split()[-1]}: no such config file; see experiments/configs")
-    from experiments import vocoder
-    from experiments.comparison import ComparisonError
-    from experiments.sweep import SweepError
+    from experiments.comparison import ERRORS, compare
+    from wf_jax.atomic import folder_path
 
-    errors = (*vocoder.ERRORS, ComparisonError, SweepError)
-    sys.exit(run_main(lambda: _run(config), errors, config.train.batch_size, "none"))
-
-
-def _run(config: Any) -> int:
-    from experiments.comparison import members_of, write_comparison
-    from experiments.sweep import train_each
-
-    folder = Path(_WORKDIR.value)
-    members = members_of(config)
-    configs = {
-        name: (f"member {i + 1} of {len(members)}: {name}", member.run)
-        for i, (name, member) in enumerate(members.items())
-    }
-    code = train_each(configs, folder, _train, "comparison")
-    if code == 0:
-        write_comparison(folder, members)
-    return code
-
-
-def _train(config: Any, folder: Path) -> int:
-    import jax
-
-    from experiments import vocoder
-    from experiments.workdir import Workdir
-    from wf_jax.training.settings import Session
-
-    try:
-        return exit_code(vocoder.run(config, Workdir(folder), Session()))
-    finally:
-        jax.clear_caches()  # programs hold memory maps, of which a process has a limited number
+    if not hasattr(config, "members"):
+        sys.exit(
+            "--config has no members to compare; use experiments/configs/likelihood.py, or "
+            "experiments.train for one model"
+        )
+    folder = folder_path(_WORKDIR.value)
+    sys.exit(run_main(lambda: compare(config, folder), ERRORS, config.train.batch_size, "none"))
 
 
 if __name__ == "__main__":

@@ -1,37 +1,25 @@
-"""What a comparison of flows is made of, and what it leaves: table, picture and numbers."""
+"""A comparison of flows: its members trained one after the other, then measured and set out."""
 
 import dataclasses
-import statistics
-import time
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import jax
-import numpy as np
 
+from experiments import vocoder
 from experiments.comparison_figures import draw
+from experiments.comparison_table import Line, table
 from experiments.configs import voice
-from experiments.paper_likelihoods import ROWS
+from experiments.launch import INTERRUPTED, exit_code
 from experiments.run_folder import read_result
-from experiments.vocoder_results import is_slow
-from experiments.workdir import write_json
-from wf_jax.atomic import write_text
-from wf_jax.flows.config import FlowConfig
-from wf_jax.flows.flow import Flow
-from wf_jax.flows.model_folder import load_model
-
-HEADING = (
-    "model",
-    "parameters",
-    "steps",
-    "nats per sample",
-    "bits",
-    "evaluations in sequence",
-    "x real time",
-    "in the paper",
-    "its nats",
-)
+from experiments.speaking_speed import real_time
+from experiments.sweep import AGAIN, finished, train_each
+from experiments.workdir import Workdir, write_json
+from wf_jax.atomic import is_remote, write_text
+from wf_jax.flows.model_folder import ModelFolderError, load_model
+from wf_jax.training.settings import Session
 
 
 class ComparisonError(ValueError):
@@ -46,35 +34,42 @@ class Entry:
     paper: str
 
 
-@dataclasses.dataclass(frozen=True)
-class Line:
-    """What the table says of a member.
+ERRORS = (*vocoder.ERRORS, ComparisonError, ModelFolderError)
 
-    Attributes:
-        name: of the member and its folder.
-        family: of the model.
-        described: its sizes in words.
-        parameters: how many.
-        steps: of training.
-        minutes: of training.
-        log_likelihood: of the held-out clips, nats per sample at full scale 1.
-        bits: the same per int16 sample.
-        sequential_steps: evaluations of a net, one after the other, for a second of audio.
-        real_time: seconds of audio made in a second, one clip, after compilation.
-        paper: id of the paper's row, or "".
+
+def compare(config: Any, folder: Path) -> int:
+    """Trains the members that are not finished yet, then compares those that are.
+
+    Args:
+        config: see experiments/configs/likelihood.py.
+        folder: of the comparison; each member is trained in a folder below.
+
+    Returns:
+        The exit code: 0 if all members are compared, 75 or 130 if it was interrupted, else 1.
+
+    Raises:
+        ERRORS: before anything is trained, for what no training could mend.
     """
-
-    name: str
-    family: str
-    described: str
-    parameters: int
-    steps: int
-    minutes: float
-    log_likelihood: float
-    bits: float
-    sequential_steps: int
-    real_time: float
-    paper: str
+    if is_remote(folder):
+        raise ComparisonError(f"--workdir={folder}: a comparison is written to local folders only")
+    entries = members_of(config)
+    _check(entries)
+    configs = {
+        name: (f"member {i + 1} of {len(entries)}: {name}", entry.run)
+        for i, (name, entry) in enumerate(entries.items())
+    }
+    code = train_each(configs, folder, _train, "comparison")
+    if code in (AGAIN, INTERRUPTED):
+        return code
+    missing = [name for name in entries if not finished(folder / name)]
+    if missing:
+        print(
+            f"left out: {', '.join(missing)}; the same command tries again, and with "
+            "--config.only=NAME,NAME takes those alone",
+            file=sys.stderr,
+        )
+    write_comparison(folder, {k: v for k, v in entries.items() if k not in missing})
+    return code
 
 
 def members_of(config: Any) -> dict[str, Entry]:
@@ -83,7 +78,8 @@ def members_of(config: Any) -> dict[str, Entry]:
     Raises:
         ComparisonError: no members, or an unknown one asked for.
     """
-    unknown = [name for name in config.only if name not in config.members]
+    only = [name for names in config.only for name in names.split(",")]
+    unknown = [name for name in only if name not in config.members]
     if unknown or not config.members:
         known = ", ".join(config.members) or "none"
         raise ComparisonError(
@@ -92,12 +88,14 @@ def members_of(config: Any) -> dict[str, Entry]:
     return {
         name: Entry(_run_of(config, member), member.paper)
         for name, member in config.members.items()
-        if name in config.only or not config.only
+        if name in only or not only
     }
 
 
 def write_comparison(folder: Path, entries: Mapping[str, Entry]) -> None:
     """Measures the members that were trained in `folder`, and writes and prints the table."""
+    if not entries:
+        return
     lines = [_line(folder, name, entry) for name, entry in entries.items()]
     text = "\n".join(table(lines)) + "\n"
     write_json(folder / "likelihood.json", [dataclasses.asdict(line) for line in lines])
@@ -108,25 +106,29 @@ def write_comparison(folder: Path, entries: Mapping[str, Entry]) -> None:
     print(f"picture: {folder / 'likelihood.png'}")
 
 
-def table(lines: list[Line]) -> list[str]:
-    """The comparison in markdown, the likeliest first."""
-    rows = [HEADING, ("---",) * len(HEADING)]
-    for line in sorted(lines, key=lambda line: -line.log_likelihood):
-        row = ROWS.get(line.paper)
-        rows.append(
-            (
-                line.name.replace("_", " "),
-                f"{line.parameters:,}",
-                f"{line.steps:,}",
-                f"{line.log_likelihood:.3f}",
-                f"{line.bits:.2f}",
-                f"{line.sequential_steps:,}",
-                f"{line.real_time:.3g}",
-                f"{row.name}, {row.parameters}" if row else "–",
-                f"{row.log_likelihood:.3f}" if row else "–",
+def _check(entries: Mapping[str, Entry]) -> None:
+    """Finds what would stop a member, before another has cost its time."""
+    for name, entry in entries.items():
+        if not entry.run.data.corpus:
+            raise ComparisonError(
+                "--config.data.corpus is missing; make one with python -m experiments.prepare, or "
+                "try the built-in audio with --config=experiments/configs/likelihood.py:demo"
             )
-        )
-    return [f"| {' | '.join(row)} |" for row in rows]
+        try:
+            vocoder.check(entry.run)
+        except vocoder.VocoderConfigError as error:
+            raise ComparisonError(f"{name}: {error}") from None
+
+
+def _train(config: Any, folder: Path) -> int:
+    """One member; what goes wrong with it is said, and the others go on."""
+    try:
+        return exit_code(vocoder.run(config, Workdir(folder), Session()))
+    except (*vocoder.ERRORS, OSError, ValueError, jax.errors.JaxRuntimeError) as error:
+        print(error, file=sys.stderr, flush=True)
+        return 1
+    finally:
+        jax.clear_caches()  # programs hold memory maps, of which a process has a limited number
 
 
 def _run_of(config: Any, member: Any) -> voice.Config:
@@ -144,7 +146,7 @@ def _run_of(config: Any, member: Any) -> voice.Config:
 
 def _line(folder: Path, name: str, entry: Entry) -> Line:
     result, model = read_result(folder / name), load_model(folder / name / "model")
-    config: FlowConfig = model.config
+    config = model.config
     return Line(
         name=name,
         family=config.family,
@@ -158,23 +160,3 @@ def _line(folder: Path, name: str, entry: Entry) -> Line:
         real_time=real_time(model),
         paper=entry.paper,
     )
-
-
-def real_time(model: Flow) -> float:
-    """Seconds of audio that the model makes in a second: one clip, median of three."""
-    mel, count = model.config.mel, 3
-    frames = 16 if is_slow(model.config) else round(4 * mel.sample_rate / mel.hop / 16) * 16
-    rng = np.random.default_rng(0)
-    noise = rng.standard_normal((1, frames * mel.hop), np.float32)
-    condition = np.full((1, mel.bands, frames), np.log(mel.floor), np.float32)
-    seeds, times = np.zeros(1, np.uint32), []
-    for _ in range(count + 1):
-        start = time.perf_counter()
-        jax.block_until_ready(_generate(model, noise, seeds, condition))
-        times.append(time.perf_counter() - start)
-    return frames * mel.hop / mel.sample_rate / statistics.median(times[1:])
-
-
-@jax.jit
-def _generate(model: Flow, noise: jax.Array, seeds: jax.Array, mel: jax.Array) -> jax.Array:
-    return model.generate(noise, seeds, mel)

@@ -2,12 +2,12 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from experiments.paper_likelihoods import ROWS
+from experiments.comparison_table import Line
+from experiments.paper_likelihoods import ROWS, Row
 from experiments.report.drawing import BLUE, GREY, ORANGE, VIOLET
 from wf_jax.atomic import write_whole
 
@@ -15,8 +15,8 @@ COLOURS = {"WaveFlow": ORANGE, "WaveGlow": BLUE, "WaveNet": VIOLET}
 LABEL = "evaluations of a net, one after the other, for a second of audio"
 
 
-def draw(path: Path, lines: Sequence[Any]) -> None:
-    """Writes the picture: members with `name`, `family`, `sequential_steps`, `log_likelihood`."""
+def draw(path: Path, lines: Sequence[Line]) -> None:
+    """Writes the picture."""
     figure = Figure(figsize=(13, 5.5), layout="constrained")
     ours, theirs = figure.subplots(1, 2)
     _points(ours, lines, [line.name.replace("_", " ") for line in lines])
@@ -32,7 +32,7 @@ def draw(path: Path, lines: Sequence[Any]) -> None:
     write_whole(path, lambda file: figure.savefig(file, format="png", dpi=120))
 
 
-def _points(axes: Axes, lines: Sequence[Any], labels: Sequence[str]) -> None:
+def _points(axes: Axes, lines: Sequence[Line | Row], labels: Sequence[str]) -> None:
     shown = set()
     for line, label in zip(lines, labels, strict=True):
         place = line.sequential_steps, line.log_likelihood
@@ -54,7 +54,7 @@ def _points(axes: Axes, lines: Sequence[Any], labels: Sequence[str]) -> None:
     axes.spines[["top", "right"]].set_visible(False)
 
 
-def _room(line: Any, lines: Sequence[Any]) -> float:
+def _room(line: Line | Row, lines: Sequence[Line | Row]) -> float:
     """How far to move a label up or down, in points, so that it is not on its neighbour's."""
     near = _near(lines)
     for other in lines:
@@ -68,7 +68,7 @@ def _room(line: Any, lines: Sequence[Any]) -> float:
     return -3
 
 
-def _near(lines: Sequence[Any]) -> float:
+def _near(lines: Sequence[Line | Row]) -> float:
     """The height of a label, in nats."""
     values = [line.log_likelihood for line in lines]
     return 0.03 * (max(values) - min(values))

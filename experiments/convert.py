@@ -3,11 +3,14 @@
     python -m experiments.convert --input=step-2000000.pdparams --source=parakeet \
         --source_config=config.yaml --output=DIR
 
-Sources: parakeet (Parakeet and PaddleSpeech), l0sg (L0SG/WaveFlow), nvidia (NVIDIA's WaveGlow, its
-state dict: save it by `torch.save(torch.load(path)["model"].state_dict(), "arrays.pt")` where
-NVIDIA's code is at hand). Reads .pdparams, .pt, .pth, .safetensors and .npz without Paddle or
-PyTorch, and runs no code out of them. `python -m experiments.synthesize --model=DIR` plays the
-result.
+Sources: parakeet (Parakeet and PaddleSpeech), l0sg (L0SG/WaveFlow), nvidia (NVIDIA's WaveGlow).
+Reads .pdparams, .pt, .pth, .safetensors and .npz without Paddle or PyTorch, and runs no code out of
+them. NVIDIA's files hold a model that cannot be read so: where its code is at hand, save its arrays
+
+    model = torch.load(path, "cpu", weights_only=False)["model"]
+    torch.save(model.state_dict(), "arrays.pt")
+
+`python -m experiments.synthesize --model=DIR` plays the result.
 """
 
 import sys

@@ -17,6 +17,7 @@ from data_pipeline.corpus_index import CorpusError
 from experiments.launch import quiet
 from experiments.vocoder import held_out_clips
 from experiments.vocoder_evaluation import SCORES, Judged, formatted, judge, mean_scores
+from experiments.vocoder_results import SLOW_JUDGED, is_slow, some
 from experiments.workdir import WorkdirError, model_folder, write_json
 from wf_jax.flows.model_folder import ModelFolderError, load_model
 
@@ -61,6 +62,12 @@ def _evaluate(workdir: Path) -> list[Judged]:
     clips = held_out_clips(corpus, settings)[: _CLIPS.value]
     if not clips:
         raise EvaluationError(f"{corpus.folder}: no clips are held out; name another --corpus")
+    if is_slow(model.config) and _CLIPS.value is None:
+        clips = some(clips, model.config, SLOW_JUDGED)
+        print(
+            f"the model makes one sample after another: judged are {SLOW_JUDGED[1]:g} seconds of "
+            f"{len(clips)} clips; --clips=N takes N whole ones"
+        )
     return judge(model, clips)
 
 

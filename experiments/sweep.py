@@ -12,12 +12,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from experiments.launch import INTERRUPTED
 from experiments.run_folder import Best, judged, read_result
 from experiments.run_table import title, value
 from experiments.sweep_file import SweepError, Trial
 from experiments.sweep_file import read_sweep as read_sweep
 
-AGAIN, STOPPED = 75, 130  # exit codes: to be started again after SIGTERM; stopped by Ctrl-C
+AGAIN = 75  # exit code: to be started again after SIGTERM
 
 
 def run_sweep(
@@ -79,7 +80,7 @@ def train_each(
             continue
         print(label, flush=True)
         code = run(config, folder)
-        if code in (AGAIN, STOPPED):
+        if code in (AGAIN, INTERRUPTED):
             print(f"{label} was interrupted; the same command goes on with it", flush=True)
             return code
         states[name] = "failed" if code else "finished"

@@ -43,6 +43,8 @@ def main(argv: list[str]) -> None:
         raise app.UsageError(f"unexpected argument {argv[1]!r}; options look like --workdir=DIR")
     config = _CONFIG.value
     try:
+        if not hasattr(config, "task"):
+            sys.exit("--config is no training's; for likelihood.py use experiments.compare")
         task = importlib.import_module(TASKS[config.task])
     except OSError as error:  # the flag complains of a missing file at the first look only
         sys.exit(f"{str(error).split()[-1]}: no such config file; see experiments/configs")

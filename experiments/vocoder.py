@@ -71,6 +71,17 @@ def run(config: Any, workdir: Workdir, session: Session) -> Result:
     return result
 
 
+def check(config: Any) -> None:
+    """Whether a run of this config could begin.
+
+    Raises:
+        CorpusError, VocoderConfigError: it could not.
+    """
+    _validate(config)
+    rate = 22050 if _is_demo(config) else Corpus.open(config.data.corpus).sample_rate
+    model_config(config, rate)
+
+
 def model_config(config: Any, sample_rate: int) -> FlowConfig:
     """The model that the run's config describes, for audio of `sample_rate` Hz.
 
@@ -154,7 +165,8 @@ def _validate(config: Any) -> Settings:
     if not config.data.corpus:
         raise VocoderConfigError(
             "--config.data.corpus is missing; make one with python -m experiments.prepare, or try "
-            "the built-in audio with --config=experiments/configs/waveflow.py:demo"
+            f"the built-in audio with --config=experiments/configs/{config.model.family.lower()}.py"
+            ":demo"
         )
     try:
         settings = read_settings(config)

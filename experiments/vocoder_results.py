@@ -58,7 +58,9 @@ class Samples:
         self._folder, self._model = workdir.local / "samples", workdir.local / "model"
         self._config, self._best = task.config, _best_so_far(workdir.shared / "metrics.jsonl")
         self._period = every * task.evaluate_every
-        self._clips = _some(task, SLOW_SAMPLES if is_slow(task.config) else SAMPLES)
+        self._clips = some(
+            task.held_out, task.config, SLOW_SAMPLES if is_slow(task.config) else SAMPLES
+        )
 
     def __call__(self, step: int, module: Flow, record: dict[str, Any]) -> None:
         """Is called after each evaluation; see wf_jax.training.loop.train."""
@@ -102,7 +104,8 @@ def write_results(
     value = float(result.metrics["bits/validation"])
     likelihood = float(FULL_SCALE - value * np.log(2))
     baselines = _baselines(corpus)
-    judged = judge(model, _some(task, SLOW_JUDGED if is_slow(task.config) else JUDGED))
+    amount = SLOW_JUDGED if is_slow(task.config) else JUDGED
+    judged = judge(model, some(task.held_out, task.config, amount))
     best_step = round(float(result.best_epochs["bits/validation"]) * task.steps_per_epoch)
     parameters = sum(value.size for value in params.values())
     report = VoiceReport(
@@ -139,14 +142,13 @@ def is_slow(config: FlowConfig) -> bool:
     return config.sequential_steps(config.mel.sample_rate) > SLOW
 
 
-def _some(task: VocoderTask, amount: tuple[int, float]) -> list[HeldOut]:
-    """So many of the held-out clips, and so many seconds of each."""
+def some(
+    held_out: Sequence[HeldOut], config: FlowConfig, amount: tuple[int, float]
+) -> list[HeldOut]:
+    """So many of the clips, and so many seconds of each."""
     clips, seconds = amount
-    samples = min(seconds * task.config.mel.sample_rate, 2**31)
-    return [
-        dataclasses.replace(clip, audio=clip.audio[: round(samples)])
-        for clip in task.held_out[:clips]
-    ]
+    samples = round(min(seconds * config.mel.sample_rate, 2**31))
+    return [dataclasses.replace(clip, audio=clip.audio[:samples]) for clip in held_out[:clips]]
 
 
 def _baselines(corpus: Corpus) -> dict[str, float]:

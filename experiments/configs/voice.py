@@ -110,3 +110,11 @@ def tiny(train: Train) -> Train:
 
 
 TINY_WINDOW = 4000
+
+
+def built_in(config: Config) -> Config:
+    """The config, changed to a short training on the built-in audio."""
+    config.data.corpus = "demo"
+    config.train.steps, config.train.evaluate_every = 250, 125
+    config.train.samples_every = 1000
+    return config

@@ -4,7 +4,7 @@
         --workdir=runs/lj_glow --config.data.corpus=data/lj
 
 The argument is the number of residual channels, `64`, `128`, `256` (NVIDIA's release) or `512`;
-`tiny` is for a laptop.
+`tiny` is for a laptop, `demo` trains it on built-in audio.
 
 Expected, from the WaveFlow paper (LJSpeech, 1M steps, nats per sample): 64 4.804, 128 4.927, 256
 5.018, 512 5.026. Expected of `tiny`: see the README.
@@ -12,11 +12,11 @@ Expected, from the WaveFlow paper (LJSpeech, 1M steps, nats per sample): 64 4.80
 
 import dataclasses
 
-from experiments.configs.voice import TINY_WINDOW, Config, tiny
+from experiments.configs.voice import TINY_WINDOW, Config, built_in, tiny
 from wf_jax.flows.waveglow_config import WaveGlowConfig
 
 CHANNELS = ("64", "128", "256", "512")
-NAMES = ("tiny", *CHANNELS)
+NAMES = ("tiny", "demo", *CHANNELS)
 
 
 @dataclasses.dataclass
@@ -43,11 +43,13 @@ def get_config(argument: str = "256") -> Config:
         ValueError: the argument is none of them.
     """
     config = Config(Model())
-    config.train.learning_rate = 1e-4
-    if argument == "tiny":
+    config.train.learning_rate, config.train.batch_size = 1e-4, 16
+    if argument in ("tiny", "demo"):
         config.data.window = TINY_WINDOW
         config.model = Model(flows=6, early_every=2, layers=5, channels=32)
         config.train = tiny(config.train)
+        if argument == "demo":
+            built_in(config)
     elif argument in CHANNELS:
         config.model.channels = int(argument)
     else:

@@ -5,21 +5,26 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from data_pipeline.corpus_preparation import prepare_corpus
 from data_pipeline.synthetic_speech import write_demo_corpus
-from experiments.comparison import ComparisonError, Line, members_of, table
-from experiments.comparison_figures import draw
+from experiments import comparison
+from experiments.comparison import ComparisonError, members_of
+from experiments.comparison_figures import COLOURS, draw
+from experiments.comparison_table import Line, table
 from experiments.configs import waveflow, waveglow, wavenet
 from experiments.configs.likelihood import get_config
 from experiments.paper_likelihoods import ROWS
 from experiments.vocoder import VocoderConfigError, model_config
-from wf_jax.flows.families import new_flow
+from experiments.vocoder_results import CONFIG_FILES
+from wf_jax.flows.families import CONFIGS, MODELS, new_flow
 from wf_jax.flows.model_folder import load_model
 from wf_jax.modules import split
+from wf_jax.training.loop import DivergedError
 
 ROOT = Path(__file__).parents[2]
 LINE = Line("wave_glow", "WaveGlow", "a", 1234567, 800, 2.0, 3.14159, 10.5, 12, 7.123, "c")
@@ -37,6 +42,11 @@ def test_every_name_of_a_config_file_makes_a_model(file):
         )
     with pytest.raises(ValueError, match=f"{file.__name__.split('.')[-1]}.py:no does not exist"):
         file.get_config("no")
+
+
+def test_every_family_is_everywhere():
+    """A new family that has no model, no config file or no colour."""
+    assert set(CONFIGS) == set(MODELS) == set(CONFIG_FILES) == set(COLOURS)
 
 
 def test_a_family_of_another_file_is_refused():
@@ -68,6 +78,8 @@ def test_members_share_data_and_budget():
         assert (entry.run.data.corpus, entry.run.train.minutes) == ("there", 7.0)
     config.only = ("waveglow",)
     assert list(members_of(config)) == ["waveglow"]
+    config.only = ("waveglow,waveflow_h8",)  # as the flag gives names with a comma between
+    assert list(members_of(config)) == ["waveflow_h8", "waveglow"]
     config.only = ("wavegrow",)
     with pytest.raises(ComparisonError, match=r"only=wavegrow: no such member; there are waveflow"):
         members_of(config)
@@ -83,6 +95,39 @@ def test_the_table_says_it_all_with_the_best_first(tmp_path):
     assert len({line.count("|") for line in lines}) == 1
     draw(tmp_path / "picture.png", [LINE, better])
     assert (tmp_path / "picture.png").read_bytes()[:4] == b"\x89PNG"
+
+
+def test_a_member_that_fails_costs_no_other(tmp_path, monkeypatch, capsys):
+    """One that raises, one that is not finished: the others are trained and compared."""
+    config = get_config("tiny")
+    config.data.corpus, config.only = "demo", ("waveflow_h2,waveflow_h8,waveglow",)
+    trained, compared = [], []
+
+    def run(config, workdir, session):
+        trained.append(workdir.local.name)
+        if len(trained) == 1:
+            raise DivergedError("it grew")
+        workdir.local.mkdir(parents=True)
+        (workdir.local / "metrics.json").write_text(json.dumps({"finished": len(trained) == 3}))
+        diverged = len(trained) == 2
+        return SimpleNamespace(again=False, diverged=diverged, finished=not diverged)
+
+    monkeypatch.setattr("experiments.vocoder.run", run)
+    monkeypatch.setattr(comparison, "write_comparison", lambda _, some: compared.extend(some))
+    assert comparison.compare(config, tmp_path) == 1
+    assert trained == ["waveflow_h2", "waveflow_h8", "waveglow"]
+    assert compared == ["waveglow"]
+    assert "it grew\nleft out: waveflow_h2, waveflow_h8;" in capsys.readouterr().err
+
+
+def test_what_no_training_could_mend_is_said_first(tmp_path):
+    """Not after the members before it have taken their minutes."""
+    config = get_config("tiny")
+    with pytest.raises(ComparisonError, match=r"data.corpus is missing.*likelihood.py:demo"):
+        comparison.compare(config, tmp_path)
+    config.data.corpus, config.train.dequantise = "demo", True
+    with pytest.raises(ComparisonError, match=r"wavenet_logistic_mixture: --config\.train\.dequant"):
+        comparison.compare(config, tmp_path)
 
 
 CONFIG = """

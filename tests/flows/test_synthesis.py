@@ -191,7 +191,7 @@ def test_a_clip_is_its_mel_and_seed_in_every_family(family):
 
 
 def test_chunks_of_a_waveglow_are_the_whole(monkeypatch):
-    """Its context is exact in both directions; one frame less than it is not enough."""
+    """Its context is exact in both directions; without any the chunks differ."""
     model, clip = small.random_model(FAMILIES["WaveGlow"]), mels(130)
     (whole,) = audio(model, clip)
     (chunked,) = audio(model, clip, chunk=40)

@@ -14,7 +14,11 @@ from wf_jax.flows.wavenet_config import WaveNetConfig
 CONFIGS: dict[str, type[FlowConfig]] = {
     config.family: config for config in (WaveFlowConfig, WaveGlowConfig, WaveNetConfig)
 }
-MODELS: dict[str, type[Flow]] = {"WaveFlow": WaveFlow, "WaveGlow": WaveGlow, "WaveNet": WaveNet}
+MODELS: dict[str, type[Flow]] = {
+    WaveFlowConfig.family: WaveFlow,
+    WaveGlowConfig.family: WaveGlow,
+    WaveNetConfig.family: WaveNet,
+}
 
 
 def new_flow(config: FlowConfig, rng: np.random.Generator) -> Flow:

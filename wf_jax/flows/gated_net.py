@@ -20,7 +20,7 @@ from wf_jax.flows.row_steps import FoldedLayer, FoldedNet, masked
 
 # Layers whose conditions are one product: one each is 1.3 to 1.8 times as slow, those of a deep net
 # together are larger than all else.
-TOGETHER = 8
+TOGETHER, LARGE = 8, 2**30  # layers, bytes
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -125,10 +125,10 @@ class GatedNet(nnx.Module):
         h, skips = masked(self._start(x), columns), 0.0
         for layer, condition in self._conditioned(c):
             residual, skip = layer(h, condition)
-            skips = skips + skip
+            skips = skips + skip.astype(dtype)
             if residual is not None:
                 h = masked(h + residual, columns)
-        return self._finish(skips.astype(dtype))
+        return self._finish(skips)
 
     def before_the_first(self, c: jax.Array) -> jax.Array:
         """Outputs [..., O] of a row with condition c [..., D] that has no row above to see.
@@ -136,8 +136,8 @@ class GatedNet(nnx.Module):
         All hidden units are then the zeros that stand above the first row; those of the row itself
         too, since its input is the row above.
         """
-        skips = sum(layer.gate(condition)[1] for layer, condition in self._conditioned(c))
-        return self._finish(skips.astype(c.dtype))
+        parts = (layer.gate(condition)[1] for layer, condition in self._conditioned(c))
+        return self._finish(sum(skip.astype(c.dtype) for skip in parts))
 
     def fold(self) -> FoldedNet:
         """The same net with weight norm, skip path and half of the gate's sigmoid folded.
@@ -186,9 +186,11 @@ class GatedNet(nnx.Module):
 
     def _conditioned(self, c: jax.Array) -> Iterator[tuple[Layer, jax.Array]]:
         """Every layer with the condition's and the biases' part of its sum [..., 2C]."""
-        c = c.astype(self.dtype)
-        for first in range(0, len(self.layers), TOGETHER):
-            layers = self.layers[first : first + TOGETHER]
+        c, outputs = c.astype(self.dtype), 2 * self.start.bias.shape[-1]
+        bytes_per_layer = 4 * c.size // c.shape[-1] * outputs
+        together = min(max(LARGE // bytes_per_layer, 1), TOGETHER)
+        for first in range(0, len(self.layers), together):
+            layers = self.layers[first : first + together]
             weight, bias = _conditions(layers)
             parts = affine(weight.astype(self.dtype), bias.astype(self.dtype), c, self.precision)
             yield from zip(layers, jnp.split(parts, len(layers), axis=-1), strict=True)

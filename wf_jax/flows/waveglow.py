@@ -72,7 +72,7 @@ class GlowFlow(nnx.Module):
         self, x: jax.Array, c: jax.Array, columns: jax.Array | None
     ) -> tuple[jax.Array, jax.Array]:
         """X [B, W, C], condition [B, W, D] -> y [B, W, C], log_det [B]; columns [B, W, 1]."""
-        y = jnp.einsum("bwj,ij->bwi", x, self.mixing[...])
+        y = _mixed(x, self.mixing[...])
         kept, changed = jnp.split(y, 2, axis=-1)
         offset, log_scale = self._shift_and_scale(kept, c, columns)
         changed = changed * jnp.exp(log_scale) + offset
@@ -87,7 +87,7 @@ class GlowFlow(nnx.Module):
         offset, log_scale = self._shift_and_scale(kept, c, columns)
         changed = (changed - offset) * jnp.exp(-log_scale)
         y = jnp.concatenate([kept, changed], axis=-1)
-        return jnp.einsum("bwj,ij->bwi", y, jnp.linalg.inv(self.mixing[...]).astype(y.dtype))
+        return _mixed(y, jnp.linalg.inv(self.mixing[...]).astype(y.dtype))
 
     def _shift_and_scale(
         self, kept: jax.Array, c: jax.Array, columns: jax.Array | None
@@ -188,6 +188,11 @@ class WaveGlow(Flow):
         """Columns [B, W, g] -> samples [B, T]."""
         x = x if columns is None else x * columns
         return x.reshape(x.shape[0], -1)[:, : rest.shape[1]] + rest
+
+
+def _mixed(x: jax.Array, matrix: jax.Array) -> jax.Array:
+    """X [B, W, C] by the matrix [C, C], at full precision: it is audio."""
+    return jnp.einsum("bwj,ij->bwi", x, matrix, precision="highest")
 
 
 def _rotation(channels: int, rng: np.random.Generator) -> np.ndarray:

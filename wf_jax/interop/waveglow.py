@@ -53,9 +53,8 @@ def waveglow_config(source: Mapping[str, Any]) -> WaveGlowConfig:
 def from_nvidia_waveglow(arrays: Arrays, config: Mapping[str, Any]) -> WaveGlow:
     """Builds a WaveGlow from a checkpoint of NVIDIA's code.
 
-    The released files hold the model itself, which cannot be read without running it: where
-    NVIDIA's code is at hand, `torch.save(torch.load(path)["model"].state_dict(), "arrays.pt")`
-    gives the arrays.
+    The released files hold the model itself, which cannot be read without running it; the module
+    docstring of experiments.convert says how to get the arrays.
 
     Args:
         arrays: the state dict (`WN.0.start...`), the conditions of a flow in one `cond_layer` or in
