@@ -91,6 +91,7 @@ def _tiny() -> dict[str, Member]:
         "waveflow_h32": Member(waveflow.Model(height=32, **flow), "j"),
         "waveglow": Member(glow, "c"),
         "wavenet_gaussian": Member(nets["gaussian"], "a"),
+        "wavenet_affine": Member(nets["affine"], "a"),
         "wavenet_logistic_mixture": Member(nets["logistic_mixture"]),
         "autoregressive_flow": Member(nets["flow"], "b"),
     }

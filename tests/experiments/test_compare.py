@@ -73,7 +73,7 @@ def test_members_share_data_and_budget():
     config = get_config("tiny")
     config.data.corpus, config.train.minutes = "there", 7.0
     members = members_of(config)
-    assert len(members) == 8
+    assert len(members) == 9
     for entry in members.values():
         assert (entry.run.data.corpus, entry.run.train.minutes) == ("there", 7.0)
     config.only = ("waveglow",)
