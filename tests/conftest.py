@@ -1,5 +1,8 @@
 """Settings of the whole suite: two CPU devices, and the reference folder where it is there."""
 
+import os
+import shutil
+import tempfile
 from pathlib import Path
 
 import jax
@@ -24,6 +27,19 @@ LONG = {
     "test_train.py": 2,
     "test_vocoder.py": 1,
 }
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Gives the commands that tests start one folder of compiled programs in common.
+
+    Not the tests themselves: jax, imported above, has read its environment.
+    """
+    if "WF_JAX_TEST_PROGRAMS" not in os.environ:
+        folder = tempfile.mkdtemp(prefix="wf_jax-programs-")
+        os.environ["WF_JAX_TEST_PROGRAMS"] = folder
+        config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = os.environ["WF_JAX_TEST_PROGRAMS"]
+    os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.2"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -142,7 +142,7 @@ def our_training(params, task, definition, steps, dtype):
     return losses, trajectory
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 @SIZES
 def test_three_steps_equal_the_recipe_in_float64(audio, sizes):
     task = make_task(audio, sizes=sizes)

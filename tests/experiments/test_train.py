@@ -95,7 +95,7 @@ def test_another_config_in_the_same_workdir_is_refused(capture, pair):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("slim", [0.0, 1.0])
+@pytest.mark.parametrize("slim", [0.0, pytest.param(1.0, marks=pytest.mark.exhaustive)])
 def test_render_equals_the_model(capture, tmp_path, slim):
     workdir, _ = capture
     x = np.random.default_rng(0).uniform(-0.5, 0.5, 200_000).astype(np.float32)

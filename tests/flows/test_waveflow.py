@@ -49,7 +49,6 @@ HEIGHTS, FLOWS = (2, 8, 16, 32, 64), (1, 2, 4, 6, 8)
 FIRST = {
     (8, "bipartite", 6),
     (16, "reverse", 8),
-    (32, "bipartite", 6),
     (64, "bipartite", 4),
 }
 # A dilation that reaches above the first row for small heights, but not for large ones.

@@ -121,7 +121,7 @@ def test_sigterm_to_one_of_two_and_on(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("victim", [0, 1])
+@pytest.mark.parametrize("victim", [pytest.param(0, marks=pytest.mark.exhaustive), 1])
 def test_a_dead_peer_ends_the_other(tmp_path, victim):
     run = launch(tmp_path, 2, 1, pause=0.02, epochs=10_000)
     wait_for_steps(tmp_path, 5)
@@ -161,7 +161,7 @@ def test_a_second_signal_leaves_at_once(tmp_path):
     assert time.monotonic() - began < 5
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_chaos(tmp_path):
     """Killed or terminated at random, on changing devices: always to the end, with the same curve.
 
