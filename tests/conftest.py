@@ -22,7 +22,6 @@ LONG = {
     "test_every_nam.py": 2,
     "test_capture.py": 2,
     "test_distributed.py": 3,
-    "test_both_tasks.py": 2,
     "test_faults.py": 2,
     "test_train.py": 2,
     "test_vocoder.py": 1,

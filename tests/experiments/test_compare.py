@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -156,6 +157,7 @@ def compare(tmp_path, *options):
         text=True,
         cwd=ROOT,
         timeout=400,
+        env=os.environ | {"JAX_DISABLE_MOST_OPTIMIZATIONS": "1"},  # to compile fast
     )
 
 

@@ -78,6 +78,7 @@ def train(place, workdir, *options, prefix=()):
     keep_programs = {
         "JAX_COMPILATION_CACHE_DIR": str(place / "programs"),
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+        "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",  # to compile fast
     }
     return subprocess.run(
         [*prefix, *command(place, workdir, *options)],

@@ -82,7 +82,7 @@ def test_a_folder_of_recordings_and_mels(model_folder, recordings, tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "family", ["WaveNet", pytest.param("WaveGlow", marks=pytest.mark.exhaustive)]
+    "family", [pytest.param("WaveNet", marks=pytest.mark.exhaustive), "WaveGlow"]
 )
 def test_other_families_and_the_denoiser(family, tmp_path, rng):
     """A model without a latent is played; options reach it; its tones go at its own scale."""

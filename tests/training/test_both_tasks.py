@@ -6,10 +6,8 @@ import pytest
 from tests.training.processes import finish, start
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    ("processes", "devices"), [(2, 2), pytest.param(1, 4, marks=pytest.mark.exhaustive)]
-)
+@pytest.mark.exhaustive
+@pytest.mark.parametrize(("processes", "devices"), [(2, 2), (1, 4)])
 def test_both_tasks_train_on_several_devices_as_on_one(tmp_path, processes, devices):
     """The same batches in the same order, and the same losses."""
     lines = {}

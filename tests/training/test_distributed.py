@@ -136,7 +136,7 @@ def test_a_dead_peer_ends_the_other(tmp_path, victim):
     assert gone in complaints or "another task died" in complaints
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_the_lost_one_of_four_is_named(tmp_path):
     run = launch(tmp_path, 4, 1, pause=0.02, epochs=10_000)
     wait_for_steps(tmp_path, 5, run)
