@@ -8,9 +8,9 @@ import numpy as np
 import soxr
 
 from data_pipeline.audio_files import SUFFIXES, AudioFileError, read_mono
+from wf_jax.audio.clips import clip_mel
 from wf_jax.audio.mel import MelSettings
 from wf_jax.audio.mel_scale import describe_scale
-from wf_jax.flows.buckets import clip_mel
 
 
 class MelInputError(ValueError):

@@ -22,7 +22,7 @@ from experiments.launch import quiet
 from experiments.mel_inputs import MelInput, MelInputError, find_inputs
 from experiments.wav_output import write_clipped
 from experiments.workdir import WorkdirError, model_folder
-from wf_jax.flows.buckets import bucket
+from wf_jax.audio.clips import bucket
 from wf_jax.flows.denoiser import Denoiser, DenoiserError
 from wf_jax.flows.flow import Flow
 from wf_jax.flows.model_folder import ModelFolderError, load_model
@@ -33,7 +33,7 @@ _MODEL = flags.DEFINE_string("model", None, "Folder of a training run or a conve
 _INPUT = flags.DEFINE_string("input", None, "An audio file, a .npy mel, or a folder of them")
 _OUTPUT = flags.DEFINE_string("output", None, "Folder of the WAV files; made if it is missing")
 _TEMPERATURE = flags.DEFINE_float("temperature", 1.0, "1 draws from the model; less is calmer", 0.0)
-_SEED = flags.DEFINE_integer("seed", 0, "Of what is drawn", 0)
+_SEED = flags.DEFINE_integer("seed", 0, "Of what is drawn", 0, 2**32 - 1)
 _DENOISE = flags.DEFINE_float("denoise", 0.0, "Reduces the model's own tones; begin with 0.1", 0.0)
 _FORMAT = flags.DEFINE_enum("format", "pcm24", ["pcm24", "float32"], "Samples of the WAV files")
 _RESAMPLE = flags.DEFINE_bool("resample", False, "Take recordings of other rates, resampled")

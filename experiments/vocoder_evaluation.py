@@ -13,12 +13,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from wf_jax.audio.clips import bucket, clip_mel, fill
 from wf_jax.audio.quality import (
     mel_cepstral_distortion,
     multi_resolution_stft_distance,
     voicing_scores,
 )
-from wf_jax.flows.buckets import bucket, clip_mel, fill
 from wf_jax.flows.flow import Flow
 from wf_jax.flows.synthesis import synthesize
 from wf_jax.flows.vocoder import HeldOut, bits, clip_log_likelihoods

@@ -26,7 +26,7 @@ from experiments.report.drawing import picture
 from experiments.vocoder_evaluation import judge, latent, mean_scores, resynthesise
 from experiments.wav_output import write_clipped
 from experiments.workdir import Workdir, write_json
-from wf_jax.flows.buckets import clip_mel
+from wf_jax.audio.clips import clip_mel
 from wf_jax.flows.config import FlowConfig
 from wf_jax.flows.flow import Flow
 from wf_jax.flows.model_folder import save_model

@@ -14,9 +14,9 @@ from data_pipeline.corpus_preparation import prepare_corpus
 from data_pipeline.synthetic_speech import write_demo_corpus
 from experiments.vocoder import held_out_clips
 from experiments.vocoder_evaluation import Judged, judge, latent, mean_scores
+from wf_jax.audio.clips import clip_mel
 from wf_jax.audio.mel import MelSettings, mel_spectrogram
 from wf_jax.audio.quality import mel_cepstral_distortion
-from wf_jax.flows.buckets import clip_mel
 from wf_jax.flows.model_folder import save_model
 from wf_jax.flows.waveflow import WaveFlow
 from wf_jax.flows.waveflow_config import WaveFlowConfig

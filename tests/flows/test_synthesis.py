@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 
 from tests.flows import small
+from wf_jax.audio.clips import SMALLEST, bucket, fill
+from wf_jax.audio.draws import clip_keys, draw
 from wf_jax.audio.mel import MelSettings
 from wf_jax.flows import synthesis
-from wf_jax.flows.buckets import SMALLEST, bucket, fill
-from wf_jax.flows.synthesis import context_frames, draw_seed, noise, pieces, synthesize
+from wf_jax.flows.synthesis import clip_pieces, context_frames, synthesize
 from wf_jax.flows.waveflow import WaveFlow
 from wf_jax.flows.waveflow_config import WaveFlowConfig
 
@@ -26,6 +27,14 @@ FAMILIES = {
 def mels(*frames, seed=5):
     rng = np.random.default_rng(seed)
     return [rng.standard_normal((4, n)).astype(np.float32) for n in frames]
+
+
+def drawn(seed, frames, hop=HOP):
+    """Noise [T] and seed of a clip that is computed with `seed`."""
+    keys = clip_keys(jax.random.key(seed), 1)
+    shape = np.zeros((1, 1, frames), np.float32)
+    noise, seeds = draw(keys, np.zeros(1, np.int32), shape, hop)
+    return np.asarray(noise[0]), np.asarray(seeds[0])
 
 
 def audio(model, clips, **options):
@@ -100,11 +109,10 @@ def test_pieces_cover_a_clip_once(frames, hop):
     """A frame twice or never would be a click; a cut inside a column a shift of all rows."""
     mel = dataclasses.replace(small.MEL, hop=hop)
     config = small.config(mel=mel, upsample_factors=(4, hop // 4))
-    found = pieces(3, frames, config, 40)
+    found = clip_pieces(frames, config, 40)
     assert [p.first for p in found] == [0, *(p.last for p in found[:-1])]
     assert found[-1].last == frames
     for piece in found:
-        assert piece.clip == 3
         assert piece.before * hop % config.height == 0
         assert 0 <= piece.before <= piece.first < piece.last <= piece.after <= frames
         if len(found) > 1:
@@ -144,7 +152,7 @@ def test_a_clip_is_alone_in_its_batch(model):
     for ours, theirs in zip(backwards, together, strict=True):
         np.testing.assert_allclose(ours, theirs, atol=1e-6)
     # And it is what the model itself says.
-    z = noise(0, 20 * HOP)[None]
+    z = drawn(0, 20)[0][None]
     direct = small.jit(lambda model, z, mel: model.inverse(z, mel))(model, z, clips[0][None])
     np.testing.assert_allclose(together[0], direct[0], atol=1e-5)
 
@@ -167,7 +175,7 @@ def test_a_hop_that_is_no_multiple_of_the_height():
 
 def test_a_wavenet_s_clips_are_never_cut():
     """Every sample depends on all before it: a chunk would begin without its past."""
-    (piece,) = pieces(0, 5000, FAMILIES["WaveNet"], 40)
+    (piece,) = clip_pieces(5000, FAMILIES["WaveNet"], 40)
     assert (piece.before, piece.first, piece.last, piece.after) == (0, 0, 5000, 5000)
 
 
@@ -184,9 +192,8 @@ def test_a_clip_is_its_mel_and_seed_in_every_family(family):
     for found, expected in zip([*backwards, *alone], [*together, together[1]], strict=True):
         assert np.std(expected) > 1e-2
         np.testing.assert_allclose(found, expected, atol=1e-6)
-    seeds = np.full(1, draw_seed(3), np.uint32)
-    generate = small.jit(lambda model, noise, mel: model.generate(noise, seeds, mel, None, 0.7))
-    direct = generate(model, noise(3, 20 * HOP)[None], clips[1][None])[0]
+    sample = small.jit(lambda model, mel: model.sample(jax.random.key(3), mel, 0.7))
+    direct = sample(model, clips[1][None])[0]
     np.testing.assert_allclose(together[1], direct, atol=1e-5)
 
 
@@ -206,9 +213,34 @@ def test_what_the_noise_does_not_give_comes_from_the_seed(monkeypatch):
     model, clip = small.random_model(FAMILIES["WaveNet"]), mels(10)
     one, again = (audio(model, clip)[0] for _ in range(2))
     np.testing.assert_array_equal(one, again)
-    assert len({draw_seed(seed) for seed in (0, 1, 2, 2**32, 2**70)}) == 5
-    monkeypatch.setattr(synthesis, "draw_seed", lambda seed: 5)  # and the same noise
+    assert len({int(drawn(seed, 1)[1]) for seed in (0, 1, 2, 2**32 - 1)}) == 4
+
+    def other_seeds(*arguments):  # and the same noise
+        noise, seeds = draw(*arguments)
+        return noise, seeds + 1
+
+    monkeypatch.setattr(synthesis, "draw", other_seeds)
+    synthesis._generate.clear_cache()
+    synthesis._PROGRAMS.clear()
     assert np.abs(audio(model, clip)[0] - one).max() > 1e-2
+    synthesis._PROGRAMS.clear()
+
+
+def test_a_frame_s_noise_is_its_own():
+    """Whatever array it is drawn in, from whichever frame on, and beside which clips."""
+    keys = clip_keys(jax.random.key(7), 3)
+    shape = np.zeros((3, 1, 12), np.float32)
+    noise, seeds = draw(keys, np.zeros(3, np.int32), shape, 16)
+    assert noise.shape == (3, 192)
+    assert len(set(np.asarray(seeds).tolist())) == 3
+    part, again = draw(keys[1:2], np.full(1, 5, np.int32), shape[:1, :, :4], 16)
+    np.testing.assert_array_equal(part[0], noise[1, 5 * 16 : 9 * 16])
+    assert again[0] == seeds[1]
+    assert abs(np.corrcoef(np.asarray(noise))[np.triu_indices(3, 1)]).max() < 0.3
+    assert np.unique(np.asarray(noise)).size == noise.size
+    np.testing.assert_array_equal(
+        jax.random.key_data(keys[:2]), jax.random.key_data(clip_keys(jax.random.key(7), 2))
+    )
 
 
 # What is drawn, and what is compiled
@@ -219,8 +251,8 @@ def test_temperature_and_seed():
     clips = mels(64, 10)
     model = echo()
     one = audio(model, clips)
-    np.testing.assert_array_equal(one[0], noise(0, 64 * HOP))
-    np.testing.assert_array_equal(one[1], noise(0, 10 * HOP))
+    np.testing.assert_array_equal(one[0], drawn(0, 64)[0])
+    np.testing.assert_array_equal(one[1], drawn(0, 10)[0])
     assert abs(np.std(one[0]) - 1) < 0.1
     np.testing.assert_array_equal(audio(model, clips)[0], one[0])
     np.testing.assert_allclose(audio(model, clips, temperature=0.6)[0], 0.6 * one[0], rtol=1e-6)
@@ -259,4 +291,4 @@ def test_a_fresh_model_plays_its_noise(rng):
     """The whole path with a real model: unchanged by masks, buckets and devices."""
     model = WaveFlow(small.config(channels=3), rng)
     (found,) = audio(model, mels(50))
-    np.testing.assert_array_equal(found, noise(0, 50 * HOP))
+    np.testing.assert_array_equal(found, drawn(0, 50)[0])

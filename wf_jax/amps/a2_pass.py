@@ -220,8 +220,9 @@ class A2Pass:
             jnp.pad(history, ((0, 0), (self.chunk, 0))).reshape(len(history), -1, LANES)
             for history in histories
         )
-        y = jnp.zeros((len(parts), self.chunk), x.dtype)
-        buffers, y = lax.fori_loop(0, len(parts) if chunks is None else chunks, step, (buffers, y))
+        y = jnp.zeros((parts.shape[0], self.chunk), x.dtype)
+        played = parts.shape[0] if chunks is None else chunks
+        buffers, y = lax.fori_loop(0, played, step, (buffers, y))
         kept = [_flat(buffer[:, columns:]) for buffer in buffers]
         kept[0] = jnp.broadcast_to(kept[0], (self.channels, SPANS[0]))
         return jnp.concatenate(kept, axis=1), y.reshape(1, -1)

@@ -7,7 +7,7 @@ natural log. `center=True` is librosa's framing (Parakeet's first WaveFlow, Taco
 """
 
 import dataclasses
-from typing import Any
+import math
 
 import jax
 import jax.numpy as jnp
@@ -133,25 +133,44 @@ def mel_spectrogram(x: jax.Array, settings: MelSettings) -> jax.Array:
     x = _floating(x)
     if x.shape[-1] == 0:
         return jnp.zeros((*x.shape[:-1], settings.bands, 0), x.dtype)
-    return mel_of_context(_with_context(x, settings, jnp), settings)
+    return mel_of_context(_with_context(x, settings), settings)
 
 
-def add_context(x: np.ndarray, settings: MelSettings) -> np.ndarray:
-    """What `mel_spectrogram` puts around a clip [..., T], T > 0, before it takes frames.
+def mel_of_clips(x: jax.Array, lengths: jax.Array, settings: MelSettings) -> jax.Array:
+    """`mel_spectrogram` of clips of many lengths that stand in one array.
 
-    `mel_of_context` of the result is the clip's mel; of the result with anything after it, its
-    first ceil(T / hop) frames are. So clips of many lengths can share an array.
+    Args:
+        x: [B, T], T a multiple of the hop; zeros after the end of a clip.
+        lengths: [B], samples of each clip.
+        settings: how.
+
+    Returns:
+        [B, M, T / hop], of which the first ceil(lengths / hop) frames are the clip's mel and the
+        others silence, ln(floor).
+
+    Raises:
+        ValueError: integer samples.
     """
-    return _with_context(x, settings, np)
+    x, hop = _floating(x), settings.hop
+    count = x.shape[1] // hop
+    frames = -(-lengths // hop)
+    # The clip in whole hops, reflected to and fro at both ends: a triangular wave of places.
+    places = jnp.arange((count - 1) * hop + settings.fft_size) - settings.padding
+    last = (frames * hop - 1)[:, None]
+    places = jnp.mod(places[None, :], jnp.maximum(2 * last, 1))
+    framed = jnp.take_along_axis(x, jnp.minimum(places, 2 * last - places), axis=1)
+    mel = mel_of_context(framed, settings)
+    real = jnp.arange(count) < frames[:, None]
+    return jnp.where(real[:, None, :], mel, math.log(settings.floor))
 
 
-def _with_context(x: Any, settings: MelSettings, numpy: Any) -> Any:
+def _with_context(x: jax.Array, settings: MelSettings) -> jax.Array:
     count, lead = settings.frames(x.shape[-1]), [(0, 0)] * (x.ndim - 1)
     samples = count * settings.hop
-    x = numpy.pad(x, [*lead, (0, samples - x.shape[-1])])
+    x = jnp.pad(x, [*lead, (0, samples - x.shape[-1])])
     left, needed = settings.padding, (count - 1) * settings.hop + settings.fft_size
     right = max(0, needed - left - samples)
-    return numpy.pad(x, [*lead, (left, right)], mode="reflect")[..., :needed]
+    return jnp.pad(x, [*lead, (left, right)], mode="reflect")[..., :needed]
 
 
 def mel_of_context(x: jax.Array, settings: MelSettings) -> jax.Array:

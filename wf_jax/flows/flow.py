@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
+from wf_jax.audio.draws import clip_keys, draw
 from wf_jax.flows.config import FlowConfig
 
 LOG_2PI = float(np.log(2 * np.pi))
@@ -85,10 +86,10 @@ class Flow(nnx.Module):
         return self.inverse(temperature * noise, mel, lengths)
 
     def sample(self, key: jax.Array, mel: jax.Array, temperature: float = 1.0) -> jax.Array:
-        """Audio [B, F * hop] for mel [B, M, F]; see `generate`."""
-        for_noise, for_seeds = jax.random.split(key)
-        noise = jax.random.normal(for_noise, (mel.shape[0], mel.shape[2] * self.config.mel.hop))
-        seeds = jax.random.bits(for_seeds, (mel.shape[0],), jnp.uint32)
+        """Audio [B, F * hop] for mel [B, M, F]; see `generate`, and `draw` for what is drawn."""
+        mel = jnp.asarray(mel)
+        keys = clip_keys(key, mel.shape[0])
+        noise, seeds = draw(keys, jnp.zeros(mel.shape[:1], jnp.int32), mel, self.config.mel.hop)
         return self.generate(noise, seeds, mel, temperature=temperature)
 
     def _upsampled(self, mel: jax.Array, samples: int, lengths: jax.Array | None) -> jax.Array:

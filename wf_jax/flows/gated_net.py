@@ -188,7 +188,9 @@ class GatedNet(nnx.Module):
         """Every layer with the condition's and the biases' part of its sum [..., 2C]."""
         c, outputs = c.astype(self.dtype), 2 * self.start.bias.shape[-1]
         bytes_per_layer = 4 * c.size // c.shape[-1] * outputs
-        together = min(max(LARGE // bytes_per_layer, 1), TOGETHER)
+        together = TOGETHER
+        if isinstance(bytes_per_layer, int):  # else a symbol: exported for every length
+            together = min(max(LARGE // bytes_per_layer, 1), TOGETHER)
         for first in range(0, len(self.layers), together):
             layers = self.layers[first : first + together]
             weight, bias = _conditions(layers)

@@ -4,7 +4,6 @@ import dataclasses
 import hashlib
 import io
 import json
-import typing
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,6 +17,7 @@ from wf_jax.atomic import write_whole
 from wf_jax.flows.config import FlowConfig
 from wf_jax.flows.families import CONFIGS, new_flow
 from wf_jax.flows.flow import Flow
+from wf_jax.json_values import from_json
 from wf_jax.modules import split
 
 FORMATS = {f"wf_jax.flows.{family}/1": family for family in CONFIGS}
@@ -101,36 +101,9 @@ def _content(path: Path) -> dict[str, Any]:
 
 def _config(path: Path, content: dict[str, Any]) -> FlowConfig:
     try:
-        return _dataclass(CONFIGS[FORMATS[content["format"]]], content.get("model"))
+        return from_json(CONFIGS[FORMATS[content["format"]]], content.get("model"))
     except (TypeError, ValueError) as error:
         raise ModelFolderError(f"{path}: {error}; convert or copy the model again") from None
-
-
-def _dataclass(kind: type, values: Any) -> Any:
-    """The inverse of `dataclasses.asdict` after JSON, which made lists of the tuples."""
-    if not isinstance(values, dict):
-        raise ValueError(f"{kind.__name__} is not a table")
-    types = typing.get_type_hints(kind)
-    fields = [field.name for field in dataclasses.fields(kind)]
-    wrong = sorted(set(values) ^ set(fields))
-    if wrong:
-        raise ValueError(f"{wrong[0]} is {'missing' if wrong[0] in fields else 'unknown'}")
-    return kind(**{name: _value(name, types[name], values[name]) for name in fields})
-
-
-def _value(name: str, kind: Any, value: Any) -> Any:
-    if dataclasses.is_dataclass(kind):
-        return _dataclass(kind, value)
-    if typing.get_origin(kind) is tuple:
-        (item, _) = typing.get_args(kind)
-        if not isinstance(value, list) or any(type(v) is not item for v in value):
-            raise ValueError(f"{name} {value!r} is not a list of {item.__name__}")
-        return tuple(value)
-    if kind is float and type(value) is int:
-        return float(value)
-    if isinstance(kind, type) and type(value) is not kind:
-        raise ValueError(f"{name} {value!r} is not of type {kind.__name__}")
-    return value
 
 
 def _params(path: Path, expected: Mapping[str, Any]) -> dict[str, jax.Array]:

@@ -17,8 +17,8 @@ import numpy as np
 from jax import lax
 from jax.sharding import NamedSharding, PartitionSpec
 
-from wf_jax.audio.mel import MelSettings, add_context, mel_of_context
-from wf_jax.flows.buckets import bucket, fill
+from wf_jax.audio.clips import bucket, fill
+from wf_jax.audio.mel import MelSettings, mel_of_clips, mel_of_context
 from wf_jax.flows.config import FlowConfig
 from wf_jax.flows.families import new_flow
 from wf_jax.flows.flow import Flow
@@ -176,12 +176,11 @@ def clip_log_likelihoods(model: Flow, clips: Sequence[HeldOut]) -> list[float]:
         groups.setdefault(bucket(settings.frames(len(clip.audio))), []).append(i)
     for frames, members in groups.items():
         count = min(jax.local_device_count(), len(members))
-        needed = (frames - 1) * settings.hop + settings.fft_size
         spec = NamedSharding(local_mesh(count), PartitionSpec(DATA_AXIS))
         here = jax.device_put(model, NamedSharding(spec.mesh, PartitionSpec()))
         for first in range(0, len(members), count):
             chosen = members[first : first + count]
-            batch = fill([add_context(clips[i].audio, settings) for i in chosen], needed, count)
+            batch = fill([clips[i].audio for i in chosen], frames * settings.hop, count)
             lengths = np.zeros(count, np.int32)
             lengths[: len(chosen)] = [len(clips[i].audio) for i in chosen]
             found = _log_prob(here, *jax.device_put((batch, lengths), spec))
@@ -191,14 +190,9 @@ def clip_log_likelihoods(model: Flow, clips: Sequence[HeldOut]) -> list[float]:
 
 
 @jax.jit
-def _log_prob(model: Flow, framed: jax.Array, lengths: jax.Array) -> jax.Array:
-    """Clips with their mel's context [B, N] -> nats per sample [B]."""
-    settings = model.config.mel
-    mel = mel_of_context(framed, settings)
-    samples = mel.shape[-1] * settings.hop
-    x = framed[:, settings.padding : settings.padding + samples]
-    x = jnp.pad(x, ((0, 0), (0, samples - x.shape[1])))
-    return model.log_prob(x, mel, lengths)
+def _log_prob(model: Flow, audio: jax.Array, lengths: jax.Array) -> jax.Array:
+    """Clips [B, F * hop], with zeros after their ends -> nats per sample [B]."""
+    return model.log_prob(audio, mel_of_clips(audio, lengths, model.config.mel), lengths)
 
 
 def _rounding(seeds: jax.Array, samples: int) -> jax.Array:

@@ -1,0 +1,147 @@
+"""What a release can do, as pure functions of named arrays: made of models, to be exported."""
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from wf_jax.amps.fast import Playable
+from wf_jax.audio.draws import KEY_KIND, draw
+from wf_jax.audio.mel import mel_of_clips
+from wf_jax.export.artefacts import Function
+from wf_jax.export.manifest import Value
+from wf_jax.flows.families import new_flow
+from wf_jax.flows.flow import Flow
+from wf_jax.modules import Definition, Params, split
+
+
+def with_compute_dtype(model: Flow, dtype: str) -> Flow:
+    """The same parameters in a model whose nets compute in "float32" or "bfloat16"."""
+    config = dataclasses.replace(model.config, compute_dtype=dtype)
+    shapes = jax.eval_shape(lambda: new_flow(config, np.random.default_rng(0)))
+    return split(shapes)[0](split(model)[1])
+
+
+def vocoder_functions(model: Flow) -> list[Function]:
+    """`mel`, `synthesize` and `log_prob` of a flow; the last two take all its parameters."""
+    definition, settings = split(model)[0], model.config.mel
+    hop, bands = settings.hop, settings.bands
+    audio = Value(f"b, {hop}*f", "float32", "audio, full scale 1")
+    lengths = Value("b", "int32", "real samples of each clip; what follows them is zero")
+    mel = Value(f"b, {bands}, f", "float32", "natural log of mel magnitudes")
+
+    def log_mel(params: Params, audio: jax.Array, lengths: jax.Array) -> jax.Array:
+        return mel_of_clips(audio, lengths, settings)
+
+    def synthesize(
+        params: Params,
+        mel: jax.Array,
+        keys: jax.Array,
+        first: jax.Array,
+        lengths: jax.Array,
+        temperature: jax.Array,
+    ) -> jax.Array:
+        typed = jax.random.wrap_key_data(keys, impl=KEY_KIND)
+        noise, seeds = draw(typed, first, mel, hop)
+        return definition(params).generate(noise, seeds, mel, lengths, temperature)
+
+    def log_prob(params: Params, audio: jax.Array, mel: jax.Array, lengths: jax.Array) -> jax.Array:
+        return definition(params).log_prob(audio, mel, lengths)
+
+    return [
+        Function("mel", log_mel, {"audio": audio, "lengths": lengths}, {"mel": mel}),
+        Function(
+            "synthesize",
+            synthesize,
+            {
+                "mel": mel,
+                "keys": Value("b, 2", "uint32", f"{KEY_KIND} key data of each clip"),
+                "first": Value("b", "int32", "number in its clip of each row's first frame"),
+                "lengths": lengths,
+                "temperature": Value("", "float32", "1 draws from the model; less is calmer"),
+            },
+            {"audio": audio},
+        ),
+        Function(
+            "log_prob",
+            log_prob,
+            {"audio": audio, "mel": mel, "lengths": lengths},
+            {"nats": Value("b", "float32", "log-likelihood in nats per real sample")},
+        ),
+    ]
+
+
+def amp_functions(model: Playable, blocks: Sequence[int]) -> list[Function]:
+    """`init_state`, `render`, and `step_N` for every block size N, of an amp at one size.
+
+    The state of a sequence is one array [S]: the model's memory, its arrays side by side.
+    """
+    definition, params = split(model)
+    pack, unpack, size = _packing(definition, params)
+
+    def init_state(params: Params) -> jax.Array:
+        return pack(definition(params).silence())
+
+    def played(
+        run: Callable[..., Any], state: jax.Array, x: jax.Array
+    ) -> tuple[jax.Array, jax.Array]:
+        def one(state: jax.Array, x: jax.Array) -> tuple[jax.Array, jax.Array]:
+            state, y = run(unpack(state), x.reshape(model.input_channels, -1))
+            return pack(state), y[0] if model.output_channels == 1 else y
+
+        return jax.vmap(one)(state, x)
+
+    def render(
+        params: Params, state: jax.Array, x: jax.Array, chunks: jax.Array
+    ) -> tuple[jax.Array, jax.Array]:
+        return played(partial(definition(params).scan, chunks=chunks), state, x)
+
+    def step(params: Params, state: jax.Array, x: jax.Array) -> tuple[jax.Array, jax.Array]:
+        return played(definition(params).block, state, x)
+
+    state = Value(f"b, {size}", "float32", "what each sequence remembers")
+    one_state = Value(f"{size}", "float32", "what a sequence remembers of endless silence")
+
+    def signals(length: str) -> tuple[dict[str, Value], dict[str, Value]]:
+        return (
+            {"state": state, "x": _signal(model.input_channels, length)},
+            {"state": state, "y": _signal(model.output_channels, length)},
+        )
+
+    inputs, outputs = signals(f"{model.chunk}*n")
+    chunks = Value("", "int32", f"of {model.chunk} samples, that are played: 0 to n")
+    return [
+        Function("init_state", init_state, {}, {"state": one_state}),
+        Function("render", render, {**inputs, "chunks": chunks}, outputs),
+        *(Function(f"step_{block}", step, *signals(str(block))) for block in blocks),
+    ]
+
+
+def _signal(channels: int, length: str) -> Value:
+    shape = f"b, {length}" if channels == 1 else f"b, {channels}, {length}"
+    return Value(shape, "float32", "audio, full scale 1")
+
+
+def _packing(
+    definition: Definition, params: Params
+) -> tuple[Callable[[Any], jax.Array], Callable[[jax.Array], Any], int]:
+    """A state as one array [S], and back; and S."""
+    leaves, structure = jax.tree.flatten(
+        jax.eval_shape(lambda params: definition(params).silence(), params)
+    )
+    ends = np.cumsum([leaf.size for leaf in leaves], dtype=int).tolist()
+    starts = [0, *ends][:-1]
+
+    def pack(state: Any) -> jax.Array:
+        parts = [jnp.ravel(leaf) for leaf in jax.tree.leaves(state)]
+        return jnp.concatenate(parts) if parts else jnp.zeros(0, jnp.float32)
+
+    def unpack(state: jax.Array) -> Any:
+        parts = zip(starts, ends, leaves, strict=True)
+        return structure.unflatten([state[a:b].reshape(leaf.shape) for a, b, leaf in parts])
+
+    return pack, unpack, ends[-1] if ends else 0

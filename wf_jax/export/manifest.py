@@ -1,0 +1,247 @@
+"""manifest.json of a release: what its functions take and give, and the digest of every file.
+
+Nothing here needs more than the standard library: a release is checked before JAX is asked for
+anything.
+"""
+
+import dataclasses
+import datetime
+import hashlib
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+from wf_jax.json_values import from_json
+
+FORMAT = "wf_jax.release/1"
+MANIFEST, CONFIG, PARAMS, CARD, EXAMPLE = (
+    "manifest.json",
+    "config.json",
+    "params.npz",
+    "README.md",
+    "example.wav",
+)
+# JAX reads what it serialised for so long; see its documentation, "Compatibility guarantees".
+LIFETIME = datetime.timedelta(days=180)
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
+_COPY_AGAIN = "copy the release again"
+
+
+class ReleaseError(ValueError):
+    """A release, or what it is called with, cannot be used; one line with the remedy."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Value:
+    """An array that goes into a function or comes out of it.
+
+    Attributes:
+        shape: sizes with commas between, as in "b, 80, f"; "" of a single number.
+        dtype: NumPy's name.
+        meaning: what it holds, with its unit.
+    """
+
+    shape: str
+    dtype: str
+    meaning: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Signature:
+    """A function of a release: the file it is in, and its inputs and outputs in their order.
+
+    Called with the arrays of params.npz, by name, before the inputs.
+    """
+
+    file: str
+    inputs: dict[str, Value]
+    outputs: dict[str, Value]
+
+
+@dataclasses.dataclass(frozen=True)
+class FileEntry:
+    """A file of the release as it was written."""
+
+    bytes: int
+    sha256: str
+
+
+@dataclasses.dataclass(frozen=True)
+class VocoderFacts:
+    """What a caller of a vocoder must know.
+
+    Attributes:
+        sample_rate: Hz.
+        hop: samples of a mel frame.
+        bands: of the mel.
+        smallest_frames: least length in frames that the functions take: shorter clips are filled.
+        context_frames: on both sides of a piece of a clip that is synthesised in pieces; None: a
+            clip is synthesised in one.
+        cut_frames: pieces begin at multiples of it.
+        mel: how the mel is made: the fields of wf_jax.audio.mel.MelSettings.
+    """
+
+    sample_rate: int
+    hop: int
+    bands: int
+    smallest_frames: int
+    context_frames: int | None
+    cut_frames: int
+    mel: dict[str, Any]
+
+
+@dataclasses.dataclass(frozen=True)
+class AmpFacts:
+    """What a caller of an amp must know.
+
+    Attributes:
+        sample_rate: Hz, or None where the .nam file does not say.
+        input_channels: 1 for mono.
+        output_channels: 1 for mono.
+        chunk: `render` takes multiples of so many samples.
+        blocks: sizes that there is a `step` for, in samples.
+        receptive_field: samples that an output depends on; 1 where the state carries the past.
+        size: of a model that has several, 0 smallest to 1 largest.
+        a2_pass: whether the functions are the pass that is written for A2 models on CPUs.
+        compiler_options: for XLA.
+    """
+
+    sample_rate: float | None
+    input_channels: int
+    output_channels: int
+    chunk: int
+    blocks: tuple[int, ...]
+    receptive_field: int
+    size: float
+    a2_pass: bool
+    compiler_options: dict[str, int]
+
+
+@dataclasses.dataclass(frozen=True)
+class Manifest:
+    """All that manifest.json says.
+
+    Attributes:
+        format: FORMAT.
+        name: of the model, for people.
+        license: of the model, as hubs write it; "" where nobody said.
+        model: the architecture in words.
+        created: date, UTC.
+        expires: date from which on the artefacts are no longer guaranteed to load.
+        jax_version: that the artefacts were made with; older ones do not read them.
+        wf_jax_version: likewise, of this library.
+        platforms: that the artefacts were lowered for.
+        dtype: of the products: "float32" or "bfloat16". What goes in and out is float32.
+        vocoder: set of a vocoder.
+        amp: set of an amp.
+        functions: by name.
+        params: shape and type of the arrays in params.npz.
+        metrics: of the training, as far as it is known.
+        error: greatest difference between each function and the model, as tried when written.
+        files: of the release, but for this one.
+    """
+
+    format: str
+    name: str
+    license: str
+    model: str
+    created: str
+    expires: str
+    jax_version: str
+    wf_jax_version: str
+    platforms: tuple[str, ...]
+    dtype: str
+    vocoder: VocoderFacts | None
+    amp: AmpFacts | None
+    functions: dict[str, Signature]
+    params: dict[str, Value]
+    metrics: dict[str, Any]
+    error: dict[str, float]
+    files: dict[str, FileEntry]
+
+    def __post_init__(self) -> None:
+        """Raises ValueError where fields contradict each other."""
+        if (self.vocoder is None) == (self.amp is None):
+            raise ValueError("vocoder or amp must be set, and one of them only")
+        datetime.date.fromisoformat(self.expires)
+        for name in self.files:
+            if not _NAME.fullmatch(name):
+                raise ValueError(f"files: {name!r} is no plain file name")
+
+    def dumps(self) -> bytes:
+        """As the file holds it."""
+        return (json.dumps(dataclasses.asdict(self), indent=1) + "\n").encode()
+
+
+def read_manifest(folder: Path, sha256: str | None = None) -> Manifest:
+    """Reads and checks manifest.json.
+
+    Args:
+        folder: of the release: a pathlib.Path, or what has the same methods.
+        sha256: that the file must have, if given.
+
+    Raises:
+        ReleaseError: it is missing, damaged, of another format, or not the one that `sha256` names.
+    """
+    path = folder / MANIFEST
+    if not folder.is_dir():
+        raise ReleaseError(f"{folder}: no such folder; name one that experiments.export wrote")
+    data = _read(path, "name a folder that experiments.export wrote")
+    if sha256 is not None and digest(data) != sha256.lower():
+        raise ReleaseError(f"{path}: its SHA-256 is {digest(data)}, not {sha256}; {_COPY_AGAIN}")
+    try:
+        content = json.loads(data)
+    except (ValueError, RecursionError) as error:
+        raise ReleaseError(f"{path}: damaged JSON ({error}); {_COPY_AGAIN}") from None
+    found = content.get("format") if isinstance(content, dict) else None
+    if found != FORMAT:
+        raise ReleaseError(f"{path}: format {found!r} is not {FORMAT}; update wf_jax, or export it")
+    try:
+        return from_json(Manifest, content)
+    except (ValueError, TypeError) as error:
+        raise ReleaseError(f"{path}: {error}; {_COPY_AGAIN}") from None
+
+
+def read_files(folder: Path, manifest: Manifest) -> dict[str, bytes]:
+    """Every file that the manifest lists, each as it was written.
+
+    README.md is for people, who may change it: it is not read.
+
+    Raises:
+        ReleaseError: one is missing, or has other content.
+    """
+    needed = [CONFIG, PARAMS, *(function.file for function in manifest.functions.values())]
+    for name in needed:
+        if name not in manifest.files:
+            raise ReleaseError(f"{folder / MANIFEST}: {name} is not listed; {_COPY_AGAIN}")
+    files = {}
+    for name, entry in manifest.files.items():
+        if name == CARD:
+            continue
+        path = folder / name
+        data = _read(path, _COPY_AGAIN)
+        if len(data) != entry.bytes:
+            raise ReleaseError(
+                f"{path}: {len(data):,} bytes, but {MANIFEST} says {entry.bytes:,}; {_COPY_AGAIN}"
+            )
+        if digest(data) != entry.sha256:
+            raise ReleaseError(
+                f"{path}: not the file that {MANIFEST} lists (its SHA-256 differs); {_COPY_AGAIN}"
+            )
+        files[name] = data
+    return files
+
+
+def digest(data: bytes) -> str:
+    """SHA-256 as manifests write it."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def _read(path: Path, remedy: str) -> bytes:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise ReleaseError(f"{path}: missing; {remedy}") from None
+    except OSError as error:
+        raise ReleaseError(f"{path}: cannot be read: {error.strerror or error}") from None

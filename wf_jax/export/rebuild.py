@@ -1,0 +1,37 @@
+"""The functions of a release from its model, for when its artefacts cannot be used.
+
+Needs all packages of wf_jax; the rest of this package, but for `write`, does not.
+"""
+
+from pathlib import Path
+
+from wf_jax.amps import load_nam
+from wf_jax.amps.fast import Playable, fastest
+from wf_jax.export.artefacts import Function
+from wf_jax.export.functions import amp_functions, vocoder_functions
+from wf_jax.export.manifest import AmpFacts, Manifest
+from wf_jax.flows.flow import Flow
+from wf_jax.flows.model_folder import load_model
+
+NAM = "model.nam"  # what an amp is rebuilt from
+
+
+def functions_of(folder: Path, manifest: Manifest) -> list[Function]:
+    """The functions of the model in a release whose files were checked."""
+    model = model_of(folder, manifest)
+    if manifest.amp:
+        return amp_functions(model, manifest.amp.blocks)
+    return vocoder_functions(model)
+
+
+def model_of(folder: Path, manifest: Manifest) -> Flow | Playable:
+    """The model of a release, as it was exported."""
+    if manifest.amp:
+        return playable(folder / NAM, manifest.amp)
+    return load_model(folder)
+
+
+def playable(path: Path, facts: AmpFacts) -> Playable:
+    """The model of a .nam file at the size, and in the form, that a release has."""
+    model = load_nam(path).at_size(facts.size)
+    return fastest(model) if facts.a2_pass else model

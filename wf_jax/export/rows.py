@@ -1,0 +1,77 @@
+"""Batches on their way in: checked, as float32, and split over devices."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+
+from wf_jax.export.manifest import ReleaseError
+
+AXIS = "rows"
+
+
+class Rows:
+    """Where the rows of a batch are computed."""
+
+    def __init__(self, devices: Sequence[jax.Device] | None = None):
+        """On these devices, each its share of the rows; on JAX's default one if None."""
+        devices = list(devices or jax.devices()[:1])
+        mesh = Mesh(np.array(devices), (AXIS,), axis_types=(AxisType.Auto,))
+        self._split = NamedSharding(mesh, PartitionSpec(AXIS))
+        self._whole = NamedSharding(mesh, PartitionSpec())
+        self._count = len(devices)
+
+    def split(self, *arrays: Any) -> tuple[Any, ...]:
+        """Arrays [B, ...]; a batch that the devices do not divide is computed by each of them."""
+        if self._count == 1:  # a program takes them there sooner
+            return arrays
+        return tuple(
+            jax.device_put(a, self._split if len(a) % self._count == 0 else self._whole)
+            for a in arrays
+        )
+
+    def everywhere(self, tree: Any) -> Any:
+        """Arrays that all rows share, on every device."""
+        return jax.device_put(tree, self._whole)
+
+
+def floats(x: Any, name: str, form: str, sizes: Mapping[int, int], rank: int) -> np.ndarray:
+    """An array of audio or mels as float32.
+
+    Args:
+        x: what the caller gave.
+        name: of it, for messages.
+        form: the shape that is due, for messages: "[B, T]".
+        sizes: that its axes must have, by number.
+        rank: how many axes.
+
+    Raises:
+        ReleaseError: it has another shape, is empty, or is not of floats.
+    """
+    x = np.asarray(x)
+    wrong = x.ndim != rank or any(x.shape[axis] != size for axis, size in sizes.items())
+    if wrong or not x.size:
+        raise ReleaseError(f"{name} of shape {list(x.shape)}: give {form}, no size of which is 0")
+    if x.dtype.kind != "f":
+        raise ReleaseError(
+            f"{name} of type {x.dtype}: give floats (audio at full scale 1: int16 / 32768)"
+        )
+    return np.asarray(x, np.float32)
+
+
+def counts(x: Any, name: str, rows: int, most: int) -> np.ndarray:
+    """How much of each row is real, int32 [B]; all of it where x is None.
+
+    Raises:
+        ReleaseError: not as many whole numbers as rows, or one is below 1 or above `most`.
+    """
+    if x is None:
+        return np.full(rows, most, np.int32)
+    x = np.asarray(x)
+    if x.shape != (rows,) or x.dtype.kind not in "iu":
+        raise ReleaseError(f"{name} of {x.dtype} {list(x.shape)}: give {rows} whole numbers")
+    if x.min() < 1 or x.max() > most:
+        raise ReleaseError(f"{name} from {x.min()} to {x.max()}: give 1 to {most}")
+    return x.astype(np.int32)

@@ -1,0 +1,221 @@
+"""A released vocoder: mel, synthesis and likelihood, by functions that need no model code."""
+
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from wf_jax.audio.clips import bucket, fill, pieces, windows
+from wf_jax.audio.draws import KEY_KIND, clip_keys
+from wf_jax.export.manifest import Manifest, ReleaseError
+from wf_jax.export.rows import Rows, counts, floats
+
+CHUNK = 1196  # frames of a piece of a long clip, as in wf_jax.flows.synthesis
+STREAMED = 32  # frames of a piece of a clip that is still arriving
+
+
+class Vocoder:
+    """What the functions of a vocoder's release do, on arrays of any batch and length.
+
+    Results are float32 NumPy arrays. Clips are filled up to few lengths, so that few programs are
+    compiled; every number of clips in a batch is compiled by itself.
+
+    Attributes:
+        manifest: of the release.
+    """
+
+    def __init__(
+        self,
+        manifest: Manifest,
+        functions: Mapping[str, Callable[..., Any]],
+        params: Mapping[str, np.ndarray],
+        devices: Sequence[jax.Device] | None = None,
+    ):
+        """See `wf_jax.export.load`; functions take (params, *inputs)."""
+        self.manifest = manifest
+        self._facts = manifest.vocoder
+        self._rows = Rows(devices)
+        self._params = self._rows.everywhere(dict(params))
+        self._functions = {name: jax.jit(call) for name, call in functions.items()}
+
+    @property
+    def sample_rate(self) -> int:
+        """Of all audio, Hz."""
+        return self._facts.sample_rate
+
+    @property
+    def hop(self) -> int:
+        """Samples of a mel frame."""
+        return self._facts.hop
+
+    def mel(self, audio: np.ndarray, lengths: np.ndarray | None = None) -> np.ndarray:
+        """The mel spectrograms that the model was trained on.
+
+        Args:
+            audio: floats [B, T], full scale 1.
+            lengths: [B], samples of each clip; None: all T.
+
+        Returns:
+            [B, M, ceil(T / hop)], natural log of magnitudes; silence after a clip's end.
+
+        Raises:
+            ReleaseError: an array of another shape or type.
+        """
+        audio = floats(audio, "audio", "[B, T]", {}, 2)
+        lengths = counts(lengths, "lengths", len(audio), audio.shape[1])
+        audio = np.where(np.arange(audio.shape[1]) < lengths[:, None], audio, 0)
+        frames = -(-audio.shape[1] // self.hop)
+        filled = fill(audio, bucket(frames) * self.hop, len(audio))
+        return self._call("mel", filled, lengths)[:, :, :frames]
+
+    def synthesize(
+        self,
+        mel: np.ndarray,
+        key: jax.Array,
+        temperature: float = 1.0,
+        frames: np.ndarray | None = None,
+        *,
+        chunk: int = CHUNK,
+    ) -> np.ndarray:
+        """Audio of mels: what `Flow.sample` of the model gives for the same key.
+
+        Args:
+            mel: floats [B, M, F], natural log of magnitudes, as `mel` makes them.
+            key: of `jax.random.key`; the first clip's audio does not depend on the others.
+            temperature: 1 draws from the model; less is calmer, 0 draws not.
+            frames: [B], of each clip; None: all F.
+            chunk: of more frames than this pieces are made, with the context that they need.
+
+        Returns:
+            [B, F * hop], full scale 1, not limited; zero after a clip's end.
+
+        Raises:
+            ReleaseError: an array of another shape or type, or a wrong temperature.
+        """
+        facts, hop = self._facts, self.hop
+        mel = floats(mel, "mel", f"[B, {facts.bands}, F]", {1: facts.bands}, 3)
+        count, _, total = mel.shape
+        frames = counts(frames, "frames", count, total)
+        keys, temperature = self._drawing(key, count, temperature)
+        audio = np.zeros((count, total * hop), np.float32)
+        for piece in pieces(total, *self._cut(total, chunk, facts.context_frames)):
+            window = fill(mel[:, :, piece.before : piece.after], bucket(piece.frames), count)
+            first = np.full(count, piece.before, np.int32)
+            lengths = hop * np.clip(frames - piece.before, 0, piece.frames)
+            new = self._call("synthesize", window, keys, first, lengths, shared=(temperature,))
+            new = new[:, (piece.first - piece.before) * hop : (piece.last - piece.before) * hop]
+            audio[:, piece.first * hop : piece.last * hop] = new
+        return audio
+
+    def stream(
+        self,
+        blocks: Iterable[np.ndarray],
+        key: jax.Array,
+        temperature: float = 1.0,
+        *,
+        chunk: int = STREAMED,
+        context: int | None = None,
+    ) -> Iterator[np.ndarray]:
+        """Audio of one clip while its mel is still arriving.
+
+        A chunk is spoken as soon as `context` frames after it are there. With the model's own
+        context, the default, the parts are what `synthesize` gives for the whole, to rounding;
+        with less they begin sooner, with an error: README, "Speak while the mel arrives".
+
+        Args:
+            blocks: floats [M, n], the next frames, any number of them at a time.
+            key: as in `synthesize`.
+            temperature: likewise.
+            chunk: frames that are spoken at once.
+            context: frames on both sides that a chunk is computed with.
+
+        Yields:
+            The next samples [chunk * hop]; fewer at the end.
+
+        Raises:
+            ReleaseError: as `synthesize`, or a model whose clips are made in one piece.
+        """
+        facts, hop = self._facts, self.hop
+        if facts.context_frames is None:
+            raise ReleaseError(
+                f"{self.manifest.name}: every sample depends on all before it, so that a clip is "
+                "made in one piece; use synthesize"
+            )
+        context = facts.context_frames if context is None else context
+        chunk, context = self._cut(0, chunk, context)
+        keys, temperature = self._drawing(key, 1, temperature)
+        checked = (
+            floats(block, "mel", f"[{facts.bands}, n]", {0: facts.bands}, 2) for block in blocks
+        )
+        size = bucket(chunk + 2 * context)
+        for piece, window in windows(checked, chunk, context):
+            first = np.full(1, piece.before, np.int32)
+            lengths = np.full(1, piece.frames * hop, np.int32)
+            window = fill([window], size, 1)
+            new = self._call("synthesize", window, keys, first, lengths, shared=(temperature,))
+            yield new[0, (piece.first - piece.before) * hop : (piece.last - piece.before) * hop]
+
+    def log_prob(
+        self, audio: np.ndarray, mel: np.ndarray, lengths: np.ndarray | None = None
+    ) -> np.ndarray:
+        """Log-likelihood in nats per sample, [B].
+
+        Args:
+            audio: floats [B, T], full scale 1.
+            mel: floats [B, M, F], F * hop at least T.
+            lengths: [B], samples of each clip; None: all T.
+
+        Raises:
+            ReleaseError: arrays of other shapes or types, or a mel that is too short.
+        """
+        bands, hop = self._facts.bands, self.hop
+        audio = floats(audio, "audio", "[B, T]", {}, 2)
+        form = f"[{len(audio)}, {bands}, F]"
+        mel = floats(mel, "mel", form, {0: len(audio), 1: bands}, 3)
+        frames = -(-audio.shape[1] // hop)
+        if mel.shape[2] < frames:
+            raise ReleaseError(
+                f"{audio.shape[1]} samples are more than {mel.shape[2]} mel frames of hop {hop} "
+                f"stand for; give {frames} frames or fewer samples"
+            )
+        lengths = counts(lengths, "lengths", len(audio), audio.shape[1])
+        size = bucket(frames)
+        filled = fill(audio, size * hop, len(audio)), fill(mel[:, :, :frames], size, len(audio))
+        return self._call("log_prob", *filled, lengths)
+
+    def _call(self, name: str, *rows: np.ndarray, shared: tuple[Any, ...] = ()) -> np.ndarray:
+        return np.asarray(self._functions[name](self._params, *self._rows.split(*rows), *shared))
+
+    def _cut(self, total: int, chunk: int, context: int | None) -> tuple[int, int]:
+        """Chunk and context in whole columns of the model; all of a clip that cannot be cut."""
+        if context is None:
+            return total, 0
+        if chunk < 1 or context < 0:
+            raise ReleaseError(f"chunk {chunk}, context {context}: give 1 or more, 0 or more")
+        step = self._facts.cut_frames
+        return -(-chunk // step) * step, -(-context // step) * step
+
+    def _drawing(
+        self, key: jax.Array, clips: int, temperature: float
+    ) -> tuple[np.ndarray, np.float32]:
+        """The data of every clip's key, uint32 [B, 2], and the temperature."""
+        if not (0 <= temperature < math.inf):
+            raise ReleaseError(f"temperature {temperature} is not a number of 0 or more; give 1")
+        key = jnp.asarray(key)
+        if not jnp.issubdtype(key.dtype, jax.dtypes.prng_key):
+            if key.shape != (2,) or key.dtype != np.uint32:
+                raise ReleaseError(
+                    f"key of {key.dtype} {list(key.shape)}: give jax.random.key(seed)"
+                )
+            key = jax.random.wrap_key_data(key, impl=KEY_KIND)
+        kind = str(jax.random.key_impl(key))
+        if key.shape or kind != KEY_KIND:
+            raise ReleaseError(
+                f"key of kind {kind} {list(key.shape)}: give one key, "
+                f'jax.random.key(seed, impl="{KEY_KIND}")'
+            )
+        keys = jax.random.key_data(clip_keys(key, clips))
+        return np.asarray(keys), np.float32(temperature)
