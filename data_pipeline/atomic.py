@@ -46,6 +46,33 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
+def atomic_folder(folder: Path) -> Iterator[Path]:
+    """Yield a temporary folder beside `folder`; rename it to `folder` at the end of the block.
+
+    A folder that is there is replaced. When the block raises (a full disk, Ctrl-C), the temporary
+    folder is removed and that one stays as it was.
+
+    Raises:
+        OSError: the disk is full or not writable.
+    """
+    target = folder.resolve()
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+    old = Path(f"{temporary}.old")
+    try:
+        yield temporary
+        temporary.chmod(0o777 & ~_umask())  # mkdtemp gives 0o700
+        if target.exists():
+            os.replace(target, old)
+        os.replace(temporary, target)
+    finally:
+        if old.exists() and not target.exists():
+            os.replace(old, target)
+        shutil.rmtree(temporary, ignore_errors=True)
+        shutil.rmtree(old, ignore_errors=True)
+
+
+@contextlib.contextmanager
 def _naming(path: Path, hidden: str) -> Iterator[None]:
     """Has the system's errors name `path`: open files and libsndfile name none."""
     try:
@@ -66,6 +93,10 @@ def _new_file_mode(path: Path) -> int:
     """The mode of the file that is replaced, else what open() would give (mkstemp gives 0o600)."""
     if path.exists():
         return path.stat().st_mode & 0o777
+    return 0o666 & ~_umask()
+
+
+def _umask() -> int:
     mask = os.umask(0)
     os.umask(mask)
-    return 0o666 & ~mask
+    return mask

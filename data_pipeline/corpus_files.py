@@ -4,12 +4,7 @@ Every clip end to end as int16 in NumPy's own file format, so that it can be mem
 folder holds it and its index, complete, or does not exist.
 """
 
-import contextlib
 import hashlib
-import os
-import shutil
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
@@ -49,33 +44,10 @@ class AudioWriter:
         np.lib.format.write_array_header_1_0(self._file, header)
 
 
-@contextlib.contextmanager
-def atomic_folder(folder: Path) -> Iterator[Path]:
-    """Yields a temporary folder beside `folder`; renames it to `folder` at the end of the block.
-
-    When the block raises (a full disk, Ctrl-C), the temporary folder is removed.
-
-    Raises:
-        CorpusError: `folder` is there already and not empty.
-        OSError: the disk is full or not writable.
-    """
-    target = folder.resolve()
-    if target.exists() and (not target.is_dir() or any(target.iterdir())):
+def check_free(folder: Path) -> None:
+    """Raises CorpusError where `folder` is there already and not empty."""
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise CorpusError(f"{folder}: is there already; remove it or name another --output")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
-    try:
-        yield temporary
-        temporary.chmod(0o777 & ~_umask())  # mkdtemp gives 0o700
-        os.replace(temporary, target)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
 
 
 def file_sha256(path: Path) -> str:

@@ -10,8 +10,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from data_pipeline.atomic import atomic_folder
 from data_pipeline.audio_files import AudioFileError
-from data_pipeline.corpus_files import AudioWriter, atomic_folder, file_sha256
+from data_pipeline.corpus_files import AudioWriter, check_free, file_sha256
 from data_pipeline.corpus_index import (
     AUDIO_NAME,
     SILENT_DBFS,
@@ -89,6 +90,7 @@ def prepare_corpus(
     sources = find_sources(source)
     _count_training(len(sources), validation)  # at once, and not after an hour of reading
     try:
+        check_free(output)
         with atomic_folder(output) as folder:
             index = _write(folder, sources, sample_rate, skip_bad, progress)
             index = replace(index, clips=_split(index.clips, validation))

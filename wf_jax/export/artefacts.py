@@ -4,11 +4,14 @@ https://docs.jax.dev/en/latest/export/export.html; the file holds JAX's own call
 around the portable StableHLO of a function.
 """
 
+import contextlib
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
+import numpy as np
 from jax import export
 
 from wf_jax.audio.clips import SMALLEST
@@ -36,28 +39,48 @@ class Function:
     outputs: dict[str, Value]
 
 
-def lower(function: Function, params: Mapping[str, Any], platforms: Sequence[str]) -> bytes:
-    """The artefact of a function, for any of the platforms, on a host that need have none of them.
+def lower(
+    function: Function,
+    params: Mapping[str, Any],
+    platforms: Sequence[str],
+    sizes: Mapping[str, int] | None = None,
+) -> export.Exported:
+    """A function for any of the platforms, on a host that need have none of them.
 
     Args:
         function: what to export.
         params: the arrays that it takes, or their shapes.
         platforms: some of PLATFORMS.
+        sizes: values of all symbols, for a module of fixed sizes; None: any sizes.
+
+    Raises:
+        KeyError: a symbol has no value.
     """
-    shapes = [value.shape for value in function.inputs.values()]
-    clips = any("f" in shape for shape in shapes)
-    scope = export.SymbolicScope([f"f >= {SMALLEST}"] if clips else [])
-    inputs = [
-        jax.ShapeDtypeStruct(export.symbolic_shape(value.shape, scope=scope), value.dtype)
-        for value in function.inputs.values()
-    ]
+    values = function.inputs.values()
+    clips = any("f" in value.shape for value in values)
+    scope = export.SymbolicScope([f"f >= {SMALLEST}"] if clips and sizes is None else [])
+
+    def spec(value: Value) -> jax.ShapeDtypeStruct:
+        if sizes is None:
+            shape = export.symbolic_shape(value.shape, scope=scope)
+        else:
+            shape = [_number(part.strip(), sizes) for part in value.shape.split(",") if part]
+        return jax.ShapeDtypeStruct(shape, np.dtype(value.dtype))
+
     arrays = {name: jax.ShapeDtypeStruct(v.shape, v.dtype) for name, v in params.items()}
-    exported = export.export(jax.jit(function.call), platforms=tuple(platforms))(arrays, *inputs)
-    return bytes(exported.serialize())
+    # Without Python a host is spared the question which arguments are left.
+    jitted = jax.jit(function.call, keep_unused=sizes is not None)
+    with _no_source_lines():
+        return export.export(jitted, platforms=tuple(platforms))(arrays, *map(spec, values))
+
+
+def _number(text: str, sizes: Mapping[str, int]) -> int:
+    """Of "80", "f" or "256*f"."""
+    return math.prod(int(part) if part.isdigit() else sizes[part] for part in text.split("*"))
 
 
 def read(data: bytes, name: str) -> Callable[..., Any]:
-    """What `lower` made, to be called as (params, *inputs), under `jax.jit` too.
+    """What `lower` made and serialised, to be called as (params, *inputs), under `jax.jit` too.
 
     Args:
         data: of one file. It is trusted: check its digest before.
@@ -82,3 +105,18 @@ def read(data: bytes, name: str) -> Callable[..., Any]:
 def this_platform() -> str:
     """The platform that computes here, in the words of PLATFORMS."""
     return export.default_export_platform()
+
+
+@contextlib.contextmanager
+def _no_source_lines() -> Iterator[None]:
+    """Where in which file each operation was written is nobody's concern, and a tenth of the size.
+
+    And a release would not be the same from another folder.
+    """
+    name = "jax_traceback_in_locations_limit"
+    before = getattr(jax.config, name)
+    jax.config.update(name, 0)
+    try:
+        yield
+    finally:
+        jax.config.update(name, before)

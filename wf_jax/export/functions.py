@@ -11,7 +11,7 @@ import numpy as np
 
 from wf_jax.amps.fast import Playable
 from wf_jax.audio.draws import KEY_KIND, draw
-from wf_jax.audio.mel import mel_of_clips
+from wf_jax.audio.mel import mel_of_clips, peak_gain
 from wf_jax.export.artefacts import Function
 from wf_jax.export.manifest import Value
 from wf_jax.flows.families import new_flow
@@ -35,7 +35,7 @@ def vocoder_functions(model: Flow) -> list[Function]:
     mel = Value(f"b, {bands}, f", "float32", "natural log of mel magnitudes")
 
     def log_mel(params: Params, audio: jax.Array, lengths: jax.Array) -> jax.Array:
-        return mel_of_clips(audio, lengths, settings)
+        return mel_of_clips(audio * peak_gain(audio, settings), lengths, settings)
 
     def synthesize(
         params: Params,

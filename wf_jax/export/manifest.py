@@ -138,6 +138,7 @@ class Manifest:
         functions: by name.
         params: shape and type of the arrays in params.npz.
         metrics: of the training, as far as it is known.
+        example: what example.wav is, in words.
         error: greatest difference between each function and the model, as tried when written.
         files: of the release, but for this one.
     """
@@ -157,6 +158,7 @@ class Manifest:
     functions: dict[str, Signature]
     params: dict[str, Value]
     metrics: dict[str, Any]
+    example: str
     error: dict[str, float]
     files: dict[str, FileEntry]
 

@@ -173,7 +173,7 @@ def _finish(
     signatures = {}
     for function in functions:
         start, file = time.monotonic(), function.name + SUFFIX
-        data = lower(function, params, platforms)
+        data = bytes(lower(function, params, platforms).serialize())
         (folder / file).write_bytes(data)
         signatures[function.name] = Signature(file, function.inputs, function.outputs)
         spent = time.monotonic() - start
@@ -194,6 +194,7 @@ def _finish(
         functions=signatures,
         params=arrays,
         metrics=dict(about.metrics),
+        example="",
         error={},
         files={},
         **described,

@@ -1,0 +1,55 @@
+"""One function of a release as a StableHLO module of fixed sizes, for hosts without Python.
+
+    python -m experiments.examples.stablehlo_module RELEASE step_64 OUTPUT cpu b=1
+    python -m experiments.examples.stablehlo_module RELEASE synthesize OUTPUT cuda b=1 f=256
+
+OUTPUT.mlirbc is StableHLO's portable form, for PJRT, IREE and others. OUTPUT.txt lists the
+arguments of its `main` in their order: type, rank, sizes, name. OUTPUT.data holds their bytes, as
+far as they are known: the arrays of the model, then, of an amp, the state of silence.
+cpp_host.md shows a host. The artefacts of a release have sizes that only JAX fills in, so this
+takes the model itself, and all packages of wf_jax.
+"""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from wf_jax.export.artefacts import lower
+from wf_jax.export.manifest import MANIFEST, PARAMS, ReleaseError, read_files, read_manifest
+from wf_jax.export.rebuild import functions_of
+
+
+def write_module(release: Path, name: str, output: str, platform: str, **sizes: int) -> None:
+    """Writes the three files."""
+    manifest = read_manifest(release)
+    read_files(release, manifest)  # checks them
+    functions = {function.name: function for function in functions_of(release, manifest)}
+    if name not in functions:
+        raise ReleaseError(f"{release / MANIFEST}: {name} is none of {', '.join(functions)}")
+    with np.load(release / PARAMS) as arrays:
+        params = dict(arrays)
+    exported = lower(functions[name], params, [platform], sizes)
+    known = [params[key] for key in sorted(params)]
+    if "state" in functions[name].inputs:
+        silence = np.asarray(functions["init_state"].call(params))
+        known.append(np.tile(silence, (sizes["b"], 1)))
+    names = [*sorted(params), *functions[name].inputs]
+    lines = [
+        " ".join(map(str, (value.dtype, value.ndim, *value.shape, key)))
+        for key, value in zip(names, exported.in_avals, strict=True)
+    ]
+    Path(f"{output}.mlirbc").write_bytes(exported.mlir_module_serialized)
+    Path(f"{output}.txt").write_text("\n".join(lines) + "\n")
+    Path(f"{output}.data").write_bytes(b"".join(np.ascontiguousarray(v).tobytes() for v in known))
+
+
+if __name__ == "__main__":
+    folder, function_name, base, target, *given = sys.argv[1:]
+    numbers = {symbol: int(size) for symbol, size in (text.split("=") for text in given)}
+    try:
+        write_module(Path(folder), function_name, base, target, **numbers)
+    except ReleaseError as error:
+        sys.exit(str(error))
+    except KeyError as error:
+        sys.exit(f"{function_name} needs a size for {error}; add {error.args[0]}=NUMBER")

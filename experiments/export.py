@@ -1,0 +1,89 @@
+"""Make a release: a model as functions that run without its code.
+
+    python -m experiments.export --model=WORKDIR --output=RELEASE
+    python -m experiments.export --model=amp.nam --output=RELEASE --blocks=64,256
+    python -m experiments.export --rebuild --output=RELEASE
+
+The model is a training run, a folder of `experiments.convert`, or a .nam file. The release has its
+arrays, one artefact per function for batches and clips of any size, a manifest with the digest of
+every file, a README.md and an example; `wf_jax.export.load(RELEASE)` reads it. `--rebuild` makes
+the artefacts of a release anew, which JAX promises to read for six months only.
+"""
+
+import sys
+from pathlib import Path
+
+from absl import app, flags
+
+from data_pipeline.audio_files import AudioFileError
+from experiments.launch import quiet
+from experiments.release_sources import SourceError, find_source
+from experiments.releases import Wishes, make_release, remake_release
+from wf_jax.amps import NamFileError
+from wf_jax.atomic import why
+from wf_jax.export import ReleaseError
+from wf_jax.export.artefacts import PLATFORMS
+from wf_jax.flows.model_folder import ModelFolderError
+
+_MODEL = flags.DEFINE_string("model", None, "A training run, a model folder, or a .nam file")
+_OUTPUT = flags.DEFINE_string(
+    "output", None, "Folder of the release; one that is there is replaced"
+)
+_PLATFORMS = flags.DEFINE_list(
+    "platforms", ["cpu", "cuda", "tpu"], f"Where it is to run: {', '.join(PLATFORMS)}"
+)
+_DTYPE = flags.DEFINE_enum(
+    "dtype", "float32", ["float32", "bfloat16"], "Of a vocoder's products; audio is float32"
+)
+_BLOCKS = flags.DEFINE_list("blocks", ["64"], "Amps: sizes of the blocks that `step` takes")
+_SLIM = flags.DEFINE_float(
+    "slim", 1.0, "Amps: size of a model that has several, 0 smallest, 1 largest", 0.0, 1.0
+)
+_NAME = flags.DEFINE_string("name", None, "Of the model; the folder's or file's name if left out")
+_LICENSE = flags.DEFINE_string("license", "", "Of the model, for its README: cc-by-4.0, mit, ...")
+_EXAMPLE = flags.DEFINE_string(
+    "example", None, "Recording to make example.wav of: speech to say again, or a DI to play"
+)
+_REBUILD = flags.DEFINE_bool("rebuild", False, "Make the artefacts of the release --output anew")
+
+
+def main(argv: list[str]) -> None:
+    """Makes or remakes one release; what goes wrong leaves --output as it was."""
+    quiet()
+    if len(argv) > 1:
+        raise app.UsageError(f"unexpected argument {argv[1]!r}; options look like --output=DIR")
+    if bool(_MODEL.value) == _REBUILD.value:
+        sys.exit("give --model=..., or --rebuild to make the artefacts of --output anew")
+    output = Path(_OUTPUT.value)
+    try:
+        if _REBUILD.value:
+            remake_release(output)
+        else:
+            make_release(find_source(_MODEL.value, _NAME.value, _EXAMPLE.value), _wishes(), output)
+    except (AudioFileError, ModelFolderError, NamFileError, ReleaseError, SourceError) as error:
+        sys.exit(str(error))
+    except OSError as error:
+        sys.exit(f"{error.filename or output}: cannot be written: {why(error)}")
+    except KeyboardInterrupt:
+        sys.exit(f"\n{output}: stopped; nothing was written")
+
+
+def _wishes() -> Wishes:
+    wrong = sorted(set(_PLATFORMS.value) - set(PLATFORMS))
+    if wrong or not _PLATFORMS.value:
+        sys.exit(f"--platforms={','.join(wrong)}: give one or more of {', '.join(PLATFORMS)}")
+    for text in _BLOCKS.value:
+        if not text.isdecimal() or not 1 <= int(text) <= 1 << 20:
+            sys.exit(f"--blocks: {text!r} is no number of samples from 1 to {1 << 20:,}")
+    return Wishes(
+        platforms=tuple(dict.fromkeys(_PLATFORMS.value)),
+        dtype=_DTYPE.value,
+        blocks=tuple(sorted({int(text) for text in _BLOCKS.value})),
+        size=_SLIM.value,
+        license=_LICENSE.value,
+    )
+
+
+if __name__ == "__main__":
+    flags.mark_flag_as_required("output")
+    app.run(main)

@@ -1,0 +1,72 @@
+"""Whether the functions of a release do what its model does."""
+
+import jax
+import numpy as np
+
+from wf_jax.amps.fast import Playable
+from wf_jax.audio.mel import mel_spectrogram, peak_gain
+from wf_jax.export.amp import Amp
+from wf_jax.export.manifest import Manifest
+from wf_jax.export.vocoder import Vocoder
+from wf_jax.flows.flow import Flow
+
+FRAMES, FEW = 20, 2  # of the clips that are tried; fewer where each sample is a step of its own
+BATCH = 2
+
+
+def vocoder_differences(release: Vocoder, model: Flow) -> dict[str, float]:
+    """Of every function, the greatest difference from the model on noise, over the result's scale.
+
+    Mels are compared as magnitudes.
+    """
+    rng, config = np.random.default_rng(0), model.config
+    frames = FEW if config.context_samples is None else FRAMES
+    audio = 0.1 * rng.standard_normal((BATCH, frames * config.mel.hop - 1)).astype(np.float32)
+    scaled = audio * peak_gain(audio, config.mel)
+    mel = np.asarray(mel_spectrogram(scaled, config.mel))
+    sample = jax.jit(lambda model, key, mel: model.sample(key, mel, 0.7))
+    log_prob = jax.jit(lambda model, audio, mel: model.log_prob(audio, mel))
+    key = jax.random.key(1)
+    return {
+        "mel": _difference(np.exp(release.mel(audio)), np.exp(mel)),
+        "synthesize": _difference(release.synthesize(mel, key, 0.7), sample(model, key, mel)),
+        "log_prob": _difference(release.log_prob(audio, mel), log_prob(model, audio, mel)),
+    }
+
+
+def amp_differences(release: Amp, model: Playable) -> dict[str, float]:
+    """The same of an amp: whole signals, and one block after the other."""
+    rng, facts = np.random.default_rng(0), release.manifest.amp
+    lead = (BATCH,) if facts.input_channels == 1 else (BATCH, facts.input_channels)
+    found, most = {}, max(facts.blocks, default=0)
+    x = 0.3 * rng.standard_normal((*lead, max(facts.chunk, 3 * most) + 100)).astype(np.float32)
+    expected = release.render(x)
+    found["render"] = _difference(expected, played(model, x))
+    for size in facts.blocks:
+        state, parts = release.init_state(BATCH), []
+        for first in range(0, 3 * size, size):
+            state, y = release.step(state, x[..., first : first + size])
+            parts.append(y)
+        found[f"step_{size}"] = _difference(np.concatenate(parts, -1), expected[..., : 3 * size])
+    return found
+
+
+def played(model: Playable, x: np.ndarray) -> np.ndarray:
+    """The model's own output for x [B, T] or [B, channels, T], with silence before."""
+
+    def one(model: Playable, x: jax.Array) -> jax.Array:
+        return model.block(model.silence(), x.reshape(model.input_channels, -1))[1]
+
+    y = np.asarray(jax.jit(jax.vmap(one, in_axes=(None, 0)))(model, x))
+    return y[:, 0] if model.output_channels == 1 else y
+
+
+def excess(manifest: Manifest, tolerance: float) -> str:
+    """The first function whose difference is more than that, or no number; "" where none is."""
+    wrong = [name for name, error in manifest.error.items() if not error <= tolerance]
+    return f"{wrong[0]} differs from the model by {manifest.error[wrong[0]]:.1e}" if wrong else ""
+
+
+def _difference(found: np.ndarray, expected: np.ndarray) -> float:
+    expected = np.asarray(expected, np.float64)
+    return float(np.abs(found - expected).max() / max(np.abs(expected).max(), 1e-9))
