@@ -148,7 +148,9 @@ class Vocoder:
         chunk, context = self._cut(0, chunk, context)
         keys, temperature = self._drawing(key, 1, temperature)
         checked = (
-            floats(block, "mel", f"[{facts.bands}, n]", {0: facts.bands}, 2) for block in blocks
+            floats(block, "mel", f"[{facts.bands}, n]", {0: facts.bands}, 2)
+            for block in blocks
+            if np.shape(block)[-1:] != (0,)
         )
         size = bucket(chunk + 2 * context)
         for piece, window in windows(checked, chunk, context):

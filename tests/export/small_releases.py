@@ -1,0 +1,76 @@
+"""Releases of models small enough to test, and what their models say of the same inputs."""
+
+import json
+from functools import partial
+from pathlib import Path
+
+import jax
+import numpy as np
+
+from tests.amps.nam_examples import EXAMPLES
+from tests.flows import small
+from wf_jax.amps import a2, save_nam
+from wf_jax.audio.mel import mel_spectrogram
+from wf_jax.export.write import About, write_amp, write_vocoder
+from wf_jax.flows.flow import Flow
+
+FLOWS = {
+    "WaveFlow": small.config(channels=3),
+    "WaveGlow": small.waveglow_config(upsample_hops=3),
+    "WaveNet": small.wavenet_config(head="logistic_mixture"),
+}
+NAMS = ("A2", "legacy", "lstm")  # legacy: two arrays with the keys of A1
+PLATFORMS = ("cpu", "cuda", "tpu")
+silent = partial(str)  # a `say` that says nothing
+
+
+def flow(family: str) -> Flow:
+    return small.random_model(FLOWS[family])
+
+
+def vocoder_release(folder: Path, family: str = "WaveFlow", **options) -> Path:
+    folder.mkdir(parents=True)
+    about = About("voice", metrics={"log_likelihood": 4.5})
+    write_vocoder(folder, flow(family), about, PLATFORMS, say=silent, **options)
+    return folder
+
+
+def nam(folder: Path, name: str) -> Path:
+    """A .nam file."""
+    path = folder / f"{name}.nam"
+    if name == "A2":
+        model = a2.create("nano", np.random.default_rng(0)).scaled(50.0)
+        save_nam(model, path, {"name": "small amp"})
+    else:
+        path.write_text(json.dumps(EXAMPLES[name]()))
+    return path
+
+
+def amp_release(folder: Path, name: str = "A2", platforms=PLATFORMS, **options) -> Path:
+    folder.mkdir(parents=True)
+    path = nam(folder.parent, name)
+    write_amp(folder, path, About("amp"), platforms, say=silent, **{"blocks": (64,), **options})
+    return folder
+
+
+def clip(batch: int, samples: int, seed: int = 5) -> np.ndarray:
+    """Audio [B, T]."""
+    return np.random.default_rng(seed).normal(0, 0.3, (batch, samples)).astype(np.float32)
+
+
+def mels(batch: int, frames: int, seed: int = 6) -> np.ndarray:
+    """Mels [B, M, F]."""
+    return np.random.default_rng(seed).standard_normal((batch, 4, frames)).astype(np.float32)
+
+
+def sampled(model: Flow, mel: np.ndarray, seed: int, temperature: float) -> np.ndarray:
+    sample = small.jit(lambda model, mel: model.sample(jax.random.key(seed), mel, temperature))
+    return np.asarray(sample(model, mel))
+
+
+def likelihood(model: Flow, audio: np.ndarray, mel: np.ndarray) -> np.ndarray:
+    return np.asarray(small.jit(lambda *arrays: arrays[0].log_prob(*arrays[1:]))(model, audio, mel))
+
+
+def mel_of(audio: np.ndarray) -> np.ndarray:
+    return np.asarray(mel_spectrogram(audio, small.MEL))

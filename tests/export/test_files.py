@@ -1,0 +1,209 @@
+"""What is wrong with the files of a release is one line, and nothing of it is run."""
+
+import datetime
+import json
+import shutil
+import warnings
+
+import jax
+import numpy as np
+import pytest
+
+from tests.export import small_releases as releases
+from wf_jax.export import ReleaseError, artefacts, load, release
+from wf_jax.export.manifest import LIFETIME, MANIFEST, digest, read_manifest
+from wf_jax.export.write import write_manifest
+
+FILES = ("config.json", "params.npz", "mel.jaxexp", "synthesize.jaxexp", "log_prob.jaxexp")
+
+
+@pytest.fixture(scope="module")
+def original(tmp_path_factory):
+    return releases.vocoder_release(tmp_path_factory.mktemp("original") / "voice")
+
+
+@pytest.fixture
+def folder(original, tmp_path):
+    """A copy to damage."""
+    return shutil.copytree(original, tmp_path / "voice")
+
+
+@pytest.fixture
+def nothing_is_run(monkeypatch):
+    """Fails where an artefact is read."""
+    monkeypatch.setattr(release, "read", lambda *_: pytest.fail("an artefact was read"))
+    monkeypatch.setattr(release, "_rebuilt", lambda *_: pytest.fail("a model was built"))
+
+
+def fault(folder, **options):
+    with pytest.raises(ReleaseError) as caught:
+        load(folder, **options)
+    text = str(caught.value)
+    assert "\n" not in text
+    return text
+
+
+def change(folder, **fields):
+    """Fields of the manifest with other values, and everything else as it was."""
+    content = json.loads((folder / MANIFEST).read_text())
+    (folder / MANIFEST).write_text(json.dumps(content | fields))
+
+
+# Files
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_changed_file(folder, nothing_is_run, name):
+    data = bytearray((folder / name).read_bytes())
+    data[len(data) // 2] ^= 1
+    (folder / name).write_bytes(data)
+    assert fault(folder).startswith(f"{folder / name}: not the file that manifest.json lists")
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_file_that_was_cut_off(folder, nothing_is_run, name):
+    data = (folder / name).read_bytes()
+    (folder / name).write_bytes(data[:-1])
+    found = fault(folder)
+    assert found.startswith(f"{folder / name}: {len(data) - 1:,} bytes, but manifest.json says")
+    assert found.endswith("copy the release again")
+
+
+@pytest.mark.parametrize("name", [*FILES, MANIFEST])
+def test_a_missing_file(folder, nothing_is_run, name):
+    (folder / name).unlink()
+    assert fault(folder).startswith(f"{folder / name}: missing; ")
+
+
+def test_a_readme_may_be_edited(folder):
+    (folder / "README.md").write_text("first")
+    write_manifest(folder, read_manifest(folder))
+    (folder / "README.md").write_text("second")
+    assert load(folder).manifest.files["README.md"].sha256 == digest(b"first")
+
+
+def test_no_folder(tmp_path, nothing_is_run):
+    assert fault(tmp_path / "none").startswith(f"{tmp_path / 'none'}: no such folder")
+    assert fault(str(tmp_path)).startswith(f"{tmp_path / MANIFEST}: missing; name a folder")
+
+
+# The manifest
+
+
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        ({"format": "wf_jax.release/2"}, "format 'wf_jax.release/2' is not wf_jax.release/1"),
+        ({"expires": "soon"}, "Invalid isoformat string: 'soon'"),
+        ({"expires": 5}, "expires 5 is not of type str"),
+        ({"platforms": "cpu"}, "platforms 'cpu' is not a list"),
+        ({"vocoder": None}, "vocoder or amp must be set"),
+        ({"more": 1}, "more is unknown"),
+        ({"files": {}}, "config.json is not listed"),
+        ({"files": {"../config.json": {"bytes": 1, "sha256": ""}}}, "is no plain file name"),
+        ({"files": {"a": {"bytes": 1}}}, "files.a.sha256 is missing"),
+    ],
+)
+def test_a_manifest_that_is_none(folder, nothing_is_run, fields, expected):
+    change(folder, **fields)
+    found = fault(folder)
+    assert found.startswith(f"{folder / MANIFEST}: ")
+    assert expected in found
+
+
+def test_a_manifest_that_is_no_json(folder, nothing_is_run):
+    data = (folder / MANIFEST).read_bytes()
+    for damaged in (data[:-5], b"[" * 100_000, b"[]", b"\xff"):
+        (folder / MANIFEST).write_bytes(damaged)
+        assert fault(folder).startswith(f"{folder / MANIFEST}: ")
+
+
+def test_the_manifest_that_was_meant(folder, monkeypatch):
+    """Whoever can change a release can change its manifest, but not its digest."""
+    meant = digest((folder / MANIFEST).read_bytes())
+    assert load(folder, sha256=meant.upper()).sample_rate == 8000
+    change(folder, name="other")
+    monkeypatch.setattr(release, "read", lambda *_: pytest.fail("an artefact was read"))
+    assert f"not {meant}" in fault(folder, sha256=meant)
+
+
+def test_arrays_of_another_shape(folder, nothing_is_run):
+    """Every file is as listed, but they do not belong together."""
+    with np.load(folder / "params.npz") as file:
+        params = dict(file)
+    params["flows/start/bias"] = params["flows/start/bias"][:1]
+    np.savez(folder / "params.npz", **params)
+    write_manifest(folder, read_manifest(folder))
+    assert "flows/start/bias is ('1, 3', 'float32'), but manifest.json says ('2, 3'" in fault(
+        folder
+    )
+    np.savez(folder / "params.npz", a=np.array([object()]))
+    write_manifest(folder, read_manifest(folder))
+    assert f"{folder / 'params.npz'}: damaged" in fault(folder)
+
+
+def test_an_artefact_that_jax_does_not_read(folder):
+    (folder / "mel.jaxexp").write_bytes(b"\0" * 100)
+    write_manifest(folder, read_manifest(folder))
+    found = fault(folder)
+    assert found.startswith(f"{folder / 'mel.jaxexp'}: jax {jax.__version__} cannot read it")
+    assert found.endswith("python -m experiments.export --rebuild")
+
+
+# Age, and where it runs
+
+
+def test_artefacts_live_for_six_months(folder):
+    manifest = read_manifest(folder)
+    created = datetime.date.fromisoformat(manifest.created)
+    assert datetime.date.fromisoformat(manifest.expires) - created == LIFETIME
+    assert 178 <= LIFETIME.days <= 184
+    assert manifest.jax_version == jax.__version__
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        load(folder)
+
+
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        ({"expires": "2026-01-31"}, "its functions expired on 2026-01-31"),
+        ({"jax_version": "0.99.1"}, f"made by jax 0.99.1, newer than {jax.__version__}"),
+    ],
+)
+def test_outdated_artefacts_are_rebuilt(folder, original, monkeypatch, fields, expected):
+    """Which is said; and none of the old ones is read."""
+    change(folder, **fields)
+    with monkeypatch.context() as patch:
+        patch.setattr(release, "read", lambda *_: pytest.fail("an artefact was read"))
+        with pytest.warns(UserWarning, match=expected) as warned:
+            rebuilt = load(folder)
+    text = str(warned[0].message)
+    assert text.startswith(f"{folder}: ")
+    assert text.endswith(f"python -m experiments.export --rebuild --output={folder}")
+    mel, key = releases.mels(1, 20), jax.random.key(0)
+    np.testing.assert_allclose(
+        rebuilt.synthesize(mel, key), load(original).synthesize(mel, key), atol=1e-5
+    )
+
+
+def test_outdated_artefacts_without_the_model_s_code(folder, monkeypatch):
+    change(folder, expires="2026-01-31")
+    monkeypatch.setitem(__import__("sys").modules, "wf_jax.export.rebuild", None)
+    found = fault(folder)
+    assert found.startswith(f"{folder}: its functions expired on 2026-01-31, and cannot be rebuilt")
+    assert "--rebuild" in found
+
+
+def test_another_platform(folder, monkeypatch):
+    monkeypatch.setattr(release, "this_platform", lambda: "rocm")
+    found = fault(folder)
+    assert "its functions are for cpu, cuda, tpu, not for rocm" in found
+    assert "--platforms=rocm" in found
+
+
+def test_a_release_says_nothing_of_where_it_was_made(original):
+    """No paths of source files; so it is also the same wherever it is made."""
+    for path in original.glob("*.jaxexp"):
+        assert b"wf_jax/" not in path.read_bytes()
+        assert artefacts.read(path.read_bytes(), path.name)

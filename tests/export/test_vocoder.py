@@ -1,0 +1,212 @@
+"""A released vocoder beside its model: batches, long clips, streams, and what it refuses."""
+
+import jax
+import numpy as np
+import pytest
+
+from tests.export import small_releases as releases
+from tests.flows import small
+from wf_jax.export import ReleaseError, load
+
+HOP = small.MEL.hop
+
+
+@pytest.fixture(scope="module")
+def model():
+    return releases.flow("WaveFlow")
+
+
+@pytest.fixture(scope="module")
+def voice(tmp_path_factory):
+    return load(releases.vocoder_release(tmp_path_factory.mktemp("release") / "voice"))
+
+
+def programs(voice):
+    return {name: call._cache_size() for name, call in voice._functions.items()}
+
+
+def test_many_lengths_share_a_program(voice):
+    """Up to 64 frames one, up to 80 the next; results have the length that was asked for."""
+    key, before = jax.random.key(0), programs(voice)
+    for frames in (1, 2, 17, 40, 64, 65, 79):
+        mel = releases.mels(1, frames)
+        assert voice.synthesize(mel, key).shape == (1, frames * HOP)
+        audio = releases.clip(1, frames * HOP - 3)
+        assert voice.mel(audio).shape == (1, 4, frames)
+        assert voice.log_prob(audio, mel).shape == (1,)
+    after = programs(voice)
+    assert all(after[name] - before[name] <= 2 for name in after)
+
+
+def test_clips_of_a_batch_may_have_different_lengths(voice):
+    """Each is what it is alone, but for its key; silence after it."""
+    mel, frames, key = releases.mels(2, 30), np.array([30, 11]), jax.random.key(4)
+    together = voice.synthesize(mel, key, 0.7, frames)
+    assert not together[1, 11 * HOP :].any()
+    cut = voice.synthesize(mel[:, :, :11], key, 0.7)
+    np.testing.assert_allclose(together[1, : 11 * HOP], cut[1], atol=1e-6)
+    (first,) = voice.synthesize(mel[:1], key, 0.7)
+    np.testing.assert_allclose(together[0], first, atol=1e-6)
+    audio, lengths = releases.clip(2, 300), np.array([300, 117])
+    nats = voice.log_prob(audio, voice.mel(audio, lengths), lengths)
+    alone = voice.log_prob(audio[1:, :117], voice.mel(audio[1:, :117]))
+    np.testing.assert_allclose(nats[1:], alone, rtol=1e-5)
+
+
+def test_temperature(voice):
+    """0 draws not; a new one compiles nothing."""
+    mel, before = releases.mels(1, 20), programs(voice)["synthesize"]
+    mode, again = (voice.synthesize(mel, jax.random.key(seed), 0.0) for seed in (0, 1))
+    np.testing.assert_array_equal(mode, again)
+    calm, wild = (np.std(voice.synthesize(mel, jax.random.key(0), t)) for t in (0.3, 1.0))
+    assert np.std(mode) < calm < wild
+    assert programs(voice)["synthesize"] <= before + 1
+
+
+def test_old_style_keys(voice):
+    mel = releases.mels(1, 5)
+    new, old = jax.random.key(3), jax.random.PRNGKey(3)
+    np.testing.assert_array_equal(voice.synthesize(mel, new), voice.synthesize(mel, old))
+
+
+def test_what_floats_are_does_not_matter(voice):
+    mel, key = releases.mels(1, 5), jax.random.key(3)
+    np.testing.assert_array_equal(
+        voice.synthesize(mel.astype(np.float64), key), voice.synthesize(mel, key)
+    )
+
+
+# Long clips and streams
+
+
+@pytest.fixture(scope="module")
+def long(voice):
+    """A mel of 130 frames, and its audio in one piece."""
+    mel = releases.mels(1, 130)
+    return mel, voice.synthesize(mel, jax.random.key(9), 0.8)
+
+
+def test_pieces_are_the_whole(voice, long):
+    mel, whole = long
+    pieces = voice.synthesize(mel, jax.random.key(9), 0.8, chunk=40)
+    np.testing.assert_allclose(pieces, whole, atol=1e-5)
+
+
+@pytest.mark.parametrize("portions", [(1,) * 130, (50, 0, 33, 47), (130,)])
+def test_a_stream_is_the_whole(voice, long, portions):
+    mel, whole = long
+    ends = np.cumsum(portions)[:-1]
+    parts = list(voice.stream(np.split(mel[0], ends, axis=1), jax.random.key(9), 0.8, chunk=24))
+    assert [len(part) for part in parts] == [24 * HOP] * 5 + [10 * HOP]
+    np.testing.assert_allclose(np.concatenate(parts), whole[0], atol=1e-5)
+
+
+def test_a_stream_speaks_as_soon_as_its_context_is_there(voice):
+    """Latency: a chunk and the context after it, no more; and few programs."""
+    context = voice.manifest.vocoder.context_frames
+    arrived, spoken, before = 0, 0, programs(voice)["synthesize"]
+
+    def blocks():
+        nonlocal arrived
+        for column in releases.mels(1, 200)[0].T:
+            assert arrived < spoken + 16 + context  # else the next chunk is late
+            arrived += 1
+            yield column[:, None]
+
+    for part in voice.stream(blocks(), jax.random.key(0), chunk=16):
+        spoken += len(part) // HOP
+    assert spoken == 200
+    assert programs(voice)["synthesize"] <= before + 1
+
+
+def test_too_little_context_is_another_result(voice, long):
+    """So that the two tests above can fail; and it is nearer, the more there is."""
+    mel, whole = long
+    errors = [
+        np.abs(
+            np.concatenate(
+                list(voice.stream([mel[0]], jax.random.key(9), 0.8, chunk=24, context=context))
+            )
+            - whole[0]
+        ).max()
+        for context in (0, 1, 2)
+    ]
+    assert errors[0] > errors[1] > errors[2] > 1e-5
+
+
+def test_an_empty_stream(voice):
+    assert list(voice.stream([], jax.random.key(0))) == []
+
+
+def test_a_wavenet_cannot_be_cut(tmp_path):
+    voice = load(releases.vocoder_release(tmp_path / "wavenet", "WaveNet"))
+    assert voice.manifest.vocoder.context_frames is None
+    with pytest.raises(ReleaseError, match="made in one piece; use synthesize"):
+        next(voice.stream([releases.mels(1, 5)[0]], jax.random.key(0)))
+
+
+# Devices and types
+
+
+def test_a_batch_over_devices(voice, tmp_path):
+    """Rows of each device are those of one device; three are no share of two devices."""
+    folder = releases.vocoder_release(tmp_path / "voice")
+    both = load(folder, devices=jax.devices()[:2])
+    for count in (2, 3):
+        mel = releases.mels(count, 20)
+        one, two = (v.synthesize(mel, jax.random.key(0)) for v in (voice, both))
+        np.testing.assert_allclose(one, two, atol=1e-6)
+
+
+def test_bfloat16(tmp_path, voice):
+    """Its nets compute in bfloat16, its audio is float32, its arrays stay as they are."""
+    half = load(releases.vocoder_release(tmp_path / "voice", dtype="bfloat16"))
+    assert half.manifest.dtype == "bfloat16"
+    assert {value.dtype for value in half.manifest.params.values()} == {"float32"}
+    mel, key = releases.mels(1, 20), jax.random.key(0)
+    ours, exact = half.synthesize(mel, key, 0.7), voice.synthesize(mel, key, 0.7)
+    assert ours.dtype == np.float32
+    error = np.sqrt(np.mean(np.square(ours - exact)) / np.mean(np.square(exact)))
+    assert 1e-4 < error < 0.05
+
+
+# What is refused
+
+
+@pytest.mark.parametrize(
+    ("call", "expected"),
+    [
+        (lambda v, k: v.mel(np.zeros(9)), "audio of shape [9]: give [B, T]"),
+        (lambda v, k: v.mel(np.zeros((1, 0))), "no size of which is 0"),
+        (lambda v, k: v.mel(np.zeros((1, 9), np.int16)), "audio of type int16: give floats"),
+        (lambda v, k: v.mel(np.zeros((1, 9)), [9, 9]), "lengths of int64 [2]: give 1 whole"),
+        (lambda v, k: v.mel(np.zeros((1, 9)), [0]), "lengths from 0 to 0: give 1 to 9"),
+        (lambda v, k: v.synthesize(np.zeros((4, 9)), k), "mel of shape [4, 9]: give [B, 4, F]"),
+        (lambda v, k: v.synthesize(np.zeros((1, 5, 9)), k), "give [B, 4, F]"),
+        (lambda v, k: v.synthesize(np.zeros((1, 4, 9)), k, -1.0), "temperature -1.0"),
+        (lambda v, k: v.synthesize(np.zeros((1, 4, 9)), k, np.nan), "temperature nan"),
+        (lambda v, k: v.synthesize(np.zeros((1, 4, 9)), 7), "key of int32 []: give jax.random"),
+        (lambda v, k: v.synthesize(np.zeros((1, 4, 9)), k, 1.0, chunk=0), "chunk 0"),
+        (
+            lambda v, k: v.synthesize(np.zeros((1, 4, 9)), jax.random.key(0, impl="rbg")),
+            "key of kind rbg []",
+        ),
+        (
+            lambda v, k: v.log_prob(np.zeros((1, 33)), np.zeros((1, 4, 2))),
+            "33 samples are more than 2 mel frames of hop 16 stand for; give 3 frames",
+        ),
+        (
+            lambda v, k: v.log_prob(np.zeros((2, 33)), np.zeros((1, 4, 3))),
+            "mel of shape [1, 4, 3]: give [2, 4, F]",
+        ),
+        (
+            lambda v, k: next(v.stream([np.zeros((5, 2))], k)),
+            "mel of shape [5, 2]: give [4, n]",
+        ),
+    ],
+)
+def test_wrong_arguments_are_one_line(voice, call, expected):
+    with pytest.raises(ReleaseError) as caught:
+        call(voice, jax.random.key(0))
+    assert expected in str(caught.value)
+    assert "\n" not in str(caught.value)
