@@ -4,9 +4,12 @@
     python -m experiments.benchmark --case=a2_render --model=amp.nam
     python -m experiments.benchmark --case=waveflow_synthesis
     python -m experiments.benchmark --case=waveflow_training
+    python -m experiments.benchmark --case=release --model=RELEASE --seconds=5
+    python -m experiments.benchmark --case=stream --model=RELEASE --block=32 --input=speech.wav
 
 The a2 cases play a .nam model, block by block or as a whole file, its A2 pass beside the general
-one; the others hold the flows against a large matrix product.
+one; the waveflow cases hold the flows against a large matrix product. `release` calls every
+function of a release beside its model; `stream` speaks with more and less context.
 """
 
 import importlib
@@ -22,15 +25,18 @@ CASES = {
     "a2_render": "experiments.benchmark_amps",
     "waveflow_synthesis": "experiments.benchmark_flows",
     "waveflow_training": "experiments.benchmark_flows",
+    "release": "experiments.benchmark_releases",
+    "stream": "experiments.benchmark_releases",
 }
 FLAGS = flags.FLAGS
 flags.DEFINE_enum("case", None, list(CASES), "What to measure")
 flags.DEFINE_integer("rounds", 5, "Rounds that count", 1)
 flags.DEFINE_float("seconds", 3.0, "Audio per round", 0.1)
 flags.DEFINE_string("output", None, "JSON file to write; a2_stream draws beside it (.png)")
-flags.DEFINE_string("model", None, "a2: the .nam file")
+flags.DEFINE_string("model", None, "a2: the .nam file; release, stream: the release")
 flags.DEFINE_float("slim", 1.0, "a2: size of a model that has several", 0.0, 1.0)
-flags.DEFINE_integer("block", 64, "a2_stream: samples per block", 1)
+flags.DEFINE_integer("block", 64, "a2_stream: samples per block; stream: frames per chunk", 1)
+flags.DEFINE_string("input", None, "stream: a recording; the built-in voice if left out")
 flags.DEFINE_integer(
     "cores", None, "a2: on so many cores; 1 for a2_stream, 1 and all for a2_render", 1
 )
@@ -51,6 +57,8 @@ def main(argv: list[str]) -> None:
         raise app.UsageError(f"unexpected argument {argv[1]!r}; options look like --block=64")
     if FLAGS.case.startswith("a2") and not FLAGS.model:
         sys.exit(f"--case={FLAGS.case} plays a model; name its file with --model=amp.nam")
+    if FLAGS.case in ("release", "stream") and not FLAGS.model:
+        sys.exit(f"--case={FLAGS.case} takes a folder of experiments.export: --model=RELEASE")
     if FLAGS.output and not Path(FLAGS.output).absolute().parent.is_dir():
         sys.exit(f"--output={FLAGS.output}: its folder does not exist; make it first")
     if FLAGS.output and Path(FLAGS.output).suffix != ".json":

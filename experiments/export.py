@@ -59,7 +59,8 @@ def main(argv: list[str]) -> None:
         if _REBUILD.value:
             remake_release(output)
         else:
-            make_release(find_source(_MODEL.value, _NAME.value, _EXAMPLE.value), _wishes(), output)
+            wishes = _wishes()
+            make_release(find_source(_MODEL.value, _NAME.value, _EXAMPLE.value), wishes, output)
     except (AudioFileError, ModelFolderError, NamFileError, ReleaseError, SourceError) as error:
         sys.exit(str(error))
     except OSError as error:

@@ -44,11 +44,15 @@ state = amp.init_state(batch=1)  # or block by block
 state, y = amp.step(state, block)  # {block} samples at a time
 """
 _RAW = """\
+from pathlib import Path
+
 import jax, numpy
 from jax import export
 
-params = dict(numpy.load("RELEASE/{params}"))
-call = jax.jit(export.deserialize(bytearray(open("RELEASE/{file}", "rb").read())).call)
+folder = Path("RELEASE")
+with numpy.load(folder / "{params}") as file:
+    params = dict(file)
+call = jax.jit(export.deserialize(bytearray((folder / "{file}").read_bytes())).call)
 {outputs} = call(params, {inputs})
 """
 

@@ -6,6 +6,7 @@ Started again after it was stopped, it makes what is missing. Started on every h
 host takes its share of the files. Folders may be local too.
 """
 
+import io
 import sys
 
 import jax
@@ -25,7 +26,7 @@ def run(release: str, source: str, target: str) -> int:
     wavs.mkdir(parents=True, exist_ok=True)
     mine = sorted(mels.glob("*.npy"))[jax.process_index() :: jax.process_count()]
     todo = [path for path in mine if not (wavs / f"{path.stem}.wav").exists()]
-    clips = {path.stem: np.load(path.open("rb")) for path in todo}
+    clips = {path.stem: np.load(io.BytesIO(path.read_bytes())) for path in todo}
     names = sorted(clips, key=lambda name: clips[name].shape[1])
     size = CLIPS * jax.local_device_count()
     for first in range(0, len(names), size):
