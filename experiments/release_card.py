@@ -105,8 +105,8 @@ def _about(manifest: Manifest) -> Iterator[str]:
 
 def _use(manifest: Manifest) -> Iterator[str]:
     yield "## Use\n"
-    yield "With `jax`, `numpy`, `flatbuffers` and the package `wf_jax`, none of whose own"
-    yield "dependencies are needed (`pip install --no-deps wf_jax`):\n"
+    yield "With `jax`, `numpy`, `flatbuffers` and wf_jax, whose other dependencies are not needed"
+    yield "(`pip install --no-deps .` in its checkout):\n"
     yield "```python"
     facts = manifest.vocoder
     if facts:

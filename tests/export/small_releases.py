@@ -5,11 +5,14 @@ from functools import partial
 from pathlib import Path
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from tests.amps.nam_examples import EXAMPLES
 from tests.flows import small
 from wf_jax.amps import a2, save_nam
+from wf_jax.audio.clips import fill
+from wf_jax.audio.draws import clip_keys, draw
 from wf_jax.audio.mel import mel_spectrogram
 from wf_jax.export.write import About, write_amp, write_vocoder
 from wf_jax.flows.flow import Flow
@@ -68,8 +71,22 @@ def sampled(model: Flow, mel: np.ndarray, seed: int, temperature: float) -> np.n
     return np.asarray(sample(model, mel))
 
 
-def likelihood(model: Flow, audio: np.ndarray, mel: np.ndarray) -> np.ndarray:
-    return np.asarray(small.jit(lambda *arrays: arrays[0].log_prob(*arrays[1:]))(model, audio, mel))
+@small.jit
+def _says(model, keys, audio, mel, lengths, temperature):
+    noise, seeds = draw(keys, jnp.zeros_like(lengths), mel, small.MEL.hop)
+    new = model.generate(noise, seeds, mel, lengths, temperature)
+    return new, model.log_prob(audio, mel, lengths)
+
+
+def model_says(model: Flow, audio: np.ndarray, mel: np.ndarray, seed: int, temperature: float):
+    """Sampled audio [B, F * hop] and nats [B], in one array length for all that is asked."""
+    batch, frames = len(mel), mel.shape[2]
+    keys = clip_keys(jax.random.key(seed), 2)
+    samples = [np.array([n] * batch + [0] * (2 - batch)) for n in (frames * 16, audio.shape[1])]
+    filled = fill(audio, 80 * 16, 2), fill(mel, 80, 2)
+    new, _ = _says(model, keys, *filled, samples[0].astype(np.int32), temperature)
+    _, nats = _says(model, keys, *filled, samples[1].astype(np.int32), temperature)
+    return np.asarray(new)[:batch, : frames * 16], np.asarray(nats)[:batch]
 
 
 def mel_of(audio: np.ndarray) -> np.ndarray:

@@ -181,10 +181,12 @@ def test_outdated_artefacts_are_rebuilt(folder, original, monkeypatch, fields, e
     text = str(warned[0].message)
     assert text.startswith(f"{folder}: ")
     assert text.endswith(f"python -m experiments.export --rebuild --output={folder}")
-    mel, key = releases.mels(1, 20), jax.random.key(0)
-    np.testing.assert_allclose(
-        rebuilt.synthesize(mel, key), load(original).synthesize(mel, key), atol=1e-5
-    )
+    audio = releases.clip(1, 300)
+    mel = rebuilt.mel(audio)
+    np.testing.assert_allclose(mel, load(original).mel(audio), atol=1e-5)
+    if "expires" in fields:
+        nats = rebuilt.log_prob(audio, mel)
+        np.testing.assert_allclose(nats, load(original).log_prob(audio, mel), rtol=1e-5)
 
 
 def test_outdated_artefacts_without_the_model_s_code(folder, monkeypatch):

@@ -102,7 +102,12 @@ def _rebuilt(
     with tempfile.TemporaryDirectory() as copy:
         for name, data in files.items():
             Path(copy, name).write_bytes(data)
-        return {function.name: function.call for function in functions_of(Path(copy), manifest)}
+        try:
+            functions = functions_of(Path(copy), manifest)
+        except ValueError as error:  # a model of another version of wf_jax
+            said = str(error).replace(copy, str(folder))
+            raise ReleaseError(f"{folder}: {fault}, and it cannot be rebuilt: {said}") from None
+        return {function.name: function.call for function in functions}
 
 
 def _params(path: Path, data: bytes, manifest: Manifest) -> dict[str, np.ndarray]:

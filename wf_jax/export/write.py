@@ -2,7 +2,6 @@
 
 import dataclasses
 import datetime
-import importlib.metadata
 import io
 import json
 import shutil
@@ -14,6 +13,7 @@ from typing import Any
 import jax
 import numpy as np
 
+import wf_jax
 from wf_jax.amps.a2_pass import A2Pass
 from wf_jax.amps.describe import words
 from wf_jax.amps.fast import compiler_options, fastest
@@ -189,7 +189,7 @@ def _finish(
         created=today.isoformat(),
         expires=(today + LIFETIME).isoformat(),
         jax_version=jax.__version__,
-        wf_jax_version=importlib.metadata.version("wf_jax"),
+        wf_jax_version=wf_jax.__version__,
         platforms=tuple(platforms),
         functions=signatures,
         params=arrays,
