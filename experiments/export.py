@@ -55,6 +55,8 @@ def main(argv: list[str]) -> None:
     if bool(_MODEL.value) == _REBUILD.value:
         sys.exit("give --model=..., or --rebuild to make the artefacts of --output anew")
     output = Path(_OUTPUT.value)
+    if "://" in _OUTPUT.value:
+        sys.exit(f"--output={_OUTPUT.value}: give a local folder, and copy it there afterwards")
     try:
         if _REBUILD.value:
             remake_release(output)

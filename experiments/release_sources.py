@@ -59,7 +59,10 @@ def find_source(model: str, name: str | None, example: str | None) -> Source:
     if not path.exists():
         raise SourceError(f"{path}: no such file or folder; name a run, a model or a .nam file")
     if path.is_dir() and (path / "model.nam").is_file():
-        return _amp(path / "model.nam", name or path.resolve().name, _metrics(path), example)
+        metrics = _json(path / "metrics.json")
+        return _amp(path / "model.nam", name or path.resolve().name, metrics, example)
+    if path.is_dir() and _json(path / "config.json").get("task") == "capture":
+        raise SourceError(f"{path}: this run has no model.nam yet; wait for its end")
     if path.is_dir():
         return _vocoder(path, name or path.resolve().name, example)
     return _amp(path, name, {}, example)
@@ -75,7 +78,7 @@ def _vocoder(path: Path, name: str, example: str | None) -> Source:
         audio, words = _recording(Path(example), rate), Path(example).name
     else:
         audio, words = _held_out(path, rate)
-    return Source(name, _metrics(path), model, audio, rate, words)
+    return Source(name, _json(path / "metrics.json"), model, audio, rate, words)
 
 
 def _amp(path: Path, name: str | None, metrics: dict[str, Any], example: str | None) -> Source:
@@ -94,10 +97,10 @@ def _amp(path: Path, name: str | None, metrics: dict[str, Any], example: str | N
 def _held_out(path: Path, rate: int) -> tuple[np.ndarray, str]:
     """A clip that the run held out, where its corpus is at hand; else the built-in voice."""
     try:
-        folder = json.loads((path / "config.json").read_text())["data.corpus"]
+        folder = _json(path / "config.json")["data.corpus"]
         corpus = Corpus.open(path / "corpus" if folder == "demo" else folder)
         clip = corpus.select("validation")[0]
-    except (OSError, ValueError, KeyError, TypeError, IndexError, CorpusError):
+    except (OSError, KeyError, TypeError, IndexError, CorpusError):
         return np.float32(synthetic_speech(EXAMPLE_SECONDS, rate)), "the built-in voice"
     audio = corpus.audio(clip)[: round(EXAMPLE_SECONDS * rate)]
     return np.float32(audio / 32768), f"the held-out clip {clip.name}"
@@ -109,10 +112,10 @@ def _recording(path: Path, rate: int) -> np.ndarray:
     return soxr.resample(samples, audio.sample_rate, rate, quality="VHQ").astype(np.float32)
 
 
-def _metrics(path: Path) -> dict[str, Any]:
-    """Of a run that has ended; {} of anything else."""
+def _json(path: Path) -> dict[str, Any]:
+    """What a file of a run says; {} where it says nothing, as that of a run that goes on."""
     try:
-        content = json.loads((path / "metrics.json").read_text())
+        content = json.loads(path.read_text())
     except (OSError, ValueError):
         return {}
     return content if isinstance(content, dict) else {}

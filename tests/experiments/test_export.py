@@ -237,9 +237,10 @@ def test_amps_are_exported_in_float32_only(played, tmp_path):
         make_release(source, Wishes(("cpu",), dtype="bfloat16"), tmp_path / "release")
 
 
-def test_a_run_that_has_no_model_yet(tmp_path):
-    (tmp_path / "config.json").write_text('{"task": "vocoder"}')
-    with pytest.raises(SourceError, match="this run has no model yet"):
+@pytest.mark.parametrize("task", ["vocoder", "capture"])
+def test_a_run_that_has_no_model_yet(tmp_path, task):
+    (tmp_path / "config.json").write_text(json.dumps({"task": task}))
+    with pytest.raises(SourceError, match="this run has no model.* yet; wait for"):
         find_source(str(tmp_path), None, None)
 
 
