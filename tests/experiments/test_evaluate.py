@@ -14,8 +14,7 @@ from data_pipeline.corpus_preparation import prepare_corpus
 from data_pipeline.synthetic_speech import write_demo_corpus
 from experiments.vocoder import held_out_clips
 from experiments.vocoder_evaluation import Judged, judge, latent, mean_scores
-from wf_jax.audio.clips import clip_mel
-from wf_jax.audio.mel import MelSettings, mel_spectrogram
+from wf_jax.audio.mel import mel_spectrogram
 from wf_jax.audio.quality import mel_cepstral_distortion
 from wf_jax.flows.model_folder import save_model
 from wf_jax.flows.waveflow import WaveFlow
@@ -101,15 +100,6 @@ def test_scores_are_at_the_level_of_the_recording(model, workdir):
     at_gain = float(model.log_prob(scaled[0].audio[None], mel)[0])
     expected = at_gain + np.log(scaled[0].gain)
     assert clip.scores["log_likelihood"] == pytest.approx(expected, abs=1e-4)
-
-
-@pytest.mark.parametrize("samples", [1, 255, 256, 257, 20000])
-@pytest.mark.parametrize("center", [True, False])
-def test_clip_mel_is_that_of_the_clip(rng, samples, center):
-    settings, x = MelSettings(center=center), 0.1 * rng.standard_normal(samples, np.float32)
-    np.testing.assert_allclose(
-        clip_mel(x, settings), mel_spectrogram(x, settings), rtol=1e-4, atol=1e-4
-    )
 
 
 def test_means_are_over_samples_or_clips():

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 
 from tests.flows import small
-from wf_jax.audio.clips import SMALLEST, bucket, fill
 from wf_jax.audio.draws import clip_keys, draw
 from wf_jax.audio.mel import MelSettings
 from wf_jax.flows import synthesis
@@ -75,29 +74,6 @@ class Shapes(list):
 
 def echo(**changes):
     return Echo(small.config(**changes), Shapes())
-
-
-# Array lengths
-
-
-def test_buckets_are_few_and_close():
-    """Too wide wastes work, too many compile often: 19 % at most, four per factor of two."""
-    sizes = [bucket(n) for n in range(1, 3000)]
-    assert sizes[0] == SMALLEST == 64
-    assert sizes == sorted(sizes)
-    assert len(set(sizes)) <= 4 * 6 + 1
-    for n, size in enumerate(sizes, 1):
-        assert size >= n
-        assert size % 16 == 0
-        assert bucket(size) == size
-        if n > 64:
-            assert size < 1.25 * n + 16
-
-
-def test_fill():
-    rows = fill([np.ones((2, 3)), np.ones((2, 1))], 4, 3)
-    assert rows.dtype == np.float32
-    assert rows[:, 0].tolist() == [[1, 1, 1, 0], [1, 0, 0, 0], [0, 0, 0, 0]]
 
 
 # Chunks
