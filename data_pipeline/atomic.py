@@ -46,30 +46,37 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def atomic_folder(folder: Path) -> Iterator[Path]:
+def atomic_folder(folder: Path, *, replace: bool = False) -> Iterator[Path]:
     """Yield a temporary folder beside `folder`; rename it to `folder` at the end of the block.
 
-    A folder that is there is replaced. When the block raises (a full disk, Ctrl-C), the temporary
-    folder is removed and that one stays as it was.
+    When the block raises (a full disk, Ctrl-C), the temporary folder is removed and one that is
+    there stays as it was.
+
+    Args:
+        folder: what to make.
+        replace: whether a folder that is there then, and not empty, is replaced.
 
     Raises:
-        OSError: the disk is full or not writable.
+        OSError: the disk is full or not writable, or there is something that is not replaced; it
+            names `folder`.
     """
     target = folder.resolve()
-    target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
-    old = Path(f"{temporary}.old")
-    try:
-        yield temporary
-        temporary.chmod(0o777 & ~_umask())  # mkdtemp gives 0o700
-        if target.exists():
-            os.replace(target, old)
-        os.replace(temporary, target)
-    finally:
-        if old.exists() and not target.exists():
-            os.replace(old, target)
-        shutil.rmtree(temporary, ignore_errors=True)
-        shutil.rmtree(old, ignore_errors=True)
+    hidden = f".{target.name}."
+    with _naming(folder, hidden):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=hidden, dir=target.parent))
+        old = Path(f"{temporary}.old")
+        try:
+            yield temporary
+            temporary.chmod(0o777 & ~_umask())  # mkdtemp gives 0o700
+            if replace and target.is_dir():
+                os.replace(target, old)
+            os.replace(temporary, target)
+        finally:
+            if old.exists() and not target.exists():
+                os.replace(old, target)
+            shutil.rmtree(temporary, ignore_errors=True)
+            shutil.rmtree(old, ignore_errors=True)
 
 
 @contextlib.contextmanager

@@ -59,6 +59,8 @@ def main(argv: list[str]) -> None:
         sys.exit(f"--case={FLAGS.case} plays a model; name its file with --model=amp.nam")
     if FLAGS.case in ("release", "stream") and not FLAGS.model:
         sys.exit(f"--case={FLAGS.case} takes a folder of experiments.export: --model=RELEASE")
+    if FLAGS.case in ("release", "stream") and FLAGS.output:
+        sys.exit(f"--output: --case={FLAGS.case} writes no file; leave it out")
     if FLAGS.output and not Path(FLAGS.output).absolute().parent.is_dir():
         sys.exit(f"--output={FLAGS.output}: its folder does not exist; make it first")
     if FLAGS.output and Path(FLAGS.output).suffix != ".json":

@@ -5,6 +5,7 @@ Medians of rounds. The first call of a function compiles it for its sizes; the s
 
 import json
 import statistics
+import sys
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -20,9 +21,9 @@ from data_pipeline.synthetic import plucked_di
 from data_pipeline.synthetic_speech import synthetic_speech
 from wf_jax.amps import load_nam
 from wf_jax.amps.player import Player
-from wf_jax.export import Amp, Vocoder, load
-from wf_jax.export.manifest import CONFIG
-from wf_jax.export.rebuild import NAM, model_of
+from wf_jax.export import Amp, ReleaseError, Vocoder, load
+from wf_jax.export.manifest import CONFIG, NAM
+from wf_jax.export.rebuild import model_of
 from wf_jax.flows.flow import Flow
 
 CONTEXTS = (0, 1, 2, 4, 8, 16, 32, 64)  # frames, beside the model's own
@@ -31,11 +32,16 @@ CONTEXTS = (0, 1, 2, 4, 8, 16, 32, 64)  # frames, beside the model's own
 def run(options: Any) -> None:
     """Measures what the flags ask for, and prints a table."""
     start = time.perf_counter()
-    release = load(options.model)
+    try:
+        release = load(options.model)
+    except ReleaseError as error:
+        sys.exit(str(error))
     loading = time.perf_counter() - start
     print(f"{release.manifest.model}; {jax.devices()[0].device_kind}, jax {jax.__version__}")
     if options.case == "release":
         _calls(release, loading, options)
+    elif isinstance(release, Amp) or release.manifest.vocoder.context_frames is None:
+        sys.exit(f"{options.model}: cannot be streamed; name the release of a WaveFlow or WaveGlow")
     else:
         _streams(release, options)
 

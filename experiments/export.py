@@ -10,6 +10,7 @@ every file, a README.md and an example; `wf_jax.export.load(RELEASE)` reads it. 
 the artefacts of a release anew, which JAX promises to read for six months only.
 """
 
+import math
 import sys
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from absl import app, flags
 from data_pipeline.audio_files import AudioFileError
 from experiments.launch import quiet
 from experiments.release_sources import SourceError, find_source
-from experiments.releases import Wishes, make_release, remake_release
+from experiments.releases import ReleaseOptions, make_release, remake_release
 from wf_jax.amps import NamFileError
 from wf_jax.atomic import why
 from wf_jax.export import ReleaseError
@@ -54,6 +55,12 @@ def main(argv: list[str]) -> None:
         raise app.UsageError(f"unexpected argument {argv[1]!r}; options look like --output=DIR")
     if bool(_MODEL.value) == _REBUILD.value:
         sys.exit("give --model=..., or --rebuild to make the artefacts of --output anew")
+    if _REBUILD.value:
+        for flag in (_PLATFORMS, _DTYPE, _BLOCKS, _SLIM, _NAME, _LICENSE, _EXAMPLE):
+            if flags.FLAGS[flag.name].present:
+                sys.exit(f"--{flag.name}: --rebuild makes what was asked for before; leave it out")
+    if math.isnan(_SLIM.value):
+        sys.exit("--slim=nan is not a number from 0 to 1")
     output = Path(_OUTPUT.value)
     if "://" in _OUTPUT.value:
         sys.exit(f"--output={_OUTPUT.value}: give a local folder, and copy it there afterwards")
@@ -61,24 +68,24 @@ def main(argv: list[str]) -> None:
         if _REBUILD.value:
             remake_release(output)
         else:
-            wishes = _wishes()
-            make_release(find_source(_MODEL.value, _NAME.value, _EXAMPLE.value), wishes, output)
+            options = _options()
+            make_release(find_source(_MODEL.value, _NAME.value, _EXAMPLE.value), options, output)
     except (AudioFileError, ModelFolderError, NamFileError, ReleaseError, SourceError) as error:
         sys.exit(str(error))
     except OSError as error:
         sys.exit(f"{error.filename or output}: cannot be written: {why(error)}")
     except KeyboardInterrupt:
-        sys.exit(f"\n{output}: stopped; nothing was written")
+        sys.exit(f"\n{output}: stopped")
 
 
-def _wishes() -> Wishes:
+def _options() -> ReleaseOptions:
     wrong = sorted(set(_PLATFORMS.value) - set(PLATFORMS))
     if wrong or not _PLATFORMS.value:
         sys.exit(f"--platforms={','.join(wrong)}: give one or more of {', '.join(PLATFORMS)}")
     for text in _BLOCKS.value:
         if not text.isdecimal() or not 1 <= int(text) <= 1 << 20:
             sys.exit(f"--blocks: {text!r} is no number of samples from 1 to {1 << 20:,}")
-    return Wishes(
+    return ReleaseOptions(
         platforms=tuple(dict.fromkeys(_PLATFORMS.value)),
         dtype=_DTYPE.value,
         blocks=tuple(sorted({int(text) for text in _BLOCKS.value})),

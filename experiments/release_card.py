@@ -1,11 +1,12 @@
 """README.md of a release, in the form of the model cards that hubs show."""
 
 import json
+import math
 from collections.abc import Iterator
 from typing import Any
 
 from wf_jax.export.artefacts import SUFFIX
-from wf_jax.export.manifest import EXAMPLE, PARAMS, Manifest, Value
+from wf_jax.export.manifest import EXAMPLE, PARAMS, Manifest
 
 # What runs and .nam files measure, with units.
 METRICS = {
@@ -39,9 +40,11 @@ _AMP = """\
 from wf_jax.export import load
 
 amp = load("RELEASE")
-y = amp.render(x)  # {signal} -> the same shape, with silence before
+y = amp.render(x)  # {given} -> {taken}, with silence before
+"""
+_STEP = """\
 state = amp.init_state(batch=1)  # or block by block
-state, y = amp.step(state, block)  # {block} samples at a time
+state, y = amp.step(state, block)  # {blocks} samples at a time
 """
 _RAW = """\
 from pathlib import Path
@@ -86,7 +89,7 @@ def _about(manifest: Manifest) -> Iterator[str]:
         if manifest.vocoder
         else f"A guitar amp as a model, {hertz}"
     )
-    parameters = sum(_size(value) for value in manifest.params.values())
+    parameters = sum(math.prod(value.sizes()) for value in manifest.params.values())
     yield f"{what}: {manifest.model}; {parameters:,} parameters.\n"
     yield f"[{EXAMPLE}]({EXAMPLE}) is {manifest.example}.\n"
     if manifest.vocoder:
@@ -114,11 +117,12 @@ def _use(manifest: Manifest) -> Iterator[str]:
         yield text.format(bands=facts.bands, hop=facts.hop).rstrip()
     else:
         amp = manifest.amp
-        signal = "[B, T]" if amp.input_channels == 1 else f"[B, {amp.input_channels}, T]"
-        blocks = " or ".join(map(str, amp.blocks)) or "no"
-        yield _AMP.format(signal=signal, block=blocks).rstrip()
+        given, taken = _signal(amp.input_channels), _signal(amp.output_channels)
+        text = _AMP + (_STEP if amp.blocks else "")
+        blocks = " or ".join(map(str, amp.blocks))
+        yield text.format(given=given, taken=taken, blocks=blocks).rstrip()
     yield "```\n"
-    yield "Or with JAX alone, and the sizes left to you:\n"
+    yield "Or with JAX alone, the sizes and the check of the files left to you:\n"
     yield "```python"
     name = "synthesize" if facts else "render"
     function = manifest.functions[name]
@@ -133,7 +137,7 @@ def _functions(manifest: Manifest) -> Iterator[str]:
     sizes = "b clips, f mel frames" if manifest.vocoder else "b sequences, n chunks"
     yield f"Each takes the arrays of `{PARAMS}` by name, then its inputs; {sizes}."
     if manifest.vocoder:
-        least = manifest.vocoder.smallest_frames
+        least = manifest.vocoder.smallest_frames // manifest.vocoder.cut_frames
         yield f"f is {least} or more: fill shorter clips up with zeros, and say so in `lengths`."
     yield "\n| function | | array | shape | type | |\n|---|---|---|---|---|---|"
     for name, function in manifest.functions.items():
@@ -154,7 +158,7 @@ def _files(manifest: Manifest) -> Iterator[str]:
     yield f"{manifest.dtype}. JAX reads the `{SUFFIX}` files until {manifest.expires}; after it"
     yield "they are rebuilt from the model, where all packages of wf_jax are installed:"
     yield "`python -m experiments.export --rebuild --output=RELEASE`. `manifest.json` has the"
-    yield "SHA-256 of every file, which is checked before anything is run."
+    yield "SHA-256 of every file, which `load` checks before anything is run."
 
 
 def _metrics(metrics: dict[str, Any]) -> Iterator[tuple[str, str]]:
@@ -173,8 +177,5 @@ def _flat(values: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, float
             yield prefix + name, value
 
 
-def _size(value: Value) -> int:
-    size = 1
-    for part in filter(None, value.shape.split(",")):
-        size *= int(part)
-    return size
+def _signal(channels: int) -> str:
+    return "[B, T]" if channels == 1 else f"[B, {channels}, T]"

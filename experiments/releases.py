@@ -2,7 +2,7 @@
 
 import dataclasses
 import io
-import tempfile
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,19 +15,21 @@ from experiments.release_card import card
 from experiments.release_sources import Source
 from wf_jax.audio.mel import MelSettings, peak_gain
 from wf_jax.export import Amp, ReleaseError, Vocoder, load
-from wf_jax.export.artefacts import this_platform
-from wf_jax.export.check import amp_differences, excess, vocoder_differences
+from wf_jax.export.artefacts import platform_of
+from wf_jax.export.check import amp_differences, fault_of, vocoder_differences
 from wf_jax.export.manifest import (
     CARD,
     EXAMPLE,
     MANIFEST,
+    NAM,
     PARAMS,
     Manifest,
+    copied,
     digest,
     read_files,
     read_manifest,
 )
-from wf_jax.export.rebuild import NAM, functions_of, model_of
+from wf_jax.export.rebuild import functions_of, model_of
 from wf_jax.export.write import About, write_amp, write_manifest, write_vocoder
 from wf_jax.training.metrics import Progress
 
@@ -38,8 +40,8 @@ Release = Vocoder | Amp
 
 
 @dataclasses.dataclass(frozen=True)
-class Wishes:
-    """What a user asks of a release; see the flags of experiments.export."""
+class ReleaseOptions:
+    """How a release is made; see the flags of experiments.export."""
 
     platforms: tuple[str, ...]
     dtype: str = "float32"
@@ -48,7 +50,7 @@ class Wishes:
     license: str = ""
 
 
-def make_release(source: Source, wishes: Wishes, output: Path) -> None:
+def make_release(source: Source, options: ReleaseOptions, output: Path) -> None:
     """Writes the release of a model to `output`; a release that is there is replaced.
 
     Raises:
@@ -56,23 +58,24 @@ def make_release(source: Source, wishes: Wishes, output: Path) -> None:
         NamFileError: the .nam file cannot be used.
         OSError: a file cannot be written.
     """
+    old = None
     if output.exists() and (not output.is_dir() or any(output.iterdir())):
         if not (output / MANIFEST).is_file():
             raise ReleaseError(f"{output}: is there and is no release; name another --output")
-        read_manifest(output)
-    about = About(source.name, wishes.license, source.metrics)
-    model, platforms = source.model, wishes.platforms
+        old = read_manifest(output)
+    about = About(source.name, options.license, source.metrics)
+    model, platforms = source.model, options.platforms
 
-    def fill(folder: Path) -> Manifest:
+    def write(folder: Path) -> Manifest:
         if not isinstance(model, Path):
-            return write_vocoder(folder, model, about, platforms, wishes.dtype)
-        if wishes.dtype != "float32":
+            return write_vocoder(folder, model, about, platforms, options.dtype)
+        if options.dtype != "float32":
             raise ReleaseError(
-                f"--dtype={wishes.dtype}: an amp's audio would have 8 bits; that is for vocoders"
+                f"--dtype={options.dtype}: an amp's audio would have 8 bits; that is for vocoders"
             )
-        return write_amp(folder, model, about, platforms, wishes.blocks, wishes.size)
+        return write_amp(folder, model, about, platforms, options.blocks, options.size)
 
-    _make(output, fill, lambda release: _example(release, source), None)
+    _make(output, old, write, lambda release: _example(release, source), None)
 
 
 def remake_release(output: Path) -> None:
@@ -89,38 +92,60 @@ def remake_release(output: Path) -> None:
     listed = old.files[CARD].sha256 if CARD in old.files else ""
     edited = text if text is not None and digest(text) != listed else None
 
-    def fill(folder: Path) -> Manifest:
-        with tempfile.TemporaryDirectory() as copy:
-            for name, data in files.items():
-                Path(copy, name).write_bytes(data)
+    def write(folder: Path) -> Manifest:
+        with copied(files) as copy:
             if old.amp:
                 sizes = old.amp.blocks, old.amp.size
-                return write_amp(folder, Path(copy, NAM), about, old.platforms, *sizes)
-            model = model_of(Path(copy), old)
+                return write_amp(folder, copy / NAM, about, old.platforms, *sizes)
+            try:
+                model = model_of(copy, old)
+            except ValueError as error:  # of another version of wf_jax
+                said = str(error).replace(str(copy), str(output))
+                raise ReleaseError(f"{output}: cannot be rebuilt: {said}") from None
             return write_vocoder(folder, model, about, old.platforms, old.dtype)
 
-    _make(output, fill, lambda release: (files.get(EXAMPLE, b""), old.example), edited)
+    _make(output, old, write, lambda release: (files.get(EXAMPLE), old.example), edited)
 
 
 def _make(
     output: Path,
-    fill: Callable[[Path], Manifest],
-    example: Callable[[Release], tuple[bytes, str]],
+    old: Manifest | None,
+    write: Callable[[Path], Manifest],
+    example: Callable[[Release], tuple[bytes | None, str]],
     text: bytes | None,
 ) -> None:
-    """Has `fill` write a folder, tries what is in it, and adds the example and README.md."""
-    with atomic_folder(output) as folder:
-        manifest = fill(folder)
+    """Has `write` make a folder, tries what is in it, and adds the example and README.md.
+
+    What somebody put into the old release beside its own files stays.
+    """
+    with atomic_folder(output, replace=True) as folder:
+        manifest = write(folder)
         release, error = _tried(folder, manifest)
         wav, words = example(release)
-        (folder / EXAMPLE).write_bytes(wav)
+        if wav is not None:
+            (folder / EXAMPLE).write_bytes(wav)
         manifest = dataclasses.replace(manifest, error=error, example=words)
-        fault = excess(manifest, TOLERANCE[manifest.dtype])
+        fault = fault_of(manifest, TOLERANCE[manifest.dtype])
         if fault:
             raise ReleaseError(f"{output}: not written: {fault}; please report it")
-        (folder / CARD).write_bytes(text or card(write_manifest(folder, manifest)).encode())
+        if text is None:
+            text = card(write_manifest(folder, manifest)).encode()
+        (folder / CARD).write_bytes(text)
         manifest = write_manifest(folder, manifest)
+        if old:
+            _keep_others(output, old, folder)
     _say(output, manifest)
+
+
+def _keep_others(output: Path, old: Manifest, folder: Path) -> None:
+    """Copies what is in a release but was never part of it: a license, the .git of a hub."""
+    for path in output.iterdir():
+        if path.name in old.files or path.name == MANIFEST or (folder / path.name).exists():
+            continue
+        if path.is_dir() and not path.is_symlink():
+            shutil.copytree(path, folder / path.name, symlinks=True)
+        else:
+            shutil.copy2(path, folder / path.name, follow_symlinks=False)
 
 
 def _tried(folder: Path, manifest: Manifest) -> tuple[Release, dict[str, float]]:
@@ -129,13 +154,13 @@ def _tried(folder: Path, manifest: Manifest) -> tuple[Release, dict[str, float]]
     Where it is not for this machine: the model in its place, and nothing tried.
     """
     model = model_of(folder, manifest)
-    if this_platform() not in manifest.platforms:
-        print(f"not tried: this machine computes on {this_platform()}")
+    if platform_of() not in manifest.platforms:
+        print(f"not tried: this machine computes on {platform_of()}")
         kind = Amp if manifest.amp else Vocoder
         calls = {function.name: function.call for function in functions_of(folder, manifest)}
         with np.load(folder / PARAMS) as params:
             return kind(manifest, calls, dict(params)), {}
-    Progress().update("trying it beside the model (it compiles)")
+    Progress().keep("trying it beside the model (it compiles)")
     release = load(folder)
     if isinstance(release, Amp):
         return release, amp_differences(release, model)

@@ -48,6 +48,7 @@ def _dataclass(kind: type, values: Any, name: str) -> Any:
     wrong = sorted(set(values) ^ set(fields))
     if wrong:
         state = "missing" if wrong[0] in fields else "unknown"
-        raise ValueError(f"{name + '.' if name else ''}{wrong[0]} is {state}")
+        field = wrong[0] if wrong[0].isidentifier() else repr(wrong[0])
+        raise ValueError(f"{name + '.' if name else ''}{field} is {state}")
     prefix = f"{name}." if name else ""
     return kind(**{key: from_json(kinds[key], values[key], prefix + key) for key in fields})

@@ -1,4 +1,4 @@
-// An amp in a host without Python: blocks of float32 from standard input to standard output.
+// A mono amp in a host without Python: blocks of float32 from standard input to standard output.
 // How it is built and fed: cpp_host.md.
 
 #include <dlfcn.h>
@@ -144,10 +144,12 @@ int main(int argc, char** argv) {
     shape.resize(rank);
     for (auto& n : shape) lines >> n, size *= n;
     lines >> name;
-    if (used + size > data.size()) break;  // x, the last one
+    if (name == "x") break;  // the last one
+    if (used + size > data.size()) return std::fprintf(stderr, "%s.data is cut off\n", argv[2]), 1;
     inputs.push_back(host.put(data.data() + used, shape));
     used += size;
   }
+  if (shape.size() != 2) return std::fprintf(stderr, "%s is no step of a mono amp\n", argv[2]), 1;
   std::vector<float> block(shape[0] * shape[1]);
   inputs.push_back(nullptr);
   while (std::fread(block.data(), sizeof(float), block.size(), stdin) == block.size()) {

@@ -21,14 +21,18 @@ def play(amp: Amp, blocks: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
         yield y[0]
 
 
+def run(release: str, source: str, target: str) -> None:
+    """Plays mono audio [T] of a .npy, the last block filled up with silence."""
+    amp = load(release)
+    if not isinstance(amp, Amp):
+        raise ReleaseError(f"{release}: a vocoder, which takes mels; name an amp's release")
+    di, size = np.load(source), amp.manifest.amp.blocks[0]
+    blocks = np.pad(di, (0, -len(di) % size)).reshape(-1, size)
+    np.save(target, np.concatenate([di[:0], *play(amp, blocks)])[: len(di)])
+
+
 if __name__ == "__main__":
     try:
-        released = load(sys.argv[1])
-        di = np.load(sys.argv[2])
-        size = released.manifest.amp.blocks[0]
-        whole = di[: len(di) // size * size].reshape(-1, size)
-        wet = np.concatenate(list(play(released, whole)))
-        rest = released.render(di[None])[0]  # or all at once, the last samples too
-        np.save(sys.argv[3], np.concatenate([wet, rest[len(wet) :]]))
+        run(*sys.argv[1:4])
     except ReleaseError as error:
         sys.exit(str(error))

@@ -19,7 +19,9 @@ class SpeechService:
 
     def __init__(self, release: str, warm_frames: tuple[int, ...] = (64, 256)):
         """Compiles for clips of these lengths, so that the first requests need not wait."""
-        self._voice: Vocoder = load(release)
+        self._voice = load(release)
+        if not isinstance(self._voice, Vocoder):
+            raise ReleaseError(f"{release}: an amp, which speaks no mels; name a vocoder's release")
         for frames in warm_frames:
             self.speak(np.full((self._voice.manifest.vocoder.bands, frames), -8.0, np.float32))
 

@@ -10,25 +10,31 @@ cpp_host.md shows a host. The artefacts of a release have sizes that only JAX fi
 takes the model itself, and all packages of wf_jax.
 """
 
+import re
 import sys
 from pathlib import Path
 
 import numpy as np
 
-from wf_jax.export.artefacts import lower
-from wf_jax.export.manifest import MANIFEST, PARAMS, ReleaseError, read_files, read_manifest
+from wf_jax.export.artefacts import PLATFORMS, Function, lower
+from wf_jax.export.manifest import PARAMS, ReleaseError, copied, read_files, read_manifest
 from wf_jax.export.rebuild import functions_of
 
 
 def write_module(release: Path, name: str, output: str, platform: str, **sizes: int) -> None:
     """Writes the three files."""
+    if platform not in PLATFORMS:
+        raise ReleaseError(f"platform {platform} is none of {', '.join(PLATFORMS)}")
     manifest = read_manifest(release)
-    read_files(release, manifest)  # checks them
-    functions = {function.name: function for function in functions_of(release, manifest)}
-    if name not in functions:
-        raise ReleaseError(f"{release / MANIFEST}: {name} is none of {', '.join(functions)}")
-    with np.load(release / PARAMS) as arrays:
-        params = dict(arrays)
+    if name not in manifest.functions:
+        raise ReleaseError(f"{release}: {name} is none of {', '.join(manifest.functions)}")
+    with copied(read_files(release, manifest)) as folder:
+        functions = {function.name: function for function in functions_of(folder, manifest)}
+        with np.load(folder / PARAMS) as arrays:
+            params = dict(arrays)
+    missing = _symbols(functions[name]) - sizes.keys()
+    if missing:
+        raise ReleaseError(f"{name} needs sizes for {', '.join(sorted(missing))}: {min(missing)}=1")
     exported = lower(functions[name], params, [platform], sizes)
     known = [params[key] for key in sorted(params)]
     if "state" in functions[name].inputs:
@@ -44,12 +50,16 @@ def write_module(release: Path, name: str, output: str, platform: str, **sizes: 
     Path(f"{output}.data").write_bytes(b"".join(np.ascontiguousarray(v).tobytes() for v in known))
 
 
+def _symbols(function: Function) -> set[str]:
+    return set(re.findall("[a-z]", " ".join(value.shape for value in function.inputs.values())))
+
+
 if __name__ == "__main__":
     folder, function_name, base, target, *given = sys.argv[1:]
-    numbers = {symbol: int(size) for symbol, size in (text.split("=") for text in given)}
+    numbers = dict(re.fullmatch("([a-z])=([0-9]+)", text).groups() for text in given)
     try:
-        write_module(Path(folder), function_name, base, target, **numbers)
+        write_module(
+            Path(folder), function_name, base, target, **{k: int(v) for k, v in numbers.items()}
+        )
     except ReleaseError as error:
         sys.exit(str(error))
-    except KeyError as error:
-        sys.exit(f"{function_name} needs a size for {error}; add {error.args[0]}=NUMBER")

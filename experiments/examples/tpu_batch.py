@@ -2,19 +2,21 @@
 
     python -m experiments.examples.tpu_batch gs://BUCKET/release gs://BUCKET/mels gs://BUCKET/wavs
 
-Started again after it was stopped, it makes what is missing. Started on every host of a slice, each
-host takes its share of the files. Folders may be local too.
+Needs etils (for gs:// also gcsfs) beside what wf_jax.export needs. Started again after it was
+stopped, it makes what is missing; a clip's audio depends on its mel and its name alone. Started on
+every host of a slice, each takes its share of the files. Folders may be local too.
 """
 
 import io
 import sys
+import zlib
 
 import jax
 import numpy as np
 from etils import epath
 
 from experiments.examples.wav import wav_bytes
-from wf_jax.export import ReleaseError, load
+from wf_jax.export import ReleaseError, Vocoder, load
 
 CLIPS = 8  # of like length per device and call
 
@@ -22,25 +24,32 @@ CLIPS = 8  # of like length per device and call
 def run(release: str, source: str, target: str) -> int:
     """Speaks source/*.npy, [M, F] each, as target/*.wav; returns how many."""
     voice = load(epath.Path(release), devices=jax.local_devices())
-    mels, wavs = epath.Path(source), epath.Path(target)
+    if not isinstance(voice, Vocoder):
+        raise ReleaseError(f"{release}: an amp, which speaks no mels; name a vocoder's release")
+    wavs = epath.Path(target)
     wavs.mkdir(parents=True, exist_ok=True)
-    mine = sorted(mels.glob("*.npy"))[jax.process_index() :: jax.process_count()]
+    mine = sorted(epath.Path(source).glob("*.npy"))[jax.process_index() :: jax.process_count()]
     todo = [path for path in mine if not (wavs / f"{path.stem}.wav").exists()]
-    clips = {path.stem: np.load(io.BytesIO(path.read_bytes())) for path in todo}
-    names = sorted(clips, key=lambda name: clips[name].shape[1])
+    todo.sort(key=lambda path: path.stat().length)
     size = CLIPS * jax.local_device_count()
-    for first in range(0, len(names), size):
-        batch = names[first : first + size]
-        frames = [clips[name].shape[1] for name in batch]
-        frames += [1] * (size - len(batch))  # always as many rows: one program for a length
+    for first in range(0, len(todo), size):
+        batch = todo[first : first + size]
+        mels = [np.load(io.BytesIO(path.read_bytes())) for path in batch]
+        for path, one in zip(batch, mels, strict=True):
+            if one.ndim != 2 or len(one) != voice.manifest.vocoder.bands:
+                raise ReleaseError(f"{path}: {list(one.shape)} is not the mel of this release")
+        frames = [one.shape[1] for one in mels] + [1] * (size - len(batch))
         mel = np.zeros((size, voice.manifest.vocoder.bands, max(frames)), np.float32)
-        for row, name in zip(mel, batch, strict=False):
-            row[:, : clips[name].shape[1]] = clips[name]
-        audio = voice.synthesize(mel, jax.random.key(first), frames=np.array(frames))
-        for name, count, row in zip(batch, frames, audio, strict=False):
-            data = wav_bytes(row[: count * voice.hop], voice.sample_rate)
-            (wavs / f"{name}.wav").write_bytes(data)
-    return len(names)
+        for row, one in zip(mel, mels, strict=False):  # always as many rows: one program
+            row[:, : one.shape[1]] = one
+        names = [path.stem for path in batch] + [""] * (size - len(batch))
+        keys = jax.vmap(jax.random.key)(np.array([zlib.crc32(n.encode()) for n in names], "u4"))
+        audio = voice.synthesize(mel, keys, frames=np.array(frames))
+        for path, count, row in zip(batch, frames, audio, strict=False):
+            part = wavs / f"{path.stem}.part"
+            part.write_bytes(wav_bytes(row[: count * voice.hop], voice.sample_rate))
+            part.rename(wavs / f"{path.stem}.wav")
+    return len(todo)
 
 
 if __name__ == "__main__":

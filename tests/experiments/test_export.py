@@ -2,6 +2,8 @@
 
 import json
 import os
+import runpy
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -10,15 +12,11 @@ import jax
 import numpy as np
 import pytest
 import soundfile
-from absl.testing import flagsaver
 
-from experiments import export
 from experiments.examples import tpu_batch
-from experiments.examples.amp_service import play
-from experiments.examples.stablehlo_module import write_module
 from experiments.release_card import card
 from experiments.release_sources import SourceError, find_source
-from experiments.releases import Wishes, make_release, remake_release
+from experiments.releases import ReleaseOptions, make_release, remake_release
 from tests.export import small_releases as releases
 from tests.flows import small
 from wf_jax.export import ReleaseError, load
@@ -29,7 +27,7 @@ from wf_jax.flows.model_folder import save_model
 from wf_jax.modules import split
 
 ROOT = Path(__file__).parents[2]
-CPU = Wishes(platforms=("cpu",))
+CPU = ReleaseOptions(platforms=("cpu",))
 
 
 def run(module, *arguments):
@@ -163,6 +161,18 @@ def test_a_release_is_replaced_and_nothing_else_is(played, tmp_path):
     assert [path.name for path in (tmp_path / "mine").iterdir()] == ["letter.txt"]
 
 
+def test_what_somebody_added_to_a_release_stays(played, tmp_path):
+    """A license, and the .git of a hub; but neither is part of the release."""
+    output = shutil.copytree(played, tmp_path / "release")
+    (output / "LICENSE").write_text("free")
+    (output / ".git").mkdir()
+    (output / ".git" / "HEAD").write_text("main")
+    remake_release(output)
+    assert (output / "LICENSE").read_text() == "free"
+    assert (output / ".git" / "HEAD").read_text() == "main"
+    assert "LICENSE" not in load(output).manifest.files
+
+
 def test_nothing_is_left_of_a_release_that_fails(played, tmp_path, monkeypatch):
     """Here because it differs from its model."""
     source = find_source(str(played / "model.nam"), "other", None)
@@ -201,7 +211,7 @@ def test_rebuilding(played, tmp_path):
 def test_for_a_machine_that_is_not_this_one(played, tmp_path, capsys):
     """Lowered here, not tried here; its example is the model's."""
     source = find_source(str(played / "model.nam"), None, None)
-    make_release(source, Wishes(platforms=("tpu",)), tmp_path / "release")
+    make_release(source, ReleaseOptions(platforms=("tpu",)), tmp_path / "release")
     assert "not tried: this machine computes on cpu" in capsys.readouterr().out
     assert read_manifest(tmp_path / "release").error == {}
     assert "Greatest difference" not in card(read_manifest(tmp_path / "release"))
@@ -210,31 +220,54 @@ def test_for_a_machine_that_is_not_this_one(played, tmp_path, capsys):
         load(tmp_path / "release")
 
 
-@pytest.mark.parametrize(
-    ("flags", "expected"),
-    [
-        ({"model": "no.nam"}, "no.nam: no such file or folder; name a run, a model or a .nam file"),
-        ({"model": ".", "platforms": ["abacus"]}, "--platforms=abacus: give one or more of cpu,"),
-        ({"model": ".", "blocks": ["64", "0"]}, "--blocks: '0' is no number of samples from 1 to"),
-        ({}, "give --model=..., or --rebuild to make the artefacts of --output anew"),
-        ({"rebuild": True}, "no such folder; name one that experiments.export wrote"),
-    ],
-)
-def test_what_cannot_be_is_one_line(tmp_path, flags, expected):
+REFUSED = [
+    (["--model=no.nam"], "no.nam: no such file or folder; name a run, a model or a .nam file"),
+    (["--model=.", "--platforms=abacus"], "--platforms=abacus: give one or more of cpu, cuda"),
+    (["--model=.", "--blocks=64,0"], "--blocks: '0' is no number of samples from 1 to"),
+    (["--model=.", "--slim=nan"], "--slim=nan is not a number from 0 to 1"),
+    (["--model=.", "--output=gs://bucket/release"], "give a local folder, and copy it there"),
+    ([], "give --model=..., or --rebuild to make the artefacts of --output anew"),
+    (["--rebuild"], "no such folder; name one that experiments.export wrote"),
+    (["--rebuild", "--blocks=32"], "--blocks: --rebuild makes what was asked for before"),
+]
+# One process for all: flags of several commands do not go into one, and a process takes seconds.
+TRY_ALL = """
+import json, sys
+from experiments import export
+for arguments in json.loads(sys.argv[1]):
+    export.flags.FLAGS.unparse_flags()
+    for name in export.flags.FLAGS:
+        export.flags.FLAGS[name].unparse()
+    try:
+        export.flags.FLAGS(["export", f"--output={sys.argv[2]}", *arguments])
+        export.main(["export"])
+    except SystemExit as stop:
+        print(json.dumps(str(stop)))
+"""
+
+
+def test_what_cannot_be_is_one_line(tmp_path):
     """The flags that a user types, each wrong in its way."""
-    export.flags.FLAGS.mark_as_parsed()
-    code = flagsaver.flagsaver(**{"output": str(tmp_path / "out"), **flags})(export.main)
-    with pytest.raises(SystemExit) as caught:
-        code(["export"])
-    assert expected in str(caught.value)
-    assert "\n" not in str(caught.value)
+    arguments = json.dumps([given for given, _ in REFUSED])
+    result = subprocess.run(
+        [sys.executable, "-c", TRY_ALL, arguments, str(tmp_path / "out")],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        timeout=300,
+    )
+    found = [json.loads(line) for line in result.stdout.splitlines()]
+    assert len(found) == len(REFUSED), result.stderr
+    for line, (given, expected) in zip(found, REFUSED, strict=True):
+        assert expected in line, given
+        assert "\n" not in line
     assert not list(tmp_path.iterdir())
 
 
 def test_amps_are_exported_in_float32_only(played, tmp_path):
     source = find_source(str(played / "model.nam"), None, None)
     with pytest.raises(ReleaseError, match="--dtype=bfloat16: an amp's audio would have 8 bits"):
-        make_release(source, Wishes(("cpu",), dtype="bfloat16"), tmp_path / "release")
+        make_release(source, ReleaseOptions(("cpu",), dtype="bfloat16"), tmp_path / "release")
 
 
 @pytest.mark.parametrize("task", ["vocoder", "capture"])
@@ -260,29 +293,49 @@ def test_the_speech_service(exported, tmp_path):
     np.testing.assert_allclose(audio, np.clip(expected, -1, 1), atol=1e-4)
 
 
-def test_the_amp_service(played, tmp_path):
-    amp, x = load(played), releases.clip(1, 640)
-    wet = np.concatenate(list(play(amp, x[0].reshape(-1, 64))))
-    np.testing.assert_allclose(wet, amp.render(x)[0], atol=1e-6)
+def example(name, *arguments):
+    """An example as it is started, in this process."""
+    arguments = [name, *map(str, arguments)]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", arguments)
+        patch.delitem(sys.modules, f"experiments.examples.{name}", raising=False)
+        runpy.run_module(f"experiments.examples.{name}", run_name="__main__")
 
 
-def test_the_batch_job(exported, tmp_path, monkeypatch):
-    """Speaks every mel, of any lengths; and begins where it was stopped."""
-    monkeypatch.setattr(tpu_batch, "CLIPS", 1)
+def test_the_amp_service(played, exported, tmp_path):
+    x = releases.clip(1, 650)[0]
+    np.save(tmp_path / "di.npy", x)
+    example("amp_service", played, tmp_path / "di.npy", tmp_path / "wet.npy")
+    wet = np.load(tmp_path / "wet.npy")
+    np.testing.assert_allclose(wet, load(played).render(x[None])[0], atol=1e-6)
+    with pytest.raises(SystemExit, match="a vocoder, which takes mels; name an amp's release"):
+        example("amp_service", exported[0], "a", "b")
+
+
+def test_the_batch_job(exported, tmp_path, monkeypatch, capsys):
+    """Speaks every mel, of any lengths; and makes the same again of what is missing."""
     (tmp_path / "mels").mkdir()
     for name, frames in (("a", 5), ("b", 31), ("c", 12)):
         np.save(tmp_path / "mels" / f"{name}.npy", releases.mels(1, frames)[0])
+    monkeypatch.setattr(tpu_batch, "CLIPS", 1)
     folders = str(exported[0]), str(tmp_path / "mels"), str(tmp_path / "wavs")
     assert tpu_batch.run(*folders) == 3
-    frames = {path.stem: soundfile.info(path).frames for path in (tmp_path / "wavs").iterdir()}
-    assert frames == {"a": 5 * 16, "b": 31 * 16, "c": 12 * 16}
+    frames = {path.name: soundfile.info(path).frames for path in (tmp_path / "wavs").iterdir()}
+    assert frames == {"a.wav": 5 * 16, "b.wav": 31 * 16, "c.wav": 12 * 16}
+    before = (tmp_path / "wavs" / "b.wav").read_bytes()
     (tmp_path / "wavs" / "b.wav").unlink()
     assert tpu_batch.run(*folders) == 1
+    assert (tmp_path / "wavs" / "b.wav").read_bytes() == before
+    example("tpu_batch", *folders)
+    assert capsys.readouterr().out.endswith("0 clips\n")
+    np.save(tmp_path / "mels" / "d.npy", np.zeros((1, 7), np.float32))
+    with pytest.raises(ReleaseError, match=r"d\.npy: \[1, 7\] is not the mel of this release"):
+        tpu_batch.run(*folders)
 
 
 def test_a_module_for_a_host_without_python(played, tmp_path):
     """The listed arguments are those of the module's `main`, and the data fills all but x."""
-    write_module(played, "step_64", str(tmp_path / "amp"), "cpu", b=1)
+    example("stablehlo_module", played, "step_64", tmp_path / "amp", "cpu", "b=1")
     lines = [line.split() for line in (tmp_path / "amp.txt").read_text().splitlines()]
     sizes = [int(np.prod([int(n) for n in line[2:-1]])) for line in lines]
     assert (tmp_path / "amp.data").stat().st_size == 4 * sum(sizes[:-1])
@@ -298,5 +351,10 @@ def test_a_module_for_a_host_without_python(played, tmp_path):
     main = text[text.index("func.func public @main(") :].split("->")[0]
     assert main.count("%arg") == len(lines)
     assert "?x" not in text
-    with pytest.raises(ReleaseError, match="step_5 is none of init_state, render, step_64"):
-        write_module(played, "step_5", str(tmp_path / "amp"), "cpu", b=1)
+    for arguments, expected in (
+        (("step_5", "x", "cpu", "b=1"), "step_5 is none of init_state, render, step_64"),
+        (("step_64", "x", "gpu", "b=1"), "platform gpu is none of cpu, cuda, tpu, rocm"),
+        (("render", "x", "cpu", "b=1"), "render needs sizes for n: n=1"),
+    ):
+        with pytest.raises(SystemExit, match=expected):
+            example("stablehlo_module", played, *arguments)

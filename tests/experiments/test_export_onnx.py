@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from experiments import export_onnx
+from experiments import onnx_programs
 from tests.flows import small
 from wf_jax.amps import a2, load_nam, save_nam
 from wf_jax.flows.model_folder import load_model, save_model
@@ -77,11 +77,14 @@ def test_a_model_that_cannot_be_exported_is_one_line(tmp_path):
 
 
 def test_the_output_is_a_file_or_goes_into_a_folder(tmp_path):
-    assert export_onnx.target(tmp_path / "a.onnx", "step_64") == tmp_path / "a.onnx"
-    assert export_onnx.target(tmp_path, "step_64") == tmp_path / "step_64.onnx"
+    assert onnx_programs.target(tmp_path / "a.onnx", "step_64") == tmp_path / "a.onnx"
+    assert onnx_programs.target(tmp_path, "step_64") == tmp_path / "step_64.onnx"
     (tmp_path / "b.onnx").mkdir()
-    with pytest.raises(export_onnx.ExportError, match=r"b\.onnx: is a folder"):
-        export_onnx.target(tmp_path / "b.onnx", "step_64")
+    (tmp_path / "c").write_text("")
+    with pytest.raises(onnx_programs.ExportError, match=r"c: is a file; give a folder for"):
+        onnx_programs.target(tmp_path / "c" / "d", "step_64")
+    with pytest.raises(onnx_programs.ExportError, match=r"b\.onnx: is a folder"):
+        onnx_programs.target(tmp_path / "b.onnx", "step_64")
 
 
 @converts
@@ -129,11 +132,11 @@ def test_onnxruntime_synthesises(settings, tmp_path, rng):
 @converts
 @pytest.mark.slow
 def test_a_result_that_differs_is_refused(rng):
-    program = export_onnx.amp(a2.create("nano", rng), BLOCK)
+    program = onnx_programs.amp(a2.create("nano", rng), BLOCK)
 
     def louder(state, x):
         state, y = program.call(state, x)
         return state, y * jnp.float32(1 + 1e-4)
 
-    with pytest.raises(export_onnx.ExportError, match=r"differ by 1\.0e-04"):
-        export_onnx.checked(dataclasses.replace(program, expected=louder))
+    with pytest.raises(onnx_programs.ExportError, match=r"differ by 1\.0e-04"):
+        onnx_programs.checked(dataclasses.replace(program, expected=louder))

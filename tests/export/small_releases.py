@@ -32,9 +32,14 @@ def flow(family: str) -> Flow:
 
 
 def vocoder_release(folder: Path, family: str = "WaveFlow", **options) -> Path:
+    return written(folder, flow(family), **options)
+
+
+def written(folder: Path, model: Flow, **options) -> Path:
+    """The release of any vocoder."""
     folder.mkdir(parents=True)
-    about = About("voice", metrics={"log_likelihood": 4.5})
-    write_vocoder(folder, flow(family), about, PLATFORMS, say=silent, **options)
+    about = About("voice", metrics={"log_likelihood": 4.5, "lost": float("nan")})
+    write_vocoder(folder, model, about, PLATFORMS, say=silent, **options)
     return folder
 
 

@@ -1,5 +1,7 @@
 """A released amp beside its model: any length, blocks with a state, and what it refuses."""
 
+import json
+
 import jax
 import numpy as np
 import pytest
@@ -9,10 +11,10 @@ from tests.export import small_releases as releases
 from wf_jax.amps import load_nam
 from wf_jax.amps.a2_pass import IS_FAST
 from wf_jax.export import ReleaseError, load
-from wf_jax.export.amp import SIZES
 from wf_jax.export.artefacts import lower
 from wf_jax.export.check import played
 from wf_jax.export.functions import amp_functions
+from wf_jax.export.manifest import MANIFEST
 from wf_jax.modules import split
 
 
@@ -35,11 +37,11 @@ def model(folder):
 def test_long_signals_go_in_stretches(amp, model, monkeypatch):
     """Each begins where the one before ended, and few sizes are compiled."""
     monkeypatch.setattr("wf_jax.export.amp.SIZES", (1, 2))
-    chunk = amp.manifest.amp.chunk
+    chunk, before = amp.manifest.amp.chunk, amp._functions["render"]._cache_size()
     for samples in (2 * chunk + 5, 3 * chunk + 1, 4 * chunk):
         x = releases.clip(1, samples)
         np.testing.assert_allclose(amp.render(x), played(model, x), atol=1e-5)
-    assert amp._functions["render"]._cache_size() <= len(SIZES)
+    assert amp._functions["render"]._cache_size() == before + 2
 
 
 def test_blocks_of_every_size_that_was_asked_for(amp, model):
@@ -52,12 +54,22 @@ def test_blocks_of_every_size_that_was_asked_for(amp, model):
     np.testing.assert_allclose(np.concatenate(parts, axis=1), played(model, x), atol=1e-5)
 
 
+def test_a_step_is_compiled_once(amp):
+    """Not again for the state that it gave back."""
+    before, state = amp._functions["step_64"]._cache_size(), amp.init_state(5)
+    for _ in range(3):
+        state, _ = amp.step(state, releases.clip(5, 64))
+    assert amp._functions["step_64"]._cache_size() == before + 1
+
+
 def test_a_state_is_given_away(amp):
     """It is changed where it is: no block copies the model's memory."""
     state = amp.init_state(1)
     new, _ = amp.step(state, releases.clip(1, 64))
     assert state.is_deleted()
     assert not new.is_deleted()
+    with pytest.raises(ReleaseError, match="this state was given away; go on with the one"):
+        amp.step(state, releases.clip(1, 64))
     # And the beginning can be had again.
     one, two = (amp.step(amp.init_state(1), releases.clip(1, 64))[1] for _ in range(2))
     np.testing.assert_array_equal(one, two)
@@ -104,6 +116,22 @@ def test_a2_for_cpus_alone_takes_its_pass(tmp_path):
     assert amp.manifest.amp.a2_pass
     assert amp.manifest.amp.compiler_options
     np.testing.assert_allclose(amp.render(x), played(load_nam(made / "model.nam"), x), atol=1e-5)
+
+
+def test_the_a2_pass_is_rebuilt_as_such(tmp_path, monkeypatch):
+    """Also where it would not be chosen: the arrays of the release are packed for it."""
+    monkeypatch.setattr("wf_jax.amps.fast.forbidden", lambda: "")
+    made = releases.amp_release(tmp_path / "amp", "A2", platforms=("cpu",), blocks=())
+    monkeypatch.setattr("wf_jax.amps.fast.forbidden", lambda: "not here")
+    content = json.loads((made / MANIFEST).read_text())
+    assert content["amp"]["a2_pass"]
+    (made / MANIFEST).write_text(json.dumps(content | {"expires": "2026-01-31"}))
+    with pytest.warns(UserWarning, match="rebuilt from the model"):
+        amp = load(made)
+    state, x = amp.init_state(1), releases.clip(1, 4096)
+    assert state.shape == (1, 19536)
+    call = amp._functions["render"].lower(amp._params, state, x, np.int32(1))
+    assert call.out_info[1].shape == (1, 4096)
 
 
 @pytest.mark.exhaustive

@@ -1,12 +1,16 @@
 """A released vocoder beside its model: batches, long clips, streams, and what it refuses."""
 
+import dataclasses
+
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from tests.export import small_releases as releases
 from tests.flows import small
 from wf_jax.export import ReleaseError, load
+from wf_jax.flows.vocoder import HeldOut, clip_log_likelihoods
 
 HOP = small.MEL.hop
 
@@ -71,11 +75,51 @@ def test_old_style_keys(voice):
     np.testing.assert_array_equal(voice.synthesize(mel, new), voice.synthesize(mel, old))
 
 
+def test_a_key_for_each_clip(voice):
+    """Then it sounds as it does alone, whatever row it stands in."""
+    mel, keys = releases.mels(2, 30), jax.random.split(jax.random.key(3))
+    together = voice.synthesize(mel, keys, 0.7)
+    for row, one, key in zip(together, mel, keys, strict=True):
+        np.testing.assert_allclose(row, voice.synthesize(one[None], key, 0.7)[0], atol=1e-6)
+
+
 def test_what_floats_are_does_not_matter(voice):
     mel, key = releases.mels(1, 5), jax.random.key(3)
-    np.testing.assert_array_equal(
-        voice.synthesize(mel.astype(np.float64), key), voice.synthesize(mel, key)
+    expected = voice.synthesize(mel, key)
+    np.testing.assert_array_equal(voice.synthesize(mel.astype(np.float64), key), expected)
+    assert voice.synthesize(jnp.asarray(mel, jnp.bfloat16), key).shape == expected.shape
+
+
+def test_clips_that_are_scaled_to_their_peak(tmp_path):
+    """The mel is that of the scaled clip, the likelihood that of the clip as it is."""
+    settings = dataclasses.replace(small.MEL, peak_normalise=True)
+    model = small.random_model(small.config(channels=3, mel=settings))
+    folder = releases.written(tmp_path / "voice", model)
+    voice, quiet = load(folder), 0.01 * releases.clip(1, 300)
+    scaled = quiet * (0.999 / np.abs(quiet).max())
+    mel = releases.mel_of(scaled)
+    np.testing.assert_allclose(voice.mel(quiet), mel, atol=1e-4)
+    (expected,) = clip_log_likelihoods(
+        model, [HeldOut("clip", scaled[0], float(scaled[0, 0] / quiet[0, 0]))]
     )
+    np.testing.assert_allclose(voice.log_prob(quiet, mel), expected, rtol=1e-4)
+
+
+def test_a_hop_that_is_no_multiple_of_the_height(tmp_path):
+    """Hop 20, height 8: arrays are of whole columns, and a clip may end inside one."""
+    settings = dataclasses.replace(small.MEL, hop=20)
+    model = small.random_model(small.config(channels=3, mel=settings, upsample_factors=(4, 5)))
+    voice, mel = load(releases.written(tmp_path / "voice", model)), releases.mels(1, 31)
+    audio = voice.synthesize(mel, jax.random.key(2), 0.7)
+    np.testing.assert_allclose(audio, releases.sampled(model, mel, 2, 0.7), atol=1e-5)
+    assert voice.mel(audio[:, :-3]).shape == (1, 4, 31)
+
+
+def test_arrays_are_as_long_as_the_release_says(tmp_path, monkeypatch):
+    """Another version of this library may fill up to other lengths."""
+    voice = load(releases.vocoder_release(tmp_path / "voice"))
+    monkeypatch.setattr("wf_jax.audio.clips.SMALLEST", 16)
+    assert voice.mel(releases.clip(1, 20 * HOP)).shape == (1, 4, 20)
 
 
 # Long clips and streams
@@ -144,7 +188,7 @@ def test_a_wavenet_cannot_be_cut(tmp_path):
     voice = load(releases.vocoder_release(tmp_path / "wavenet", "WaveNet"))
     assert voice.manifest.vocoder.context_frames is None
     with pytest.raises(ReleaseError, match="made in one piece; use synthesize"):
-        next(voice.stream([releases.mels(1, 5)[0]], jax.random.key(0)))
+        voice.stream([releases.mels(1, 5)[0]], jax.random.key(0))
 
 
 # Devices and types
@@ -188,11 +232,19 @@ def test_bfloat16(tmp_path, voice):
         (lambda v, k: v.synthesize(np.zeros((1, 5, 9)), k), "give [B, 4, F]"),
         (lambda v, k: v.synthesize(np.zeros((1, 4, 9)), k, -1.0), "temperature -1.0"),
         (lambda v, k: v.synthesize(np.zeros((1, 4, 9)), k, np.nan), "temperature nan"),
-        (lambda v, k: v.synthesize(np.zeros((1, 4, 9)), 7), "key of int32 []: give jax.random"),
+        (lambda v, k: v.synthesize(np.zeros((1, 4, 9)), 7), "key 7 is none: give jax.random.key"),
+        (lambda v, k: v.synthesize(np.zeros((1, 4, 9)), None), "key None is none"),
+        (lambda v, k: v.synthesize(np.zeros((1, 4, 9)), jnp.zeros(3)), "key of float32 [3]"),
+        (
+            lambda v, k: v.synthesize(np.zeros((1, 4, 9)), jax.random.split(k, 3)),
+            "keys of shape [3]: give one, or 1",
+        ),
+        (lambda v, k: v.synthesize(np.zeros((1, 4, 9)), k, "1"), "temperature '1' is not"),
+        (lambda v, k: v.stream([], k, chunk=1.5), "chunk 1.5, context"),
         (lambda v, k: v.synthesize(np.zeros((1, 4, 9)), k, 1.0, chunk=0), "chunk 0"),
         (
             lambda v, k: v.synthesize(np.zeros((1, 4, 9)), jax.random.key(0, impl="rbg")),
-            "key of kind rbg []",
+            "key of kind rbg: give jax.random.key",
         ),
         (
             lambda v, k: v.log_prob(np.zeros((1, 33)), np.zeros((1, 4, 2))),

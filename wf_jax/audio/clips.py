@@ -14,6 +14,7 @@ from wf_jax.audio.mel import MelSettings, mel_of_clips
 
 SMALLEST = 64  # frames
 STEPS_PER_OCTAVE = 4
+CHUNK = 1196  # frames; with the context of the paper's WaveFlow 1456, an array length of `bucket`
 
 
 def bucket(frames: int) -> int:

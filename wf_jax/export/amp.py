@@ -48,7 +48,7 @@ class Amp:
             for name, call in functions.items()
         }
         self._silence: np.ndarray | None = None
-        self._state_size = int(manifest.functions["init_state"].outputs["state"].shape)
+        (self._state_size,) = manifest.functions["init_state"].outputs["state"].sizes()
 
     @property
     def sample_rate(self) -> float | None:
@@ -57,6 +57,8 @@ class Amp:
 
     def render(self, x: np.ndarray) -> np.ndarray:
         """Signals with silence before them, of any length: [B, T] -> float32 [B, T].
+
+        With several channels [B, inputs, T] -> [B, outputs, T].
 
         Raises:
             ReleaseError: an array of another shape or type.
@@ -78,18 +80,18 @@ class Amp:
         """The state of `batch` sequences before their first sample: endless silence."""
         if self._silence is None:
             self._silence = np.asarray(self._functions["init_state"](self._params))
-        (state,) = self._rows.split(np.tile(self._silence, (batch, 1)))
-        return jax.device_put(state)
+        return self._rows.placed(np.tile(self._silence, (batch, 1)))
 
     def step(self, state: jax.Array, block: np.ndarray) -> tuple[jax.Array, np.ndarray]:
         """The next block of each sequence.
 
         Args:
             state: of `init_state` or `step`. It is given away: go on with the new one.
-            block: [B, N], N one of the sizes that were asked for when the release was made.
+            block: [B, N], N one of the sizes that were asked for when the release was made; with
+                several channels [B, inputs, N].
 
         Returns:
-            The new state, and the output, float32 [B, N].
+            The new state, and the output, float32 [B, N] or [B, outputs, N].
 
         Raises:
             ReleaseError: an array of another shape or type.
@@ -102,6 +104,8 @@ class Amp:
                 f"a block of {size} samples: {has}; export with --blocks={size}, or use render"
             )
         wanted = (len(block), self._state_size)
+        if isinstance(state, jax.Array) and state.is_deleted():
+            raise ReleaseError("this state was given away; go on with the one that `step` returned")
         if jnp.shape(state) != wanted:
             raise ReleaseError(
                 f"state of shape {list(jnp.shape(state))} for a block of {len(block)} sequences: "

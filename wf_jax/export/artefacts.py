@@ -6,7 +6,6 @@ around the portable StableHLO of a function.
 
 import contextlib
 import dataclasses
-import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -14,7 +13,6 @@ import jax
 import numpy as np
 from jax import export
 
-from wf_jax.audio.clips import SMALLEST
 from wf_jax.export.manifest import ReleaseError, Value
 
 SUFFIX = ".jaxexp"
@@ -31,12 +29,18 @@ class Function:
         inputs: by name, in their order; sizes may be symbols: b clips or sequences, f mel frames, n
             chunks of samples.
         outputs: by name, in their order.
+        least_frames: the least f that there is.
     """
 
     name: str
     call: Callable[..., Any]
     inputs: dict[str, Value]
     outputs: dict[str, Value]
+    least_frames: int = 1
+
+
+class UnreadableError(ReleaseError):
+    """An artefact that this JAX does not read."""
 
 
 def lower(
@@ -57,14 +61,14 @@ def lower(
         KeyError: a symbol has no value.
     """
     values = function.inputs.values()
-    clips = any("f" in value.shape for value in values)
-    scope = export.SymbolicScope([f"f >= {SMALLEST}"] if clips and sizes is None else [])
+    clips = any("f" in value.shape for value in values) and sizes is None
+    scope = export.SymbolicScope([f"f >= {function.least_frames}"] if clips else [])
 
     def spec(value: Value) -> jax.ShapeDtypeStruct:
         if sizes is None:
             shape = export.symbolic_shape(value.shape, scope=scope)
         else:
-            shape = [_number(part.strip(), sizes) for part in value.shape.split(",") if part]
+            shape = value.sizes(sizes)
         return jax.ShapeDtypeStruct(shape, np.dtype(value.dtype))
 
     arrays = {name: jax.ShapeDtypeStruct(v.shape, v.dtype) for name, v in params.items()}
@@ -72,11 +76,6 @@ def lower(
     jitted = jax.jit(function.call, keep_unused=sizes is not None)
     with _no_source_lines():
         return export.export(jitted, platforms=tuple(platforms))(arrays, *map(spec, values))
-
-
-def _number(text: str, sizes: Mapping[str, int]) -> int:
-    """Of "80", "f" or "256*f"."""
-    return math.prod(int(part) if part.isdigit() else sizes[part] for part in text.split("*"))
 
 
 def read(data: bytes, name: str) -> Callable[..., Any]:
@@ -87,7 +86,8 @@ def read(data: bytes, name: str) -> Callable[..., Any]:
         name: of the file, for messages.
 
     Raises:
-        ReleaseError: this JAX does not read it.
+        UnreadableError: this JAX does not read it.
+        ReleaseError: a package is missing.
     """
     try:
         return export.deserialize(bytearray(data)).call
@@ -96,15 +96,14 @@ def read(data: bytes, name: str) -> Callable[..., Any]:
         raise ReleaseError(missing) from None
     except Exception as error:  # whatever a reader of another version stumbles over
         said = (str(error).splitlines() or [type(error).__name__])[0]
-        raise ReleaseError(
-            f"{name}: jax {jax.__version__} cannot read it ({said}); make it anew with "
-            "python -m experiments.export --rebuild"
-        ) from None
+        raise UnreadableError(f"jax {jax.__version__} cannot read {name} ({said})") from None
 
 
-def this_platform() -> str:
-    """The platform that computes here, in the words of PLATFORMS."""
-    return export.default_export_platform()
+def platform_of(devices: Sequence[jax.Device] | None = None) -> str:
+    """The platform that computes on these devices, or by default, in the words of PLATFORMS."""
+    if not devices or devices[0].platform == jax.default_backend():
+        return export.default_export_platform()
+    return "cuda" if devices[0].platform == "gpu" else devices[0].platform
 
 
 @contextlib.contextmanager

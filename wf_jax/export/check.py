@@ -22,15 +22,16 @@ def vocoder_differences(release: Vocoder, model: Flow) -> dict[str, float]:
     rng, config = np.random.default_rng(0), model.config
     frames = FEW if config.context_samples is None else FRAMES
     audio = 0.1 * rng.standard_normal((BATCH, frames * config.mel.hop - 1)).astype(np.float32)
-    scaled = audio * peak_gain(audio, config.mel)
-    mel = np.asarray(mel_spectrogram(scaled, config.mel))
+    gain = np.asarray(peak_gain(audio, config.mel))
+    mel = np.asarray(mel_spectrogram(audio * gain, config.mel))
     sample = jax.jit(lambda model, key, mel: model.sample(key, mel, 0.7))
     log_prob = jax.jit(lambda model, audio, mel: model.log_prob(audio, mel))
+    nats = np.asarray(log_prob(model, audio * gain, mel)) + np.log(gain[:, 0])
     key = jax.random.key(1)
     return {
         "mel": _difference(np.exp(release.mel(audio)), np.exp(mel)),
         "synthesize": _difference(release.synthesize(mel, key, 0.7), sample(model, key, mel)),
-        "log_prob": _difference(release.log_prob(audio, mel), log_prob(model, audio, mel)),
+        "log_prob": _difference(release.log_prob(audio, mel), nats),
     }
 
 
@@ -61,8 +62,8 @@ def played(model: Playable, x: np.ndarray) -> np.ndarray:
     return y[:, 0] if model.output_channels == 1 else y
 
 
-def excess(manifest: Manifest, tolerance: float) -> str:
-    """The first function whose difference is more than that, or no number; "" where none is."""
+def fault_of(manifest: Manifest, tolerance: float) -> str:
+    """The first function that differs by more than that, or by no number, in words; else ""."""
     wrong = [name for name, error in manifest.error.items() if not error <= tolerance]
     return f"{wrong[0]} differs from the model by {manifest.error[wrong[0]]:.1e}" if wrong else ""
 

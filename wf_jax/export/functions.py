@@ -10,29 +10,41 @@ import jax.numpy as jnp
 import numpy as np
 
 from wf_jax.amps.fast import Playable
+from wf_jax.audio.clips import SMALLEST
 from wf_jax.audio.draws import KEY_KIND, draw
 from wf_jax.audio.mel import mel_of_clips, peak_gain
 from wf_jax.export.artefacts import Function
 from wf_jax.export.manifest import Value
 from wf_jax.flows.families import new_flow
 from wf_jax.flows.flow import Flow
+from wf_jax.flows.synthesis import aligned
 from wf_jax.modules import Definition, Params, split
 
 
-def with_compute_dtype(model: Flow, dtype: str) -> Flow:
-    """The same parameters in a model whose nets compute in "float32" or "bfloat16"."""
-    config = dataclasses.replace(model.config, compute_dtype=dtype)
+def reconfigured(model: Flow, **changes: Any) -> Flow:
+    """The same parameters in a model with other values in its config, as compute_dtype="bfloat16".
+
+    Raises:
+        ValueError: a value does not fit.
+    """
+    config = dataclasses.replace(model.config, **changes)
     shapes = jax.eval_shape(lambda: new_flow(config, np.random.default_rng(0)))
     return split(shapes)[0](split(model)[1])
 
 
 def vocoder_functions(model: Flow) -> list[Function]:
-    """`mel`, `synthesize` and `log_prob` of a flow; the last two take all its parameters."""
+    """`mel`, `synthesize` and `log_prob` of a flow.
+
+    Arrays are as long as a whole number of columns: where a frame is none, of some frames. Where a
+    model's clips have a peak of 0.999, `mel` and `log_prob` scale what they are given, and the
+    likelihood is that of the audio as it was.
+    """
     definition, settings = split(model)[0], model.config.mel
-    hop, bands = settings.hop, settings.bands
-    audio = Value(f"b, {hop}*f", "float32", "audio, full scale 1")
+    hop, bands, step = settings.hop, settings.bands, aligned(1, model.config)
+    audio = Value(f"b, {hop * step}*f", "float32", "audio, full scale 1")
     lengths = Value("b", "int32", "real samples of each clip; what follows them is zero")
-    mel = Value(f"b, {bands}, f", "float32", "natural log of mel magnitudes")
+    frames = "f" if step == 1 else f"{step}*f"
+    mel = Value(f"b, {bands}, {frames}", "float32", "natural log of mel magnitudes")
 
     def log_mel(params: Params, audio: jax.Array, lengths: jax.Array) -> jax.Array:
         return mel_of_clips(audio * peak_gain(audio, settings), lengths, settings)
@@ -50,11 +62,14 @@ def vocoder_functions(model: Flow) -> list[Function]:
         return definition(params).generate(noise, seeds, mel, lengths, temperature)
 
     def log_prob(params: Params, audio: jax.Array, mel: jax.Array, lengths: jax.Array) -> jax.Array:
-        return definition(params).log_prob(audio, mel, lengths)
+        gain = peak_gain(audio, settings)
+        nats = definition(params).log_prob(audio * gain, mel, lengths)
+        return nats + jnp.log(gain[:, 0])
 
+    function = partial(Function, least_frames=-(-SMALLEST // step))
     return [
-        Function("mel", log_mel, {"audio": audio, "lengths": lengths}, {"mel": mel}),
-        Function(
+        function("mel", log_mel, {"audio": audio, "lengths": lengths}, {"mel": mel}),
+        function(
             "synthesize",
             synthesize,
             {
@@ -66,7 +81,7 @@ def vocoder_functions(model: Flow) -> list[Function]:
             },
             {"audio": audio},
         ),
-        Function(
+        function(
             "log_prob",
             log_prob,
             {"audio": audio, "mel": mel, "lengths": lengths},

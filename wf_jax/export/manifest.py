@@ -4,11 +4,15 @@ Nothing here needs more than the standard library: a release is checked before J
 anything.
 """
 
+import contextlib
 import dataclasses
 import datetime
 import hashlib
 import json
+import math
 import re
+import tempfile
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +26,7 @@ MANIFEST, CONFIG, PARAMS, CARD, EXAMPLE = (
     "README.md",
     "example.wav",
 )
+NAM = "model.nam"  # an amp's model as it was given: what it is rebuilt from
 # JAX reads what it serialised for so long; see its documentation, "Compatibility guarantees".
 LIFETIME = datetime.timedelta(days=180)
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
@@ -45,6 +50,18 @@ class Value:
     shape: str
     dtype: str
     meaning: str
+
+    def sizes(self, symbols: Mapping[str, int] | None = None) -> tuple[int, ...]:
+        """The shape in numbers: "b, 256*f" is (2, 2560) for {"b": 2, "f": 10}.
+
+        Raises:
+            KeyError: a symbol has no number.
+        """
+        return tuple(
+            math.prod(int(p) if p.isdigit() else (symbols or {})[p] for p in part.split("*"))
+            for part in self.shape.replace(" ", "").split(",")
+            if part
+        )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,7 +95,7 @@ class VocoderFacts:
         smallest_frames: least length in frames that the functions take: shorter clips are filled.
         context_frames: on both sides of a piece of a clip that is synthesised in pieces; None: a
             clip is synthesised in one.
-        cut_frames: pieces begin at multiples of it.
+        cut_frames: pieces begin, and arrays end, at multiples of it.
         mel: how the mel is made: the fields of wf_jax.audio.mel.MelSettings.
     """
 
@@ -128,9 +145,9 @@ class Manifest:
         license: of the model, as hubs write it; "" where nobody said.
         model: the architecture in words.
         created: date, UTC.
-        expires: date from which on the artefacts are no longer guaranteed to load.
-        jax_version: that the artefacts were made with; older ones do not read them.
-        wf_jax_version: likewise, of this library.
+        expires: date from which on the artefacts are not used any more.
+        jax_version: that the artefacts were made with; older ones do not use them.
+        wf_jax_version: that the release was made with.
         platforms: that the artefacts were lowered for.
         dtype: of the products: "float32" or "bfloat16". What goes in and out is float32.
         vocoder: set of a vocoder.
@@ -167,13 +184,25 @@ class Manifest:
         if (self.vocoder is None) == (self.amp is None):
             raise ValueError("vocoder or amp must be set, and one of them only")
         datetime.date.fromisoformat(self.expires)
+        if self.amp:
+            needed = ["init_state", "render", *(f"step_{size}" for size in self.amp.blocks)]
+            least = {"chunk": self.amp.chunk, "input_channels": self.amp.input_channels}
+        else:
+            needed, facts = ["mel", "synthesize", "log_prob"], self.vocoder
+            least = {name: getattr(facts, name) for name in ("hop", "bands", "cut_frames")}
+        for name in needed:
+            if name not in self.functions:
+                raise ValueError(f"functions: {name} is missing")
+        for name, value in least.items():
+            if value < 1:
+                raise ValueError(f"{name} {value} is below 1")
         for name in self.files:
             if not _NAME.fullmatch(name):
                 raise ValueError(f"files: {name!r} is no plain file name")
 
     def dumps(self) -> bytes:
         """As the file holds it."""
-        return (json.dumps(dataclasses.asdict(self), indent=1) + "\n").encode()
+        return (json.dumps(dataclasses.asdict(self), indent=1, allow_nan=False) + "\n").encode()
 
 
 def read_manifest(folder: Path, sha256: str | None = None) -> Manifest:
@@ -188,7 +217,9 @@ def read_manifest(folder: Path, sha256: str | None = None) -> Manifest:
     """
     path = folder / MANIFEST
     if not folder.is_dir():
-        raise ReleaseError(f"{folder}: no such folder; name one that experiments.export wrote")
+        remote = ", and those of a bucket as an epath.Path" if ":/" in str(folder) else ""
+        named = f"name one that experiments.export wrote{remote}"
+        raise ReleaseError(f"{folder}: no such folder; {named}")
     data = _read(path, "name a folder that experiments.export wrote")
     if sha256 is not None and digest(data) != sha256.lower():
         raise ReleaseError(f"{path}: its SHA-256 is {digest(data)}, not {sha256}; {_COPY_AGAIN}")
@@ -214,7 +245,7 @@ def read_files(folder: Path, manifest: Manifest) -> dict[str, bytes]:
         ReleaseError: one is missing, or has other content.
     """
     needed = [CONFIG, PARAMS, *(function.file for function in manifest.functions.values())]
-    for name in needed:
+    for name in [*needed, NAM] if manifest.amp else needed:
         if name not in manifest.files:
             raise ReleaseError(f"{folder / MANIFEST}: {name} is not listed; {_COPY_AGAIN}")
     files = {}
@@ -235,6 +266,11 @@ def read_files(folder: Path, manifest: Manifest) -> dict[str, bytes]:
     return files
 
 
+def shape_text(shape: tuple[int, ...]) -> str:
+    """A shape as manifests write it."""
+    return ", ".join(map(str, shape))
+
+
 def digest(data: bytes) -> str:
     """SHA-256 as manifests write it."""
     return hashlib.sha256(data).hexdigest()
@@ -246,4 +282,14 @@ def _read(path: Path, remedy: str) -> bytes:
     except FileNotFoundError:
         raise ReleaseError(f"{path}: missing; {remedy}") from None
     except OSError as error:
-        raise ReleaseError(f"{path}: cannot be read: {error.strerror or error}") from None
+        said = error.strerror or error
+        raise ReleaseError(f"{path}: cannot be read: {said}; change its permissions") from None
+
+
+@contextlib.contextmanager
+def copied(files: Mapping[str, bytes]) -> Iterator[Path]:
+    """A folder with the files that were checked, whatever has become of the release meanwhile."""
+    with tempfile.TemporaryDirectory() as folder:
+        for name, data in files.items():
+            Path(folder, name).write_bytes(data)
+        yield Path(folder)

@@ -6,14 +6,13 @@ Needs all packages of wf_jax; the rest of this package, but for `write`, does no
 from pathlib import Path
 
 from wf_jax.amps import load_nam
-from wf_jax.amps.fast import Playable, fastest
+from wf_jax.amps.a2_pass import A2Pass
+from wf_jax.amps.fast import Playable
 from wf_jax.export.artefacts import Function
 from wf_jax.export.functions import amp_functions, vocoder_functions
-from wf_jax.export.manifest import AmpFacts, Manifest
+from wf_jax.export.manifest import NAM, AmpFacts, Manifest
 from wf_jax.flows.flow import Flow
 from wf_jax.flows.model_folder import load_model
-
-NAM = "model.nam"  # what an amp is rebuilt from
 
 
 def functions_of(folder: Path, manifest: Manifest) -> list[Function]:
@@ -34,4 +33,4 @@ def model_of(folder: Path, manifest: Manifest) -> Flow | Playable:
 def playable(path: Path, facts: AmpFacts) -> Playable:
     """The model of a .nam file at the size, and in the form, that a release has."""
     model = load_nam(path).at_size(facts.size)
-    return fastest(model) if facts.a2_pass else model
+    return A2Pass.of(model) if facts.a2_pass else model

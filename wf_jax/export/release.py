@@ -8,7 +8,6 @@ its code is at hand.
 import datetime
 import io
 import os
-import tempfile
 import warnings
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
@@ -19,8 +18,16 @@ import jax
 import numpy as np
 
 from wf_jax.export.amp import Amp
-from wf_jax.export.artefacts import read, this_platform
-from wf_jax.export.manifest import PARAMS, Manifest, ReleaseError, read_files, read_manifest
+from wf_jax.export.artefacts import UnreadableError, platform_of, read
+from wf_jax.export.manifest import (
+    PARAMS,
+    Manifest,
+    ReleaseError,
+    copied,
+    read_files,
+    read_manifest,
+    shape_text,
+)
 from wf_jax.export.vocoder import Vocoder
 
 
@@ -29,6 +36,7 @@ def load(
     *,
     sha256: str | None = None,
     devices: Sequence[jax.Device] | None = None,
+    allow_expired: bool = False,
 ) -> Vocoder | Amp:
     """A release that `python -m experiments.export` wrote.
 
@@ -37,6 +45,8 @@ def load(
         sha256: of its manifest.json, as the export printed it: then nothing but that release is
             accepted. Without it the release is as trustworthy as the place that it comes from.
         devices: that share the rows of each batch; JAX's default device if None.
+        allow_expired: use artefacts after their date, as a container that is pinned to the JAX that
+            made them may.
 
     Returns:
         The vocoder or the amp.
@@ -51,19 +61,22 @@ def load(
     manifest = read_manifest(folder, sha256)
     files = read_files(folder, manifest)
     params = _params(folder / PARAMS, files[PARAMS], manifest)
-    fault = outdated(manifest)
+    fault = outdated(manifest, allow_expired)
+    if not fault:
+        try:
+            functions = _artefacts(folder, files, manifest, devices)
+        except UnreadableError as error:
+            fault = str(error)
     if fault:
         functions = _rebuilt(folder, fault, files, manifest)
-    else:
-        functions = _artefacts(folder, files, manifest)
     kind = Vocoder if manifest.vocoder else Amp
     return kind(manifest, functions, params, devices)
 
 
-def outdated(manifest: Manifest) -> str:
+def outdated(manifest: Manifest, allow_expired: bool = False) -> str:
     """Why the artefacts should not be used here; "" where they can be."""
     today = datetime.datetime.now(datetime.UTC).date()
-    if today >= datetime.date.fromisoformat(manifest.expires):
+    if today >= datetime.date.fromisoformat(manifest.expires) and not allow_expired:
         return f"its functions expired on {manifest.expires}"
     if _version(manifest.jax_version) > _version(jax.__version__):
         return (
@@ -73,9 +86,12 @@ def outdated(manifest: Manifest) -> str:
 
 
 def _artefacts(
-    folder: Path, files: Mapping[str, bytes], manifest: Manifest
+    folder: Path,
+    files: Mapping[str, bytes],
+    manifest: Manifest,
+    devices: Sequence[jax.Device] | None,
 ) -> dict[str, Callable[..., Any]]:
-    here = this_platform()
+    here = platform_of(devices)
     if here not in manifest.platforms:
         raise ReleaseError(
             f"{folder}: its functions are for {', '.join(manifest.platforms)}, not for {here}, "
@@ -94,18 +110,18 @@ def _rebuilt(
     try:
         from wf_jax.export.rebuild import functions_of
     except ImportError as error:
+        pinned = " (or load(..., allow_expired=True) with the jax that made them)"
         raise ReleaseError(
             f"{folder}: {fault}, and cannot be rebuilt without {error.name}; where wf_jax is "
-            f"installed with all its packages: {again}"
+            f"installed with all its packages: {again}{pinned if 'expired' in fault else ''}"
         ) from None
-    warnings.warn(f"{folder}: {fault}; rebuilt from the model, as will {again}", stacklevel=3)
-    with tempfile.TemporaryDirectory() as copy:
-        for name, data in files.items():
-            Path(copy, name).write_bytes(data)
+    said = f"{folder}: {fault}; they were rebuilt from the model. To make new ones: {again}"
+    warnings.warn(said, stacklevel=3)
+    with copied(files) as copy:
         try:
-            functions = functions_of(Path(copy), manifest)
-        except ValueError as error:  # a model of another version of wf_jax
-            said = str(error).replace(copy, str(folder))
+            functions = functions_of(copy, manifest)
+        except (KeyError, TypeError, ValueError) as error:  # of another version of wf_jax
+            said = str(error).replace(str(copy), str(folder))
             raise ReleaseError(f"{folder}: {fault}, and it cannot be rebuilt: {said}") from None
         return {function.name: function.call for function in functions}
 
@@ -116,7 +132,7 @@ def _params(path: Path, data: bytes, manifest: Manifest) -> dict[str, np.ndarray
             params = {name: file[name] for name in file.files}
     except (OSError, ValueError, zipfile.BadZipFile) as error:
         raise ReleaseError(f"{path}: damaged ({error}); copy the release again") from None
-    found = {name: (shape_text(value), str(value.dtype)) for name, value in params.items()}
+    found = {name: (shape_text(v.shape), str(v.dtype)) for name, v in params.items()}
     listed = {name: (value.shape, value.dtype) for name, value in manifest.params.items()}
     for name in sorted(found.keys() | listed.keys()):
         if found.get(name) != listed.get(name):
@@ -125,11 +141,6 @@ def _params(path: Path, data: bytes, manifest: Manifest) -> dict[str, np.ndarray
                 f"{listed.get(name, 'nothing of it')}; copy the release again"
             )
     return params
-
-
-def shape_text(array: np.ndarray) -> str:
-    """A shape as manifests write it."""
-    return ", ".join(map(str, array.shape))
 
 
 def _version(text: str) -> tuple[int, ...]:

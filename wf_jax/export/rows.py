@@ -5,7 +5,7 @@ from typing import Any
 
 import jax
 import numpy as np
-from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec, SingleDeviceSharding
 
 from wf_jax.export.manifest import ReleaseError
 
@@ -18,19 +18,25 @@ class Rows:
     def __init__(self, devices: Sequence[jax.Device] | None = None):
         """On these devices, each its share of the rows; on JAX's default one if None."""
         devices = list(devices or jax.devices()[:1])
-        mesh = Mesh(np.array(devices), (AXIS,), axis_types=(AxisType.Auto,))
-        self._split = NamedSharding(mesh, PartitionSpec(AXIS))
-        self._whole = NamedSharding(mesh, PartitionSpec())
         self._count = len(devices)
+        # One device is named as such: what a program gives back is placed like that, and a program
+        # that is given back its own results must not be compiled for them again.
+        self._split = self._whole = SingleDeviceSharding(devices[0])
+        if self._count > 1:
+            mesh = Mesh(np.array(devices), (AXIS,), axis_types=(AxisType.Auto,))
+            self._split = NamedSharding(mesh, PartitionSpec(AXIS))
+            self._whole = NamedSharding(mesh, PartitionSpec())
 
     def split(self, *arrays: Any) -> tuple[Any, ...]:
         """Arrays [B, ...]; a batch that the devices do not divide is computed by each of them."""
         if self._count == 1:  # a program takes them there sooner
             return arrays
-        return tuple(
-            jax.device_put(a, self._split if len(a) % self._count == 0 else self._whole)
-            for a in arrays
-        )
+        return tuple(map(self.placed, arrays))
+
+    def placed(self, array: Any) -> jax.Array:
+        """One of them, on the devices."""
+        whole = len(array) % self._count
+        return jax.device_put(array, self._whole if whole else self._split)
 
     def everywhere(self, tree: Any) -> Any:
         """Arrays that all rows share, on every device."""
@@ -54,7 +60,7 @@ def floats(x: Any, name: str, form: str, sizes: Mapping[int, int], rank: int) ->
     wrong = x.ndim != rank or any(x.shape[axis] != size for axis, size in sizes.items())
     if wrong or not x.size:
         raise ReleaseError(f"{name} of shape {list(x.shape)}: give {form}, no size of which is 0")
-    if x.dtype.kind != "f":
+    if not jax.dtypes.issubdtype(x.dtype, np.floating):  # bfloat16 too
         raise ReleaseError(
             f"{name} of type {x.dtype}: give floats (audio at full scale 1: int16 / 32768)"
         )

@@ -8,12 +8,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from wf_jax.audio.clips import bucket, fill, pieces, windows
+from wf_jax.audio.clips import CHUNK, Piece, bucket, fill, pieces, windows
 from wf_jax.audio.draws import KEY_KIND, clip_keys
 from wf_jax.export.manifest import Manifest, ReleaseError
 from wf_jax.export.rows import Rows, counts, floats
 
-CHUNK = 1196  # frames of a piece of a long clip, as in wf_jax.flows.synthesis
 STREAMED = 32  # frames of a piece of a clip that is still arriving
 
 
@@ -68,7 +67,7 @@ class Vocoder:
         lengths = counts(lengths, "lengths", len(audio), audio.shape[1])
         audio = np.where(np.arange(audio.shape[1]) < lengths[:, None], audio, 0)
         frames = -(-audio.shape[1] // self.hop)
-        filled = fill(audio, bucket(frames) * self.hop, len(audio))
+        filled = fill(audio, self._size(frames) * self.hop, len(audio))
         return self._call("mel", filled, lengths)[:, :, :frames]
 
     def synthesize(
@@ -84,13 +83,15 @@ class Vocoder:
 
         Args:
             mel: floats [B, M, F], natural log of magnitudes, as `mel` makes them.
-            key: of `jax.random.key`; the first clip's audio does not depend on the others.
+            key: of `jax.random.key`; the first clip's audio does not depend on the others. Or a key
+                for each clip, [B], whose audio is then what it is alone.
             temperature: 1 draws from the model; less is calmer, 0 draws not.
             frames: [B], of each clip; None: all F.
             chunk: of more frames than this pieces are made, with the context that they need.
 
         Returns:
-            [B, F * hop], full scale 1, not limited; zero after a clip's end.
+            [B, F * hop], full scale 1, not limited; zero after a clip's end. A model of clips that
+            were scaled to a peak of 0.999 (manifest.vocoder.mel) speaks at that level.
 
         Raises:
             ReleaseError: an array of another shape or type, or a wrong temperature.
@@ -102,7 +103,8 @@ class Vocoder:
         keys, temperature = self._drawing(key, count, temperature)
         audio = np.zeros((count, total * hop), np.float32)
         for piece in pieces(total, *self._cut(total, chunk, facts.context_frames)):
-            window = fill(mel[:, :, piece.before : piece.after], bucket(piece.frames), count)
+            window = mel[:, :, piece.before : piece.after]
+            window = fill(window, self._size(piece.frames), count)
             first = np.full(count, piece.before, np.int32)
             lengths = hop * np.clip(frames - piece.before, 0, piece.frames)
             new = self._call("synthesize", window, keys, first, lengths, shared=(temperature,))
@@ -138,7 +140,7 @@ class Vocoder:
         Raises:
             ReleaseError: as `synthesize`, or a model whose clips are made in one piece.
         """
-        facts, hop = self._facts, self.hop
+        facts = self._facts
         if facts.context_frames is None:
             raise ReleaseError(
                 f"{self.manifest.name}: every sample depends on all before it, so that a clip is "
@@ -152,8 +154,20 @@ class Vocoder:
             for block in blocks
             if np.shape(block)[-1:] != (0,)
         )
-        size = bucket(chunk + 2 * context)
-        for piece, window in windows(checked, chunk, context):
+        return self._spoken(
+            windows(checked, chunk, context), chunk + 2 * context, keys, temperature
+        )
+
+    def _spoken(
+        self,
+        parts: Iterator[tuple[Piece, np.ndarray]],
+        longest: int,
+        keys: np.ndarray,
+        temperature: np.float32,
+    ) -> Iterator[np.ndarray]:
+        """The audio of each piece of a clip, in arrays of one length."""
+        hop, size = self.hop, self._size(longest)
+        for piece, window in parts:
             first = np.full(1, piece.before, np.int32)
             lengths = np.full(1, piece.frames * hop, np.int32)
             window = fill([window], size, 1)
@@ -163,7 +177,7 @@ class Vocoder:
     def log_prob(
         self, audio: np.ndarray, mel: np.ndarray, lengths: np.ndarray | None = None
     ) -> np.ndarray:
-        """Log-likelihood in nats per sample, [B].
+        """Log-likelihood of the audio as it is given, in nats per sample, [B].
 
         Args:
             audio: floats [B, T], full scale 1.
@@ -184,7 +198,7 @@ class Vocoder:
                 f"stand for; give {frames} frames or fewer samples"
             )
         lengths = counts(lengths, "lengths", len(audio), audio.shape[1])
-        size = bucket(frames)
+        size = self._size(frames)
         filled = fill(audio, size * hop, len(audio)), fill(mel[:, :, :frames], size, len(audio))
         return self._call("log_prob", *filled, lengths)
 
@@ -195,29 +209,53 @@ class Vocoder:
         """Chunk and context in whole columns of the model; all of a clip that cannot be cut."""
         if context is None:
             return total, 0
-        if chunk < 1 or context < 0:
-            raise ReleaseError(f"chunk {chunk}, context {context}: give 1 or more, 0 or more")
+        whole = isinstance(chunk, int | np.integer) and isinstance(context, int | np.integer)
+        if not whole or chunk < 1 or context < 0:
+            raise ReleaseError(
+                f"chunk {chunk}, context {context}: give 1 or more, 0 or more frames"
+            )
         step = self._facts.cut_frames
         return -(-chunk // step) * step, -(-context // step) * step
+
+    def _size(self, frames: int) -> int:
+        """The array length, in frames, for so many."""
+        step = self._facts.cut_frames
+        return -(-max(bucket(frames), self._facts.smallest_frames) // step) * step
 
     def _drawing(
         self, key: jax.Array, clips: int, temperature: float
     ) -> tuple[np.ndarray, np.float32]:
         """The data of every clip's key, uint32 [B, 2], and the temperature."""
-        if not (0 <= temperature < math.inf):
-            raise ReleaseError(f"temperature {temperature} is not a number of 0 or more; give 1")
-        key = jnp.asarray(key)
-        if not jnp.issubdtype(key.dtype, jax.dtypes.prng_key):
-            if key.shape != (2,) or key.dtype != np.uint32:
-                raise ReleaseError(
-                    f"key of {key.dtype} {list(key.shape)}: give jax.random.key(seed)"
-                )
-            key = jax.random.wrap_key_data(key, impl=KEY_KIND)
+        number = isinstance(temperature, int | float | np.number)
+        if not number or not 0 <= temperature < math.inf:
+            raise ReleaseError(f"temperature {temperature!r} is not a number of 0 or more; give 1")
+        typed = _typed(key)
+        if typed.shape not in ((), (clips,)):
+            raise ReleaseError(f"keys of shape {list(typed.shape)}: give one, or {clips}")
+        keys = clip_keys(typed, clips) if not typed.shape else _alone(typed)
+        return np.asarray(jax.random.key_data(keys)), np.float32(temperature)
+
+
+@jax.vmap
+def _alone(key: jax.Array) -> jax.Array:
+    """The key of a clip that is the first of a batch."""
+    return clip_keys(key, 1)[0]
+
+
+def _typed(key: Any) -> jax.Array:
+    """A key or several, also those of the old kind, as typed ones.
+
+    Raises:
+        ReleaseError: it is none, or not of the kind that artefacts take the data of.
+    """
+    remedy = f'give jax.random.key(seed, impl="{KEY_KIND}")'
+    if not isinstance(key, jax.Array):
+        raise ReleaseError(f"key {key!r} is none: {remedy}")
+    if jnp.issubdtype(key.dtype, jax.dtypes.prng_key):
         kind = str(jax.random.key_impl(key))
-        if key.shape or kind != KEY_KIND:
-            raise ReleaseError(
-                f"key of kind {kind} {list(key.shape)}: give one key, "
-                f'jax.random.key(seed, impl="{KEY_KIND}")'
-            )
-        keys = jax.random.key_data(clip_keys(key, clips))
-        return np.asarray(keys), np.float32(temperature)
+        if kind != KEY_KIND:
+            raise ReleaseError(f"key of kind {kind}: {remedy}")
+        return key
+    if key.shape[-1:] != (2,) or key.dtype != np.uint32:
+        raise ReleaseError(f"key of {key.dtype} {list(key.shape)}: {remedy}")
+    return jax.random.wrap_key_data(key, impl=KEY_KIND)

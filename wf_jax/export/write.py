@@ -4,6 +4,7 @@ import dataclasses
 import datetime
 import io
 import json
+import math
 import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -20,12 +21,13 @@ from wf_jax.amps.fast import compiler_options, fastest
 from wf_jax.amps.nam_models import load_nam
 from wf_jax.audio.clips import SMALLEST
 from wf_jax.export.artefacts import SUFFIX, Function, lower
-from wf_jax.export.functions import amp_functions, vocoder_functions, with_compute_dtype
+from wf_jax.export.functions import amp_functions, reconfigured, vocoder_functions
 from wf_jax.export.manifest import (
     CONFIG,
     FORMAT,
     LIFETIME,
     MANIFEST,
+    NAM,
     PARAMS,
     AmpFacts,
     FileEntry,
@@ -34,9 +36,9 @@ from wf_jax.export.manifest import (
     Value,
     VocoderFacts,
     digest,
+    shape_text,
 )
-from wf_jax.export.rebuild import NAM, playable
-from wf_jax.export.release import shape_text
+from wf_jax.export.rebuild import playable
 from wf_jax.flows.flow import Flow
 from wf_jax.flows.model_folder import save_model
 from wf_jax.flows.synthesis import aligned, context_frames
@@ -80,7 +82,7 @@ def write_vocoder(
         The manifest.
     """
     if dtype != model.config.compute_dtype:
-        model = with_compute_dtype(model, dtype)
+        model = reconfigured(model, compute_dtype=dtype)
     config, params = model.config, split(model)[1]
     save_model(folder, config, params)
     cuts = config.context_samples is not None
@@ -88,7 +90,7 @@ def write_vocoder(
         sample_rate=config.mel.sample_rate,
         hop=config.mel.hop,
         bands=config.mel.bands,
-        smallest_frames=SMALLEST,
+        smallest_frames=aligned(SMALLEST, config),
         context_frames=context_frames(config) if cuts else None,
         cut_frames=aligned(1, config),
         mel=dataclasses.asdict(config.mel),
@@ -179,9 +181,7 @@ def _finish(
         spent = time.monotonic() - start
         say(f"{file:<22}{len(data) / 1000:8.0f} kB  in {spent:.1f} s  {', '.join(platforms)}")
     today = datetime.datetime.now(datetime.UTC).date()
-    arrays = {
-        name: Value(shape_text(value), str(value.dtype), "") for name, value in params.items()
-    }
+    arrays = {name: Value(shape_text(v.shape), str(v.dtype), "") for name, v in params.items()}
     manifest = Manifest(
         format=FORMAT,
         name=about.name,
@@ -193,10 +193,22 @@ def _finish(
         platforms=tuple(platforms),
         functions=signatures,
         params=arrays,
-        metrics=dict(about.metrics),
+        metrics=_finite(dict(about.metrics)),
         example="",
         error={},
         files={},
         **described,
     )
     return write_manifest(folder, manifest)
+
+
+def _finite(values: dict[str, Any]) -> dict[str, Any]:
+    """With None for what is no number, which JSON does not know."""
+    finite = {}
+    for name, value in values.items():
+        if isinstance(value, dict):
+            finite[name] = _finite(value)
+        else:
+            wrong = isinstance(value, float) and not math.isfinite(value)
+            finite[name] = None if wrong else value
+    return finite

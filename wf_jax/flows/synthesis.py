@@ -15,13 +15,11 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import NamedSharding, PartitionSpec
 
-from wf_jax.audio.clips import Piece, bucket, fill, pieces
+from wf_jax.audio.clips import CHUNK, Piece, bucket, fill, pieces
 from wf_jax.audio.draws import clip_keys, draw
 from wf_jax.flows.config import FlowConfig
 from wf_jax.flows.flow import Flow
 from wf_jax.mesh import DATA_AXIS, local_mesh
-
-CHUNK = 1196  # frames; with the context of the paper's model 1456, an array length of `bucket`
 
 
 def context_frames(config: FlowConfig) -> int:
