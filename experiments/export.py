@@ -34,7 +34,7 @@ _PLATFORMS = flags.DEFINE_list(
     "platforms", ["cpu", "cuda", "tpu"], f"Where it is to run: {', '.join(PLATFORMS)}"
 )
 _DTYPE = flags.DEFINE_enum(
-    "dtype", "float32", ["float32", "bfloat16"], "Of a vocoder's products; audio is float32"
+    "dtype", None, ["float32", "bfloat16"], "Of a vocoder's products; the model's own if left out"
 )
 _BLOCKS = flags.DEFINE_list("blocks", ["64"], "Amps: sizes of the blocks that `step` takes")
 _SLIM = flags.DEFINE_float(

@@ -44,7 +44,7 @@ class ReleaseOptions:
     """How a release is made; see the flags of experiments.export."""
 
     platforms: tuple[str, ...]
-    dtype: str = "float32"
+    dtype: str | None = None
     blocks: tuple[int, ...] = (64,)
     size: float = 1.0
     license: str = ""
@@ -69,7 +69,7 @@ def make_release(source: Source, options: ReleaseOptions, output: Path) -> None:
     def write(folder: Path) -> Manifest:
         if not isinstance(model, Path):
             return write_vocoder(folder, model, about, platforms, options.dtype)
-        if options.dtype != "float32":
+        if options.dtype == "bfloat16":
             raise ReleaseError(
                 f"--dtype={options.dtype}: an amp's audio would have 8 bits; that is for vocoders"
             )

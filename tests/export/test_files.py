@@ -122,6 +122,15 @@ def test_a_manifest_that_is_none(folder, nothing_is_run, fields, expected):
     assert expected in found
 
 
+def test_a_manifest_that_asks_the_compiler_for_files(tmp_path, nothing_is_run):
+    """Options of XLA write files where they are told to."""
+    amp = releases.amp_release(tmp_path / "amp", "lstm")
+    content = json.loads((amp / MANIFEST).read_text())
+    content["amp"]["compiler_options"] = {"xla_dump_to": 1}
+    (amp / MANIFEST).write_text(json.dumps(content))
+    assert "compiler_options: 'xla_dump_to' is not allowed" in fault(amp)
+
+
 def test_a_manifest_that_is_no_json(folder, nothing_is_run):
     data = (folder / MANIFEST).read_bytes()
     for damaged in (data[:-5], b"[" * 100_000, b"[]", b"\xff"):

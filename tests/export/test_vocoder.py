@@ -10,6 +10,8 @@ import pytest
 from tests.export import small_releases as releases
 from tests.flows import small
 from wf_jax.export import ReleaseError, load
+from wf_jax.export.functions import reconfigured
+from wf_jax.export.manifest import read_manifest
 from wf_jax.flows.vocoder import HeldOut, clip_log_likelihoods
 
 HOP = small.MEL.hop
@@ -54,7 +56,7 @@ def test_clips_of_a_batch_may_have_different_lengths(voice):
     (first,) = voice.synthesize(mel[:1], key, 0.7)
     np.testing.assert_allclose(together[0], first, atol=1e-6)
     audio, lengths = releases.clip(2, 300), np.array([300, 117])
-    nats = voice.log_prob(audio, voice.mel(audio, lengths), lengths)
+    nats = voice.log_prob(audio, voice.mel(audio, lengths), lengths)  # whatever follows them
     alone = voice.log_prob(audio[1:, :117], voice.mel(audio[1:, :117]))
     np.testing.assert_allclose(nats[1:], alone, rtol=1e-5)
 
@@ -205,10 +207,13 @@ def test_a_batch_over_devices(voice, tmp_path):
     np.testing.assert_allclose(both.mel(audio), voice.mel(audio), atol=1e-6)
 
 
-def test_bfloat16(tmp_path, voice):
+def test_bfloat16(tmp_path, voice, model):
     """Its nets compute in bfloat16, its audio is float32, its arrays stay as they are."""
     half = load(releases.vocoder_release(tmp_path / "voice", dtype="bfloat16"))
     assert half.manifest.dtype == "bfloat16"
+    # And it is the default of a model that was trained so.
+    trained = releases.written(tmp_path / "own", reconfigured(model, compute_dtype="bfloat16"))
+    assert read_manifest(trained).dtype == "bfloat16"
     assert {value.dtype for value in half.manifest.params.values()} == {"float32"}
     mel, key = releases.mels(1, 20), jax.random.key(0)
     ours, exact = half.synthesize(mel, key, 0.7), voice.synthesize(mel, key, 0.7)

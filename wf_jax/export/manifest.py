@@ -26,6 +26,7 @@ MANIFEST, CONFIG, PARAMS, CARD, EXAMPLE = (
     "README.md",
     "example.wav",
 )
+OPTIONS = {"xla_cpu_prefer_vector_width"}
 NAM = "model.nam"  # an amp's model as it was given: what it is rebuilt from
 # JAX reads what it serialised for so long; see its documentation, "Compatibility guarantees".
 LIFETIME = datetime.timedelta(days=180)
@@ -121,7 +122,7 @@ class AmpFacts:
         receptive_field: samples that an output depends on; 1 where the state carries the past.
         size: of a model that has several, 0 smallest to 1 largest.
         a2_pass: whether the functions are the pass that is written for A2 models on CPUs.
-        compiler_options: for XLA.
+        compiler_options: for XLA; only those of OPTIONS, for others write files.
     """
 
     sample_rate: float | None
@@ -187,6 +188,9 @@ class Manifest:
         if self.amp:
             needed = ["init_state", "render", *(f"step_{size}" for size in self.amp.blocks)]
             least = {"chunk": self.amp.chunk, "input_channels": self.amp.input_channels}
+            strange = self.amp.compiler_options.keys() - OPTIONS
+            if strange:
+                raise ValueError(f"compiler_options: {min(strange)!r} is not allowed")
         else:
             needed, facts = ["mel", "synthesize", "log_prob"], self.vocoder
             least = {name: getattr(facts, name) for name in ("hop", "bands", "cut_frames")}

@@ -65,7 +65,7 @@ class Vocoder:
         """
         audio = floats(audio, "audio", "[B, T]", {}, 2)
         lengths = counts(lengths, "lengths", len(audio), audio.shape[1])
-        audio = np.where(np.arange(audio.shape[1]) < lengths[:, None], audio, 0)
+        audio = _silent_after(audio, lengths)
         frames = -(-audio.shape[1] // self.hop)
         filled = fill(audio, self._size(frames) * self.hop, len(audio))
         return self._call("mel", filled, lengths)[:, :, :frames]
@@ -198,7 +198,7 @@ class Vocoder:
                 f"stand for; give {frames} frames or fewer samples"
             )
         lengths = counts(lengths, "lengths", len(audio), audio.shape[1])
-        size = self._size(frames)
+        audio, size = _silent_after(audio, lengths), self._size(frames)
         filled = fill(audio, size * hop, len(audio)), fill(mel[:, :, :frames], size, len(audio))
         return self._call("log_prob", *filled, lengths)
 
@@ -234,6 +234,11 @@ class Vocoder:
             raise ReleaseError(f"keys of shape {list(typed.shape)}: give one, or {clips}")
         keys = clip_keys(typed, clips) if not typed.shape else _alone(typed)
         return np.asarray(jax.random.key_data(keys)), np.float32(temperature)
+
+
+def _silent_after(audio: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+    """Audio [B, T] with zeros after the end of each clip."""
+    return np.where(np.arange(audio.shape[1]) < lengths[:, None], audio, 0)
 
 
 @jax.vmap

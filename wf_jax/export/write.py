@@ -65,7 +65,7 @@ def write_vocoder(
     model: Flow,
     about: About,
     platforms: Sequence[str],
-    dtype: str = "float32",
+    dtype: str | None = None,
     say: Callable[[str], object] = print,
 ) -> Manifest:
     """Writes all but what is for people: config, arrays, artefacts, manifest.
@@ -75,12 +75,15 @@ def write_vocoder(
         model: of any family.
         about: for the manifest.
         platforms: see artefacts.lower.
-        dtype: of the nets' products, "float32" or "bfloat16"; the arrays stay float32.
+        dtype: of the nets' products, "float32" or "bfloat16"; the model's own if None. The arrays
+            stay float32.
         say: is told of each artefact.
 
     Returns:
         The manifest.
     """
+    if dtype is None:
+        dtype = "bfloat16" if model.config.compute_dtype == "bfloat16" else "float32"
     if dtype != model.config.compute_dtype:
         model = reconfigured(model, compute_dtype=dtype)
     config, params = model.config, split(model)[1]
