@@ -108,9 +108,9 @@ def platform_of(devices: Sequence[jax.Device] | None = None) -> str:
 
 @contextlib.contextmanager
 def _no_source_lines() -> Iterator[None]:
-    """Where in which file each operation was written is nobody's concern, and a tenth of the size.
+    """Where in which file each operation was written is nobody's concern.
 
-    And a release would not be the same from another folder.
+    It is up to an eighth of the size, and a release would not be the same from another folder.
     """
     name = "jax_traceback_in_locations_limit"
     before = getattr(jax.config, name)
