@@ -7,6 +7,7 @@ disjoint and their losses add up, so training them together is training each of 
 """
 
 import dataclasses
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -20,6 +21,7 @@ from wf_jax.amps import a2, losses
 from wf_jax.amps.model import AmpModel
 from wf_jax.audio.filters import pre_emphasis
 from wf_jax.mesh import AxisNames
+from wf_jax.platforms import choices
 
 
 @dataclasses.dataclass(frozen=True)
@@ -117,8 +119,8 @@ class CaptureTask:
             window: output samples per window (the trainer's ny).
             loss_weights: what to minimise.
             seed: of the first weights and of the order of windows.
-            sequences_at_once: windows per pass through the network; one on CPU, where a pass
-                then fits the cache, all of them elsewhere.
+            sequences_at_once: windows per pass through the network, those of several captures
+                counted together; what suits the device if None.
 
         Raises:
             ValueError: the training part holds less than one batch.
@@ -140,8 +142,7 @@ class CaptureTask:
                 f"fewer than one batch of {batch_size}; record at least {needed:.1f} s of it, or "
                 "lower train.batch_size"
             )
-        on_cpu = jax.default_backend() == "cpu"
-        self.sequences_at_once = sequences_at_once or (1 if on_cpu else batch_size)
+        self.sequences_at_once = sequences_at_once or choices().sequences
         self.best_metrics = {f"{size}/": f"esr/{size}" for size in self.sizes}
         self.batch_axes = {"windows": 1, "input": None, "output": None}
         self.batch_seconds = self.captures * batch_size * window / sample_rate
@@ -203,15 +204,14 @@ class CaptureTask:
         if self.captures == 1:  # spares XLA a loop of one
             first = jax.tree.map(lambda leaf: leaf[0], model)
             return capture(first, x[0])[None]
-        if self.sequences_at_once > 1:
-            return jax.vmap(capture)(model, x)
-        return lax.map(lambda args: capture(*args), (model, x))
+        return _map(lambda args: capture(*args), (model, x), self.sequences_at_once // len(x[0]))
 
 
-def _map(function: Any, x: jax.Array, at_once: int) -> jax.Array:
-    if at_once >= x.shape[0]:
-        return jax.vmap(function)(x)
-    return lax.map(function, x, batch_size=None if at_once == 1 else at_once)
+def _map(function: Callable[[Any], jax.Array], xs: Any, at_once: int) -> jax.Array:
+    """`function` of every item along the leading axis, `at_once` of them together, at least one."""
+    if at_once >= len(jax.tree.leaves(xs)[0]):
+        return jax.vmap(function)(xs)
+    return lax.map(function, xs, batch_size=at_once if at_once > 1 else None)
 
 
 def _cut(audio: jax.Array, starts: jax.Array, length: int) -> jax.Array:

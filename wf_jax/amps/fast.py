@@ -2,11 +2,10 @@
 
 import os
 
-import jax
-
 from wf_jax.amps import a2, a2_pass
 from wf_jax.amps.a2_pass import A2Pass
 from wf_jax.amps.model import AmpModel
+from wf_jax.platforms import choices
 
 SWITCH = "WF_JAX_A2_FAST"  # 0 in the environment: the general pass for all
 Playable = AmpModel | A2Pass  # what `Player` and `render` take
@@ -27,7 +26,7 @@ def forbidden() -> str:
     """Why A2 models do not take the A2 pass here; "" where they do."""
     if os.environ.get(SWITCH, "1") == "0":
         return f"{SWITCH}=0 forbids the A2 pass"
-    if jax.default_backend() != "cpu":
+    if not choices().a2_pass:
         return "the A2 pass is written for CPUs"
     return "" if a2_pass.IS_FAST else "the A2 pass is fast from jax 0.12 on"
 

@@ -11,6 +11,16 @@ import jax.numpy as jnp
 from jax import lax
 
 
+def product(a: jax.Array, b: jax.Array) -> jax.Array:
+    """The matrix product a @ b in the arrays' own precision on every device.
+
+    An accelerator's default rounds float32 factors to 11 bits (TF32) or 8 (TPU): a model would
+    then not play as the core does. Written into every product, because hand-written backward
+    passes are traced outside of any `jax.default_matmul_precision`.
+    """
+    return jnp.matmul(a, b, precision=lax.Precision.HIGHEST)
+
+
 def _shifted(x: jax.Array, tap: int, dilation: int, length: int) -> jax.Array:
     """The `length` columns of x that tap number `tap` (0 the oldest) sees."""
     return lax.slice_in_dim(x, tap * dilation, tap * dilation + length, axis=1)
@@ -33,7 +43,8 @@ def causal_conv(kernel: jax.Array, x: jax.Array, dilation: int) -> jax.Array:
     """
     outputs, inputs, taps = kernel.shape
     length = x.shape[1] - (taps - 1) * dilation
-    products = kernel.transpose(2, 0, 1).reshape(taps * outputs, inputs) @ x  # [K * O, T]
+    matrix = kernel.transpose(2, 0, 1).reshape(taps * outputs, inputs)
+    products = product(matrix, x)  # [K * O, T]
     rows = products.reshape(taps, outputs, x.shape[1])
     return sum(_shifted(rows[k], k, dilation, length) for k in range(taps))
 
@@ -54,8 +65,8 @@ def _causal_conv_backward(
     gathered = jnp.concatenate(
         [jnp.pad(dz, ((0, 0), (k * dilation, span - k * dilation))) for k in range(taps)]
     )  # [K * O, T]
-    d_kernel = (gathered @ x.T).reshape(taps, outputs, inputs).transpose(1, 2, 0)
-    d_x = kernel.transpose(1, 2, 0).reshape(inputs, taps * outputs) @ gathered
+    d_kernel = product(gathered, x.T).reshape(taps, outputs, inputs).transpose(1, 2, 0)
+    d_x = product(kernel.transpose(1, 2, 0).reshape(inputs, taps * outputs), gathered)
     return d_kernel, d_x
 
 
@@ -68,7 +79,7 @@ def affine(kernel: jax.Array, bias: jax.Array, x: jax.Array) -> jax.Array:
 
     XLA's row reduction on CPU is not vectorised; a product with ones is.
     """
-    return kernel @ x + bias[:, None]
+    return product(kernel, x) + bias[:, None]
 
 
 def _affine_forward(
@@ -81,7 +92,7 @@ def _affine_backward(
     residuals: tuple[jax.Array, jax.Array], dy: jax.Array
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
     kernel, x = residuals
-    return dy @ x.T, dy @ jnp.ones_like(dy[0]), kernel.T @ dy
+    return product(dy, x.T), product(dy, jnp.ones_like(dy[0])), product(kernel.T, dy)
 
 
 affine.defvjp(_affine_forward, _affine_backward)

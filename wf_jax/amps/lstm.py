@@ -14,7 +14,7 @@ import numpy as np
 from flax import nnx
 from jax import lax
 
-from wf_jax.amps.layers import affine
+from wf_jax.amps.layers import affine, product
 from wf_jax.amps.model import AmpModel, State
 from wf_jax.amps.weights import Uniform, Weights
 
@@ -54,7 +54,7 @@ class Cell(nnx.Module):
 
     def __call__(self, x: jax.Array, h: jax.Array, c: jax.Array) -> tuple[jax.Array, jax.Array]:
         """X [I], h and c [H] -> the next h and c."""
-        gates = self.kernel[...] @ jnp.concatenate([x, h]) + self.bias[...]
+        gates = product(self.kernel[...], jnp.concatenate([x, h])) + self.bias[...]
         enter, forget, new, leave = jnp.split(gates, 4)
         c = jax.nn.sigmoid(forget) * c + jax.nn.sigmoid(enter) * jnp.tanh(new)
         return jax.nn.sigmoid(leave) * jnp.tanh(c), c

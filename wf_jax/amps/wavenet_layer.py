@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from wf_jax.amps.layers import affine, causal_conv, dense
+from wf_jax.amps.layers import affine, causal_conv, dense, product
 from wf_jax.amps.wavenet_config import FILMS, LayerArrayConfig
 from wf_jax.amps.weights import Weights
 
@@ -82,7 +82,7 @@ class Pointwise(nnx.Module):
     def __call__(self, x: jax.Array) -> jax.Array:
         """[I, T] -> [O, T]."""
         if self.bias is None:
-            return self.matrix() @ x
+            return product(self.matrix(), x)
         return affine(self.matrix(), self.bias[...], x)
 
     stream = Conv.stream

@@ -16,16 +16,16 @@ from wf_jax.flows.toom_cook import ColumnTransform, column_transform
 
 
 def cached_conv(
-    kernel: jax.Array, dilation: tuple[int, int], *, exact: bool
+    kernel: jax.Array, dilation: tuple[int, int], *, transformed: bool
 ) -> "RingConv | PairConv":
     """The faster of the two for a kernel [K, K', C, O] and its (height, width) dilation.
 
-    Where products are not `exact` (bfloat16, TF32), the plain sums: the transforms subtract
-    neighbours, which would magnify the rounding.
+    Without `transformed` the plain sums. The transforms subtract neighbours, which would magnify
+    the rounding of products that are less than float32 (bfloat16, TF32).
     """
-    transform = column_transform(kernel.shape[1], exact=exact)
+    transform = column_transform(kernel.shape[1], transformed=transformed)
     weight = transform.of_kernel(kernel)  # [P, K, C, O]
-    if kernel.shape[0] != 3 or dilation[0] != 1 or not exact:
+    if kernel.shape[0] != 3 or dilation[0] != 1 or not transformed:
         flat = weight.reshape(weight.shape[0], -1, weight.shape[-1])
         return RingConv(flat, kernel.shape[0], dilation, transform)
     oldest, middle, newest = weight[:, 0], weight[:, 1], weight[:, 2]

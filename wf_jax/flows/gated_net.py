@@ -17,6 +17,7 @@ from flax import nnx
 from wf_jax.flows.cached_conv import cached_conv
 from wf_jax.flows.layers import WeightNorm, affine, rows_conv
 from wf_jax.flows.row_steps import FoldedLayer, FoldedNet, masked
+from wf_jax.platforms import choices
 
 # Layers whose conditions are one product: one each is 1.3 to 1.8 times as slow, those of a deep net
 # together are larger than all else.
@@ -139,6 +140,12 @@ class GatedNet(nnx.Module):
         parts = (layer.gate(condition)[1] for layer, condition in self._conditioned(c))
         return self._finish(sum(skip.astype(c.dtype) for skip in parts))
 
+    @property
+    def _transformed(self) -> bool:
+        """Whether rows are worth transforming here; bfloat16 and TF32 would magnify rounding."""
+        exact = self.precision == "highest" and self.dtype != "bfloat16"
+        return exact and choices().transformed_rows
+
     def fold(self) -> FoldedNet:
         """The same net with weight norm, skip path and half of the gate's sigmoid folded.
 
@@ -159,7 +166,7 @@ class GatedNet(nnx.Module):
                     conv=cached_conv(
                         (layer.conv.weight * halved).astype(self.dtype),
                         layer.dilation,
-                        exact=self.precision == "highest" and self.dtype != "bfloat16",
+                        transformed=self._transformed,
                     ),
                     residual=out[:, :-channels].astype(self.dtype),
                     residual_bias=bias[:-channels].astype(self.dtype),

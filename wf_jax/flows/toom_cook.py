@@ -74,14 +74,14 @@ class ColumnTransform:
 
 
 @functools.cache
-def column_transform(taps: int, *, exact: bool) -> ColumnTransform:
-    """F(4, 3) for three taps; the plain form for others, and where half precision asks for it.
+def column_transform(taps: int, *, transformed: bool) -> ColumnTransform:
+    """F(4, 3) for three taps; the plain form for others, and without `transformed`.
 
     Args:
         taps: of the filter, odd.
-        exact: whether the products are float32 or better.
+        transformed: whether to save products.
     """
-    if taps != 3 or not exact:
+    if taps != 3 or not transformed:
         return ColumnTransform(np.ones((1, taps)), np.eye(taps), np.eye(taps))
     inputs = OUTPUTS + taps - 1
     inverse, kernel = _vandermonde(OUTPUTS).T, _vandermonde(taps)

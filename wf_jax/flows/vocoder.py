@@ -23,6 +23,7 @@ from wf_jax.flows.config import FlowConfig
 from wf_jax.flows.families import new_flow
 from wf_jax.flows.flow import Flow
 from wf_jax.mesh import DATA_AXIS, AxisNames, gather_processes, local_mesh
+from wf_jax.platforms import choices
 
 FULL_SCALE = math.log(32768.0)  # nats between the density of x in [-1, 1) and of int16 steps
 
@@ -96,8 +97,7 @@ class VocoderTask:
         self.window, self.batch_size, self.seed = window, batch_size, seed
         self.steps_per_epoch, self.evaluate_every = steps_per_epoch, evaluate_every
         self.masked, self.dequantise = masked, dequantise
-        # On CPU one window's activations then fit the cache.
-        self.one_by_one = jax.default_backend() == "cpu"
+        self.one_by_one = choices().sequences == 1
         self.resident: dict[str, np.ndarray] = {}
         self.batch_axes = dict.fromkeys(("audio", "length", "gain", "noise"), 0)
         self.batch_seconds = batch_size * window / config.mel.sample_rate

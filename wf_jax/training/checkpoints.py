@@ -19,6 +19,7 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from orbax.checkpoint import v1 as ocp
 
+import wf_jax
 from wf_jax.atomic import copy_files, is_remote
 from wf_jax.mesh import gather_processes
 from wf_jax.training.checkpoint_faults import (
@@ -33,7 +34,7 @@ from wf_jax.training.distributed import from_main
 from wf_jax.training.fingerprints import array_name, describe, digest
 
 _POLICIES = ocp.training.preservation_policies
-_PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "wf_jax")
+_PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
 _NOT_DAMAGE = (PermissionError, ConnectionError, TimeoutError)
 _NOT_NOW = ("PERMISSION_DENIED", "UNAUTHENTICATED", "UNAVAILABLE", "DEADLINE_EXCEEDED")
 _NEWEST = 100  # checkpoints that are looked at
@@ -137,7 +138,8 @@ class Checkpoints:
         described = {
             "notes": notes,
             "config": self._config,
-            "versions": {name: version(name) for name in _PACKAGES} | {"python": _PYTHON},
+            "versions": {name: version(name) for name in _PACKAGES}
+            | {"wf_jax": wf_jax.__version__, "python": _PYTHON},
             "arrays": describe(state),
         }
         try:

@@ -64,6 +64,9 @@ class Dispatcher:
 
     Attributes:
         clock: counts their time.
+        flops: of one step over all devices; 0 before the first.
+        memory: bytes that the program needs on each device, its arguments included; 0 before the
+            first step and where the compiler does not say.
         update_best: see wf_jax.training.state.make_update_best.
     """
 
@@ -114,7 +117,7 @@ class Dispatcher:
         self._control = Control(self._mesh, settings.substeps)
         self._resident: dict[str, jax.Array] | None = None
         self._program: Program | None = None
-        self.clock = StepClock()
+        self.clock, self.flops, self.memory = StepClock(), 0.0, 0
 
     def __enter__(self) -> Self:
         """Nothing to open."""
@@ -178,9 +181,20 @@ class Dispatcher:
             accumulate=settings.accumulate,
             average_decay=settings.average_decay,
         )
-        program, flops = compile_program(
+        program, self.flops = compile_program(
             step, task.batch_axes, settings.substeps, (state, arrays, control), self._session
         )
+        self.memory = _memory(program)
         peak = matrix_rate() * self._mesh.size
-        self.clock = StepClock(task.batch_seconds, flops, peak)
+        self.clock = StepClock(task.batch_seconds, self.flops, peak)
         return program
+
+
+def _memory(program: Program) -> int:
+    """Bytes of its arguments, results and temporaries on a device; 0 where it is not known."""
+    sizes = program.memory_analysis() if hasattr(program, "memory_analysis") else None
+    if sizes is None:
+        return 0
+    shared = sizes.alias_size_in_bytes  # given back in the place of arguments
+    arguments = sizes.argument_size_in_bytes + sizes.output_size_in_bytes - shared
+    return arguments + sizes.temp_size_in_bytes

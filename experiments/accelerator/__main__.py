@@ -1,0 +1,56 @@
+"""What an accelerator does with this code, and how right and how fast, in one command.
+
+    python -m experiments.accelerator --output=DIR --minutes=10
+    python -m experiments.accelerator --output=DIR --small
+    python -m experiments.accelerator --output=DIR --parts=device,capture --corpus=data/lj
+
+Runs the parts in order, each within its share of the time and in a process of its own, and after
+every part writes DIR/results.md and results.json. `--small` shrinks every size: a rehearsal that a
+CPU with two cores ends in under three minutes.
+"""
+
+import os
+import sys
+from pathlib import Path
+
+from absl import app, flags
+
+from data_pipeline.corpus import Corpus
+from data_pipeline.corpus_index import CorpusError
+from experiments.accelerator.parts import PARTS
+from experiments.launch import quiet
+
+_OUTPUT = flags.DEFINE_string("output", None, "Folder of the results; made if it is not there")
+_MINUTES = flags.DEFINE_float("minutes", 10.0, "For all parts together", 0.1)
+_PARTS = flags.DEFINE_list("parts", list(PARTS), f"Which to run: {', '.join(PARTS)}")
+_CORPUS = flags.DEFINE_string("corpus", "", "Prepared corpus to train on; else built-in speech")
+_SMALL = flags.DEFINE_bool("small", False, "Shrink every size, for a rehearsal on a CPU")
+
+
+def main(argv: list[str]) -> None:
+    """Runs the parts; the exit code is 1 where one of them did not come to its end."""
+    quiet()
+    if len(argv) > 1:
+        raise app.UsageError(f"unexpected argument {argv[1]!r}; options look like --parts=device")
+    unknown = [name for name in _PARTS.value if name not in PARTS]
+    if unknown:
+        sys.exit(f"--parts={','.join(unknown)}: no such part; choose of {', '.join(PARTS)}")
+    from experiments.accelerator.run import run_parts
+
+    corpus = _corpus(_CORPUS.value) if _CORPUS.value else ""
+    parts = {name: part for name, part in PARTS.items() if name in _PARTS.value}
+    sys.exit(run_parts(parts, Path(_OUTPUT.value), 60 * _MINUTES.value, _SMALL.value, corpus))
+
+
+def _corpus(folder: str) -> str:
+    """The whole path of a prepared corpus; ends the program where there is none."""
+    try:
+        Corpus.open(folder).check()
+    except CorpusError as error:
+        sys.exit(str(error))
+    return os.path.abspath(folder)
+
+
+if __name__ == "__main__":
+    flags.mark_flag_as_required("output")
+    app.run(main)

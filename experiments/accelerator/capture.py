@@ -1,0 +1,116 @@
+"""Part `capture`: amps trained together, one to 256 of them, and where the time goes."""
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+
+from data_pipeline.synthetic import demo_pair
+from experiments.accelerator.report import Options, Report, Row
+from experiments.accelerator.steps import time_steps
+from experiments.accelerator.timing import time_calls
+from experiments.accelerator.trace import top_operations
+from wf_jax.amps import a2
+from wf_jax.amps.capture import CaptureAudio, CaptureTask
+from wf_jax.amps.wavenet import WaveNet
+from wf_jax.amps.wavenet_config import WaveNetConfig
+from wf_jax.amps.weights import Uniform
+from wf_jax.training.flops import matrix_rate
+
+STEPS = 2300  # after so many two CPU cores had ESR 0.050 and 0.023, in ten minutes (README)
+# Captures, steps per dispatch, sequences at once (None: what is decided by platform).
+CASES = (
+    (1, 1, None),
+    (1, 8, None),
+    (16, 8, None),
+    (64, 8, None),
+    (256, 8, None),
+    (16, 8, 64),
+    (16, 8, 16),
+    (4, 8, None),
+    (1, 8, 4),
+    (1, 8, 1),
+)
+SMALL = ((1, 1, None), (2, 2, 2))
+
+
+def measure(report: Report, options: Options) -> None:
+    """Steps of nano and standard together, batch 16 x 8192 for every capture."""
+    peak = matrix_rate(precision="highest")
+    cases = [
+        {"captures": captures, "steps per dispatch": substeps, "sequences at once": at_once}
+        for captures, substeps, at_once in (SMALL if options.small else CASES)
+    ]
+    for number, case in enumerate(report.in_time("Training steps", cases)):
+        trace = options.folder / "trace" if number == 0 else None
+        with report.attempt("Training steps", **case) as row:
+            _steps(row, options, peak, trace)
+        if trace:
+            _operations(report, trace)
+    for captures in (1,) if options.small else (1, 16):
+        with report.attempt("Validation of 9 s", captures=captures) as row:
+            task = _task(captures, options)
+            models = task.init()
+            timing = time_calls(lambda task=task, models=models: task.evaluate(models))
+            row |= {"first call, s": timing.first, "ms": 1e3 * timing.median}
+    report.note(
+        f"Captures per hour: of {STEPS:,} steps each, without validation. Host: its own work in "
+        "sending a step. Share: of a large float32 product at full precision."
+    )
+
+
+def _steps(row: Row, options: Options, peak: float, trace: Path | None) -> None:
+    captures, at_once = row["captures"], row["sequences at once"]
+    task = _task(captures, options, at_once)
+    row["sequences at once"] = min(task.sequences_at_once, captures * task.batch_size)
+    steps = time_steps(task, row["steps per dispatch"], trace=str(trace or ""))
+    row |= {
+        "ms per step": 1e3 * steps.seconds,
+        "captures per hour": round(3600 * captures / (STEPS * steps.seconds)),
+        "x real time": task.batch_seconds / steps.seconds,
+        "GFLOP per step": steps.flops / 1e9,
+        "share of the peak, %": 100 * steps.flops / steps.seconds / peak,
+        "memory, GiB": steps.memory / 2**30,
+        "host, ms": 1e3 * steps.host,
+        "waiting for batches, ms": 1e3 * steps.data,
+        "first dispatch, s": steps.first,
+    }
+
+
+def _operations(report: Report, trace: Path) -> None:
+    table = "Longest operations, one capture, four dispatches"
+    with report.attempt(table) as row:
+        operations, whole = top_operations(trace)
+        row |= {"operation": "all", "ms": whole, "share, %": 100}
+    if "error" in row:
+        return
+    for name, spent, often in operations:
+        share = 100 * spent / whole
+        report.row(table, operation=name[:60], ms=spent, calls=often, **{"share, %": share})
+
+
+def _task(captures: int, options: Options, at_once: int | None = None) -> CaptureTask:
+    """So many captures of one amp; as much audio as a batch needs, and 9 s to judge by."""
+    judged = 1.0 if options.small else 9.0
+    di, amp = (x.astype(np.float32) for x in demo_pair(4.0 + judged))
+    split = round(judged * 48000)
+    parts = (di[:-split], amp[:-split], di[-split:], amp[-split:])
+    audio = CaptureAudio(*(np.tile(part, (captures, 1)) for part in parts))
+    if options.small:
+        models = {"two layers": _two_layers()}
+        return CaptureTask(
+            audio, models=models, batch_size=2, window=2048, sequences_at_once=at_once
+        )
+    return CaptureTask(audio, sequences_at_once=at_once)
+
+
+def _two_layers() -> WaveNet:
+    """An amp model that compiles in a moment."""
+    array = dataclasses.replace(
+        a2.config("nano").arrays[0],
+        kernel_sizes=(3, 3),
+        dilations=(1, 7),
+        activations=a2.config("nano").arrays[0].activations[:2],
+    )
+    weights = Uniform(np.random.default_rng(0))
+    return WaveNet(WaveNetConfig((array,), 48000.0), head_scale=a2.HEAD_SCALE, weights=weights)

@@ -1,0 +1,109 @@
+"""The project's own commands, run in processes of their own, as a user runs them."""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Self
+
+import experiments
+
+PAUSE = 0.02  # seconds between looks at a process
+
+
+class CommandError(RuntimeError):
+    """A command did not do what it was asked for; one line."""
+
+
+class Command:
+    """`python -m experiments.NAME ARGUMENTS`; use as a context manager, which kills it at the end.
+
+    It stays in the process group of the part that starts it, so that whoever ends the part can end
+    it too.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        arguments: Sequence[str],
+        log: Path,
+        environment: Mapping[str, str] | None = None,
+    ):
+        """Starts it.
+
+        Args:
+            name: of the module.
+            arguments: of the command line.
+            log: file of what it prints.
+            environment: variables beside those of this process.
+        """
+        self.name, self._log = name, log
+        given = {**os.environ, "JAX_TRACEBACK_FILTERING": "off", **(environment or {})}
+        with log.open("w") as file:  # unfiltered, a traceback ends with its reason
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", f"experiments.{name}", *arguments],
+                stdout=file,
+                stderr=file,
+                env={**given, "PYTHONPATH": _python_path()},
+            )
+
+    def __enter__(self) -> Self:
+        """Nothing to open."""
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        """Kills it (SIGKILL), if it runs."""
+        self._process.kill()
+        self._process.wait()
+
+    def wait(self, seconds: float, until: Callable[[], bool] = lambda: False) -> bool:
+        """Waits for its end, or for `until`, which is asked again and again.
+
+        Returns:
+            Whether `until` came true first.
+
+        Raises:
+            CommandError: the time was over, or its exit code is not 0.
+        """
+        deadline = time.monotonic() + seconds
+        while self._process.poll() is None:
+            if until():
+                return True
+            if time.monotonic() > deadline:
+                raise CommandError(f"{self.name}: not done when the time was over")
+            time.sleep(PAUSE)
+        if self._process.returncode:
+            raise CommandError(f"{self.name}: {self._last_line()}")
+        return False
+
+    def _last_line(self) -> str:
+        lines = [line for line in self._log.read_text(errors="replace").splitlines() if line]
+        return lines[-1].strip() if lines else f"exit code {self._process.returncode}"
+
+
+def run_command(
+    name: str,
+    arguments: Sequence[str],
+    log: Path,
+    seconds: float,
+    environment: Mapping[str, str] | None = None,
+) -> str:
+    """Runs a command to its end; see `Command`.
+
+    Returns:
+        What it printed.
+
+    Raises:
+        CommandError: it failed, or took longer than `seconds`.
+    """
+    with Command(name, arguments, log, environment) as command:
+        command.wait(seconds)
+    return log.read_text(errors="replace")
+
+
+def _python_path() -> str:
+    """Where this code is found from any folder."""
+    root = str(Path(experiments.__file__).parents[1])
+    return os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH"))))

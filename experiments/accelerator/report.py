@@ -1,0 +1,107 @@
+"""The rows that a part of the examination finds, written down at once.
+
+A row is a line of JSON in a file, so that a part that is killed leaves all that it found before.
+"""
+
+import contextlib
+import dataclasses
+import json
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+Row = dict[str, Any]  # column -> text, number or None
+NOT_BEGUN = "not begun: no time left"
+ROWS = "rows.jsonl"
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """What a part is to do.
+
+    Attributes:
+        folder: of its own files (traces, models, samples); made before it starts.
+        seconds: its share of the time.
+        small: whether every size is shrunk, for a rehearsal on a CPU.
+        corpus: a prepared corpus; "" for the built-in speech.
+    """
+
+    folder: Path
+    seconds: float
+    small: bool = False
+    corpus: str = ""
+
+
+class Report:
+    """The tables of one part: rows by table, in the order in which they were found."""
+
+    def __init__(self, path: Path, seconds: float):
+        """Appends to the file `path`; `seconds` from now on the time is over."""
+        self._path, self._end = path, time.monotonic() + seconds
+
+    @property
+    def seconds_left(self) -> float:
+        """Until the time is over; below 0 after that."""
+        return self._end - time.monotonic()
+
+    def row(self, table: str, **cells: Any) -> None:
+        """Adds a row; numbers in the unit that their column names."""
+        self._append({"table": table, "cells": cells})
+
+    def note(self, line: str) -> None:
+        """Adds a line that stands below the tables."""
+        self._append({"note": line})
+
+    def failed(self, reason: str) -> None:
+        """Says in one line what ended the part."""
+        self._append({"failed": reason})
+
+    def ended(self, how: str, seconds: float) -> None:
+        """Closes the part: "ok", or a line that says what ended it."""
+        self._append({"ended": how, "seconds": round(seconds, 1)})
+
+    @contextlib.contextmanager
+    def attempt(self, table: str, **cells: Any) -> Iterator[Row]:
+        """Adds a row that begins with `cells` and goes on with what the block puts into it.
+
+        An exception becomes its "error": one line, and the part goes on.
+        """
+        row = dict(cells)
+        try:
+            yield row
+        except Exception as error:
+            row["error"] = one_line(error)
+        self.row(table, **row)
+
+    def in_time(self, table: str, cases: Sequence[Row]) -> Iterator[Row]:
+        """Yields the cells that each case begins with while there is time, most valuable first.
+
+        The others become rows that say so.
+        """
+        for case in cases:
+            if self.seconds_left > 0:
+                yield case
+            else:
+                self.row(table, **case, error=NOT_BEGUN)
+
+    def _append(self, entry: Row) -> None:
+        with self._path.open("a") as file:
+            file.write(json.dumps(entry) + "\n")
+
+
+def one_line(error: BaseException) -> str:
+    """An error's kind and first line; out of memory in plain words."""
+    lines = str(error).strip().splitlines() or [""]
+    if "RESOURCE_EXHAUSTED" in lines[0] or isinstance(error, MemoryError):
+        return "out of memory"
+    return f"{type(error).__name__}: {lines[0][:160]}"
+
+
+def read_rows(path: Path) -> list[Row]:
+    """The entries of a report's file; a torn last line is left out."""
+    entries = []
+    for line in path.read_text().splitlines() if path.exists() else []:
+        with contextlib.suppress(ValueError):
+            entries.append(json.loads(line))
+    return entries

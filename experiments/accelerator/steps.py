@@ -1,0 +1,81 @@
+"""Training steps of a task, timed as the training loop takes them: one dispatch ahead."""
+
+import dataclasses
+import statistics
+import time
+
+import jax
+
+from wf_jax.amps.capture import CaptureTask
+from wf_jax.flows.vocoder import VocoderTask
+from wf_jax.training.dispatch import Dispatcher
+from wf_jax.training.settings import Settings
+
+
+@dataclasses.dataclass(frozen=True)
+class Steps:
+    """What a step takes.
+
+    Attributes:
+        first: seconds until the first dispatch was done; it compiles.
+        seconds: of a step, median of the rounds.
+        host: of them, the host's own in sending it.
+        data: of them, waiting for a batch.
+        flops: of a step.
+        memory: bytes that its program needs on a device.
+    """
+
+    first: float
+    seconds: float
+    host: float
+    data: float
+    flops: float
+    memory: int
+
+
+def time_steps(
+    task: CaptureTask | VocoderTask,
+    substeps: int = 1,
+    rounds: int = 3,
+    seconds: float = 0.7,
+    trace: str = "",
+) -> Steps:
+    """Takes steps in rounds of about `seconds`, of which the median counts.
+
+    Args:
+        task: what to train.
+        substeps: per dispatch.
+        rounds: that count.
+        seconds: of one round; two dispatches at least.
+        trace: folder for a profiler's trace of one more round, of four dispatches; "" for none.
+    """
+    settings = Settings(substeps=substeps, weight_decay=0.0)
+    with Dispatcher(task, settings, lambda step: substeps) as dispatcher:
+        state, step = dispatcher.create(dispatcher.params), 0
+
+        def take(dispatches: int) -> tuple[float, float, float]:
+            """Seconds per step: the whole, sending, and waiting for batches."""
+            nonlocal state, step
+            dispatcher.clock.start()
+            previous, sending, start = None, 0.0, time.perf_counter()
+            for _ in range(dispatches):
+                began = time.perf_counter()
+                state, sent = dispatcher.send(state, step, [1e-4] * substeps)
+                sending += time.perf_counter() - began
+                step += substeps
+                jax.device_get(previous)
+                previous = sent
+            jax.block_until_ready((state, previous))
+            waited = dispatcher.clock.report()["time/data"]
+            each = dispatches * substeps
+            return (time.perf_counter() - start) / each, sending / each - waited, waited
+
+        first = take(1)[0] * substeps
+        once = take(2)[0] * substeps  # the first dispatches settle
+        count = max(2, round(seconds / max(once, 1e-4)))
+        found = [take(count) for _ in range(rounds)]
+        whole, host, data = (statistics.median(column) for column in zip(*found, strict=True))
+        if trace:
+            with jax.profiler.trace(trace):
+                take(4)
+        return Steps(first, whole, host, data, dispatcher.flops, dispatcher.memory)

@@ -1,0 +1,110 @@
+"""Part `synthesis`: flows speak, in times real time, with the error of a round trip beside it."""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from experiments.accelerator.flows import PRECISIONS, random_flow
+from experiments.accelerator.report import Options, Report, Row
+from experiments.accelerator.timing import time_calls
+from wf_jax.flows.config import FlowConfig
+from wf_jax.flows.flow import Flow
+from wf_jax.flows.waveflow_config import WaveFlowConfig
+from wf_jax.flows.waveglow_config import WaveGlowConfig
+from wf_jax.training.flops import matrix_rate, program_flops
+
+PAPER = 42.6  # times real time: the WaveFlow paper's C = 64, h = 16 on a V100
+# Model, clips, precision: the most wanted first.
+CASES = (
+    ("WaveFlow 64, h 16", 1, "highest"),
+    ("WaveFlow 64, h 16", 1, "default"),
+    ("WaveFlow 64, h 16", 1, "bfloat16"),
+    ("WaveFlow 64, h 16", 16, "default"),
+    ("WaveFlow 64, h 16", 16, "highest"),
+    ("WaveGlow 256", 1, "default"),
+    ("WaveFlow 64, h 8", 1, "default"),
+    ("WaveFlow 64, h 32", 1, "default"),
+    ("WaveFlow 64, h 64", 1, "default"),
+    ("WaveFlow 128, h 16", 1, "default"),
+    ("WaveGlow 256", 1, "highest"),
+    ("WaveFlow 64, h 16", 16, "bfloat16"),
+    ("WaveGlow 256", 16, "default"),
+    ("WaveFlow 128, h 16", 16, "default"),
+    ("WaveFlow 128, h 16", 1, "highest"),
+    ("WaveFlow 64, h 8", 1, "highest"),
+    ("WaveFlow 64, h 32", 1, "highest"),
+    ("WaveFlow 64, h 64", 1, "highest"),
+    ("WaveGlow 256", 1, "bfloat16"),
+    ("WaveFlow 128, h 16", 1, "bfloat16"),
+)
+SMALL = tuple(("tiny", 1, precision) for precision in ("highest", "bfloat16"))
+MODELS: dict[str, Callable[..., FlowConfig]] = {
+    "tiny": lambda **options: WaveFlowConfig(flows=2, layers=2, channels=8, height=8, **options),
+    "WaveGlow 256": lambda **options: WaveGlowConfig(channels=256, **options),
+    **{
+        f"WaveFlow {c}, h {h}": lambda c=c, h=h, **options: WaveFlowConfig(
+            channels=c, height=h, **options
+        )
+        for c, h in ((64, 8), (64, 16), (64, 32), (64, 64), (128, 16))
+    },
+}
+
+
+def measure(report: Report, options: Options) -> None:
+    """Audio of mels of ten seconds (one, small), by model, number of clips and precision."""
+    peak = matrix_rate(precision="highest")
+    cases = [
+        {"model": model, "clips": clips, "precision": precision}
+        for model, clips, precision in (SMALL if options.small else CASES)
+    ]
+    for case in report.in_time("Synthesis", cases):
+        with report.attempt("Synthesis", **case) as row:
+            _speak(row, 0.5 if options.small else 10.0, peak)
+    report.note(
+        f"The paper's figure of WaveFlow 64, h 16, on a V100 is {PAPER} times real time. Round "
+        "trip: RMS of x -> z -> x against x. Rate: FLOP of the program, which where rows are "
+        "transformed are fewer than the convolutions' own, over a large float32 product's at "
+        "full precision."
+    )
+
+
+def _speak(row: Row, seconds: float, peak: float) -> None:
+    config = MODELS[row["model"]](**PRECISIONS[row["precision"]])
+    model, (z, mel) = random_flow(config), _inputs(config, row["clips"], seconds)
+    inverse = jax.jit(lambda model, z, mel: model.inverse(z, mel))
+    timing = time_calls(lambda: inverse(model, z, mel))
+    spoken = z.size / config.mel.sample_rate
+    flops = program_flops(inverse, model, z, mel)
+    row |= {
+        "x real time": spoken / timing.median,
+        "ms": 1e3 * timing.median,
+        "rate, %": 100 * flops / timing.median / peak,
+        "first call, s": timing.first,
+    }
+    if row["clips"] == 1:
+        row["round trip"] = _round_trip(model, mel)
+
+
+def _inputs(config: FlowConfig, clips: int, seconds: float) -> tuple[jax.Array, jax.Array]:
+    """Latent [clips, T] and mel [clips, M, F], random."""
+    rng = np.random.default_rng(1)
+    frames = round(seconds * config.mel.sample_rate / config.mel.hop)
+    z = rng.standard_normal((clips, frames * config.mel.hop), np.float32)
+    mel = rng.standard_normal((clips, config.mel.bands, frames), np.float32)
+    return jnp.asarray(z), jnp.asarray(mel)
+
+
+def _round_trip(model: Flow, mel: jax.Array) -> float:
+    """RMS of x -> z -> x against x, relative; half a second of noise."""
+    mel = mel[:, :, :43]
+    shape = (1, mel.shape[2] * model.config.mel.hop)
+    x = 0.1 * jax.random.normal(jax.random.key(2), shape)
+
+    @jax.jit
+    def error(model: Flow, x: jax.Array, mel: jax.Array) -> jax.Array:
+        z, _ = model.forward(x, mel)
+        return jnp.sqrt(jnp.mean(jnp.square(model.inverse(z, mel) - x)) / jnp.mean(jnp.square(x)))
+
+    return float(error(model, x, mel))

@@ -1,0 +1,46 @@
+"""Where a device's time goes: the operations of a profiler's trace by their time."""
+
+import collections
+from pathlib import Path
+
+import jax
+
+Operation = tuple[str, float, int]  # name, milliseconds in all, how often
+
+
+def top_operations(folder: Path, count: int = 10) -> tuple[list[Operation], float]:
+    """The operations of the newest trace in `folder` that took longest.
+
+    Args:
+        folder: of `jax.profiler.trace`.
+        count: how many.
+
+    Returns:
+        The operations of the first accelerator, or of the CPU where there is none, and the
+        milliseconds of all of them together.
+
+    Raises:
+        FileNotFoundError: no trace was written.
+    """
+    files = sorted(folder.rglob("*.xplane.pb"), key=lambda path: path.stat().st_mtime)
+    if not files:
+        raise FileNotFoundError(f"{folder}: the profiler wrote no trace")
+    spent: dict[str, float] = collections.defaultdict(float)
+    often: dict[str, int] = collections.defaultdict(int)
+    for event in _events(jax.profiler.ProfileData.from_file(str(files[-1]))):
+        spent[event.name] += event.duration_ns / 1e6
+        often[event.name] += 1
+    longest = sorted(spent, key=spent.get, reverse=True)[:count]
+    return [(name, spent[name], often[name]) for name in longest], sum(spent.values())
+
+
+def _events(data: jax.profiler.ProfileData) -> list[jax.profiler.ProfileEvent]:
+    """Of a GPU's streams, a TPU's operations, or a CPU's operations of XLA."""
+    planes = list(data.planes)
+    devices = [p for p in planes if p.name.startswith("/device:") and "CUSTOM" not in p.name]
+    if devices:
+        lines = [line for line in devices[0].lines if line.name.startswith(("Stream", "XLA Ops"))]
+        return [event for line in lines for event in line.events]
+    lines = [line for plane in planes if plane.name == "/host:CPU" for line in plane.lines]
+    events = [event for line in lines for event in line.events]
+    return [event for event in events if any(key == "hlo_op" for key, _ in event.stats)]

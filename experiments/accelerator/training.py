@@ -1,0 +1,88 @@
+"""Part `training`: steps of WaveFlow at the paper's sizes, and the largest batch that fits."""
+
+import jax
+
+from experiments.accelerator.flows import PRECISIONS
+from experiments.accelerator.report import Options, Report, Row
+from experiments.accelerator.steps import time_steps
+from experiments.noise_windows import NoiseWindows
+from wf_jax.flows.vocoder import VocoderTask
+from wf_jax.flows.waveflow_config import WaveFlowConfig
+from wf_jax.training.flops import matrix_rate
+
+WINDOW = 16000
+# Channels, windows per batch, precision, steps per dispatch.
+CASES = (
+    (64, 8, "default", 1),
+    (64, 8, "highest", 1),
+    (64, 8, "bfloat16", 1),
+    (64, 8, "default", 8),
+    (64, 64, "default", 1),
+    (128, 8, "default", 1),
+    (128, 8, "highest", 1),
+    (128, 8, "bfloat16", 1),
+)
+SMALL = ((8, 2, "highest", 1), (8, 4, "highest", 1))
+TABLE = "Training steps"
+
+
+def measure(report: Report, options: Options) -> None:
+    """Steps of WaveFlow, h = 16, in windows of 16,000 samples (2,048 small)."""
+    peak = matrix_rate(precision="highest")
+    cases = [
+        {"channels": c, "windows": b, "precision": precision, "steps per dispatch": substeps}
+        for c, b, precision, substeps in (SMALL if options.small else CASES)
+    ]
+    rows: list[Row] = []
+    for case in report.in_time(TABLE, cases):
+        with report.attempt(TABLE, **case) as row:
+            _steps(row, options, peak)
+        rows.append(row)
+    _largest_batch(report, options, rows, peak)
+    report.note("Share: of a large float32 product at full precision.")
+
+
+def _steps(row: Row, options: Options, peak: float) -> None:
+    precision = PRECISIONS[row["precision"]]
+    config = WaveFlowConfig(channels=row["channels"], **precision)
+    if options.small:
+        config = WaveFlowConfig(channels=8, height=8, flows=2, layers=2, **precision)
+    window = 2048 if options.small else WINDOW
+    noise = NoiseWindows(config.mel, window, row["windows"])
+    sizes = {"window": window, "batch_size": row["windows"]}
+    task = VocoderTask(config, noise, [], **sizes, steps_per_epoch=1, evaluate_every=1)
+    steps = time_steps(task, row["steps per dispatch"])
+    row |= {
+        "ms per step": 1e3 * steps.seconds,
+        "x real time": task.batch_seconds / steps.seconds,
+        "GFLOP per step": steps.flops / 1e9,
+        "share of the peak, %": 100 * steps.flops / steps.seconds / peak,
+        "memory, GiB": steps.memory / 2**30,
+        "host, ms": 1e3 * steps.host,
+        "first dispatch, s": steps.first,
+    }
+
+
+def _largest_batch(report: Report, options: Options, rows: list[Row], peak: float) -> None:
+    """Reckons the largest batch from the memory of two, and takes steps of nearly that."""
+    limit = (jax.local_devices()[0].memory_stats() or {}).get("bytes_limit", 0) / 2**30
+    sizes = {row["windows"]: row for row in rows if _alike(row, rows[0]) and "error" not in row}
+    if len(sizes) < 2 or not limit:
+        report.note("The largest batch was not looked for: two sizes and a limit are needed.")
+        return
+    (few, first), *_, (many, last) = sorted(sizes.items())
+    each = (last["memory, GiB"] - first["memory, GiB"]) / (many - few)
+    largest = int(few + (limit - first["memory, GiB"]) / each)
+    report.note(
+        f"A window takes {each:.3g} GiB at {first['channels']} channels, so about {largest} fit "
+        f"into {limit:.1f} GiB."
+    )
+    same = {k: first[k] for k in ("channels", "precision", "steps per dispatch")}
+    for case in report.in_time(TABLE, [{"windows": int(0.9 * largest) // 8 * 8, **same}]):
+        with report.attempt(TABLE, **case) as row:
+            _steps(row, options, peak)
+
+
+def _alike(row: Row, other: Row) -> bool:
+    """Whether two rows differ in the number of windows at most."""
+    return all(row[k] == other[k] for k in ("channels", "precision", "steps per dispatch"))
