@@ -7,8 +7,6 @@ meanwhile, on a CPU on the same cores), what it waits for batches, and the share
 sent as the training loop sends them, one dispatch ahead; medians of rounds.
 """
 
-import statistics
-import time
 from typing import Any
 
 import jax
@@ -16,6 +14,7 @@ import numpy as np
 from absl import app, flags
 
 from data_pipeline.synthetic import demo_pair
+from experiments.accelerator.steps import time_steps
 from experiments.configs.waveflow import get_config
 from experiments.launch import quiet
 from experiments.noise_windows import NoiseWindows
@@ -23,14 +22,12 @@ from experiments.vocoder import model_config
 from wf_jax.amps.capture import CaptureAudio, CaptureTask
 from wf_jax.flows.vocoder import VocoderTask
 from wf_jax.training.devices import use_every_core
-from wf_jax.training.dispatch import Dispatcher
-from wf_jax.training.settings import Settings
 
 _TASKS = flags.DEFINE_multi_enum(
     "task", ["a2"], ["a2", "waveflow_64", "waveflow_tiny"], "What to measure; may be repeated"
 )
 _SUBSTEPS = flags.DEFINE_multi_integer("substeps", [1, 8], "Steps per dispatch; may be repeated")
-_STEPS = flags.DEFINE_integer("steps", 48, "Steps of a round", 1)
+_SECONDS = flags.DEFINE_float("seconds", 20.0, "Of a round, two dispatches at least", 0.1)
 _ROUNDS = flags.DEFINE_integer("rounds", 3, "Rounds that count", 1)
 
 
@@ -46,30 +43,6 @@ def make_task(name: str) -> Any:
     return VocoderTask(model, noise, [], **sizes, steps_per_epoch=1, evaluate_every=1)
 
 
-def measure(name: str, substeps: int) -> tuple[float, float, float]:
-    """Seconds per step: the whole, the host's own, and waiting for batches."""
-    settings = Settings(substeps=substeps)
-    dispatches = max(_STEPS.value // substeps, 2)
-    with Dispatcher(make_task(name), settings, lambda step: substeps) as dispatcher:
-        state, step, rounds = dispatcher.create(dispatcher.params), 0, []
-        for _ in range(_ROUNDS.value + 1):  # the first one compiles
-            previous, own, start, waited = None, 0.0, time.perf_counter(), 0.0
-            for _ in range(dispatches):
-                began = time.perf_counter()
-                state, sent = dispatcher.send(state, step, [1e-4] * substeps)
-                own += time.perf_counter() - began
-                step += substeps
-                jax.device_get(previous)
-                previous = sent
-            jax.block_until_ready(previous)
-            steps = dispatches * substeps
-            waited = dispatcher.clock.report()["time/data"]
-            rounds.append(((time.perf_counter() - start) / steps, own / steps - waited, waited))
-            dispatcher.clock.start()
-    whole, host, data = (statistics.median(c) for c in zip(*rounds[1:], strict=True))
-    return whole, host, data
-
-
 def main(argv: list[str]) -> None:
     """Measures and prints a line each."""
     quiet()
@@ -78,9 +51,11 @@ def main(argv: list[str]) -> None:
     print("task           substeps  step ms  host ms  data ms  host and data of the step")
     for name in _TASKS.value:
         for substeps in _SUBSTEPS.value:
-            whole, host, data = measure(name, substeps)
-            numbers = "  ".join(f"{1e3 * value:7.2f}" for value in (whole, host, data))
-            print(f"{name:14} {substeps:8}  {numbers}  {(host + data) / whole:.1%}", flush=True)
+            steps = time_steps(make_task(name), substeps, _ROUNDS.value, _SECONDS.value)
+            parts = (steps.seconds, steps.host, steps.data)
+            numbers = "  ".join(f"{1e3 * value:7.2f}" for value in parts)
+            share = (steps.host + steps.data) / steps.seconds
+            print(f"{name:14} {substeps:8}  {numbers}  {share:.1%}", flush=True)
 
 
 if __name__ == "__main__":

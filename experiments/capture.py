@@ -14,11 +14,13 @@ from data_pipeline.synthetic import write_demo_pair
 from experiments.capture_models import Family, read_family
 from experiments.capture_results import write_results
 from experiments.capture_samples import Samples
+from experiments.configs.a2_capture import recipe
 from experiments.launch import say
 from experiments.settings import length, read_settings
 from experiments.workdir import Workdir, WorkdirError, flat_config
 from wf_jax.amps.capture import CaptureAudio, CaptureTask, LossWeights
 from wf_jax.amps.nam_file import NamFileError, read_json
+from wf_jax.platforms import choices
 from wf_jax.training.checkpoint_faults import CheckpointError
 from wf_jax.training.dispatch import SettingsError
 from wf_jax.training.distributed import is_main, part
@@ -62,6 +64,7 @@ def run(config: Any, workdir: Workdir, session: Session) -> Result:
         f"training {', '.join(task.sizes)} for {length(settings)} on {jax.device_count()} "
         f"{jax.default_backend()} devices; the first step compiles (about 20 s)"
     )
+    say(f"decided for {jax.default_backend()}: {choices().describe()}")
     if config.init_from:
         esr = task.evaluate(task.init())
         said = ", ".join(f"{name} {float(esr[f'esr/{name}'][0]):.4f}" for name in task.sizes)
@@ -187,6 +190,6 @@ def _validate(config: Any) -> Settings:
     for path in filter(None, (config.init_from, config.model.nam)):
         read_json(path)  # complains now of what is no file
     try:
-        return read_settings(config)
+        return read_settings(config, recipe)
     except ValueError as error:
         raise CaptureConfigError(str(error)) from None

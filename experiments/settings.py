@@ -1,25 +1,29 @@
 """What the configs of all tasks have in common, read and checked."""
 
 import dataclasses
+from collections.abc import Callable
 from typing import Any
 
 import jax
 
+from experiments.configs.running import OWN
 from wf_jax.mesh import data_mesh
+from wf_jax.platforms import choices
+from wf_jax.training.optimizers import OPTIMIZERS
+from wf_jax.training.schedule import Schedule
 from wf_jax.training.settings import CheckpointSettings, Settings
 
 _ABOVE_0 = (
     "train.epochs",
-    "train.learning_rate",
     "train.batch_size",
     "train.accumulate",
-    "train.substeps",
     "train.shards",
     "checkpoints.keep",
 )
 _NOT_BELOW_0 = (
     "train.steps",
     "train.minutes",
+    "train.substeps",
     "train.weight_decay",
     "train.clip_norm",
     "train.seed",
@@ -29,8 +33,12 @@ _NOT_BELOW_0 = (
 )
 
 
-def read_settings(config: Any) -> Settings:
+def read_settings(config: Any, recipe: Callable[[Any], tuple[float, Schedule]]) -> Settings:
     """How to train, from `config.train` and `config.checkpoints`.
+
+    Args:
+        config: of a run.
+        recipe: gives the learning rate and schedule where `config.train` has OWN.
 
     Raises:
         ValueError: a value is out of range; the message names its flag.
@@ -46,8 +54,28 @@ def read_settings(config: Any) -> Settings:
     _check_layout(config.train)
     known = {field.name for field in dataclasses.fields(Settings)}
     given = {k: v for k, v in dataclasses.asdict(config.train).items() if k in known}
+    given["substeps"] = config.train.substeps or choices().substeps
+    given["learning_rate"], given["schedule"] = _rates(config.train, recipe)
     checkpoints = CheckpointSettings(**dataclasses.asdict(config.checkpoints))
     return Settings(**given, checkpoints=checkpoints)
+
+
+def _rates(train: Any, recipe: Callable[[Any], tuple[float, Schedule]]) -> tuple[float, Schedule]:
+    """The peak rate and the schedule: the recipe's, but for what the config says itself."""
+    if train.optimizer not in OPTIMIZERS:
+        raise ValueError(
+            f"--config.train.optimizer={train.optimizer} is none of {', '.join(OPTIMIZERS)}"
+        )
+    rate, schedule = recipe(train)
+    rate = rate if train.learning_rate == OWN else train.learning_rate
+    if not rate > 0:
+        raise ValueError(f"--config.train.learning_rate={rate} is not > 0")
+    said = {name: getattr(train, name) for name in ("warmup", "hold", "end")}
+    try:
+        said = {name: value for name, value in said.items() if value != OWN}
+        return rate, dataclasses.replace(schedule, **said)
+    except ValueError as error:
+        raise ValueError(f"--config.train: {error}") from None
 
 
 def _check_layout(training: Any) -> None:

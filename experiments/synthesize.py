@@ -13,7 +13,6 @@ import sys
 import time
 from pathlib import Path
 
-import jax
 import soundfile
 from absl import app, flags
 
@@ -37,7 +36,9 @@ _SEED = flags.DEFINE_integer("seed", 0, "Of what is drawn", 0, 2**32 - 1)
 _DENOISE = flags.DEFINE_float("denoise", 0.0, "Reduces the model's own tones; begin with 0.1", 0.0)
 _FORMAT = flags.DEFINE_enum("format", "pcm24", ["pcm24", "float32"], "Samples of the WAV files")
 _RESAMPLE = flags.DEFINE_bool("resample", False, "Take recordings of other rates, resampled")
-_BATCH = flags.DEFINE_integer("batch_size", None, "Clips at once; 1 on CPU, else 8", 1)
+_BATCH = flags.DEFINE_integer(
+    "batch_size", None, "Clips at once; left out, what suits the device", 1
+)
 _ANY_SCALE = flags.DEFINE_bool("any_scale", False, "Take mels whose values look wrong")
 
 
@@ -95,7 +96,7 @@ def _synthesize(model: Flow, inputs: list[MelInput], output: Path) -> None:
         [i.mel for i in inputs],
         temperature=_TEMPERATURE.value,
         seed=_SEED.value,
-        batch_size=_BATCH.value or (1 if jax.default_backend() == "cpu" else 8),
+        batch_size=_BATCH.value,
         on_compile=compiling.append,
     ):
         item = inputs[number]

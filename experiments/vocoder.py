@@ -11,6 +11,7 @@ from data_pipeline.corpus import Corpus, Windows
 from data_pipeline.corpus_index import CorpusError
 from data_pipeline.corpus_preparation import prepare_corpus
 from data_pipeline.synthetic_speech import write_demo_corpus
+from experiments.configs.voice import recipe
 from experiments.launch import say
 from experiments.settings import length, read_settings
 from experiments.vocoder_results import Samples, write_results
@@ -20,6 +21,7 @@ from wf_jax.flows.config import FlowConfig
 from wf_jax.flows.families import CONFIGS
 from wf_jax.flows.vocoder import HeldOut, VocoderTask, context
 from wf_jax.flows.wavenet_config import CLASSES
+from wf_jax.platforms import choices
 from wf_jax.training.checkpoint_faults import CheckpointError
 from wf_jax.training.dispatch import SettingsError
 from wf_jax.training.distributed import is_main, on_main, part
@@ -59,6 +61,7 @@ def run(config: Any, workdir: Workdir, session: Session) -> Result:
         f"training {model.describe()} for {length(settings)} on {len(corpus.select('train'))} "
         f"clips; {jax.device_count()} {jax.default_backend()} devices; the first step compiles"
     )
+    say(f"decided for {jax.default_backend()}: {choices().describe()}")
     publish = Samples(workdir, task, config.train.samples_every) if is_main() else None
     result = train(
         task, settings, workdir.shared, publish, session=session, config=flat_config(config)
@@ -169,7 +172,7 @@ def _validate(config: Any) -> Settings:
             ":demo"
         )
     try:
-        settings = read_settings(config)
+        settings = read_settings(config, recipe)
     except ValueError as error:
         raise VocoderConfigError(str(error)) from None
     for name in ("steps", "evaluate_every", "samples_every"):
@@ -177,8 +180,6 @@ def _validate(config: Any) -> Settings:
             raise VocoderConfigError(
                 f"--config.train.{name}={getattr(config.train, name)} is not > 0"
             )
-    if not 0 < config.train.decay <= 1:
-        raise VocoderConfigError(f"--config.train.decay={config.train.decay} is not in 0 to 1")
     if config.model.compute_dtype == "float64":
         raise VocoderConfigError(
             "--config.model.compute_dtype=float64 is for checks only; choose float32 or bfloat16"

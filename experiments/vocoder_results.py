@@ -203,8 +203,8 @@ def _facts(config: Any, task: VocoderTask, corpus: Corpus, result: Result) -> di
         f"every {mel.hop}",
         "training": f"{result.steps:,} steps in {duration(result.minutes)}; {result.stopped}",
         "batch": f"{training.batch_size} windows of {config.data.window} samples",
-        "learning rate": f"{training.learning_rate:g}, times {training.decay:g} in "
-        f"{training.epochs} epochs or over the run",
+        "optimizer": f"{training.optimizer}, rate {training.learning_rate:g}, falling from "
+        f"{training.hold:g} of the run to {training.end:g} of it",
         "options": f"gradient norm at most {training.clip_norm:g} (0: any), average of the weights "
         f"{training.average_decay:g} (0: none), dequantised: {training.dequantise}",
         "seed": str(training.seed),

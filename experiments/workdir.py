@@ -22,6 +22,9 @@ CHANGEABLE = (
     "checkpoints.",
     # A run that diverged goes on from its last good checkpoint.
     "train.learning_rate",
+    "train.warmup",
+    "train.hold",
+    "train.end",
     "train.clip_norm",
     "metadata.",
     "data.loudness_probe",

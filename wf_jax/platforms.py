@@ -1,9 +1,12 @@
 """What the code decides by the kind of device that computes: here, and nowhere else.
 
-The figures behind each choice are in BUILD_NOTES, "Accelerators".
+The CPU's are measured (BUILD_NOTES). Those for accelerators are not: `experiments.accelerator`
+measures what they are about.
 """
 
+import contextlib
 import dataclasses
+from collections.abc import Iterator
 
 import jax
 
@@ -20,27 +23,47 @@ class Choices:
         a2_pass: whether A2 models are played by their own pass, which is written for a CPU's
             vector registers.
         substeps: training steps per dispatch, where a run leaves that open.
+        clips: that each device speaks or judges at once.
     """
 
     sequences: int
     transformed_rows: bool
     a2_pass: bool
     substeps: int
+    clips: int
 
     def describe(self) -> str:
         """The choices in words."""
         rows = "transformed" if self.transformed_rows else "plain"
         return (
             f"up to {self.sequences} sequences at once, {self.substeps} steps per dispatch, {rows} "
-            f"rows in synthesis, {'A2' if self.a2_pass else 'general'} pass for A2 models"
+            f"rows in synthesis, {'A2' if self.a2_pass else 'general'} pass for A2 models, "
+            f"{self.clips} clips at once"
         )
 
 
-_CPU = Choices(sequences=1, transformed_rows=True, a2_pass=True, substeps=1)
-_ACCELERATOR = Choices(sequences=1024, transformed_rows=True, a2_pass=False, substeps=1)
-CHOICES = {"cpu": _CPU, "gpu": _ACCELERATOR, "tpu": _ACCELERATOR}
+_CPU = Choices(sequences=1, transformed_rows=True, a2_pass=True, substeps=1, clips=1)
+_ACCELERATOR = Choices(sequences=1024, transformed_rows=True, a2_pass=False, substeps=8, clips=8)
+_PLATFORMS = {"cpu": _CPU, "gpu": _ACCELERATOR, "tpu": _ACCELERATOR}
+_changes: dict[str, int | bool] = {}
 
 
 def choices() -> Choices:
     """Those for JAX's default devices."""
-    return CHOICES.get(jax.default_backend(), _ACCELERATOR)
+    return dataclasses.replace(_PLATFORMS.get(jax.default_backend(), _ACCELERATOR), **_changes)
+
+
+@contextlib.contextmanager
+def chosen(**changes: int | bool) -> Iterator[None]:
+    """Within it `choices` are other ones, for measurements and tests: what is traced there is.
+
+    Args:
+        **changes: fields of Choices.
+    """
+    before = dict(_changes)
+    _changes.update(changes)
+    try:
+        yield
+    finally:
+        _changes.clear()
+        _changes.update(before)

@@ -19,6 +19,7 @@ from data_pipeline.corpus import Corpus
 from data_pipeline.corpus_index import CorpusError
 from experiments.accelerator.parts import PARTS
 from experiments.launch import quiet
+from wf_jax.atomic import why
 
 _OUTPUT = flags.DEFINE_string("output", None, "Folder of the results; made if it is not there")
 _MINUTES = flags.DEFINE_float("minutes", 10.0, "For all parts together", 0.1)
@@ -39,7 +40,11 @@ def main(argv: list[str]) -> None:
 
     corpus = _corpus(_CORPUS.value) if _CORPUS.value else ""
     parts = {name: part for name, part in PARTS.items() if name in _PARTS.value}
-    sys.exit(run_parts(parts, Path(_OUTPUT.value), 60 * _MINUTES.value, _SMALL.value, corpus))
+    try:
+        code = run_parts(parts, Path(_OUTPUT.value), 60 * _MINUTES.value, _SMALL.value, corpus)
+    except OSError as error:
+        sys.exit(f"{error.filename}: {why(error)}")
+    sys.exit(code)
 
 
 def _corpus(folder: str) -> str:

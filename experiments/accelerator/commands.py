@@ -10,6 +10,7 @@ from typing import Self
 
 import experiments
 
+ROOT = Path(experiments.__file__).parents[1]  # from which commands are run
 PAUSE = 0.02  # seconds between looks at a process
 
 
@@ -46,7 +47,8 @@ class Command:
                 [sys.executable, "-m", f"experiments.{name}", *arguments],
                 stdout=file,
                 stderr=file,
-                env={**given, "PYTHONPATH": _python_path()},
+                env=given,
+                cwd=ROOT,
             )
 
     def __enter__(self) -> Self:
@@ -101,9 +103,3 @@ def run_command(
     with Command(name, arguments, log, environment) as command:
         command.wait(seconds)
     return log.read_text(errors="replace")
-
-
-def _python_path() -> str:
-    """Where this code is found from any folder."""
-    root = str(Path(experiments.__file__).parents[1])
-    return os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH"))))

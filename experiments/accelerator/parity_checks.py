@@ -2,19 +2,20 @@
 
 import contextlib
 import dataclasses
+import functools
 from collections.abc import Callable, Iterator
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from numpy.typing import ArrayLike
 
 from experiments.accelerator.report import Report
 
 Tree = TypeVar("Tree")
-
-# Half of the last digit of a factor, against the factor: 24, 11 and 8 significant bits.
-ROUNDING = {"float32": 2.0**-24, "TF32": 2.0**-12, "bfloat16": 2.0**-9}
+Errors = dict[str, float]  # column -> error
+Jit = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,45 +24,70 @@ class Check:
 
     Attributes:
         table: it belongs to.
-        cells: that it begins with.
-        errors: computes them, by column.
-        tolerances: by column.
+        cells: that it begins with; the first one names the case.
+        errors: computes them.
+        tolerances: by column, as the errors.
     """
 
     table: str
     cells: dict[str, str]
-    errors: Callable[[], dict[str, float]]
-    tolerances: dict[str, float]
+    errors: Callable[[], Errors]
+    tolerances: Errors
 
-    def report(self, report: Report, errors: Callable[[], dict[str, float]]) -> bool:
+    @property
+    def promise(self) -> dict[str, str | float]:
+        """The cells of a row of its tolerances, in which the case has no name."""
+        name = next(iter(self.cells))
+        return {**self.cells, name: "tolerance", **self.tolerances}
+
+    def report(self, report: Report, errors: Callable[[], Errors]) -> bool:
         """Adds the row; returns whether all its figures are within their tolerances.
 
         Args:
             report: takes the row.
-            errors: gives what `self.errors` gives, perhaps from another thread.
+            errors: gives what `self.errors` gives, which another thread may compute.
         """
-        row: dict[str, object] = {}
+        within = False
         for cells in report.in_time(self.table, [self.cells]):
             with report.attempt(self.table, **cells) as row:
-                found = errors()
-                row.update(found)
-                # Not "above": what is no number is not within.
-                shares = {name: found[name] / limit for name, limit in self.tolerances.items()}
-                worst = max(shares, key=lambda name: np.nan_to_num(shares[name], nan=np.inf))
-                row["of its tolerance"] = shares[worst]
-                row["ok"] = "yes" if shares[worst] <= 1 else "NO"
-        return row.get("ok") == "yes"
+                row.update(errors())
+                shares = [row[name] / limit for name, limit in self.tolerances.items()]
+                row["of its tolerance"] = float(np.max(shares))  # NaN where one is
+                within = row["of its tolerance"] <= 1
+                row["ok"] = "yes" if within else "NO"
+        return within
 
 
 @contextlib.contextmanager
 def on_host() -> Iterator[None]:
-    """Whatever is computed inside is computed by the CPU, in float64 where the inputs are."""
+    """Computes whatever is inside on the CPU, in float64 where the inputs are."""
     with jax.enable_x64(True), jax.default_device(jax.devices("cpu")[0]):
         yield
 
 
+def host_jit(function: Callable[..., Any]) -> Callable[..., Any]:
+    """`jax.jit` for a CPU: soon compiled and slow, but large products are a library's."""
+    return jax.jit(function, compiler_options=_quick())
+
+
+@functools.cache
+def _quick() -> dict[str, int | bool]:
+    options = {"xla_backend_optimization_level": 0}
+    older = {**options, "xla_cpu_use_fusion_emitters": False}  # a third of the time up to jax 0.10
+    try:
+        jax.jit(jnp.negative, compiler_options=older).lower(0.0).compile()
+    except jax.errors.JaxRuntimeError:
+        return options
+    return older
+
+
+def device_jit(small: bool) -> Jit:
+    """The `jax.jit` of what is examined; a rehearsal on a CPU has no time for the usual one."""
+    return host_jit if small and jax.default_backend() == "cpu" else jax.jit
+
+
 def cast(tree: Tree, dtype: str) -> Tree:
-    """The floating-point arrays of a pytree as `dtype`, all its arrays as NumPy's."""
+    """A pytree with its arrays as NumPy's, those of floats as `dtype`."""
 
     def array(leaf: ArrayLike) -> np.ndarray:
         leaf = np.asarray(leaf)
@@ -76,7 +102,7 @@ def relative(value: ArrayLike, reference: ArrayLike) -> float:
     return float(np.max(np.abs(value - reference)) / np.sqrt(np.mean(np.square(reference))))
 
 
-def distance(value: np.ndarray, reference: np.ndarray, length: float | None = None) -> float:
-    """The Euclidean distance of two vectors, over `length`, by default the second one's."""
-    length = float(np.linalg.norm(reference)) if length is None else length
-    return float(np.linalg.norm(value - reference)) / length
+def distance(value: ArrayLike, reference: ArrayLike) -> float:
+    """The Euclidean distance of two arrays, over the length of the second."""
+    value, reference = np.asarray(value, np.float64), np.asarray(reference, np.float64)
+    return float(np.linalg.norm(value - reference) / np.linalg.norm(reference))

@@ -11,9 +11,8 @@ from wf_jax.atomic import write_text
 
 def write_results(output: Path) -> None:
     """Writes both files whole, of all parts that have left rows in `output`."""
-    order = list(PARTS)
     left = {path.parent.name: path for path in output.glob(f"*/{ROWS}")}
-    names = sorted(left, key=lambda name: order.index(name) if name in order else len(order))
+    names = [name for name in PARTS if name in left] + sorted(left.keys() - PARTS)
     found = {name: collect(left[name]) for name in names}
     write_text(output / "results.json", json.dumps({"parts": found}, indent=1) + "\n")
     write_text(output / "results.md", markdown(found))

@@ -11,8 +11,9 @@ Expected on two CPU cores: the demo reaches ESR 0.008 (nano) and 0.002 (standard
 
 import dataclasses
 
-from experiments.configs.running import Checkpoints
+from experiments.configs.running import OWN, Checkpoints
 from wf_jax.amps.capture import LossWeights
+from wf_jax.training.schedule import Schedule
 from wf_jax.training.settings import Settings
 
 
@@ -57,20 +58,50 @@ class Model:
 
 @dataclasses.dataclass
 class Train:
-    """How it is trained: see wf_jax.training.settings.Settings and wf_jax.amps.capture."""
+    """How it is trained: see wf_jax.training.settings.Settings and wf_jax.amps.capture.
+
+    Attributes:
+        epochs: length of the run, unless `steps` or `minutes` is above 0.
+        steps: length in steps.
+        minutes: length in minutes.
+        optimizer: soap, or adam for the NAM trainer's recipe to the letter.
+        learning_rate: at its peak; -1 for the optimizer's own, see `recipe`.
+        warmup: share of the run over which the rate rises; -1 for the optimizer's own.
+        hold: share of the run at which it begins to fall; -1 for the optimizer's own.
+        end: what is left of the peak at the end; -1 for the optimizer's own.
+        weight_decay: L2, added to the gradient.
+        batch_size: windows per step.
+        window: samples of a window.
+        accumulate: parts of a batch, computed one after the other for their memory's sake.
+        substeps: steps per dispatch; 0 for what suits the device.
+        shards: devices that the state of a large model is split over.
+        seed: of weights and windows.
+    """
 
     epochs: int = Settings.epochs
     steps: int = Settings.steps
     minutes: float = Settings.minutes
-    learning_rate: float = Settings.learning_rate
-    decay: float = Settings.decay
+    optimizer: str = "soap"
+    learning_rate: float = OWN
+    warmup: float = OWN
+    hold: float = OWN
+    end: float = OWN
     weight_decay: float = Settings.weight_decay
     batch_size: int = 16
     window: int = 8192
     accumulate: int = Settings.accumulate
-    substeps: int = Settings.substeps
+    substeps: int = 0
     shards: int = Settings.shards
     seed: int = 0
+
+
+def recipe(train: Train) -> tuple[float, Schedule]:
+    """Learning rate and schedule of the optimizer, where the config leaves them open."""
+    if train.optimizer == "soap":
+        return 0.01, Schedule(warmup=0.05, hold=0.6, end=0.02)
+    # The NAM trainer's: times 0.994 per epoch; the same fall over a run in steps or minutes.
+    stairs = 0 if train.steps or train.minutes else train.epochs
+    return 0.004, Schedule(end=0.994**train.epochs, even_ratios=True, stairs=stairs)
 
 
 @dataclasses.dataclass

@@ -4,6 +4,8 @@ import dataclasses
 
 from wf_jax.training.settings import CheckpointSettings
 
+OWN = -1.0  # of an option whose value follows from another
+
 
 @dataclasses.dataclass
 class Checkpoints:

@@ -5,6 +5,7 @@ from typing import Any
 
 from experiments.configs.running import Checkpoints
 from wf_jax.audio.mel import MelSettings
+from wf_jax.training.schedule import Schedule
 
 
 @dataclasses.dataclass
@@ -42,9 +43,11 @@ class Train:
     Attributes:
         steps: length of the run, unless `minutes` is above 0.
         minutes: wall-clock budget, compilation and evaluations included.
-        learning_rate: of Adam.
-        decay: factor on it over the run, in equal ratios; 1.0 for none.
-        epochs: to how many such factors the run goes; 1 for one.
+        optimizer: adam or soap.
+        learning_rate: at its peak.
+        warmup: share of the run over which the rate rises.
+        hold: share of the run at which it begins to fall.
+        end: what is left of the peak at the end; 1 for a constant rate.
         batch_size: windows per step, over all devices.
         clip_norm: greatest norm of the gradient; 0 for no limit.
         average_decay: of the moving average of the weights, per step; 0 for none.
@@ -52,16 +55,19 @@ class Train:
         evaluate_every: steps between evaluations of the held-out clips.
         samples_every: evaluations between audio samples and pictures.
         accumulate: parts of a batch, computed one after the other for their memory's sake.
-        substeps: steps per dispatch, for a model whose step is shorter than the host's work.
+        substeps: steps per dispatch, for a model whose step is shorter than the host's work; 0 for
+            what suits the device.
         shards: devices that the state of a large model is split over.
         seed: of weights, windows and noise.
     """
 
     steps: int = 1_000_000
     minutes: float = 0.0
+    optimizer: str = "adam"
     learning_rate: float = 2e-4
-    decay: float = 1.0
-    epochs: int = 1
+    warmup: float = 0.0
+    hold: float = 0.0
+    end: float = 1.0
     batch_size: int = 8
     clip_norm: float = 0.0
     average_decay: float = 0.0
@@ -69,7 +75,7 @@ class Train:
     evaluate_every: int = 2000
     samples_every: int = 5
     accumulate: int = 1
-    substeps: int = 1
+    substeps: int = 0
     shards: int = 1
     seed: int = 0
 
@@ -95,13 +101,19 @@ class Config:
     checkpoints: Checkpoints = dataclasses.field(default_factory=Checkpoints)
 
 
+def recipe(train: Train) -> tuple[float, Schedule]:
+    """The rate and schedule that `train` says; Adam's falls in even ratios, SOAP's evenly."""
+    adam = train.optimizer == "adam"
+    return train.learning_rate, Schedule(train.warmup, train.hold, train.end, even_ratios=adam)
+
+
 def tiny(train: Train) -> Train:
     """For models that learn on a laptop."""
     return dataclasses.replace(
         train,
         steps=5_000,
         learning_rate=4e-3,
-        decay=0.05,
+        end=0.05,
         batch_size=4,
         clip_norm=5.0,
         average_decay=0.99,

@@ -31,7 +31,6 @@ def examine(output: Path, *options: str) -> subprocess.CompletedProcess:
 def test_a_part_that_raises_or_is_killed_costs_no_other_its_results(tmp_path):
     code, parts = run_named(tmp_path, "raises", "memory", "killed", "fine", seconds=200)
     assert code == 1
-    assert list(parts) == ["raises", "memory", "killed", "fine"]
     for name, ended in {
         "raises": "ValueError: something",
         "memory": "out of memory",
@@ -40,7 +39,7 @@ def test_a_part_that_raises_or_is_killed_costs_no_other_its_results(tmp_path):
     }.items():
         assert parts[name]["ended"] == ended
         assert parts[name]["tables"]["Before"] == [{"what": "found"}]
-    assert ["After" in part["tables"] for part in parts.values()] == [False, False, False, True]
+        assert ("After" in parts[name]["tables"]) == (name == "fine")
     text = (tmp_path / "results.md").read_text()
     assert text.count("| found |") == 5
     assert "killed by SIGKILL" in text

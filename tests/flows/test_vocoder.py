@@ -18,8 +18,9 @@ from wf_jax.modules import split
 from wf_jax.training.checkpoints import Checkpoints
 from wf_jax.training.fingerprints import fingerprints
 from wf_jax.training.loop import DivergedError, train
+from wf_jax.training.optimizers import make_optimizer
 from wf_jax.training.settings import CheckpointSettings, Settings
-from wf_jax.training.state import adam_with_l2, create_state
+from wf_jax.training.state import create_state
 
 CONSTANT = 0.918939  # log(2 pi) / 2
 BEFORE = context(small.MEL, 64)[0]
@@ -170,7 +171,11 @@ def test_bits(nats, expected):
 def state_of(folder, task):
     """The newest checkpoint of a run with a moving average: step and state."""
     like = create_state(
-        split(task.init())[1], adam_with_l2(0.0), task.best_metrics, task.models, averaged=True
+        split(task.init())[1],
+        make_optimizer("adam", task.axes_of),
+        task.best_metrics,
+        task.models,
+        averaged=True,
     )
     like = jax.tree.map(jnp.asarray, like)
     with Checkpoints(folder / "checkpoints") as checkpoints:
@@ -182,7 +187,6 @@ def settings(steps):
     return Settings(
         steps=steps,
         learning_rate=0.01,
-        decay=1.0,
         average_decay=0.9,
         checkpoints=CheckpointSettings(steps=1),
     )

@@ -23,7 +23,8 @@ from tests.training.toy import ToyTask
 from wf_jax.modules import split
 from wf_jax.training.checkpoints import Checkpoints
 from wf_jax.training.fingerprints import fingerprints
-from wf_jax.training.state import adam_with_l2, create_state
+from wf_jax.training.optimizers import make_optimizer
+from wf_jax.training.state import create_state
 
 EPOCHS, INTERVAL = 60, 20  # of 5 steps; steps between checkpoints
 LAYOUTS = ((1, 1), (1, 2), (1, 4), (2, 1), (2, 2))  # processes, devices in each
@@ -33,7 +34,9 @@ def last_state(workdir: Path) -> dict[str, int]:
     """Fingerprints of all arrays of the last checkpoint."""
     task = ToyTask()
     params = split(task.init())[1]
-    like = create_state(params, adam_with_l2(0.0), task.best_metrics, task.models)
+    like = create_state(
+        params, make_optimizer("adam", task.axes_of), task.best_metrics, task.models
+    )
     with Checkpoints(workdir / "checkpoints") as checkpoints:
         restored = checkpoints.restore(jax.tree.map(jnp.asarray, like))
     assert restored.step == 5 * EPOCHS

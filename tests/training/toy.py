@@ -9,6 +9,8 @@ import numpy as np
 from flax import nnx
 from jax import lax
 
+from wf_jax.training.soap import Axes
+
 TRUTH = np.float32([[1.0, -2.0, 0.5], [0.3, 0.1, -0.7]])
 
 
@@ -36,6 +38,10 @@ class ToyTask:
         if self.broken_after is not None and step >= self.broken_after:
             x *= np.nan
         return {"x": x[rows]}
+
+    @staticmethod
+    def axes_of(name, shape):
+        return Axes(copies=(0,), rows=(1,), columns=())
 
     def describe(self, step):
         return f"points {step}"

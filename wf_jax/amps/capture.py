@@ -22,6 +22,7 @@ from wf_jax.amps.model import AmpModel
 from wf_jax.audio.filters import pre_emphasis
 from wf_jax.mesh import AxisNames
 from wf_jax.platforms import choices
+from wf_jax.training.soap import Axes
 
 
 @dataclasses.dataclass(frozen=True)
@@ -169,6 +170,12 @@ class CaptureTask:
             np.tile(np.arange(self.windows, dtype=np.int32), (self.captures, 1)), axis=1
         )
         return {"windows": order[:, position * self.batch_size + rows]}
+
+    @staticmethod
+    def axes_of(name: str, shape: tuple[int, ...]) -> Axes:
+        """Captures are copies; a kernel is one matrix of outputs by inputs and taps."""
+        del name
+        return Axes(copies=(0,), rows=(1,), columns=tuple(range(2, len(shape))))
 
     def describe(self, step: int) -> str:
         """The batch of a step in words."""

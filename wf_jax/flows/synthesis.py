@@ -20,6 +20,7 @@ from wf_jax.audio.draws import clip_keys, draw
 from wf_jax.flows.config import FlowConfig
 from wf_jax.flows.flow import Flow
 from wf_jax.mesh import DATA_AXIS, local_mesh
+from wf_jax.platforms import choices
 
 
 def context_frames(config: FlowConfig) -> int:
@@ -63,13 +64,13 @@ def synthesize(
         seed: of all that is drawn; a clip's audio depends on its mel, this, the temperature and
             nothing else. It is what model.sample(jax.random.key(seed), mel[None]) gives.
         chunk: frames at once; more of them are computed in chunks.
-        batch_size: pieces at once, one for each device if None.
+        batch_size: pieces at once; what suits the devices if None.
         on_compile: is told the seconds that each compilation took.
 
     Yields:
         Number of the clip and its audio, float32 [F * hop].
     """
-    config, count = model.config, batch_size or jax.local_device_count()
+    config, count = model.config, batch_size or jax.local_device_count() * choices().clips
     hop = config.mel.hop
     todo = [
         (clip, piece)

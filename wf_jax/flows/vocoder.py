@@ -24,6 +24,7 @@ from wf_jax.flows.families import new_flow
 from wf_jax.flows.flow import Flow
 from wf_jax.mesh import DATA_AXIS, AxisNames, gather_processes, local_mesh
 from wf_jax.platforms import choices
+from wf_jax.training.soap import Axes
 
 FULL_SCALE = math.log(32768.0)  # nats between the density of x in [-1, 1) and of int16 steps
 
@@ -112,6 +113,13 @@ class VocoderTask:
         noise = np.random.default_rng([self.seed, step, 1]).integers(2**32, size=self.batch_size)
         return {**self.windows.batch(step, rows), "noise": noise[rows].astype(np.uint32)}
 
+    @staticmethod
+    def axes_of(name: str, shape: tuple[int, ...]) -> Axes:
+        """Stacked flows are copies; a kernel is one matrix of taps and inputs by outputs."""
+        copies = (0,) if name.startswith(("flows/", "stages/")) else ()
+        rest = tuple(range(len(copies), len(shape)))
+        return Axes(copies, rest, ()) if len(rest) < 2 else Axes(copies, rest[:-1], rest[-1:])
+
     def describe(self, step: int) -> str:
         """The windows of a step in words."""
         return "windows " + ", ".join(self.windows.names(step))
@@ -175,7 +183,7 @@ def clip_log_likelihoods(model: Flow, clips: Sequence[HeldOut]) -> list[float]:
     for i, clip in enumerate(clips):
         groups.setdefault(bucket(settings.frames(len(clip.audio))), []).append(i)
     for frames, members in groups.items():
-        count = min(jax.local_device_count(), len(members))
+        count = min(jax.local_device_count() * choices().clips, len(members))
         spec = NamedSharding(local_mesh(count), PartitionSpec(DATA_AXIS))
         here = jax.device_put(model, NamedSharding(spec.mesh, PartitionSpec()))
         for first in range(0, len(members), count):

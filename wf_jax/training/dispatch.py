@@ -15,8 +15,9 @@ from wf_jax.training.batches import Batches
 from wf_jax.training.clock import StepClock
 from wf_jax.training.control import Control
 from wf_jax.training.flops import matrix_rate
+from wf_jax.training.optimizers import make_optimizer
 from wf_jax.training.settings import Session, Settings
-from wf_jax.training.state import TrainState, adam_with_l2, create_state, make_update_best
+from wf_jax.training.state import TrainState, create_state, make_update_best
 from wf_jax.training.step import Program, compile_program, make_step
 
 
@@ -97,7 +98,9 @@ class Dispatcher:
             raise SettingsError(str(error)) from None
         self._task, self._settings, self._session = task, settings, session or Session()
         self._definition, self.params = split(task.init())
-        self._optimizer = adam_with_l2(settings.weight_decay, settings.clip_norm)
+        self._optimizer = make_optimizer(
+            settings.optimizer, task.axes_of, settings.weight_decay, settings.clip_norm
+        )
         self._create = partial(
             create_state,
             optimizer=self._optimizer,

@@ -5,6 +5,7 @@ import re
 from collections.abc import Callable
 
 from wf_jax.modules import Params
+from wf_jax.training.schedule import CONSTANT, Schedule
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,9 +34,9 @@ class Settings:
         epochs: length of the run, unless `steps` or `minutes` is above 0.
         steps: its length in steps instead, unless `minutes` is above 0.
         minutes: wall-clock budget of training, compilation and evaluations included.
-        learning_rate: of the first epoch.
-        decay: factor per epoch. A run in steps or minutes stretches the decay of `epochs` epochs
-            over its budget.
+        optimizer: "adam" or "soap"; see wf_jax.training.optimizers.
+        learning_rate: at its peak.
+        schedule: of the learning rate over the budget.
         weight_decay: L2, added to the gradient.
         clip_norm: greatest norm of the gradient; 0 for no limit.
         average_decay: per step, of the moving average of the parameters that is evaluated and
@@ -52,8 +53,9 @@ class Settings:
     epochs: int = 100
     steps: int = 0
     minutes: float = 0.0
+    optimizer: str = "adam"
     learning_rate: float = 0.004
-    decay: float = 0.994
+    schedule: Schedule = CONSTANT
     weight_decay: float = 3.17e-7
     clip_norm: float = 0.0
     average_decay: float = 0.0
@@ -62,13 +64,9 @@ class Settings:
     shards: int = 1
     checkpoints: CheckpointSettings = CheckpointSettings()
 
-    def rate(self, step: int, steps_per_epoch: int, progress: float) -> float:
-        """Learning rate of a step; `progress` in [0, 1] is the share of the budget before it."""
-        if self.minutes or self.steps:
-            epoch: float = self.epochs * progress
-        else:
-            epoch = step // steps_per_epoch
-        return self.learning_rate * self.decay**epoch
+    def rate(self, progress: float) -> float:
+        """Learning rate where `progress` of the budget, from 0 to 1, is used up."""
+        return self.learning_rate * self.schedule(progress)
 
 
 @dataclasses.dataclass(frozen=True)

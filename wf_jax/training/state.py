@@ -59,20 +59,6 @@ class TrainState:
         return self.average or self.params
 
 
-def adam_with_l2(weight_decay: float, clip_norm: float = 0.0) -> optax.GradientTransformation:
-    """Adam as torch has it: the decay is added to the gradient, before the moments.
-
-    Gives a direction; the step multiplies it by the learning rate, which it takes as an
-    argument so that a schedule may depend on the clock.
-
-    Args:
-        weight_decay: factor on the parameters, added to their gradient.
-        clip_norm: the gradient is scaled down to this norm over all arrays; 0 leaves it.
-    """
-    clip = optax.clip_by_global_norm(clip_norm) if clip_norm else optax.identity()
-    return optax.chain(clip, optax.add_decayed_weights(weight_decay), optax.scale_by_adam())
-
-
 def create_state(
     params: Params,
     optimizer: optax.GradientTransformation,

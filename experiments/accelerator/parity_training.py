@@ -1,0 +1,185 @@
+"""Three training steps of both tasks against float64."""
+
+import dataclasses
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Protocol
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from data_pipeline.synthetic import SAMPLE_RATE, demo_pair
+from experiments.accelerator.parity_amps import new_a2
+from experiments.accelerator.parity_checks import (
+    Check,
+    Errors,
+    Jit,
+    cast,
+    device_jit,
+    distance,
+    host_jit,
+    on_host,
+    relative,
+)
+from experiments.accelerator.parity_flows import cases as flow_cases
+from experiments.accelerator.parity_flows import random_flow
+from experiments.noise_windows import NoiseWindows
+from wf_jax.amps import a2
+from wf_jax.amps.capture import CaptureAudio, CaptureTask, LossWeights, SizedModels
+from wf_jax.flows.flow import Flow
+from wf_jax.flows.vocoder import VocoderTask
+from wf_jax.flows.waveflow_config import WaveFlowConfig
+from wf_jax.training.optimizers import make_optimizer
+from wf_jax.training.settings import Settings
+from wf_jax.training.soap import AxesOf
+
+TABLE, STEPS = "Parity: training", 3
+LOSSES, GRADIENT, CHANGE = "losses", "first gradient", "change of parameters"
+# Ten times what a CPU shows and more, for Adam makes much of the roundings of small gradients.
+TOLERANCES = {LOSSES: 3e-5, GRADIENT: 5e-5, CHANGE: 1e-2}
+Model = SizedModels | Flow
+Step = tuple[jax.Array, optax.OptState, jax.Array, jax.Array]  # parameters to gradient
+
+
+class Task(Protocol):
+    """The part of a training task that steps need."""
+
+    resident: dict[str, np.ndarray]
+    axes_of: AxesOf
+
+    def batch(self, step: int) -> dict[str, np.ndarray]:
+        """Arrays of a step."""
+
+    def loss(
+        self, model: Model, batch: dict[str, jax.Array]
+    ) -> tuple[jax.Array, dict[str, jax.Array]]:
+        """What is minimised, and metrics."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Case:
+    """A task, its model, and how they learn."""
+
+    build: Callable[[], tuple[Task, Model]]
+    rate: float = Settings.learning_rate
+    weight_decay: float = Settings.weight_decay
+
+
+@dataclasses.dataclass(frozen=True)
+class Steps:
+    """Losses [3], the first gradient [P], and what the steps changed in the parameters [P]."""
+
+    losses: np.ndarray
+    gradient: np.ndarray
+    change: np.ndarray
+
+
+def checks(small: bool) -> Iterator[Check]:
+    """One row each."""
+    sizes = ("nano",) if small else tuple(a2.CHANNELS)
+    alone = partial(_capture, small, sizes, demo_pair(2.0), LossWeights(mrstft=0.0))
+    cases = {
+        "capture, MSE alone": Case(alone),
+        "vocoder": Case(partial(_vocoder, small), rate=2e-4, weight_decay=0.0),
+    }
+    if not small:  # the rest of the loss is in another table, too
+        # Of near silence the gradient of its logarithm is rounding: 6e-4 of it for the built-in
+        # pair, which Adam makes 0.1 of the change. Noise, and louder models, have no silence.
+        whole = partial(_capture, small, ("nano",), noise_pair(2.0), LossWeights(), gain=3.0)
+        cases["capture of noise, whole loss"] = Case(whole)
+    for name, case in cases.items():
+        errors = partial(_errors, case, device_jit(small))
+        yield Check(TABLE, {"task": f"{name}, {STEPS} steps"}, errors, TOLERANCES)
+
+
+def noise_pair(seconds: float) -> tuple[np.ndarray, np.ndarray]:
+    """White noise as DI, and what an asymmetric clipper makes of it."""
+    di = 0.2 * np.random.default_rng(0).standard_normal(round(seconds * SAMPLE_RATE))
+    return di, 0.3 * (np.tanh(3 * di + 0.3) - np.tanh(0.3))
+
+
+def _capture(
+    small: bool,
+    sizes: tuple[str, ...],
+    pair: tuple[np.ndarray, np.ndarray],
+    loss_weights: LossWeights,
+    gain: float = 1.0,
+) -> tuple[CaptureTask, SizedModels]:
+    """Fresh A2 models, their outputs times `gain`, and a task on DI and recording."""
+    window, batch_size, layers = (512, 2, 3) if small else (4096, 4, len(a2.DILATIONS))
+    signals = [np.float32(signal)[None] for signal in pair]
+    audio = CaptureAudio(*signals, *(signal[:, -8192:] for signal in signals))
+    models = {size: new_a2(size, layers).scaled(gain) for size in sizes}
+    task = CaptureTask(
+        audio, models=models, batch_size=batch_size, window=window, loss_weights=loss_weights
+    )
+    return task, task.init()
+
+
+def _vocoder(small: bool) -> tuple[VocoderTask, Flow]:
+    """A small WaveFlow on noise."""
+    config, window = WaveFlowConfig(flows=4, layers=5, channels=32), 4096
+    if small:
+        config, window = flow_cases(small)["h16"].config, 512
+    task = VocoderTask(
+        config,
+        NoiseWindows(config.mel, window, 2),
+        [],
+        window=window,
+        batch_size=2,
+        steps_per_epoch=1,
+        evaluate_every=1,
+    )
+    return task, random_flow(config)
+
+
+def _errors(case: Case, jit: Jit) -> Errors:
+    with on_host():
+        exact = _train(case, "float64", host_jit)
+    found = _train(case, "float32", jit)
+    return {
+        LOSSES: relative(found.losses, exact.losses),
+        GRADIENT: distance(found.gradient, exact.gradient),
+        CHANGE: distance(found.change, exact.change),
+    }
+
+
+def _train(case: Case, dtype: str, jit: Jit) -> Steps:
+    task, model = case.build()
+    start, model_of = _flat(cast(model, dtype))
+    optimizer = make_optimizer("adam", task.axes_of, case.weight_decay)
+
+    def step(params: jax.Array, state: optax.OptState, batch: dict[str, jax.Array]) -> Step:
+        def loss(params: jax.Array) -> jax.Array:
+            return task.loss(model_of(params), batch)[0]
+
+        value, gradient = jax.value_and_grad(loss)(params)
+        direction, state = optimizer.update(gradient, state, params)
+        return params - case.rate * direction, state, value, gradient
+
+    step, params, state, found = jit(step), start, optimizer.init(start), []
+    for number in range(STEPS):
+        batch = cast({**task.resident, **task.batch(number)}, dtype)
+        params, state, *values = step(params, state, batch)
+        found.append(jax.device_get(values))
+    losses, gradients = zip(*found, strict=True)
+    return Steps(np.array(losses), gradients[0], jax.device_get(params) - start)
+
+
+def _flat(model: Model) -> tuple[np.ndarray, Callable[[jax.Array], Model]]:
+    """All arrays of a model in one [P], and what makes the model of them again.
+
+    Adam goes element by element: over one array it is the same, and soon compiled.
+    """
+    leaves, treedef = jax.tree.flatten(model)
+    ends = np.cumsum([leaf.size for leaf in leaves])
+
+    def model_of(params: jax.Array) -> Model:
+        parts = jnp.split(params, ends[:-1])
+        return treedef.unflatten(
+            [part.reshape(leaf.shape) for part, leaf in zip(parts, leaves, strict=True)]
+        )
+
+    return np.concatenate([np.ravel(leaf) for leaf in leaves]), model_of

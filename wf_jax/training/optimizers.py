@@ -1,0 +1,30 @@
+"""The optimizers by name. Each gives a direction; the step multiplies it by the learning rate."""
+
+import optax
+
+from wf_jax.training.soap import AxesOf, scale_by_soap
+
+OPTIMIZERS = ("adam", "soap")
+
+
+def make_optimizer(
+    name: str, axes_of: AxesOf, weight_decay: float = 0.0, clip_norm: float = 0.0
+) -> optax.GradientTransformation:
+    """An optimizer with L2 as torch has it: added to the gradient, before the moments.
+
+    The learning rate is no part of it, so that a schedule may depend on the clock.
+
+    Args:
+        name: "adam" or "soap".
+        axes_of: how `soap` is to see each array as matrices.
+        weight_decay: factor on the parameters, added to their gradient.
+        clip_norm: the gradient is scaled down to this norm over all arrays; 0 leaves it.
+
+    Raises:
+        ValueError: there is no optimizer of this name.
+    """
+    if name not in OPTIMIZERS:
+        raise ValueError(f"optimizer {name!r} does not exist; choose {' or '.join(OPTIMIZERS)}")
+    clip = optax.clip_by_global_norm(clip_norm) if clip_norm else optax.identity()
+    scale = scale_by_soap(axes_of) if name == "soap" else optax.scale_by_adam()
+    return optax.chain(clip, optax.add_decayed_weights(weight_decay), scale)

@@ -1,0 +1,54 @@
+"""The learning rate over a run, as a function of the share of its budget that is used up."""
+
+import dataclasses
+import math
+
+
+@dataclasses.dataclass(frozen=True)
+class Schedule:
+    """Rises in a straight line, holds, and falls to a share of its peak at the end.
+
+    A run in steps, epochs or minutes has the same one, and a run that goes on with another budget
+    is where that budget says.
+
+    Attributes:
+        warmup: share of the budget over which the rate rises from nothing.
+        hold: share at which it begins to fall, `warmup` or later.
+        end: what is left of the peak at the end, above 0.
+        even_ratios: whether it falls in even ratios, else in even differences.
+        stairs: how many steps of equal length the fall has over a whole budget; 0 for a smooth one.
+    """
+
+    warmup: float = 0.0
+    hold: float = 0.0
+    end: float = 1.0
+    even_ratios: bool = False
+    stairs: int = 0
+
+    def __post_init__(self) -> None:
+        """Checks every value.
+
+        Raises:
+            ValueError: one is out of range.
+        """
+        if not 0 <= self.warmup <= self.hold <= 1:
+            raise ValueError(
+                f"warmup {self.warmup:g} and hold {self.hold:g} are not shares of the budget in "
+                "that order; choose 0 <= warmup <= hold <= 1"
+            )
+        if not 0 < self.end <= 1:
+            raise ValueError(f"end {self.end:g} is not above 0 and up to 1; choose 0.02")
+
+    def __call__(self, progress: float) -> float:
+        """The factor on the peak rate after `progress` of the budget, both from 0 to 1."""
+        if progress < self.warmup:
+            return progress / self.warmup
+        if self.stairs:  # a rounding below a stair is on it
+            progress = math.floor(progress * self.stairs + 1e-9) / self.stairs
+        if progress <= self.hold:
+            return 1.0
+        fallen = (progress - self.hold) / (1 - self.hold)
+        return self.end**fallen if self.even_ratios else 1 - fallen * (1 - self.end)
+
+
+CONSTANT = Schedule()
