@@ -8,19 +8,32 @@ from typing import Any
 
 from absl import flags, logging
 
+from experiments.programs import AUTO, keep_programs
+
 INTERRUPTED = 130  # by Ctrl-C, as shells have it
 
 
-def quiet() -> None:
-    """Hides what libraries log below warnings, unless --verbosity asks for it.
+_PROGRAMS = flags.DEFINE_string(
+    "programs",
+    AUTO,
+    "Folder of compiled programs, kept for the next start; auto: the user's cache; off: none",
+)
 
-    And the pages that orbax logs, also of what it began and could not end: all of it is raised too.
+
+def quiet() -> None:
+    """Keeps compiled programs as --programs says, and hides what libraries log below warnings.
+
+    Unless --verbosity asks for it. Hides too the pages that orbax logs, also of what it began and
+    could not end: all of it is raised as well.
     """
     if not flags.FLAGS["verbosity"].present:
         logging.set_verbosity(logging.WARNING)
         logging.get_absl_logger().addFilter(lambda record: "/orbax/" not in record.pathname)
         sys.unraisablehook = _unraisable
         warnings.filterwarnings("ignore", "coroutine .* was never awaited", RuntimeWarning)
+        # A damaged one, or a full disk: it is compiled as if there were none.
+        warnings.filterwarnings("ignore", "Error (reading|writing) persistent compilation cache")
+    keep_programs(_PROGRAMS.value)
 
 
 def parse_config_flags(argv: list[str]) -> list[str]:

@@ -109,8 +109,8 @@ def _environment(options: Options) -> dict[str, str]:
     root = str(Path(experiments.__file__).parents[1])
     path = os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH"))))
     return {
+        **os.environ,
         "JAX_COMPILATION_CACHE_DIR": str(options.folder.parent / CACHE),
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.5",
-        **os.environ,
         "PYTHONPATH": path,
     }

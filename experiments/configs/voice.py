@@ -42,7 +42,7 @@ class Train:
 
     Attributes:
         steps: length of the run, unless `minutes` is above 0.
-        minutes: wall-clock budget, compilation and evaluations included.
+        minutes: wall-clock budget, from the end of the first step on, evaluations included.
         optimizer: adam or soap.
         learning_rate: at its peak.
         warmup: share of the run over which the rate rises.

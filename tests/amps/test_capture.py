@@ -21,6 +21,7 @@ from wf_jax.training.optimizers import make_optimizer
 from wf_jax.training.schedule import Schedule
 from wf_jax.training.settings import Settings
 from wf_jax.training.state import create_state
+from wf_jax.training.step import make_step
 
 WINDOW, BATCH = 1024, 2
 PER_EPOCH = Schedule(end=0.994**100, even_ratios=True, stairs=100)  # the NAM trainer's

@@ -1,10 +1,14 @@
 """The lines that a run shows: where it is, how fast, how good, and when it will end."""
 
+import contextlib
+import threading
+from collections.abc import Iterator
 from typing import Any, Self
 
 from wf_jax.training.metrics import Progress, duration
 from wf_jax.training.stopping import Budget
 
+SLOW = 20  # seconds of compiling after which a line says so
 HIDDEN = ("loss", "time", "speed", "memory")  # of the last evaluation
 
 
@@ -28,6 +32,18 @@ class RunLines:
         """Shows a line that stays."""
         if self._progress:
             self._progress.keep(line)
+
+    @contextlib.contextmanager
+    def compiling(self) -> Iterator[None]:
+        """Says once that the block takes long, if it does, because it compiles."""
+        line = f"compiling takes more than {SLOW:g} s; the next start of such a run is quick"
+        timer = threading.Timer(SLOW, lambda: self.say(line))
+        timer.daemon = True
+        timer.start()
+        try:
+            yield
+        finally:
+            timer.cancel()
 
     def step(self, step: int, records: list[dict[str, Any]]) -> None:
         """Brings the line up to date."""

@@ -15,6 +15,7 @@ With several processes each runs this loop, with the same task. What depends on 
 on a signal is agreed within the step, one step late, so that all decide alike.
 """
 
+import contextlib
 import dataclasses
 from collections.abc import Callable
 from pathlib import Path
@@ -143,11 +144,13 @@ def train(
             ]
             profile.before(step - began, len(rates), sent)
             previous = sent
-            state, sent = dispatcher.send(state, step, rates, budget.minutes, signal.received)
+            with lines.compiling() if previous is None else contextlib.nullcontext():
+                state, sent = dispatcher.send(state, step, rates, budget.minutes, signal.received)
             step += len(rates)
             clock = dispatcher.clock
             if previous is None:
                 jax.block_until_ready(sent)
+                budget.begin()
                 clock.start()  # the first dispatch is slower than the others
                 agreed = {"minutes": minutes, "signal": 0}
             else:
@@ -200,7 +203,7 @@ def train(
         models = dispatcher.module(state.best.params)
 
     # How it ended
-    stopped = "the budget is used up" if finished else f"stopped by {signalled}"
+    stopped = budget.end(step) if finished else f"stopped by {signalled}"
     if trouble:
         stopped = (
             f"the training diverged at step {trouble[0]} ({trouble[1]}): lower "

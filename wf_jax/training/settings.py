@@ -33,7 +33,7 @@ class Settings:
     Attributes:
         epochs: length of the run, unless `steps` or `minutes` is above 0.
         steps: its length in steps instead, unless `minutes` is above 0.
-        minutes: wall-clock budget of training, compilation and evaluations included.
+        minutes: wall-clock budget, from the end of the first step on, evaluations included.
         optimizer: "adam" or "soap"; see wf_jax.training.optimizers.
         learning_rate: at its peak.
         schedule: of the learning rate over the budget.

@@ -4,6 +4,8 @@ import signal
 import time
 from types import FrameType, TracebackType
 
+LEAST = 20  # steps of a run in minutes, however few minutes it has
+
 
 class StopOnSignal:
     """Turns the first SIGINT or SIGTERM into a flag; the second leaves at once.
@@ -37,29 +39,45 @@ class StopOnSignal:
 
 
 class Budget:
-    """How much training there is to be, and how much of it is done, from 0 to 1."""
+    """How much training there is to be, and how much of it is done, from 0 to 1.
+
+    The clock stands still until `begin`, so that compiling costs nothing of it.
+    """
 
     def __init__(self, steps: int, minutes: float = 0.0, minutes_before: float = 0.0):
         """A budget of `steps`, or of `minutes` where they are above 0.
 
         Args:
             steps: total, earlier sessions of the run included.
-            minutes: total wall-clock time of training, likewise.
+            minutes: total wall-clock time of training, likewise, but LEAST steps at least.
             minutes_before: used up by earlier sessions.
         """
         self.steps, self.limit = steps, minutes
-        self._start = time.monotonic() - 60 * minutes_before
+        self._before = minutes_before
+        self._start: float | None = None
+
+    def begin(self) -> None:
+        """Starts the clock."""
+        self._start = time.monotonic()
 
     @property
     def minutes(self) -> float:
         """Used so far, earlier sessions included."""
-        return (time.monotonic() - self._start) / 60
+        now = 0.0 if self._start is None else time.monotonic() - self._start
+        return self._before + now / 60
 
     def progress(self, step: int, minutes: float | None = None) -> float:
         """Share of the budget used before `step`, by `minutes` or by this process's clock."""
         minutes = self.minutes if minutes is None else minutes
-        done = minutes / self.limit if self.limit else step / max(self.steps, 1)
-        return min(done, 1.0)
+        if not self.limit:
+            return min(step / max(self.steps, 1), 1.0)
+        return min(minutes / self.limit, step / LEAST, 1.0)
+
+    def end(self, step: int) -> str:
+        """Words for a budget that is used up after `step`."""
+        if self.limit and step <= LEAST:
+            return f"the least number of steps, {LEAST}, took more than {self.limit:g} minutes"
+        return "the budget is used up"
 
     def left_minutes(self, step: int, minutes_per_step: float) -> float:
         """Until the budget is used up."""

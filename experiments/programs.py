@@ -1,0 +1,55 @@
+"""Compiled programs, kept between processes in the user's cache folder."""
+
+import contextlib
+import os
+import sys
+import time
+from pathlib import Path
+
+AUTO, OFF = "auto", "off"
+AGE = 30 * 24 * 3600.0  # seconds after which a program that nobody used is deleted
+
+
+def keep_programs(where: str = AUTO) -> None:
+    """Has JAX read and write compiled programs in a folder; call before anything is compiled.
+
+    A damaged program is compiled anew. Where no such folder can be made nothing is kept.
+
+    Args:
+        where: a folder; "auto" for the user's own, or JAX_COMPILATION_CACHE_DIR where that is set;
+            "off" for none.
+    """
+    if where == OFF or (where == AUTO and "JAX_COMPILATION_CACHE_DIR" in os.environ):
+        return
+    try:
+        folder = user_cache() / "wf_jax" / "programs" if where == AUTO else Path(where).absolute()
+        folder.mkdir(parents=True, exist_ok=True)
+        _forget_old(folder)
+    except (OSError, RuntimeError):  # no such user, no home
+        return
+    settings = {
+        "jax_compilation_cache_dir": str(folder),
+        "jax_persistent_cache_min_compile_time_secs": 0.5,
+    }
+    # JAX reads the environment when it is imported; a command that needs no JAX is spared it.
+    os.environ.update({name.upper(): str(value) for name, value in settings.items()})
+    if "jax" in sys.modules:
+        for name, value in settings.items():
+            sys.modules["jax"].config.update(name, value)
+
+
+def user_cache() -> Path:
+    """The folder for caches of this user, by the custom of the system."""
+    if sys.platform == "darwin":
+        return Path.home() / "Library" / "Caches"
+    variable = "LOCALAPPDATA" if sys.platform == "win32" else "XDG_CACHE_HOME"
+    return Path(os.environ.get(variable) or Path.home() / ".cache")
+
+
+def _forget_old(folder: Path) -> None:
+    """Deletes programs that have not been used for long."""
+    for path in folder.glob("*-cache"):
+        with contextlib.suppress(OSError):
+            stat = path.stat()
+            if time.time() - max(stat.st_atime, stat.st_mtime) > AGE:
+                path.unlink()
