@@ -6,7 +6,6 @@ command, `python -m experiments.accelerator.resume CHECKPOINT OTHER` prints how 
 
 import dataclasses
 import json
-import os
 import shutil
 import sys
 from collections.abc import Mapping, Sequence
@@ -86,8 +85,6 @@ def _check(report: Report, options: Options, run: Run) -> list[bool]:
 
 def _ways(options: Options) -> Sequence[str]:
     """How the programs of the continued run come about, the more demanding first."""
-    if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
-        return (ANEW,)
     return (CACHED,) if options.small else (ANEW, CACHED)
 
 

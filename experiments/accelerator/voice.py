@@ -21,7 +21,8 @@ from wf_jax.training.metrics import read_records
 
 CURVE, SPOKEN, EXACT = "Learning a voice", "Held-out clips spoken", "The same at full precision"
 LONG = 240.0  # seconds from which on a run is timed first and judged at full precision afterwards
-START, REPORT, SPEAK, JUDGE = 10.0, 20.0, 25.0, 40.0  # seconds that these may take
+# Seconds that these may take: a command's start, compiling, a run's report, ...
+START, COMPILE, REPORT, SPEAK, JUDGE = 10.0, 30.0, 20.0, 25.0, 40.0
 INTERVAL, USUAL = 30.0, 100  # seconds between rows, and steps where their speed is not known
 CLIPS = 3
 SETTINGS = {
@@ -111,20 +112,24 @@ def _learn(
 ) -> Iterator[dict[str, float]]:
     """Trains for the time that is left; yields cells about every half minute and at the end.
 
-    Where the time is short, it is ended when it begins to measure its model for a report.
+    It is ended when what follows needs the time, and, where that is short, when it begins to
+    measure its model for a report.
     """
-    after = REPORT + SPEAK + JUDGE if _is_long(options) else SPEAK
-    minutes = max(report.seconds_left - START - after, 1.0) / 60
+    rest = SPEAK + JUDGE if _is_long(options) else min(SPEAK, options.seconds / 4)
+    before = START + (REPORT if _is_long(options) else COMPILE)
+    minutes = max(report.seconds_left - before - rest, 1.0) / 60
     budget = {"steps": 10} if options.small else {"minutes": minutes}
     arguments = _arguments(options, corpus, run, evaluate_every=every, **budget)
     path, log, shown, going = _curve(run), options.folder / "train.txt", 0, True
 
     def is_over() -> bool:
-        return not _is_long(options) and "judging" in log.read_text(errors="replace")
+        short = not _is_long(options)
+        measures = short and "judging" in log.read_text(errors="replace")
+        return measures or report.seconds_left < rest
 
     with Command("train", arguments, log) as command:
         while going:
-            size, limit = _size(path), max(report.seconds_left - SPEAK, START)
+            size, limit = _size(path), max(report.seconds_left, START)
             going = command.wait(limit, lambda size=size: _size(path) != size or is_over())
             going = going and not is_over()
             records = read_records(path)

@@ -98,7 +98,7 @@ class Train:
 def recipe(train: Train) -> tuple[float, Schedule]:
     """Learning rate and schedule of the optimizer, where the config leaves them open."""
     if train.optimizer == "soap":
-        return 0.01, Schedule(warmup=0.05, hold=0.6, end=0.02)
+        return 0.02, Schedule(warmup=0.05, hold=0.6, end=0.02)
     # The NAM trainer's: times 0.994 per epoch; the same fall over a run in steps or minutes.
     stairs = 0 if train.steps or train.minutes else train.epochs
     return 0.004, Schedule(end=0.994**train.epochs, even_ratios=True, stairs=stairs)

@@ -14,7 +14,7 @@ from wf_jax.modules import split
 from wf_jax.training.loop import DivergedError, train
 from wf_jax.training.metrics import MetricsFile, Progress, duration
 from wf_jax.training.settings import Settings
-from wf_jax.training.stopping import Budget
+from wf_jax.training.stopping import LEAST, Budget
 
 FAST = Settings(epochs=12, learning_rate=0.05)
 
@@ -178,4 +178,15 @@ def test_duration_and_budget():
     assert [duration(m) for m in (0, 1.09, 120)] == ["0:00", "1:05", "2:00:00"]
     assert Budget(200).progress(50) == 0.25
     assert Budget(200).left_minutes(50, 0.1) == pytest.approx(15)
-    assert Budget(1, minutes=10, minutes_before=5).progress(7) == pytest.approx(0.5, abs=1e-3)
+    assert Budget(1, minutes=10, minutes_before=5).progress(70) == 0.5
+
+
+def test_a_budget_of_minutes_begins_with_the_first_step_and_has_a_least_number_of_steps():
+    budget = Budget(1, minutes=1e-9)
+    assert budget.minutes == 0.0
+    budget.begin()
+    time.sleep(0.001)
+    assert budget.minutes > 0
+    assert [budget.progress(step) for step in (0, LEAST // 2, LEAST, 2 * LEAST)] == [0, 0.5, 1, 1]
+    assert budget.end(LEAST) == "the least number of steps, 20, took more than 1e-09 minutes"
+    assert Budget(1, minutes=10).end(200) == "the budget is used up"
