@@ -77,6 +77,7 @@ def write_results(
             for size in ordered
         },
         history=result.history,
+        steps=result.steps,
         linear_esr=baseline,
         di=x[skip:],
         target=capture.output_validation[skip:] / np.float32(capture.output_gain),
@@ -160,7 +161,7 @@ def _longer(config: Any, workdir: Path) -> str:
 def _say(workdir: Path, esrs: dict[str, float], baseline: float, result: Result) -> None:
     print(f"\n{result.stopped}: {result.steps} steps in {duration(result.minutes)}")
     for size, esr in esrs.items():
-        print(f"  {size:9} ESR {esr:.4f}  {esr_words(esr)}")
+        print(f"  {size:9} ESR {esr:.4f}  {esr_words(esr, baseline, result.steps)}")
     print(f"  {'no model':9} ESR {baseline:.4f}  the best linear filter, for comparison")
     print("ESR is the error's energy over the signal's: 0.01 is an error 20 dB below the sound.")
     print(f"model:  {workdir / 'model.nam'}  (loads in any NAM player)")

@@ -5,6 +5,7 @@ A row is a line of JSON in a file, so that a part that is killed leaves all that
 
 import contextlib
 import dataclasses
+import gc
 import json
 import time
 from collections.abc import Iterator, Sequence
@@ -73,6 +74,7 @@ class Report:
         except Exception as error:
             row["error"] = one_line(error)
         self.row(table, **row)
+        gc.collect()  # what a failed case held in cycles must not be missing to the next one
 
     def in_time(self, table: str, cases: Sequence[Row]) -> Iterator[Row]:
         """Yields the cells that each case begins with while there is time, most valuable first.

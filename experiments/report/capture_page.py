@@ -41,6 +41,7 @@ class CaptureReport:
         sample_rate: Hz.
         sizes: by name, smallest first.
         history: a record per evaluation, with "minutes" and "esr/SIZE".
+        steps: of training.
         linear_esr: ESR of the best linear filter, or None.
         di: [T] held-out input.
         target: [T] held-out recording.
@@ -55,6 +56,7 @@ class CaptureReport:
     sample_rate: int
     sizes: dict[str, SizeReport]
     history: Sequence[dict[str, Any]]
+    steps: int
     linear_esr: float | None
     di: np.ndarray
     target: np.ndarray
@@ -80,9 +82,12 @@ def write_capture_report(path: str | Path, report: CaptureReport) -> None:
 
 
 def _result(report: CaptureReport) -> str:
+    def words(size: SizeReport) -> str:
+        return esr_words(size.best_esr, report.linear_esr, report.steps)
+
     cards = "".join(
         f'<div class="result" style="border-color:{figures.colour(name)}"><h3>{escape(name)}</h3>'
-        f"<p><strong>ESR {size.best_esr:.4f}</strong><br>{escape(esr_words(size.best_esr))}</p>"
+        f"<p><strong>ESR {size.best_esr:.4f}</strong><br>{escape(words(size))}</p>"
         f"<p>{size.parameters:,} parameters, best at epoch {size.best_epoch}</p></div>"
         for name, size in report.sizes.items()
     )

@@ -6,14 +6,31 @@ BANDS = (
     (0.01, "hard to tell from the amp"),
     (0.035, "very close; a careful listener may hear it"),
     (0.1, "usable; differences on a close listen"),
-    (0.3, "recognisable, but off; train longer"),
-    (float("inf"), "not a likeness: train longer, or check latency and recording"),
+    (0.3, "recognizable, but off"),
+    (float("inf"), "not a likeness"),
 )
+USABLE = 0.1  # above, what to do is said
+FEW = 300  # steps, below which more of them are the cure
 
 
-def esr_words(esr: float) -> str:
-    """A judgement of one model's error-to-signal ratio."""
-    return next(words for limit, words in BANDS if esr < limit or limit == float("inf"))
+def esr_words(esr: float, linear: float | None, steps: int) -> str:
+    """A judgement of one model, beside the best linear filter and for the steps that it had.
+
+    Args:
+        esr: its error-to-signal ratio.
+        linear: that of the best linear filter on the same audio, where it is known.
+        steps: of training.
+    """
+    words = next(words for limit, words in BANDS if esr < limit or limit == float("inf"))
+    if linear is not None and not esr < linear:
+        words = f"worse than a linear filter (ESR {linear:.4f}); {words}"
+    elif linear is not None and linear >= 2 * esr > 0:
+        words = f"{words}; {linear / esr:.0f} times less error than the best linear filter"
+    if esr < USABLE:
+        return words
+    if steps < FEW:
+        return f"{words}; {steps} steps are few: train longer"
+    return f"{words}; check latency and recording, or train longer"
 
 
 def band_rows() -> list[tuple[str, str]]:

@@ -29,6 +29,7 @@ def report(rng):
         history=[
             {"minutes": i / 2, "esr/nano": 0.2 / i, "esr/standard": 0.1 / i} for i in range(1, 5)
         ],
+        steps=500,
         linear_esr=0.31,
         di=di,
         target=target,
@@ -146,7 +147,19 @@ def test_attack_window_finds_the_attack():
 
 
 def test_every_esr_has_words():
-    words = [esr_words(esr) for esr in (0.0, 0.009, 0.02, 0.05, 0.2, 0.5, 30.0, float("inf"))]
+    values = (0.0, 0.009, 0.02, 0.05, 0.2, 0.5, 30.0, float("inf"))
+    words = [esr_words(esr, None, 500) for esr in values]
     assert words[0] == words[1] == "hard to tell from the amp"
     assert len(set(words)) == 5
     assert words[-1] == words[-2] == words[-3]
+
+
+def test_words_compare_with_the_linear_filter_and_with_the_steps():
+    better = esr_words(0.009, 0.27, 40)
+    assert better == "hard to tell from the amp; 30 times less error than the best linear filter"
+    assert esr_words(0.09, 0.1, 40) == "usable; differences on a close listen"
+    worse = esr_words(0.2, 0.13, 40)
+    assert worse.startswith("worse than a linear filter (ESR 0.1300)")
+    assert worse.endswith("40 steps are few: train longer")
+    assert esr_words(0.2, 0.4, 2000).endswith("check latency and recording, or train longer")
+    assert esr_words(float("nan"), 0.4, 2000).startswith("worse than a linear filter")

@@ -22,6 +22,7 @@ from data_pipeline.atomic import atomic_path
 from data_pipeline.corpus_preparation import prepare_corpus
 from data_pipeline.synthetic_speech import write_demo_corpus
 from experiments.board import Board
+from experiments.configs.voice import recipe
 from experiments.configs.waveflow import get_config
 from experiments.settings import read_settings
 from experiments.workdir import Workdir, WorkdirError
@@ -285,7 +286,7 @@ def test_a_batch_that_leaves_a_device_over():
     config = get_config("tiny")
     config.train.batch_size, config.train.shards = 3, 2
     with pytest.raises(ValueError, match=r"^--config.train.batch_size=3: a batch of 3 cannot be"):
-        read_settings(config)
+        read_settings(config, recipe)
 
 
 # A disk that is full, or cannot be written

@@ -1,0 +1,20 @@
+"""Both optimizers of captures, three seeds each, after equal steps.
+
+    python -m experiments.train --config=experiments/configs/a2_capture.py \
+        --sweep=experiments/configs/sweep_optimizer.py --workdir=runs/optimizers \
+        --config.train.steps=300 --config.data.input=di.wav --config.data.output=amp.wav
+    python -m experiments.runs runs/optimizers
+
+Each has its own learning rate and schedule.
+"""
+
+from typing import Any
+
+
+def get_sweep() -> list[dict[str, Any]]:
+    """Six runs."""
+    return [
+        {"train.optimizer": optimizer, "train.seed": seed}
+        for seed in (0, 1, 2)
+        for optimizer in ("soap", "adam")
+    ]
