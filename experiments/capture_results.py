@@ -149,6 +149,8 @@ def _longer(config: Any, workdir: Path) -> str:
     length = f"train.minutes={minutes:g}" if minutes else f"train.epochs={3 * config.train.epochs}"
     path, data = "experiments/configs/a2_capture.py", config.data
     given = {"init_from": config.init_from, "model.nam": config.model.nam}
+    if config.train.optimizer != type(config.train)().optimizer:
+        given["train.optimizer"] = config.train.optimizer
     more = "".join(f" --config.{flag}={value}" for flag, value in given.items() if value)
     start = (
         f"python -m experiments.train --workdir={workdir} --config.{length}{more} --config={path}"

@@ -66,14 +66,10 @@ def _rates(train: Any, recipe: Callable[[Any], tuple[float, Schedule]]) -> tuple
         raise ValueError(
             f"--config.train.optimizer={train.optimizer} is none of {', '.join(OPTIMIZERS)}"
         )
-    rate, schedule = recipe(train)
-    rate = rate if train.learning_rate == OWN else train.learning_rate
-    if not rate > 0:
-        raise ValueError(f"--config.train.learning_rate={rate} is not > 0")
-    said = {name: getattr(train, name) for name in ("warmup", "hold", "end")}
+    if train.learning_rate != OWN and not train.learning_rate > 0:
+        raise ValueError(f"--config.train.learning_rate={train.learning_rate} is not > 0")
     try:
-        said = {name: value for name, value in said.items() if value != OWN}
-        return rate, dataclasses.replace(schedule, **said)
+        return recipe(train)
     except ValueError as error:
         raise ValueError(f"--config.train: {error}") from None
 

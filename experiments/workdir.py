@@ -132,6 +132,9 @@ def _open(workdir: Path, config: Any) -> None:
         raise WorkdirError(f"{workdir}: cannot be made: {why(error)}") from None
     path, new = workdir / "config.json", flat_config(config)
     old = _read_config(path)
+    if "train.decay" in old:  # of before there was a choice
+        old.setdefault("train.optimizer", "adam")
+        del old["train.decay"]
     if old and _has_begun(workdir):
         for name in sorted(old.keys() | new.keys()):
             if old.get(name, new.get(name)) != new.get(name) and not name.startswith(CHANGEABLE):

@@ -1,4 +1,4 @@
-"""What the code decides by the kind of device that computes: here, and nowhere else.
+"""The choices that depend on the kind of device that computes, in one place.
 
 The CPU's are measured (BUILD_NOTES). Those for accelerators are not: `experiments.accelerator`
 measures what they are about.
@@ -34,11 +34,11 @@ class Choices:
 
     def describe(self) -> str:
         """The choices in words."""
-        rows = "transformed" if self.transformed_rows else "plain"
         return (
-            f"up to {self.sequences} sequences at once, {self.substeps} steps per dispatch, {rows} "
-            f"rows in synthesis, {'A2' if self.a2_pass else 'general'} pass for A2 models, "
-            f"{self.clips} clips at once"
+            f"sequences at once {self.sequences}, steps per dispatch {self.substeps}, "
+            f"clips at once {self.clips}, "
+            f"{'transformed' if self.transformed_rows else 'plain'} rows in synthesis, "
+            f"{'A2' if self.a2_pass else 'general'} pass for A2 models"
         )
 
 

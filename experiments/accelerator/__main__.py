@@ -10,6 +10,7 @@ CPU with two cores ends in under three minutes.
 """
 
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -40,6 +41,9 @@ def main(argv: list[str]) -> None:
 
     corpus = _corpus(_CORPUS.value) if _CORPUS.value else ""
     parts = {name: part for name, part in PARTS.items() if name in _PARTS.value}
+    signal.signal(
+        signal.SIGTERM, lambda *_: sys.exit(143)
+    )  # what runs is ended, what is there kept
     try:
         code = run_parts(parts, Path(_OUTPUT.value), 60 * _MINUTES.value, _SMALL.value, corpus)
     except OSError as error:

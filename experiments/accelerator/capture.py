@@ -1,6 +1,7 @@
 """Part `capture`: amps trained together, one to 256 of them, and where the time goes."""
 
 import dataclasses
+import functools
 from pathlib import Path
 
 import numpy as np
@@ -18,29 +19,28 @@ from wf_jax.amps.weights import Uniform
 from wf_jax.training.flops import matrix_rate
 
 STEPS = 2300  # after so many two CPU cores had ESR 0.050 and 0.023, in ten minutes (README)
-# Captures, steps per dispatch, sequences at once (None: what is decided by platform).
+# Optimizer, captures, steps per dispatch, sequences at once (None: what is decided by platform).
 CASES = (
-    (1, 1, None),
-    (1, 8, None),
-    (16, 8, None),
-    (64, 8, None),
-    (256, 8, None),
-    (16, 8, 64),
-    (16, 8, 16),
-    (4, 8, None),
-    (1, 8, 4),
-    (1, 8, 1),
+    ("soap", 1, 8, None),
+    ("adam", 1, 8, None),
+    ("soap", 64, 8, None),
+    ("soap", 256, 8, None),
+    ("soap", 16, 8, None),
+    ("soap", 1, 1, None),
+    ("soap", 4, 8, None),
+    ("soap", 16, 8, 64),
+    ("soap", 16, 8, 16),
+    ("soap", 1, 8, 4),
+    ("soap", 1, 8, 1),
 )
-SMALL = ((1, 1, None), (2, 2, 2))
+COLUMNS = ("optimizer", "captures", "steps per dispatch", "sequences at once")
+SMALL = (("adam", 1, 1, None), ("soap", 2, 2, 2))
 
 
 def measure(report: Report, options: Options) -> None:
     """Steps of nano and standard together, batch 16 x 8192 for every capture."""
     peak = matrix_rate(precision="highest")
-    cases = [
-        {"captures": captures, "steps per dispatch": substeps, "sequences at once": at_once}
-        for captures, substeps, at_once in (SMALL if options.small else CASES)
-    ]
+    cases = [dict(zip(COLUMNS, case, strict=True)) for case in (SMALL if options.small else CASES)]
     for number, case in enumerate(report.in_time("Training steps", cases)):
         trace = options.folder / "trace" if number == 0 else None
         with report.attempt("Training steps", **case) as row:
@@ -63,13 +63,15 @@ def _steps(row: Row, options: Options, peak: float, trace: Path | None) -> None:
     captures, at_once = row["captures"], row["sequences at once"]
     task = _task(captures, options, at_once)
     row["sequences at once"] = min(task.sequences_at_once, captures * task.batch_size)
-    steps = time_steps(task, row["steps per dispatch"], trace=str(trace or ""))
+    steps = time_steps(
+        task, row["steps per dispatch"], trace=str(trace or ""), optimizer=row["optimizer"]
+    )
     row |= {
         "ms per step": 1e3 * steps.seconds,
         "captures per hour": round(3600 * captures / (STEPS * steps.seconds)),
         "x real time": task.batch_seconds / steps.seconds,
         "GFLOP per step": steps.flops / 1e9,
-        "share of the peak, %": 100 * steps.flops / steps.seconds / peak,
+        "share of the peak, %": 100 * steps.flops / steps.seconds / steps.devices / peak,
         "memory, GiB": steps.memory / 2**30,
         "host, ms": 1e3 * steps.host,
         "waiting for batches, ms": 1e3 * steps.data,
@@ -92,7 +94,7 @@ def _operations(report: Report, trace: Path) -> None:
 def _task(captures: int, options: Options, at_once: int | None = None) -> CaptureTask:
     """So many captures of one amp; as much audio as a batch needs, and 9 s to judge by."""
     judged = 1.0 if options.small else 9.0
-    di, amp = (x.astype(np.float32) for x in demo_pair(4.0 + judged))
+    di, amp = _pair(4.0 + judged)
     split = round(judged * 48000)
     parts = (di[:-split], amp[:-split], di[-split:], amp[-split:])
     audio = CaptureAudio(*(np.tile(part, (captures, 1)) for part in parts))
@@ -102,6 +104,12 @@ def _task(captures: int, options: Options, at_once: int | None = None) -> Captur
             audio, models=models, batch_size=2, window=2048, sequences_at_once=at_once
         )
     return CaptureTask(audio, sequences_at_once=at_once)
+
+
+@functools.cache
+def _pair(seconds: float) -> tuple[np.ndarray, np.ndarray]:
+    di, amp = demo_pair(seconds)
+    return di.astype(np.float32), amp.astype(np.float32)
 
 
 def _two_layers() -> WaveNet:

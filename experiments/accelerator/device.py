@@ -23,6 +23,8 @@ PRODUCTS = (
 def measure(report: Report, options: Options) -> None:
     """One row of names, one for each kind of product, one for copies."""
     device = jax.local_devices()[0]
+    if jax.default_backend() == "cpu" and not options.small:
+        report.note("JAX found no accelerator: all of this is of a CPU, in sizes made for a GPU.")
     memory = (device.memory_stats() or {}).get("bytes_limit")
     report.row(
         "Device",

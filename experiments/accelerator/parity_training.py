@@ -62,7 +62,7 @@ class Task(Protocol):
 class Case:
     """A task, its model, and how they learn."""
 
-    build: Callable[[], tuple[Task, Model]]
+    build: Callable[[str], tuple[Task, Model]]  # of the dtype that it computes in
     rate: float = Settings.learning_rate
     weight_decay: float = Settings.weight_decay
 
@@ -79,7 +79,7 @@ class Steps:
 def checks(small: bool) -> Iterator[Check]:
     """One row each."""
     sizes = ("nano",) if small else tuple(a2.CHANNELS)
-    alone = partial(_capture, small, sizes, demo_pair(2.0), LossWeights(mrstft=0.0))
+    alone = partial(_capture, small, sizes, demo_pair(2.0), LossWeights(mrstft=0.0), 1.0)
     cases = {
         "capture, MSE alone": Case(alone),
         "vocoder": Case(partial(_vocoder, small), rate=2e-4, weight_decay=0.0),
@@ -87,7 +87,7 @@ def checks(small: bool) -> Iterator[Check]:
     if not small:  # the rest of the loss is in another table, too
         # Of near silence the gradient of its logarithm is rounding: 6e-4 of it for the built-in
         # pair, which Adam makes 0.1 of the change. Noise, and louder models, have no silence.
-        whole = partial(_capture, small, ("nano",), noise_pair(2.0), LossWeights(), gain=3.0)
+        whole = partial(_capture, small, ("nano",), noise_pair(2.0), LossWeights(), 3.0)
         cases["capture of noise, whole loss"] = Case(whole)
     for name, case in cases.items():
         errors = partial(_errors, case, device_jit(small))
@@ -105,9 +105,11 @@ def _capture(
     sizes: tuple[str, ...],
     pair: tuple[np.ndarray, np.ndarray],
     loss_weights: LossWeights,
-    gain: float = 1.0,
+    gain: float,
+    dtype: str,
 ) -> tuple[CaptureTask, SizedModels]:
     """Fresh A2 models, their outputs times `gain`, and a task on DI and recording."""
+    del dtype  # that of its arrays
     window, batch_size, layers = (512, 2, 3) if small else (4096, 4, len(a2.DILATIONS))
     signals = [np.float32(signal)[None] for signal in pair]
     audio = CaptureAudio(*signals, *(signal[:, -8192:] for signal in signals))
@@ -118,11 +120,12 @@ def _capture(
     return task, task.init()
 
 
-def _vocoder(small: bool) -> tuple[VocoderTask, Flow]:
+def _vocoder(small: bool, dtype: str) -> tuple[VocoderTask, Flow]:
     """A small WaveFlow on noise."""
     config, window = WaveFlowConfig(flows=4, layers=5, channels=32), 4096
     if small:
         config, window = flow_cases(small)["h16"].config, 512
+    config = dataclasses.replace(config, compute_dtype=dtype)
     task = VocoderTask(
         config,
         NoiseWindows(config.mel, window, 2),
@@ -147,7 +150,7 @@ def _errors(case: Case, jit: Jit) -> Errors:
 
 
 def _train(case: Case, dtype: str, jit: Jit) -> Steps:
-    task, model = case.build()
+    task, model = case.build(dtype)
     start, model_of = _flat(cast(model, dtype))
     optimizer = make_optimizer("adam", task.axes_of, case.weight_decay)
 

@@ -18,13 +18,13 @@ class Part:
 
 # In the order in which they run: the most valuable answers first.
 PARTS = {
-    "device": Part("experiments.accelerator.device", 0.3),
-    "parity": Part("experiments.accelerator.parity", 1.5),
-    "capture": Part("experiments.accelerator.capture", 1.6),
-    "synthesis": Part("experiments.accelerator.synthesis", 1.6),
-    "training": Part("experiments.accelerator.training", 1.3),
-    "render": Part("experiments.accelerator.render", 0.6),
-    "export": Part("experiments.accelerator.release", 1.2),
-    "resume": Part("experiments.accelerator.resume", 1.6),
-    "train": Part("experiments.accelerator.voice", 1.4),
+    "device": Part("experiments.accelerator.device", 0.5),
+    "parity": Part("experiments.accelerator.parity", 1.6),
+    "capture": Part("experiments.accelerator.capture", 2.2),
+    "synthesis": Part("experiments.accelerator.synthesis", 1.3),
+    "training": Part("experiments.accelerator.training", 1.1),
+    "render": Part("experiments.accelerator.render", 0.5),
+    "export": Part("experiments.accelerator.release", 0.9),
+    "resume": Part("experiments.accelerator.resume", 1.2),
+    "train": Part("experiments.accelerator.voice", 2.2),
 }

@@ -15,6 +15,8 @@ from typing import Any
 Row = dict[str, Any]  # column -> text, number or None
 NOT_BEGUN = "not begun: no time left"
 ROWS = "rows.jsonl"
+# As XLA says it, CUDA, and libraries that want room to work in.
+NO_MEMORY = ("RESOURCE_EXHAUSTED", "OUT_OF_MEMORY", "Failed to allocate", "scratch allocator")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,13 +70,13 @@ class Report:
 
         An exception becomes its "error": one line, and the part goes on.
         """
+        gc.collect()  # what a case before that failed held in cycles must not be missing
         row = dict(cells)
         try:
             yield row
         except Exception as error:
             row["error"] = one_line(error)
         self.row(table, **row)
-        gc.collect()  # what a failed case held in cycles must not be missing to the next one
 
     def in_time(self, table: str, cases: Sequence[Row]) -> Iterator[Row]:
         """Yields the cells that each case begins with while there is time, most valuable first.
@@ -89,13 +91,13 @@ class Report:
 
     def _append(self, entry: Row) -> None:
         with self._path.open("a") as file:
-            file.write(json.dumps(entry) + "\n")
+            file.write("\n" + json.dumps(entry) + "\n")  # on a line of its own after a torn one
 
 
 def one_line(error: BaseException) -> str:
     """An error's kind and first line; out of memory in plain words."""
     lines = str(error).strip().splitlines() or [""]
-    if "RESOURCE_EXHAUSTED" in lines[0] or isinstance(error, MemoryError):
+    if isinstance(error, MemoryError) or any(words in str(error) for words in NO_MEMORY):
         return "out of memory"
     return f"{type(error).__name__}: {lines[0][:160]}"
 

@@ -1,6 +1,7 @@
 """Runs the parts one after the other, each in a process of its own, and keeps what they find."""
 
 import dataclasses
+import errno
 import json
 import os
 import shutil
@@ -9,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping
+from importlib.metadata import version
 from pathlib import Path
 
 import experiments
@@ -19,6 +21,7 @@ from wf_jax.training.metrics import Progress, duration
 
 LOG, CACHE = "log.txt", "cache"
 PATIENCE = 10.0  # seconds that a part may be late before it is ended, and a third of its share
+SHOWN = 10.0  # seconds after which the results are written again while a part runs
 
 
 def run_parts(
@@ -36,40 +39,52 @@ def run_parts(
 
     Returns:
         The exit code: 0, or 1 where a part did not come to its end.
+
+    Raises:
+        FileExistsError: a part's folder is there and is something else.
     """
+    folders = {name: output.absolute() / name for name in parts}
+    for folder in folders.values():
+        if folder.exists() and not (folder / ROWS).exists():
+            raise FileExistsError(errno.EEXIST, "is no part's folder", str(folder))
     end, bad = time.monotonic() + seconds, 0
     shares = [part.share for part in parts.values()]
     for number, (name, part) in enumerate(parts.items()):
         left = max(end - time.monotonic(), 0.0)
-        folder = output.absolute() / name
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(parents=True)
+        shutil.rmtree(folders[name], ignore_errors=True)
+        folders[name].mkdir(parents=True)
+        (folders[name] / ROWS).touch()
         allowed = left * part.share / sum(shares[number:])
-        ended = _run_part(name, part, Options(folder, allowed, small, corpus))
+        ended = _run_part(name, part, Options(folders[name], allowed, small, corpus), output)
         bad += ended != "ok"
-        write_results(output)
     print(f"{output / 'results.md'}, and the same as results.json")
     return min(bad, 1)
 
 
-def _run_part(name: str, part: Part, options: Options) -> str:
+def _run_part(name: str, part: Part, options: Options, output: Path) -> str:
     """Runs one part, ends it when it is late, and says how it ended."""
     rows, began = options.folder / ROWS, time.monotonic()
     given = json.dumps({**dataclasses.asdict(options), "folder": str(options.folder)})
     command = [sys.executable, "-m", "experiments.accelerator.worker", part.module, given]
-    progress, late = Progress(), 4 / 3 * options.seconds + PATIENCE
+    progress, late, shown = Progress(), 4 / 3 * options.seconds + PATIENCE, began
     with (options.folder / LOG).open("w") as log:
+        # A group of its own, so that all that it starts can be ended with it.
         process = subprocess.Popen(
-            command, stdout=log, stderr=log, env=_environment(options), start_new_session=True
+            command, stdout=log, stderr=log, env=_environment(options), process_group=0
         )
+        ended = "cut off"
         try:
             while process.poll() is None and time.monotonic() - began < late:
                 time.sleep(0.1)
                 progress.update(_line(name, began, len(read_rows(rows)), "..."))
+                if time.monotonic() - shown > SHOWN:
+                    write_results(output)
+                    shown = time.monotonic()
             ended = _how_it_ended(process, rows)
         finally:
             _end(process)
-    Report(rows, 0).ended(ended, time.monotonic() - began)
+            Report(rows, 0).ended(ended, time.monotonic() - began)
+            write_results(output)
     progress.keep(_line(name, began, len(read_rows(rows)) - 1, ended))
     return ended
 
@@ -107,10 +122,16 @@ def _end(process: subprocess.Popen) -> None:
 def _environment(options: Options) -> dict[str, str]:
     """Of a part: it finds this code from any folder, and programs that were compiled before."""
     root = str(Path(experiments.__file__).parents[1])
-    path = os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH"))))
-    return {
+    variables = {
         **os.environ,
         "JAX_COMPILATION_CACHE_DIR": str(options.folder.parent / CACHE),
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.5",
-        "PYTHONPATH": path,
+        "PYTHONPATH": os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH")))),
     }
+    platforms = variables.get("JAX_PLATFORMS", "")
+    if platforms and "cpu" not in platforms.split(","):  # what is compared with is computed there
+        variables["JAX_PLATFORMS"] = f"{platforms},cpu"
+    if version("jax").startswith("0.11."):  # whose CPU programs may wait for themselves for ever
+        flags = (variables.get("XLA_FLAGS", ""), "--xla_cpu_multi_thread_eigen=false")
+        variables["XLA_FLAGS"] = " ".join(filter(None, flags))
+    return variables

@@ -21,7 +21,8 @@ class Steps:
         seconds: of a step, median of the rounds.
         host: of them, the host's own in sending it.
         data: of them, waiting for a batch.
-        flops: of a step.
+        flops: of a step, over all devices.
+        devices: that took part.
         memory: bytes that its program needs on a device.
     """
 
@@ -30,6 +31,7 @@ class Steps:
     host: float
     data: float
     flops: float
+    devices: int
     memory: int
 
 
@@ -39,6 +41,7 @@ def time_steps(
     rounds: int = 3,
     seconds: float = 0.7,
     trace: str = "",
+    optimizer: str = Settings.optimizer,
 ) -> Steps:
     """Takes steps in rounds of about `seconds`, of which the median counts.
 
@@ -48,8 +51,9 @@ def time_steps(
         rounds: that count.
         seconds: of one round; two dispatches at least.
         trace: folder for a profiler's trace of one more round, of four dispatches; "" for none.
+        optimizer: its name.
     """
-    settings = Settings(substeps=substeps, weight_decay=0.0)
+    settings = Settings(substeps=substeps, weight_decay=0.0, optimizer=optimizer)
     with Dispatcher(task, settings, lambda step: substeps) as dispatcher:
         state, step = dispatcher.create(dispatcher.params), 0
 
@@ -78,4 +82,6 @@ def time_steps(
         if trace:
             with jax.profiler.trace(trace):
                 take(4)
-        return Steps(first, whole, host, data, dispatcher.flops, dispatcher.memory)
+        return Steps(
+            first, whole, host, data, dispatcher.flops, dispatcher.devices, dispatcher.memory
+        )

@@ -21,6 +21,7 @@ def top_operations(folder: Path, count: int = 10) -> tuple[list[Operation], floa
 
     Raises:
         FileNotFoundError: no trace was written.
+        ValueError: there is no operation in it.
     """
     files = sorted(folder.rglob("*.xplane.pb"), key=lambda path: path.stat().st_mtime)
     if not files:
@@ -30,6 +31,8 @@ def top_operations(folder: Path, count: int = 10) -> tuple[list[Operation], floa
     for event in _events(jax.profiler.ProfileData.from_file(str(files[-1]))):
         spent[event.name] += event.duration_ns / 1e6
         often[event.name] += 1
+    if not spent:
+        raise ValueError(f"{files[-1].name}: no operations in the trace")
     longest = sorted(spent, key=spent.get, reverse=True)[:count]
     return [(name, spent[name], often[name]) for name in longest], sum(spent.values())
 
@@ -39,8 +42,10 @@ def _events(data: jax.profiler.ProfileData) -> list[jax.profiler.ProfileEvent]:
     planes = list(data.planes)
     devices = [p for p in planes if p.name.startswith("/device:") and "CUSTOM" not in p.name]
     if devices:
-        lines = [line for line in devices[0].lines if line.name.startswith(("Stream", "XLA Ops"))]
-        return [event for line in lines for event in line.events]
+        lines = list(devices[0].lines)
+        chosen = [line for line in lines if line.name == "XLA Ops"]
+        chosen = chosen or [line for line in lines if line.name.startswith("Stream")]
+        return [event for line in chosen for event in line.events]
     lines = [line for plane in planes if plane.name == "/host:CPU" for line in plane.lines]
     events = [event for line in lines for event in line.events]
     return [event for event in events if any(key == "hlo_op" for key, _ in event.stats)]

@@ -6,6 +6,7 @@ entry there.
 
 import importlib
 import json
+import os
 import sys
 import traceback
 from pathlib import Path
@@ -27,4 +28,7 @@ def run_part(module: str, options: Options) -> int:
 
 if __name__ == "__main__":
     given = json.loads(sys.argv[2])
-    sys.exit(run_part(sys.argv[1], Options(**{**given, "folder": Path(given["folder"])})))
+    code = run_part(sys.argv[1], Options(**{**given, "folder": Path(given["folder"])}))
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)  # without waiting for threads that still compile what nobody waits for

@@ -104,7 +104,8 @@ class Config:
 def recipe(train: Train) -> tuple[float, Schedule]:
     """The rate and schedule that `train` says; Adam's falls in even ratios, SOAP's evenly."""
     adam = train.optimizer == "adam"
-    return train.learning_rate, Schedule(train.warmup, train.hold, train.end, even_ratios=adam)
+    hold = max(train.warmup, train.hold)
+    return train.learning_rate, Schedule(train.warmup, hold, train.end, even_ratios=adam)
 
 
 def tiny(train: Train) -> Train:

@@ -2,8 +2,10 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -78,6 +80,30 @@ def test_one_part_alone_keeps_what_the_others_found(tmp_path):
     assert "Cases" in parts["case"]["tables"]
 
 
+def test_a_folder_that_is_something_else_is_left_alone(tmp_path):
+    (tmp_path / "fine").mkdir()
+    (tmp_path / "fine" / "model.nam").write_text("precious")
+    with pytest.raises(FileExistsError):
+        run_named(tmp_path, "fine")
+    assert (tmp_path / "fine" / "model.nam").read_text() == "precious"
+
+
+def test_a_run_that_is_cut_off_leaves_tables_and_no_process(tmp_path):
+    command = [sys.executable, "-m", "experiments.accelerator", f"--output={tmp_path}", "--small"]
+    with subprocess.Popen([*command, "--parts=parity"], cwd=ROOT) as process:
+        rows = tmp_path / "parity" / "rows.jsonl"
+        deadline = time.monotonic() + 120
+        while time.monotonic() < deadline and not read_rows(rows):
+            time.sleep(0.1)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(30) == 143
+    part = json.loads((tmp_path / "results.json").read_text())["parts"]["parity"]
+    assert part["ended"] == "cut off"
+    assert part["tables"]
+    listed = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True)
+    assert str(tmp_path / "parity") not in listed.stdout
+
+
 def test_cases_without_time_are_rows_that_say_so(tmp_path):
     report = Report(tmp_path / "rows.jsonl", 0.0)
     assert list(report.in_time("T", [{"size": 1}])) == []
@@ -132,4 +158,5 @@ def test_the_rehearsal_runs_every_part(tmp_path):
         rows = [row for table in part["tables"].values() for row in table]
         assert rows, name
         assert not any("error" in row for row in rows), name
+        assert all(row.get("ok", True) in (True, "yes") for row in rows), name
     assert os.stat(tmp_path / "results.md").st_size > 2000

@@ -1,9 +1,12 @@
 """How to train, as a run's config says it."""
 
+import json
+
 import pytest
 
 from experiments.configs import a2_capture, voice, waveflow
 from experiments.settings import read_settings
+from experiments.workdir import Workdir, WorkdirError, flat_config
 from wf_jax.platforms import choices, chosen
 from wf_jax.training.schedule import Schedule
 
@@ -71,3 +74,15 @@ def test_steps_per_dispatch_are_the_devices_where_they_are_left_open():
     with chosen(substeps=8):
         assert capture_settings().substeps == 8
         assert capture_settings(substeps=3).substeps == 3
+
+
+def test_a_run_of_before_there_was_a_choice_was_adams(tmp_path):
+    config = a2_capture.get_config()
+    content = flat_config(config) | {"train.decay": 0.994}
+    del content["train.optimizer"]
+    (tmp_path / "config.json").write_text(json.dumps(content))
+    (tmp_path / "metrics.jsonl").write_text('{"step": 18}\n')
+    with pytest.raises(WorkdirError, match=r"started with --config.train.optimizer=adam, not soap"):
+        Workdir(tmp_path).open(config)
+    config.train.optimizer = "adam"
+    Workdir(tmp_path).open(config)

@@ -183,7 +183,9 @@ def clip_log_likelihoods(model: Flow, clips: Sequence[HeldOut]) -> list[float]:
     for i, clip in enumerate(clips):
         groups.setdefault(bucket(settings.frames(len(clip.audio))), []).append(i)
     for frames, members in groups.items():
-        count = min(jax.local_device_count() * choices().clips, len(members))
+        devices, count = jax.local_device_count(), len(members)
+        if count > devices:
+            count = devices * min(choices().clips, -(-count // devices))
         spec = NamedSharding(local_mesh(count), PartitionSpec(DATA_AXIS))
         here = jax.device_put(model, NamedSharding(spec.mesh, PartitionSpec()))
         for first in range(0, len(members), count):

@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable, Sequence
-from functools import partial
+from functools import cache, partial
 from typing import Any, Self
 
 import jax
@@ -188,9 +188,15 @@ class Dispatcher:
             step, task.batch_axes, settings.substeps, (state, arrays, control), self._session
         )
         self.memory = _memory(program)
-        peak = matrix_rate() * self._mesh.size
+        peak = _rate() * self._mesh.size
         self.clock = StepClock(task.batch_seconds, self.flops, peak)
         return program
+
+
+@cache
+def _rate() -> float:
+    """FLOP/s of one device in a large product; measured once in a process."""
+    return matrix_rate()
 
 
 def _memory(program: Program) -> int:

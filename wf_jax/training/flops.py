@@ -7,7 +7,7 @@ Utilisation is FLOP/s over `matrix_rate` times devices. Counted on the jaxpr: XL
 import functools
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -52,7 +52,7 @@ def jaxpr_flops(jaxpr: Jaxpr, unknown_trips: int = 1) -> float:
 def matrix_rate(
     dtype: DTypeLike = jnp.float32,
     precision: str | None = None,
-    devices: Sequence[jax.Device] | None = None,
+    devices: tuple[jax.Device, ...] | None = None,
 ) -> float:
     """FLOP/s of one device in a large matrix product, while all devices compute one each.
 

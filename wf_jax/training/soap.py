@@ -74,11 +74,14 @@ class Group(NamedTuple):
     right: Side | None
 
 
+Groups = dict[str, Group]  # by their shapes
+
+
 class SoapState(NamedTuple):
-    """Steps so far, and the groups by their shapes."""
+    """Steps so far, and the groups."""
 
     count: jax.Array
-    groups: dict[str, Group]
+    groups: Groups
 
 
 def scale_by_soap(
@@ -131,27 +134,28 @@ def scale_by_soap(
         # Of averages that begin at zero with the second gradient: Adam's bias correction.
         moments = jnp.maximum(state.count, 1).astype(jnp.result_type(float))
         corrections = [1 - decay**moments for decay in (mean_decay, square_decay)]
+        members = _grouped(gradients, axes_of)
+        stacked = {key: _stacked(gradients, group) for key, group in members.items()}
+        bases = lax.switch(refresh, (_kept, _stepped, _begun), state.groups, stacked)
         directions, groups = {}, {}
-        for name, members in _grouped(gradients, axes_of).items():
-            g = _stacked(gradients, members)
-            group = _refreshed(state.groups[name], g, refresh)
-            counted = jnp.where(first, jnp.zeros_like(g), g)
-            rotated = _rotated(group, counted)
+        for key, g in stacked.items():
+            g = jnp.where(first, jnp.zeros_like(g), g)
+            group = bases[key]
             group = group._replace(
-                mean=_averaged(group.mean, counted, mean_decay),
-                square=_averaged(group.square, jnp.square(rotated), square_decay),
-                left=group.left and _learned(group.left, g, factor_decay),
-                right=group.right and _learned(group.right, g.mT, factor_decay),
+                mean=_averaged(group.mean, g, mean_decay),
+                square=_averaged(group.square, jnp.square(_rotated(group, g)), square_decay),
+                left=group.left and _learned(group.left, stacked[key], factor_decay),
+                right=group.right and _learned(group.right, stacked[key].mT, factor_decay),
             )
             mean, square = (
-                value.astype(g.dtype) / correction.astype(g.dtype)
+                value / correction.astype(g.dtype)
                 for value, correction in zip(
                     (_rotated(group, group.mean), group.square), corrections, strict=True
                 )
             )
             direction = _rotated_back(group, mean / (jnp.sqrt(square) + epsilon))
-            directions |= _unstacked(direction, members, gradients)
-            groups[name] = group
+            directions |= _unstacked(direction, members[key], gradients)
+            groups[key] = group
         ordered = {name: directions[name] for name in gradients}
         return ordered, SoapState(state.count + 1, groups)
 
@@ -203,32 +207,38 @@ def _learned(side: Side, g: jax.Array, decay: float) -> Side:
     return side._replace(factor=_averaged(side.factor, _product(g, g.mT), decay))
 
 
-def _refreshed(group: Group, g: jax.Array, refresh: jax.Array) -> Group:
-    """The group with the bases of its factors, where it is time; at first with those of g."""
+def _kept(groups: Groups, gradients: Params) -> Groups:
+    del gradients
+    return groups
 
-    def begun(group: Group) -> Group:
-        return group._replace(
-            left=group.left and _begun(group.left, g),
-            right=group.right and _begun(group.right, g.mT),
+
+def _begun(groups: Groups, gradients: Params) -> Groups:
+    """The bases of the first gradients."""
+    return {
+        key: group._replace(
+            left=group.left and _first(group.left, gradients[key]),
+            right=group.right and _first(group.right, gradients[key].mT),
         )
+        for key, group in groups.items()
+    }
 
-    def stepped(group: Group) -> Group:
-        square = group.square
-        left, right = group.left, group.right
+
+def _stepped(groups: Groups, gradients: Params) -> Groups:
+    """The bases one step nearer to their factors' eigenvectors, second moments in their order."""
+    del gradients
+    stepped = {}
+    for key, (mean, square, left, right) in groups.items():
         if left:
             left, order = _power_step(left)
             square = jnp.take_along_axis(square, order[..., :, None], axis=-2)
         if right:
             right, order = _power_step(right)
             square = jnp.take_along_axis(square, order[..., None, :], axis=-1)
-        return group._replace(square=square, left=left, right=right)
-
-    if group.left is None and group.right is None:
-        return group
-    return lax.switch(refresh, (lambda group: group, stepped, begun), group)
+        stepped[key] = Group(mean, square, left, right)
+    return stepped
 
 
-def _begun(side: Side, g: jax.Array) -> Side:
+def _first(side: Side, g: jax.Array) -> Side:
     """Factor g g', and nearly its eigenvectors, those of the largest values first."""
     side = side._replace(factor=_product(g, g.mT))
     return lax.fori_loop(0, FIRST, lambda _, side: _power_step(side)[0], side)
