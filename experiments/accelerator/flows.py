@@ -1,27 +1,27 @@
 """Flows of random weights, in the precisions that the examination compares."""
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 
 from wf_jax.flows.config import FlowConfig
 from wf_jax.flows.families import new_flow
 from wf_jax.flows.flow import Flow
-from wf_jax.flows.waveglow import WaveGlow
+from wf_jax.modules import split
 
-# What a config says for each: float32 at full precision, at the device's default, bfloat16.
-PRECISIONS = {
-    "highest": {"matmul_precision": "highest"},
-    "default": {"matmul_precision": "default"},
-    "bfloat16": {"matmul_precision": "default", "compute_dtype": "bfloat16"},
+HIGHEST, DEFAULT, BFLOAT16 = "float32, highest", "float32, default", "bfloat16"
+# The options of a config that stand for each; the default of float32 is TF32 on a GPU.
+PRECISIONS: dict[str, dict[str, str]] = {
+    HIGHEST: {"matmul_precision": "highest"},
+    DEFAULT: {"matmul_precision": "default"},
+    BFLOAT16: {"matmul_precision": "default", "compute_dtype": "bfloat16"},
 }
 
 
-def random_flow(config: FlowConfig, scale: float = 0.01) -> Flow:
-    """A flow that does something: fresh weights, and small ones at the end of each net."""
+def random_flow(config: FlowConfig) -> Flow:
+    """A model whose flows do something: the last product of each net is no longer zero."""
     rng = np.random.default_rng(0)
-    flow = new_flow(config, rng)
-    nets = [f.net for f in flow.stages] if isinstance(flow, WaveGlow) else [flow.flows]
-    for net in nets:
-        net.end.kernel[...] = scale * rng.standard_normal(net.end.kernel.shape)
-    return jax.tree.map(lambda v: jnp.asarray(v, jnp.float32), flow)
+    definition, params = split(new_flow(config, rng))
+    for name, value in params.items():
+        if name.endswith("end/kernel"):
+            scale = np.float32(0.2 / value.shape[-2] ** 0.5)
+            params[name] = scale * rng.standard_normal(value.shape, np.float32)
+    return definition(params)

@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from experiments.accelerator.flows import BFLOAT16, DEFAULT, HIGHEST, PRECISIONS, random_flow
 from experiments.accelerator.parity_checks import (
     Check,
     Errors,
@@ -22,25 +23,18 @@ from experiments.accelerator.parity_checks import (
 )
 from wf_jax.audio.mel import MelSettings
 from wf_jax.flows.config import FlowConfig
-from wf_jax.flows.families import new_flow
 from wf_jax.flows.flow import LOG_2PI, Flow
 from wf_jax.flows.waveflow_config import WaveFlowConfig
 from wf_jax.flows.waveglow_config import WaveGlowConfig
 from wf_jax.flows.wavenet_config import WaveNetConfig
-from wf_jax.modules import split
 
 TABLE = "Parity: flows"
 Arrays = dict[str, np.ndarray]
 
-PRECISIONS: dict[str, dict[str, str]] = {
-    "float32, highest": {"matmul_precision": "highest"},
-    "float32, default": {"matmul_precision": "default"},
-    "bfloat16": {"matmul_precision": "default", "compute_dtype": "bfloat16"},
-}
 # Relative rounding of a product's factors: 8 significant bits, and at the default precision of
 # float32 products 11 on a GPU (TF32), 8 on a TPU, and all of them on a CPU.
-BFLOAT16 = 2.0**-8
-DEFAULT = {"cpu": 0.0, "gpu": 2.0**-11, "tpu": BFLOAT16}
+EIGHT_BITS = 2.0**-8
+DEFAULT_ROUNDING = {"cpu": 0.0, "gpu": 2.0**-11, "tpu": EIGHT_BITS}
 NATS = ("log_det", "log-likelihood")  # per sample
 # In float32, ten times what a CPU shows.
 EXACT = {"z": 2e-5, "log_det": 5e-7, "x": 2e-5, "log-likelihood": 1e-6, "round trip": 5e-5}
@@ -97,7 +91,7 @@ def _small() -> dict[str, Case]:
     """What compiles soon: hardly any layers, and no programs that are others' at another size."""
     mel = MelSettings(8000, fft_size=64, hop=16, window_length=64, bands=4, high_hz=4000.0)
     sizes: dict[str, Any] = {"layers": 1, "channels": 4, "mel": mel}
-    rows, one = {**sizes, "upsample_factors": (16,)}, ("float32, highest",)
+    rows, one = {**sizes, "upsample_factors": (16,)}, (HIGHEST,)
     return {
         "h16": Case(WaveFlowConfig(flows=2, **rows), 512),
         "waveglow": Case(WaveGlowConfig(flows=2, early_every=0, **sizes), 512, one),
@@ -108,22 +102,11 @@ def _small() -> dict[str, Case]:
 def tolerances(precision: str) -> Errors:
     """Of every figure in one of PRECISIONS."""
     rounding = {
-        "float32, highest": 0.0,
-        "float32, default": DEFAULT.get(jax.default_backend(), BFLOAT16),
-        "bfloat16": BFLOAT16,
+        HIGHEST: 0.0,
+        DEFAULT: DEFAULT_ROUNDING.get(jax.default_backend(), EIGHT_BITS),
+        BFLOAT16: EIGHT_BITS,
     }[precision]
     return {name: exact + AMPLIFIED[name] * rounding for name, exact in EXACT.items()}
-
-
-def random_flow(config: FlowConfig) -> Flow:
-    """A model whose flows do something: the last product of each net is no longer zero."""
-    rng = np.random.default_rng(0)
-    definition, params = split(new_flow(config, rng))
-    for name, value in params.items():
-        if name.endswith("end/kernel"):
-            scale = np.float32(0.2 / value.shape[-2] ** 0.5)
-            params[name] = scale * rng.standard_normal(value.shape, np.float32)
-    return definition(params)
 
 
 def _figures(model: Flow, inputs: dict[str, jax.Array]) -> dict[str, jax.Array]:

@@ -11,6 +11,7 @@ import numpy as np
 import optax
 
 from data_pipeline.synthetic import SAMPLE_RATE, demo_pair
+from experiments.accelerator.flows import random_flow
 from experiments.accelerator.parity_amps import new_a2
 from experiments.accelerator.parity_checks import (
     Check,
@@ -24,7 +25,6 @@ from experiments.accelerator.parity_checks import (
     relative,
 )
 from experiments.accelerator.parity_flows import cases as flow_cases
-from experiments.accelerator.parity_flows import random_flow
 from experiments.noise_windows import NoiseWindows
 from wf_jax.amps import a2
 from wf_jax.amps.capture import CaptureAudio, CaptureTask, LossWeights, SizedModels

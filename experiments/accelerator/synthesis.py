@@ -1,12 +1,14 @@
 """Part `synthesis`: flows speak, in times real time, with the error of a round trip beside it."""
 
+import itertools
 from collections.abc import Callable
+from functools import partial
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from experiments.accelerator.flows import PRECISIONS, random_flow
+from experiments.accelerator.flows import BFLOAT16, DEFAULT, HIGHEST, PRECISIONS, random_flow
 from experiments.accelerator.report import Options, Report, Row
 from experiments.accelerator.timing import time_calls
 from wf_jax.flows.config import FlowConfig
@@ -17,42 +19,32 @@ from wf_jax.platforms import chosen
 from wf_jax.training.flops import matrix_rate, program_flops
 
 PAPER = 42.6  # times real time: the WaveFlow paper's C = 64, h = 16 on a V100
-PLAIN = "highest, plain rows"  # where `highest` transforms them, see wf_jax.platforms
-# Model, clips, precision: the most wanted first.
-CASES = (
-    ("WaveFlow 64, h 16", 1, "highest"),
-    ("WaveFlow 64, h 16", 1, "default"),
+PLAIN = f"{HIGHEST}, plain rows"  # where it transforms them, see wf_jax.platforms
+# Model, clips, precision: the most wanted first, then the rest.
+FIRST = (
+    ("WaveFlow 64, h 16", 1, HIGHEST),
+    ("WaveFlow 64, h 16", 1, DEFAULT),
     ("WaveFlow 64, h 16", 1, PLAIN),
-    ("WaveFlow 64, h 16", 1, "bfloat16"),
-    ("WaveFlow 64, h 16", 16, "default"),
-    ("WaveFlow 64, h 16", 16, "highest"),
-    ("WaveGlow 256", 1, "default"),
-    ("WaveFlow 64, h 8", 1, "default"),
-    ("WaveFlow 64, h 32", 1, "default"),
-    ("WaveFlow 64, h 64", 1, "default"),
-    ("WaveFlow 128, h 16", 1, "default"),
-    ("WaveGlow 256", 1, "highest"),
-    ("WaveFlow 64, h 16", 16, "bfloat16"),
-    ("WaveGlow 256", 16, "default"),
-    ("WaveFlow 128, h 16", 16, "default"),
-    ("WaveFlow 128, h 16", 1, "highest"),
-    ("WaveFlow 64, h 8", 1, "highest"),
-    ("WaveFlow 64, h 32", 1, "highest"),
-    ("WaveFlow 64, h 64", 1, "highest"),
-    ("WaveGlow 256", 1, "bfloat16"),
-    ("WaveFlow 128, h 16", 1, "bfloat16"),
+    ("WaveFlow 64, h 16", 16, DEFAULT),
+    ("WaveGlow 256", 1, DEFAULT),
+    ("WaveFlow 64, h 16", 1, BFLOAT16),
+    ("WaveFlow 64, h 8", 1, DEFAULT),
+    ("WaveFlow 64, h 32", 1, DEFAULT),
+    ("WaveFlow 64, h 64", 1, DEFAULT),
+    ("WaveFlow 128, h 16", 1, DEFAULT),
+    ("WaveFlow 64, h 16", 16, HIGHEST),
+    ("WaveGlow 256", 16, DEFAULT),
 )
-SMALL = tuple(("tiny", 1, precision) for precision in ("highest", PLAIN))
+SMALL = (("tiny", 1, HIGHEST), ("tiny", 1, PLAIN))
+TINY = partial(WaveFlowConfig, flows=2, layers=2, channels=8, height=8)
 MODELS: dict[str, Callable[..., FlowConfig]] = {
-    "tiny": lambda **options: WaveFlowConfig(flows=2, layers=2, channels=8, height=8, **options),
-    "WaveGlow 256": lambda **options: WaveGlowConfig(channels=256, **options),
+    "WaveGlow 256": partial(WaveGlowConfig, channels=256),
     **{
-        f"WaveFlow {c}, h {h}": lambda c=c, h=h, **options: WaveFlowConfig(
-            channels=c, height=h, **options
-        )
-        for c, h in ((64, 8), (64, 16), (64, 32), (64, 64), (128, 16))
+        f"WaveFlow {c}, h {h}": partial(WaveFlowConfig, channels=c, height=h)
+        for c, h in ((64, 16), (64, 8), (64, 32), (64, 64), (128, 16))
     },
 }
+ALL = tuple(dict.fromkeys((*FIRST, *itertools.product(MODELS, (1, 16), PRECISIONS))))
 
 
 def measure(report: Report, options: Options) -> None:
@@ -60,7 +52,7 @@ def measure(report: Report, options: Options) -> None:
     peak = matrix_rate(precision="highest")
     cases = [
         {"model": model, "clips": clips, "precision": precision}
-        for model, clips, precision in (SMALL if options.small else CASES)
+        for model, clips, precision in (SMALL if options.small else ALL)
     ]
     for case in report.in_time("Synthesis", cases):
         plain = {"transformed_rows": False} if case["precision"] == PLAIN else {}
@@ -75,8 +67,8 @@ def measure(report: Report, options: Options) -> None:
 
 
 def _speak(row: Row, seconds: float, peak: float) -> None:
-    precision, _, _ = row["precision"].partition(",")
-    config = MODELS[row["model"]](**PRECISIONS[precision])
+    precision = HIGHEST if row["precision"] == PLAIN else row["precision"]
+    config = MODELS.get(row["model"], TINY)(**PRECISIONS[precision])
     model, (z, mel) = random_flow(config), _inputs(config, row["clips"], seconds)
     inverse = jax.jit(lambda model, z, mel: model.inverse(z, mel))
     timing = time_calls(lambda: inverse(model, z, mel))

@@ -2,7 +2,7 @@
 
 import jax
 
-from experiments.accelerator.flows import PRECISIONS
+from experiments.accelerator.flows import BFLOAT16, DEFAULT, HIGHEST, PRECISIONS
 from experiments.accelerator.report import Options, Report, Row
 from experiments.accelerator.steps import time_steps
 from experiments.noise_windows import NoiseWindows
@@ -13,22 +13,23 @@ from wf_jax.training.flops import matrix_rate
 WINDOW = 16000
 # Channels, windows per batch, precision, steps per dispatch.
 CASES = (
-    (64, 8, "default", 1),
-    (64, 64, "default", 1),
-    (64, 8, "highest", 1),
-    (64, 8, "bfloat16", 1),
-    (64, 8, "default", 8),
-    (128, 8, "default", 1),
-    (128, 8, "highest", 1),
-    (128, 8, "bfloat16", 1),
+    (64, 8, DEFAULT, 1),
+    (64, 64, DEFAULT, 1),
+    (64, 8, HIGHEST, 1),
+    (64, 8, BFLOAT16, 1),
+    (64, 8, DEFAULT, 8),
+    (128, 8, DEFAULT, 1),
+    (128, 8, DEFAULT, 8),
+    (128, 8, HIGHEST, 1),
+    (128, 8, BFLOAT16, 1),
 )
-SMALL = ((8, 2, "highest", 1), (8, 4, "highest", 1))
+SMALL = ((8, 2, HIGHEST, 1), (8, 4, HIGHEST, 1))
 TABLE = "Training steps"
 
 
 def measure(report: Report, options: Options) -> None:
     """Steps of WaveFlow, h = 16, in windows of 16,000 samples (2,048 small)."""
-    peak = matrix_rate(precision="highest")
+    peak = matrix_rate(precision=HIGHEST)
     cases = [
         {"channels": c, "windows": b, "precision": precision, "steps per dispatch": substeps}
         for c, b, precision, substeps in (SMALL if options.small else CASES)
