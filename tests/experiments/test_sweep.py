@@ -150,7 +150,7 @@ def test_a_missing_file_is_one_line(tmp_path, name):
 
 def test_the_example_fits_the_capture():
     trials = read_sweep(EXAMPLE)
-    assert trials[0].name == "learning_rate=0.001,seed=0"
+    assert trials[0].name == "learning_rate=0.005,seed=0"
     configs = [apply(get_config(), trial.overrides) for trial in trials]
     assert len({(c.train.learning_rate, c.train.seed) for c in configs}) == len(trials) == 8
 
