@@ -99,7 +99,7 @@ def _voice(options: Options) -> Examined:
     config = WaveFlowConfig(channels=32, flows=4, layers=3)
     if options.small:
         config = WaveFlowConfig(channels=8, height=2, flows=1, layers=1)
-    model, path = random_flow(config, scale=0.05), options.folder / "voice"
+    model, path = random_flow(config), options.folder / "voice"
     save_model(path, config, split(model)[1])
     functions = _voice_functions(config, frames=20 if options.small else 128)
     return Examined(path, model, config.mel.sample_rate, functions)

@@ -29,7 +29,7 @@ TABLE = "Training steps"
 
 def measure(report: Report, options: Options) -> None:
     """Steps of WaveFlow, h = 16, in windows of 16,000 samples (2,048 small)."""
-    peak = matrix_rate(precision=HIGHEST)
+    peak = matrix_rate(precision="highest")
     cases = [
         {"channels": c, "windows": b, "precision": precision, "steps per dispatch": substeps}
         for c, b, precision, substeps in (SMALL if options.small else CASES)
