@@ -18,7 +18,7 @@ from pathlib import Path
 
 from absl import app, flags
 
-from experiments.launch import quiet
+from experiments.launch import set_up
 
 CASES = {
     "a2_stream": "experiments.benchmark_amps",
@@ -52,7 +52,7 @@ flags.DEFINE_multi_string(
 
 def main(argv: list[str]) -> None:
     """Runs one case."""
-    quiet()
+    set_up()
     if len(argv) > 1:
         raise app.UsageError(f"unexpected argument {argv[1]!r}; options look like --block=64")
     if FLAGS.case.startswith("a2") and not FLAGS.model:

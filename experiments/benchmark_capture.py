@@ -16,7 +16,7 @@ import numpy as np
 from absl import app, flags
 
 from data_pipeline.synthetic import demo_pair
-from experiments.launch import quiet
+from experiments.launch import set_up
 from wf_jax.amps.capture import CaptureAudio, CaptureTask
 from wf_jax.training.devices import use_every_core
 from wf_jax.training.dispatch import Dispatcher
@@ -101,7 +101,7 @@ class Ours:
 
 def main(argv: list[str]) -> None:
     """Takes both steps in turn and prints medians and their ratio."""
-    quiet()
+    set_up()
     use_every_core(16)
     trainer, ours = Trainer(_PYTHON.value), Ours()
     for model in (trainer, ours):  # warm

@@ -16,7 +16,7 @@ from absl import app, flags
 from data_pipeline.synthetic import demo_pair
 from experiments.accelerator.steps import time_steps
 from experiments.configs.waveflow import get_config
-from experiments.launch import quiet
+from experiments.launch import set_up
 from experiments.noise_windows import NoiseWindows
 from experiments.vocoder import model_config
 from wf_jax.amps.capture import CaptureAudio, CaptureTask
@@ -45,7 +45,7 @@ def make_task(name: str) -> Any:
 
 def main(argv: list[str]) -> None:
     """Measures and prints a line each."""
-    quiet()
+    set_up()
     use_every_core(16)
     print(f"{jax.device_count()} x {jax.devices()[0].device_kind}, jax {jax.__version__}")
     print("task           substeps  step ms  host ms  data ms  host and data of the step")

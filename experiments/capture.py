@@ -64,8 +64,9 @@ def run(config: Any, workdir: Workdir, session: Session) -> Result:
         f"training {', '.join(task.sizes)} for {length(settings)} on {jax.device_count()} "
         f"{jax.default_backend()} devices; the first step compiles (about 20 s)"
     )
-    decided = dataclasses.replace(choices(), substeps=settings.substeps)
-    say(f"decided for {jax.default_backend()}: {decided.describe()}")
+    if jax.default_backend() != "cpu":
+        decided = dataclasses.replace(choices(), substeps=settings.substeps)
+        say(f"decided for {jax.default_backend()}: {decided.describe()}")
     if config.init_from:
         esr = task.evaluate(task.init())
         said = ", ".join(f"{name} {float(esr[f'esr/{name}'][0]):.4f}" for name in task.sizes)

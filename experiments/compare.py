@@ -11,7 +11,7 @@ import sys
 from absl import app, flags
 from ml_collections import config_flags
 
-from experiments.launch import parse_config_flags, quiet, run_main
+from experiments.launch import parse_config_flags, run_main, set_up
 
 _CONFIG = config_flags.DEFINE_config_file(
     "config", None, "The comparison, e.g. experiments/configs/likelihood.py"
@@ -21,7 +21,7 @@ _WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the comparison; conti
 
 def main(argv: list[str]) -> None:
     """Trains what is missing, then writes the comparison."""
-    quiet()
+    set_up()
     if len(argv) > 1:
         raise app.UsageError(f"unexpected argument {argv[1]!r}; options look like --workdir=DIR")
     try:

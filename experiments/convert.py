@@ -18,7 +18,7 @@ from pathlib import Path
 
 from absl import app, flags
 
-from experiments.launch import quiet
+from experiments.launch import set_up
 from wf_jax.flows.model_folder import save_model
 from wf_jax.interop import (
     WeightImportError,
@@ -41,7 +41,7 @@ _OUTPUT = flags.DEFINE_string("output", None, "Folder to write the model to")
 
 def main(argv: list[str]) -> None:
     """Converts one checkpoint."""
-    quiet()
+    set_up()
     if len(argv) > 1:
         raise app.UsageError(f"unexpected argument {argv[1]!r}; options look like --output=DIR")
     output = Path(_OUTPUT.value)

@@ -14,7 +14,7 @@ from absl import app, flags
 
 from data_pipeline.corpus import Corpus
 from data_pipeline.corpus_index import CorpusError
-from experiments.launch import quiet
+from experiments.launch import set_up
 from experiments.vocoder import held_out_clips
 from experiments.vocoder_evaluation import SCORES, Judged, formatted, judge, mean_scores
 from experiments.vocoder_results import SLOW_JUDGED, is_slow, some
@@ -33,7 +33,7 @@ class EvaluationError(ValueError):
 
 def main(argv: list[str]) -> None:
     """Evaluates one run."""
-    quiet()
+    set_up()
     if len(argv) > 1:
         raise app.UsageError(f"unexpected argument {argv[1]!r}; options look like --workdir=RUN")
     workdir = Path(_WORKDIR.value)

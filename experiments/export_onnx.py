@@ -20,7 +20,7 @@ from typing import BinaryIO
 import numpy as np
 from absl import app, flags
 
-from experiments.launch import quiet
+from experiments.launch import set_up
 from experiments.onnx_programs import ExportError, Program, amp, checked, target, vocoder
 from experiments.workdir import WorkdirError, model_folder
 from wf_jax.amps import NamFileError, load_nam
@@ -38,7 +38,7 @@ _SLIM = flags.DEFINE_float(
 
 def main(argv: list[str]) -> None:
     """Converts one model, checks the result and writes it."""
-    quiet()
+    set_up()
     if len(argv) > 1:
         raise app.UsageError(f"unexpected argument {argv[1]!r}; options look like --output=DIR")
     if math.isnan(_SLIM.value):

@@ -10,7 +10,7 @@ from typing import Any
 
 from absl import app
 
-from experiments.launch import quiet
+from experiments.launch import set_up
 from wf_jax.amps import NamFileError, a2
 from wf_jax.amps.a2_pass import A2Pass
 from wf_jax.amps.container import SlimmableContainer
@@ -25,7 +25,7 @@ RATE = 48000.0  # of a file that does not say
 
 def main(argv: list[str]) -> None:
     """Describes every file; those that cannot be used are named, and make the exit code 1."""
-    quiet()
+    set_up()
     if len(argv) < 2:
         raise app.UsageError("name a file: python -m experiments.inspect amp.nam")
     failed = False

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from absl import app, flags
 
-from experiments.launch import quiet
+from experiments.launch import set_up
 from experiments.report import elements
 
 _OUTPUT = flags.DEFINE_string("output", None, "The page to write")
@@ -39,7 +39,7 @@ class Report:
 
 def main(argv: list[str]) -> None:
     """Joins the reports of the named folders."""
-    quiet()
+    set_up()
     if len(argv) < 2:
         raise app.UsageError("name the folders of one or more runs after the options")
     output = Path(_OUTPUT.value)

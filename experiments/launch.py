@@ -20,7 +20,7 @@ _PROGRAMS = flags.DEFINE_string(
 )
 
 
-def quiet() -> None:
+def set_up() -> None:
     """Keeps compiled programs as --programs says, and hides what libraries log below warnings.
 
     Unless --verbosity asks for it. Hides too the pages that orbax logs, also of what it began and

@@ -11,7 +11,7 @@ AGE = 30 * 24 * 3600.0  # seconds after which a program that nobody used is dele
 
 
 def keep_programs(where: str = AUTO) -> None:
-    """Has JAX read and write compiled programs in a folder; call before anything is compiled.
+    """Keeps compiled programs in a folder, for this process and later ones; call it first.
 
     A damaged program is compiled anew. Where no such folder can be made nothing is kept.
 

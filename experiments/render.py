@@ -17,7 +17,7 @@ from absl import app, flags
 
 from data_pipeline.audio_files import SUFFIXES, AudioFileError
 from data_pipeline.audio_stream import AudioStream, exactly, resample, write_blocks
-from experiments.launch import quiet
+from experiments.launch import set_up
 from wf_jax.amps import NamFileError, load_nam
 from wf_jax.amps.fast import Playable, fastest
 from wf_jax.amps.model import AmpModel
@@ -48,7 +48,7 @@ _RESAMPLE = flags.DEFINE_bool(
 
 def main(argv: list[str]) -> None:
     """Renders one file, or every audio file of a folder."""
-    quiet()
+    set_up()
     if len(argv) > 1:
         raise app.UsageError(f"unexpected argument {argv[1]!r}; options look like --input=di.wav")
     if math.isnan(_SLIM.value):

@@ -16,7 +16,7 @@ from pathlib import Path
 from absl import app, flags
 
 from data_pipeline.atomic import atomic_path
-from experiments.launch import parse_config_flags, quiet
+from experiments.launch import parse_config_flags, set_up
 from experiments.run_folder import Run, RunError, find_runs, read_run
 from experiments.run_table import Table, compare, json_lines, text
 
@@ -31,7 +31,7 @@ _JSON = flags.DEFINE_bool("json", False, "Print a JSON object per run in place o
 
 def main(argv: list[str]) -> None:
     """Compares the runs in the named folders."""
-    quiet()
+    set_up()
     try:
         damaged = _compare([Path(name) for name in argv[1:]])
     except RunError as error:

@@ -17,7 +17,7 @@ import soundfile
 from absl import app, flags
 
 from data_pipeline.audio_files import AudioFileError
-from experiments.launch import quiet
+from experiments.launch import set_up
 from experiments.mel_inputs import MelInput, MelInputError, find_inputs
 from experiments.wav_output import write_clipped
 from experiments.workdir import WorkdirError, model_folder
@@ -44,7 +44,7 @@ _ANY_SCALE = flags.DEFINE_bool("any_scale", False, "Take mels whose values look 
 
 def main(argv: list[str]) -> None:
     """Synthesises every input; a bad one stops the command before anything is computed."""
-    quiet()
+    set_up()
     if len(argv) > 1:
         raise app.UsageError(f"unexpected argument {argv[1]!r}; options look like --input=DIR")
     for flag in (_TEMPERATURE, _DENOISE):

@@ -12,7 +12,7 @@ from typing import Any
 from absl import app, flags
 from ml_collections import config_flags
 
-from experiments.launch import INTERRUPTED, exit_code, parse_config_flags, quiet, run_main
+from experiments.launch import INTERRUPTED, exit_code, parse_config_flags, run_main, set_up
 
 _CONFIG = config_flags.DEFINE_config_file(
     "config", None, "The run's configuration, e.g. experiments/configs/a2_capture.py"
@@ -38,7 +38,7 @@ TASKS = {"capture": "experiments.capture", "vocoder": "experiments.vocoder"}
 
 def main(argv: list[str]) -> None:
     """Runs the task that the config names."""
-    quiet()
+    set_up()
     if len(argv) > 1:
         raise app.UsageError(f"unexpected argument {argv[1]!r}; options look like --workdir=DIR")
     config = _CONFIG.value

@@ -61,8 +61,9 @@ def run(config: Any, workdir: Workdir, session: Session) -> Result:
         f"training {model.describe()} for {length(settings)} on {len(corpus.select('train'))} "
         f"clips; {jax.device_count()} {jax.default_backend()} devices; the first step compiles"
     )
-    decided = dataclasses.replace(choices(), substeps=settings.substeps)
-    say(f"decided for {jax.default_backend()}: {decided.describe()}")
+    if jax.default_backend() != "cpu":
+        decided = dataclasses.replace(choices(), substeps=settings.substeps)
+        say(f"decided for {jax.default_backend()}: {decided.describe()}")
     publish = Samples(workdir, task, config.train.samples_every) if is_main() else None
     result = train(
         task, settings, workdir.shared, publish, session=session, config=flat_config(config)

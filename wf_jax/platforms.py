@@ -1,7 +1,8 @@
-"""The choices that depend on the kind of device that computes, in one place.
+"""Decides what depends on the kind of device that computes, in one place.
 
-The CPU's are measured (BUILD_NOTES). Those for accelerators are not: `experiments.accelerator`
-measures what they are about.
+The CPU's choices are measured (BUILD_NOTES). Those for accelerators are not: they are what
+`experiments.accelerator` is to find out. Left as JAX has them on every device: preallocation of
+memory, autotuning, and the order in which scatters add.
 """
 
 import contextlib
@@ -33,7 +34,7 @@ class Choices:
     clips: int
 
     def describe(self) -> str:
-        """The choices in words."""
+        """Says the choices in words."""
         return (
             f"sequences at once {self.sequences}, steps per dispatch {self.substeps}, "
             f"clips at once {self.clips}, "
@@ -49,7 +50,7 @@ _changes: dict[str, int | bool] = {}
 
 
 def choices() -> Choices:
-    """Those for JAX's default devices."""
+    """Returns those for JAX's default devices."""
     return dataclasses.replace(_PLATFORMS.get(jax.default_backend(), _ACCELERATOR), **_changes)
 
 

@@ -1,4 +1,4 @@
-"""What an accelerator does with this code, and how right and how fast, in one command.
+"""Examines an accelerator: how right and how fast this code is on it, in one command.
 
     python -m experiments.accelerator --output=DIR --minutes=10
     python -m experiments.accelerator --output=DIR --small
@@ -19,7 +19,7 @@ from absl import app, flags
 from data_pipeline.corpus import Corpus
 from data_pipeline.corpus_index import CorpusError
 from experiments.accelerator.parts import PARTS
-from experiments.launch import quiet
+from experiments.launch import set_up
 from wf_jax.atomic import why
 
 _OUTPUT = flags.DEFINE_string("output", None, "Folder of the results; made if it is not there")
@@ -31,7 +31,7 @@ _SMALL = flags.DEFINE_bool("small", False, "Shrink every size, for a rehearsal o
 
 def main(argv: list[str]) -> None:
     """Runs the parts; the exit code is 1 where one of them did not come to its end."""
-    quiet()
+    set_up()
     if len(argv) > 1:
         raise app.UsageError(f"unexpected argument {argv[1]!r}; options look like --parts=device")
     unknown = [name for name in _PARTS.value if name not in PARTS]

@@ -1,21 +1,17 @@
 """Part `capture`: amps trained together, one to 256 of them, and where the time goes."""
 
-import dataclasses
 import functools
 from pathlib import Path
 
 import numpy as np
 
 from data_pipeline.synthetic import demo_pair
+from experiments.accelerator.amps import new_a2
 from experiments.accelerator.report import Options, Report, Row
 from experiments.accelerator.steps import time_steps
 from experiments.accelerator.timing import time_calls
 from experiments.accelerator.trace import top_operations
-from wf_jax.amps import a2
 from wf_jax.amps.capture import CaptureAudio, CaptureTask
-from wf_jax.amps.wavenet import WaveNet
-from wf_jax.amps.wavenet_config import WaveNetConfig
-from wf_jax.amps.weights import Uniform
 from wf_jax.training.flops import matrix_rate
 
 STEPS = 2300  # after so many two CPU cores had ESR 0.050 and 0.023, in ten minutes (README)
@@ -66,17 +62,8 @@ def _steps(row: Row, options: Options, peak: float, trace: Path | None) -> None:
     steps = time_steps(
         task, row["steps per dispatch"], trace=str(trace or ""), optimizer=row["optimizer"]
     )
-    row |= {
-        "ms per step": 1e3 * steps.seconds,
-        "captures per hour": round(3600 * captures / (STEPS * steps.seconds)),
-        "x real time": task.batch_seconds / steps.seconds,
-        "GFLOP per step": steps.flops / 1e9,
-        "share of the peak, %": 100 * steps.flops / steps.seconds / steps.devices / peak,
-        "memory, GiB": steps.memory / 2**30,
-        "host, ms": 1e3 * steps.host,
-        "waiting for batches, ms": 1e3 * steps.data,
-        "first dispatch, s": steps.first,
-    }
+    row["captures per hour"] = round(3600 * captures / (STEPS * steps.seconds))
+    row |= steps.cells(task.batch_seconds, peak)
 
 
 def _operations(report: Report, trace: Path) -> None:
@@ -92,14 +79,14 @@ def _operations(report: Report, trace: Path) -> None:
 
 
 def _task(captures: int, options: Options, at_once: int | None = None) -> CaptureTask:
-    """So many captures of one amp; as much audio as a batch needs, and 9 s to judge by."""
+    """Returns a task of `captures` times one amp, with 9 s of audio to judge by."""
     judged = 1.0 if options.small else 9.0
     di, amp = _pair(4.0 + judged)
     split = round(judged * 48000)
     parts = (di[:-split], amp[:-split], di[-split:], amp[-split:])
     audio = CaptureAudio(*(np.tile(part, (captures, 1)) for part in parts))
     if options.small:
-        models = {"two layers": _two_layers()}
+        models = {"two layers": new_a2("nano", layers=2)}
         return CaptureTask(
             audio, models=models, batch_size=2, window=2048, sequences_at_once=at_once
         )
@@ -110,15 +97,3 @@ def _task(captures: int, options: Options, at_once: int | None = None) -> Captur
 def _pair(seconds: float) -> tuple[np.ndarray, np.ndarray]:
     di, amp = demo_pair(seconds)
     return di.astype(np.float32), amp.astype(np.float32)
-
-
-def _two_layers() -> WaveNet:
-    """An amp model that compiles in a moment."""
-    array = dataclasses.replace(
-        a2.config("nano").arrays[0],
-        kernel_sizes=(3, 3),
-        dilations=(1, 7),
-        activations=a2.config("nano").arrays[0].activations[:2],
-    )
-    weights = Uniform(np.random.default_rng(0))
-    return WaveNet(WaveNetConfig((array,), 48000.0), head_scale=a2.HEAD_SCALE, weights=weights)

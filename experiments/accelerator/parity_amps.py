@@ -10,6 +10,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from experiments.accelerator.amps import new_a2
 from experiments.accelerator.parity_checks import (
     Check,
     Errors,
@@ -24,9 +25,6 @@ from wf_jax.amps import a2
 from wf_jax.amps.model import AmpModel
 from wf_jax.amps.nam_models import new_model
 from wf_jax.amps.player import Player
-from wf_jax.amps.wavenet import WaveNet
-from wf_jax.amps.wavenet_config import WaveNetConfig
-from wf_jax.amps.weights import Uniform
 
 TABLE = "Parity: amps"
 WHOLE, STREAMED, BLOCK = "whole", "in blocks of 64", 64
@@ -56,7 +54,7 @@ class Case:
 
 
 def cases(folder: Path, small: bool) -> dict[str, Case]:
-    """What is examined, by a short name; `folder` takes the files of architectures."""
+    """Returns the cases by a short name; `folder` takes the files of architectures."""
     layers, samples = (3, 8 * BLOCK) if small else (len(a2.DILATIONS), 150 * BLOCK)
     found = {
         f"A2 {size}": Case(f"A2 {size}, {layers} layers", partial(new_a2, size, layers), samples)
@@ -67,19 +65,6 @@ def cases(folder: Path, small: bool) -> dict[str, Case]:
         path.write_text(json.dumps(document))
         found[name] = Case(name, partial(new_model, path, np.random.default_rng(0)), samples)
     return found
-
-
-def new_a2(size: str, layers: int) -> WaveNet:
-    """The first layers of a fresh A2 model: all 23 are the model."""
-    (array,) = a2.config(size).arrays
-    short = dataclasses.replace(
-        array,
-        kernel_sizes=array.kernel_sizes[:layers],
-        dilations=array.dilations[:layers],
-        activations=array.activations[:layers],
-    )
-    weights = Uniform(np.random.default_rng(0))
-    return WaveNet(WaveNetConfig((short,)), head_scale=a2.HEAD_SCALE, weights=weights)
 
 
 def _documents(small: bool) -> dict[str, dict[str, Any]]:

@@ -72,7 +72,7 @@ class Case:
 
 
 def cases(small: bool) -> dict[str, Case]:
-    """What is examined, by a short name."""
+    """Returns the cases by a short name."""
     return _small() if small else _large()
 
 
@@ -88,7 +88,7 @@ def _large() -> dict[str, Case]:
 
 
 def _small() -> dict[str, Case]:
-    """What compiles soon: hardly any layers, and no programs that are others' at another size."""
+    """Returns cases that compile soon: of hardly any layers."""
     mel = MelSettings(8000, fft_size=64, hop=16, window_length=64, bands=4, high_hz=4000.0)
     sizes: dict[str, Any] = {"layers": 1, "channels": 4, "mel": mel}
     rows, one = {**sizes, "upsample_factors": (16,)}, (HIGHEST,)
@@ -100,7 +100,7 @@ def _small() -> dict[str, Case]:
 
 
 def tolerances(precision: str) -> Errors:
-    """Of every figure in one of PRECISIONS."""
+    """Returns the tolerance of every figure in one of PRECISIONS."""
     rounding = {
         HIGHEST: 0.0,
         DEFAULT: DEFAULT_ROUNDING.get(jax.default_backend(), EIGHT_BITS),

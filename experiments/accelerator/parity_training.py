@@ -11,8 +11,8 @@ import numpy as np
 import optax
 
 from data_pipeline.synthetic import SAMPLE_RATE, demo_pair
+from experiments.accelerator.amps import new_a2
 from experiments.accelerator.flows import random_flow
-from experiments.accelerator.parity_amps import new_a2
 from experiments.accelerator.parity_checks import (
     Check,
     Errors,
@@ -31,14 +31,16 @@ from wf_jax.amps.capture import CaptureAudio, CaptureTask, LossWeights, SizedMod
 from wf_jax.flows.flow import Flow
 from wf_jax.flows.vocoder import VocoderTask
 from wf_jax.flows.waveflow_config import WaveFlowConfig
+from wf_jax.training.matrices import AxesOf
 from wf_jax.training.optimizers import make_optimizer
 from wf_jax.training.settings import Settings
-from wf_jax.training.soap import AxesOf
 
 TABLE, STEPS = "Parity: training", 3
 LOSSES, GRADIENT, CHANGE = "losses", "first gradient", "change of parameters"
 # Ten times what a CPU shows and more, for Adam makes much of the roundings of small gradients.
 TOLERANCES = {LOSSES: 3e-5, GRADIENT: 5e-5, CHANGE: 1e-2}
+# A power step divides by small eigenvalues; ten times what a CPU shows.
+SOAP_STEPS, SOAP_TOLERANCE = 12, 1e-3
 Model = SizedModels | Flow
 Step = tuple[jax.Array, optax.OptState, jax.Array, jax.Array]  # parameters to gradient
 
@@ -55,7 +57,7 @@ class Task(Protocol):
     def loss(
         self, model: Model, batch: dict[str, jax.Array]
     ) -> tuple[jax.Array, dict[str, jax.Array]]:
-        """What is minimised, and metrics."""
+        """Returns the loss, and metrics."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,6 +94,8 @@ def checks(small: bool) -> Iterator[Check]:
     for name, case in cases.items():
         errors = partial(_errors, case, device_jit(small))
         yield Check(TABLE, {"task": f"{name}, {STEPS} steps"}, errors, TOLERANCES)
+    cells = {"task": f"SOAP, {SOAP_STEPS} gradients of noise"}
+    yield Check(TABLE, cells, partial(_soap_errors, device_jit(small)), {CHANGE: SOAP_TOLERANCE})
 
 
 def noise_pair(seconds: float) -> tuple[np.ndarray, np.ndarray]:
@@ -147,6 +151,27 @@ def _errors(case: Case, jit: Jit) -> Errors:
         GRADIENT: distance(found.gradient, exact.gradient),
         CHANGE: distance(found.change, exact.change),
     }
+
+
+def _soap_errors(jit: Jit) -> Errors:
+    rng, shape = np.random.default_rng(0), (1, 8, 8, 6)  # a kernel of A2 standard
+    scale = 1.5 ** -np.arange(8.0)[:, None, None]  # so that the bases have an order to find
+    gradients = np.float32(scale * rng.standard_normal((SOAP_STEPS, *shape)))
+    with on_host():
+        exact = _soap_change(np.float64(gradients), host_jit)
+    return {CHANGE: distance(_soap_change(gradients, jit), exact)}
+
+
+def _soap_change(gradients: np.ndarray, jit: Jit) -> np.ndarray:
+    """The sum of all directions, for the kernel and its bias."""
+    optimizer = make_optimizer("soap", CaptureTask.axes_of)
+    arrays = [{"kernel": g, "bias": g[..., 0, 0]} for g in gradients]
+    update, total = jit(optimizer.update), jax.tree.map(np.zeros_like, arrays[0])
+    state = optimizer.init(jax.tree.map(jnp.asarray, total))
+    for each in arrays:
+        direction, state = update(each, state, total)
+        total = jax.tree.map(np.add, total, jax.device_get(direction))
+    return np.concatenate([total["kernel"].ravel(), total["bias"].ravel()])
 
 
 def _train(case: Case, dtype: str, jit: Jit) -> Steps:

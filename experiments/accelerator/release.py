@@ -71,7 +71,7 @@ class Examined(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """What calls gave, one after the other, and seconds: of the first, and of the others."""
+    """The results of calls, one after the other, and the seconds of the first and of the others."""
 
     values: np.ndarray
     first: float

@@ -78,7 +78,7 @@ def _whole_file(row: Row, model: AmpModel, limit: float) -> float:
 
 
 def _noise(seconds: float) -> Iterator[np.ndarray]:
-    """So much of a second of noise again and again, in blocks."""
+    """Yields a second of noise again and again, until it is `seconds` in all."""
     samples = round(seconds * RATE)
     second = np.random.default_rng(1).uniform(-0.5, 0.5, RATE).astype(np.float32)
     full, rest = divmod(samples, RATE)

@@ -21,7 +21,7 @@ NO_MEMORY = ("RESOURCE_EXHAUSTED", "OUT_OF_MEMORY", "Failed to allocate", "scrat
 
 @dataclasses.dataclass(frozen=True)
 class Options:
-    """What a part is to do.
+    """The task of a part.
 
     Attributes:
         folder: of its own files (traces, models, samples); made before it starts.

@@ -134,7 +134,7 @@ def _small_capture(options: Options) -> Run:
 
 
 def _pair(options: Options, seconds: float) -> list[str]:
-    """What names the built-in pair, a fifth of it held out."""
+    """Makes the built-in pair; returns the options that name it, a fifth of it held out."""
     folder = options.folder / "pair"
     folder.mkdir()
     di, amp = write_demo_pair(folder, seconds)

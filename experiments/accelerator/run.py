@@ -120,7 +120,7 @@ def _end(process: subprocess.Popen) -> None:
 
 
 def _environment(options: Options) -> dict[str, str]:
-    """Of a part: it finds this code from any folder, and programs that were compiled before."""
+    """Returns the variables of a part, which finds this code and compiled programs by them."""
     root = str(Path(experiments.__file__).parents[1])
     variables = {
         **os.environ,

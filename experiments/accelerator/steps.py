@@ -6,6 +6,7 @@ import time
 
 import jax
 
+from experiments.accelerator.report import Row
 from wf_jax.amps.capture import CaptureTask
 from wf_jax.flows.vocoder import VocoderTask
 from wf_jax.training.dispatch import Dispatcher
@@ -14,7 +15,7 @@ from wf_jax.training.settings import Settings
 
 @dataclasses.dataclass(frozen=True)
 class Steps:
-    """What a step takes.
+    """The costs of a training step.
 
     Attributes:
         first: seconds until the first dispatch was done; it compiles.
@@ -33,6 +34,24 @@ class Steps:
     flops: float
     devices: int
     memory: int
+
+    def cells(self, audio_seconds: float, peak: float) -> Row:
+        """Cells of a table.
+
+        Args:
+            audio_seconds: that a step trains on.
+            peak: FLOP/s of one device, which 100 % are of.
+        """
+        return {
+            "ms per step": 1e3 * self.seconds,
+            "x real time": audio_seconds / self.seconds,
+            "GFLOP per step": self.flops / 1e9,
+            "share of the peak, %": 100 * self.flops / self.seconds / self.devices / peak,
+            "memory, GiB": self.memory / 2**30,
+            "host, ms": 1e3 * self.host,
+            "waiting for batches, ms": 1e3 * self.data,
+            "first dispatch, s": self.first,
+        }
 
 
 def time_steps(

@@ -1,4 +1,4 @@
-"""Where a device's time goes: the operations of a profiler's trace by their time."""
+"""Reads a profiler's trace: the operations of a device by the time they take."""
 
 import collections
 from pathlib import Path
@@ -38,7 +38,7 @@ def top_operations(folder: Path, count: int = 10) -> tuple[list[Operation], floa
 
 
 def _events(data: jax.profiler.ProfileData) -> list[jax.profiler.ProfileEvent]:
-    """Of a GPU's streams, a TPU's operations, or a CPU's operations of XLA."""
+    """Returns those of a GPU's streams, a TPU's operations, or XLA's on a CPU."""
     planes = list(data.planes)
     devices = [p for p in planes if p.name.startswith("/device:") and "CUSTOM" not in p.name]
     if devices:

@@ -52,16 +52,7 @@ def _steps(row: Row, options: Options, peak: float) -> None:
     noise = NoiseWindows(config.mel, window, row["windows"])
     sizes = {"window": window, "batch_size": row["windows"]}
     task = VocoderTask(config, noise, [], **sizes, steps_per_epoch=1, evaluate_every=1)
-    steps = time_steps(task, row["steps per dispatch"])
-    row |= {
-        "ms per step": 1e3 * steps.seconds,
-        "x real time": task.batch_seconds / steps.seconds,
-        "GFLOP per step": steps.flops / 1e9,
-        "share of the peak, %": 100 * steps.flops / steps.seconds / steps.devices / peak,
-        "memory, GiB": steps.memory / 2**30,
-        "host, ms": 1e3 * steps.host,
-        "first dispatch, s": steps.first,
-    }
+    row |= time_steps(task, row["steps per dispatch"]).cells(task.batch_seconds, peak)
 
 
 def _largest_batch(report: Report, options: Options, rows: list[Row], peak: float) -> None:

@@ -79,7 +79,7 @@ def corpus_of(options: Options) -> Path:
 
 
 def _arguments(options: Options, corpus: Path, run: Path, **others: float) -> list[str]:
-    """Of experiments.train; `others` are options of `train`."""
+    """Returns those of experiments.train; `others` are options of `train`."""
     settings: dict[str, Any] = {**SETTINGS, **(SMALL if options.small else {})}
     settings |= {"data.corpus": corpus, **{f"train.{k}": v for k, v in others.items()}}
     return [
@@ -136,6 +136,8 @@ def _learn(
             if len(records) > shown and (not going or _is_due(records, shown)):
                 yield _cells(records[-1])
                 shown = len(records)
+    if not shown:
+        raise CommandError("train: no evaluation before the time was over")
 
 
 def _is_long(options: Options) -> bool:

@@ -15,12 +15,11 @@ ROOT = Path(__file__).parents[2]
 USER = """
 import sys, jax, jax.numpy as jnp
 from absl import flags
-from jax._src import monitoring
-from experiments.launch import quiet
+from experiments.launch import set_up
 found = []
-monitoring.register_event_listener(lambda name, **_: found.append(name))
+jax.monitoring.register_event_listener(lambda name, **_: found.append(name))
 flags.FLAGS(sys.argv)
-quiet()
+set_up()
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
 print(float(jax.jit(lambda x: jnp.sin(x) @ jnp.cos(x).T)(jnp.ones((8, 8))).sum()))
 print(found.count("/jax/compilation_cache/cache_hits"))

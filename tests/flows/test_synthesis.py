@@ -13,6 +13,7 @@ from wf_jax.flows import synthesis
 from wf_jax.flows.synthesis import clip_pieces, context_frames, synthesize
 from wf_jax.flows.waveflow import WaveFlow
 from wf_jax.flows.waveflow_config import WaveFlowConfig
+from wf_jax.platforms import chosen
 
 HOP = small.MEL.hop
 FAMILIES = {
@@ -74,6 +75,17 @@ class Shapes(list):
 
 def echo(**changes):
     return Echo(small.config(**changes), Shapes())
+
+
+@pytest.mark.parametrize(("clips", "rows"), [(1, 2), (3, 4), (9, 8)])
+def test_a_device_computes_as_many_clips_at_once_as_suit_it(clips, rows):
+    """Two devices, up to four clips on each; no more rows than the clips need."""
+    flow, given = echo(), mels(*[7] * clips)
+    with chosen(clips=4):
+        found = audio(flow, given)
+    assert [shape[0] for shape in flow.traced] == [rows]
+    for one, clip in zip(audio(echo(), given), found, strict=True):
+        np.testing.assert_array_equal(clip, one)
 
 
 # Chunks

@@ -24,7 +24,7 @@ def test_both_tasks_train_on_several_devices_as_on_one(tmp_path, processes, devi
         assert codes == [0] * count, complaints
         lines[name] = [line.split() for line in printed]
     assert [line[:2] for line in lines["many"]] == [line[:2] for line in lines["one"]]
-    assert len(lines["many"]) == 8
+    assert len(lines["many"]) == 11
     for ours, theirs in zip(lines["many"], lines["one"], strict=True):
         np.testing.assert_allclose(np.float64(ours[2:]), np.float64(theirs[2:]), rtol=1e-5)
-    assert len({line[1] for line in lines["one"]}) == 8  # every batch is another
+    assert len({line[1] for line in lines["one"]}) == 8  # both captures see the same four

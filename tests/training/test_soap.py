@@ -6,8 +6,9 @@ import numpy as np
 import optax
 import pytest
 
+from wf_jax.training.matrices import Axes
 from wf_jax.training.optimizers import make_optimizer
-from wf_jax.training.soap import FIRST, Axes, orthonormal, scale_by_soap
+from wf_jax.training.soap import FIRST, orthonormal, scale_by_soap
 
 # As matrices 6 x 6, but for the vector b and d, whose side of 7 is above the limit of these tests.
 SHAPES = {"a": (2, 6, 3, 2), "b": (2, 4), "c": (2, 6, 6), "d": (2, 3, 7)}

@@ -9,7 +9,7 @@ import numpy as np
 from flax import nnx
 from jax import lax
 
-from wf_jax.training.soap import Axes
+from wf_jax.training.matrices import Axes
 
 TRUTH = np.float32([[1.0, -2.0, 0.5], [0.3, 0.1, -0.7]])
 

@@ -22,7 +22,7 @@ from wf_jax.amps.model import AmpModel
 from wf_jax.audio.filters import pre_emphasis
 from wf_jax.mesh import AxisNames
 from wf_jax.platforms import choices
-from wf_jax.training.soap import Axes
+from wf_jax.training.matrices import Axes
 
 
 @dataclasses.dataclass(frozen=True)

@@ -70,13 +70,14 @@ def synthesize(
     Yields:
         Number of the clip and its audio, float32 [F * hop].
     """
-    config, count = model.config, batch_size or jax.local_device_count() * choices().clips
-    hop = config.mel.hop
+    config, hop = model.config, model.config.mel.hop
     todo = [
         (clip, piece)
         for clip, mel in enumerate(mels)
         for piece in clip_pieces(mel.shape[1], config, chunk)
     ]
+    devices = jax.local_device_count()
+    count = batch_size or devices * min(choices().clips, -(-len(todo) // devices))
     missing = np.bincount([clip for clip, _ in todo], minlength=len(mels))
     begun: dict[int, np.ndarray] = {}
     spec = NamedSharding(local_mesh(count), PartitionSpec(DATA_AXIS))

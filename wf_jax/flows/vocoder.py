@@ -24,7 +24,7 @@ from wf_jax.flows.families import new_flow
 from wf_jax.flows.flow import Flow
 from wf_jax.mesh import DATA_AXIS, AxisNames, gather_processes, local_mesh
 from wf_jax.platforms import choices
-from wf_jax.training.soap import Axes
+from wf_jax.training.matrices import Axes
 
 FULL_SCALE = math.log(32768.0)  # nats between the density of x in [-1, 1) and of int16 steps
 

@@ -35,8 +35,8 @@ class RunLines:
 
     @contextlib.contextmanager
     def compiling(self) -> Iterator[None]:
-        """Says once that the block takes long, if it does, because it compiles."""
-        line = f"compiling takes more than {SLOW:g} s; the next start of such a run is quick"
+        """Says once that the block, which compiles, takes longer than SLOW, if it does."""
+        line = f"still compiling after {SLOW:g} s, as large models on few cores do"
         timer = threading.Timer(SLOW, lambda: self.say(line))
         timer.daemon = True
         timer.start()

@@ -8,7 +8,7 @@ A task has
   kinds of arrays the axis of the rows, or None,
 - `loss(module, batch, axis_names) -> (scalar, metrics)` and `evaluate(module) -> metrics`,
 - `steps_per_epoch`, `evaluate_every` (steps), `batch_size`, `batch_seconds` (of audio, or 0),
-- `axes_of(name, shape) -> Axes`, how an optimizer is to see an array as matrices (see soap.py),
+- `axes_of(name, shape) -> Axes`, how an optimizer is to see an array as matrices (see matrices.py),
 - `models`, the leading axes of independent models, and `best_metrics` (see state.Best).
 
 With several processes each runs this loop, with the same task. What depends on a process's clock or

@@ -2,7 +2,8 @@
 
 import optax
 
-from wf_jax.training.soap import AxesOf, scale_by_soap
+from wf_jax.training.matrices import AxesOf
+from wf_jax.training.soap import scale_by_soap
 
 OPTIMIZERS = ("adam", "soap")
 
