@@ -1,8 +1,8 @@
 """Decides what depends on the kind of device that computes, in one place.
 
-The CPU's choices are measured (BUILD_NOTES). Those for accelerators are not: they are what
-`experiments.accelerator` is to find out. Left as JAX has them on every device: preallocation of
-memory, autotuning, and the order in which scatters add.
+The CPU's choices are measured (BUILD_NOTES). Those for accelerators are so in part, on one H200;
+`experiments.accelerator` finds out the rest. Left as JAX has them on every device: preallocation
+of memory, and the order in which scatters add.
 """
 
 import contextlib
@@ -18,13 +18,17 @@ class Choices:
 
     Attributes:
         sequences: how many training sequences go through a network together: one, where its
-            activations then fit a core's cache, or as many as fit the memory.
+            activations then fit a core's cache, or as many as fit a small memory (64 MiB each).
         transformed_rows: whether synthesis goes from row to row by Toom-Cook transforms, which
             save multiplications and cost memory traffic; only where products are exact.
         a2_pass: whether A2 models are played by their own pass, which is written for a CPU's
             vector registers.
         substeps: training steps per dispatch, where a run leaves that open.
         clips: that each device speaks or judges at once.
+        chunk: samples of a file that a model computes at once: as many as fit a core's cache, or
+            enough to keep a device busy with each.
+        autotuning: whether a GPU's compiler times variants of every product; see
+            `compiler_options`.
     """
 
     sequences: int
@@ -32,19 +36,28 @@ class Choices:
     a2_pass: bool
     substeps: int
     clips: int
+    chunk: int
+    autotuning: bool = True
+
+    @property
+    def compiler_options(self) -> dict[str, int]:
+        """For programs with many products, of training steps."""
+        return {} if self.autotuning else {"xla_gpu_autotune_level": 0}
 
     def describe(self) -> str:
         """Says the choices in words."""
         return (
             f"sequences at once {self.sequences}, steps per dispatch {self.substeps}, "
-            f"clips at once {self.clips}, "
+            f"clips at once {self.clips}, samples at once {self.chunk}, "
             f"{'transformed' if self.transformed_rows else 'plain'} rows in synthesis, "
             f"{'A2' if self.a2_pass else 'general'} pass for A2 models"
         )
 
 
-_CPU = Choices(sequences=1, transformed_rows=True, a2_pass=True, substeps=1, clips=1)
-_ACCELERATOR = Choices(sequences=1024, transformed_rows=True, a2_pass=False, substeps=8, clips=8)
+_CPU = Choices(sequences=1, transformed_rows=True, a2_pass=True, substeps=1, clips=1, chunk=1 << 13)
+_ACCELERATOR = Choices(
+    sequences=128, transformed_rows=True, a2_pass=False, substeps=8, clips=8, chunk=1 << 17
+)
 _PLATFORMS = {"cpu": _CPU, "gpu": _ACCELERATOR, "tpu": _ACCELERATOR}
 _changes: dict[str, int | bool] = {}
 

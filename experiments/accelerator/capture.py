@@ -12,25 +12,29 @@ from experiments.accelerator.steps import time_steps
 from experiments.accelerator.timing import time_calls
 from experiments.accelerator.trace import top_operations
 from wf_jax.amps.capture import CaptureAudio, CaptureTask
+from wf_jax.platforms import chosen
 from wf_jax.training.flops import matrix_rate
 
 STEPS = 2300  # after so many two CPU cores had ESR 0.050 and 0.023, in ten minutes (README)
-# Optimizer, captures, steps per dispatch, sequences at once (None: what is decided by platform).
+# Optimizer, captures, steps per dispatch, sequences at once (None: what is decided by platform),
+# whether the compiler tunes products by timing them.
 CASES = (
-    ("soap", 1, 8, None),
-    ("adam", 1, 8, None),
-    ("soap", 64, 8, None),
-    ("soap", 256, 8, None),
-    ("soap", 16, 8, None),
-    ("soap", 1, 1, None),
-    ("soap", 4, 8, None),
-    ("soap", 16, 8, 64),
-    ("soap", 16, 8, 16),
-    ("soap", 1, 8, 4),
-    ("soap", 1, 8, 1),
+    ("soap", 1, 8, None, "yes"),
+    ("soap", 1, 8, None, "no"),
+    ("soap", 64, 8, None, "no"),
+    ("soap", 16, 8, None, "no"),
+    ("soap", 256, 8, None, "no"),
+    ("soap", 64, 8, 512, "no"),
+    ("soap", 64, 8, 32, "no"),
+    ("adam", 1, 8, None, "no"),
+    ("soap", 64, 8, None, "yes"),
+    ("soap", 1, 1, None, "no"),
+    ("soap", 4, 8, None, "no"),
+    ("soap", 1, 8, 4, "no"),
+    ("soap", 1, 8, 1, "no"),
 )
-COLUMNS = ("optimizer", "captures", "steps per dispatch", "sequences at once")
-SMALL = (("adam", 1, 1, None), ("soap", 2, 2, 2))
+COLUMNS = ("optimizer", "captures", "steps per dispatch", "sequences at once", "autotuning")
+SMALL = (("adam", 1, 1, None, "yes"), ("soap", 2, 2, 2, "yes"))
 
 
 def measure(report: Report, options: Options) -> None:
@@ -39,7 +43,8 @@ def measure(report: Report, options: Options) -> None:
     cases = [dict(zip(COLUMNS, case, strict=True)) for case in (SMALL if options.small else CASES)]
     for number, case in enumerate(report.in_time("Training steps", cases)):
         trace = options.folder / "trace" if number == 0 else None
-        with report.attempt("Training steps", **case) as row:
+        tuned = case["autotuning"] == "yes"
+        with report.attempt("Training steps", **case) as row, chosen(autotuning=tuned):
             _steps(row, options, peak, trace)
         if trace:
             _operations(report, trace)
@@ -69,8 +74,8 @@ def _steps(row: Row, options: Options, peak: float, trace: Path | None) -> None:
 def _operations(report: Report, trace: Path) -> None:
     table = "Longest operations, one capture, four dispatches"
     with report.attempt(table) as row:
-        operations, whole = top_operations(trace)
-        row |= {"operation": "all", "ms": whole, "share, %": 100}
+        operations, (name, whole, often) = top_operations(trace)
+        row |= {"operation": name, "ms": whole, "calls": often, "share, %": 100}
     if "error" in row:
         return
     for name, spent, often in operations:

@@ -8,7 +8,7 @@ import jax
 Operation = tuple[str, float, int]  # name, milliseconds in all, how often
 
 
-def top_operations(folder: Path, count: int = 10) -> tuple[list[Operation], float]:
+def top_operations(folder: Path, count: int = 10) -> tuple[list[Operation], Operation]:
     """The operations of the newest trace in `folder` that took longest.
 
     Args:
@@ -16,8 +16,8 @@ def top_operations(folder: Path, count: int = 10) -> tuple[list[Operation], floa
         count: how many.
 
     Returns:
-        The operations of the first accelerator, or of the CPU where there is none, and the
-        milliseconds of all of them together.
+        The operations of the first accelerator, or of the CPU where there is none, and all of them
+        together.
 
     Raises:
         FileNotFoundError: no trace was written.
@@ -34,7 +34,8 @@ def top_operations(folder: Path, count: int = 10) -> tuple[list[Operation], floa
     if not spent:
         raise ValueError(f"{files[-1].name}: no operations in the trace")
     longest = sorted(spent, key=spent.get, reverse=True)[:count]
-    return [(name, spent[name], often[name]) for name in longest], sum(spent.values())
+    whole = ("all", sum(spent.values()), sum(often.values()))
+    return [(name, spent[name], often[name]) for name in longest], whole
 
 
 def _events(data: jax.profiler.ProfileData) -> list[jax.profiler.ProfileEvent]:

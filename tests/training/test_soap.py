@@ -152,7 +152,9 @@ def test_sides_above_the_limit_stay_diagonal(rng):
 def test_a_rotated_problem_takes_rotated_steps(rng):
     """With W -> U W V both factors turn, and so does the direction; Adam's does not."""
     u, v = (np.linalg.qr(rng.standard_normal((6, 6)))[0] for _ in range(2))
-    strong = np.diag(2.0 ** -np.arange(6))  # of eigenvalues so far apart that the first bases settle
+    strong = np.diag(
+        2.0 ** -np.arange(6)
+    )  # of eigenvalues so far apart that the first bases settle
     with jax.enable_x64(True):
         history = [gradients(rng, np.float64) for _ in range(11)]
         history = [{**g, "c": strong + 0.02 * g["c"]} for g in history]

@@ -101,7 +101,7 @@ class Linear(AmpModel):
     @property
     def chunk(self) -> int:
         """Samples that `scan` computes at once: long kernels want long blocks."""
-        return max(8192, _power_of_two(2 * self.receptive_field))
+        return max(super().chunk, _power_of_two(2 * self.receptive_field))
 
     def cold(self) -> State:
         """Zeros."""

@@ -13,6 +13,8 @@ import jax.numpy as jnp
 from flax import nnx
 from jax import lax
 
+from wf_jax.platforms import choices
+
 State = Any  # a pytree of arrays, of one sequence or with a leading batch axis
 
 
@@ -28,7 +30,6 @@ class AmpModel(nnx.Module):
     sample_rate: float | None = None
     input_channels: int = 1
     output_channels: int = 1
-    chunk: int = 8192  # samples that `scan` computes at once
 
     @property
     def receptive_field(self) -> int:
@@ -54,6 +55,11 @@ class AmpModel(nnx.Module):
             The state after them, and y [O, T].
         """
         raise NotImplementedError
+
+    @property
+    def chunk(self) -> int:
+        """Samples that `scan` computes at once."""
+        return choices().chunk
 
     @property
     def forgets(self) -> bool:

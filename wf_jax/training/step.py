@@ -12,6 +12,7 @@ from jax import lax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from wf_jax.modules import Params
+from wf_jax.platforms import choices
 from wf_jax.training.control import Control
 from wf_jax.training.flops import jaxpr_flops
 from wf_jax.training.settings import Session
@@ -141,7 +142,9 @@ def compile_program(
     )
     traced = jitted.trace(*arguments)
     flops = jaxpr_flops(traced.jaxpr.jaxpr)
-    return (jitted if session.debug_nans else traced.lower().compile()), flops
+    if session.debug_nans:
+        return jitted, flops
+    return traced.lower().compile(compiler_options=choices().compiler_options), flops
 
 
 def several_steps(
