@@ -10,6 +10,7 @@ from pathlib import Path
 
 import soundfile
 
+HIDDEN = ".wf_jax-"  # begins temporary names, which have room where the name itself is at the limit
 _SYSTEM_ERROR = 2  # of libsndfile, which keeps the system's reason to itself
 _NO_ROOM = 2**20  # bytes
 
@@ -32,9 +33,9 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         OSError: if the folder is missing or not writable, or the disk is full; it names `path`.
     """
     path = Path(path)
-    hidden = f".{path.stem}."
-    with _naming(path, hidden):
-        handle, name = tempfile.mkstemp(prefix=hidden, suffix=path.suffix, dir=path.parent)
+    suffix = path.suffix if len(os.fsencode(path.suffix)) < 16 else ""
+    with _naming(path):
+        handle, name = tempfile.mkstemp(prefix=HIDDEN, suffix=suffix, dir=path.parent)
         os.close(handle)
         temporary = Path(name)
         try:
@@ -61,10 +62,9 @@ def atomic_folder(folder: Path, *, replace: bool = False) -> Iterator[Path]:
             names `folder`.
     """
     target = folder.resolve()
-    hidden = f".{target.name}."
-    with _naming(folder, hidden):
+    with _naming(folder):
         target.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=hidden, dir=target.parent))
+        temporary = Path(tempfile.mkdtemp(prefix=HIDDEN, dir=target.parent))
         old = Path(f"{temporary}.old")
         try:
             yield temporary
@@ -80,7 +80,7 @@ def atomic_folder(folder: Path, *, replace: bool = False) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def _naming(path: Path, hidden: str) -> Iterator[None]:
+def _naming(path: Path) -> Iterator[None]:
     """Has the system's errors name `path`: open files and libsndfile name none."""
     try:
         yield
@@ -91,7 +91,7 @@ def _naming(path: Path, hidden: str) -> Iterator[None]:
         number = errno.ENOSPC if full else errno.EIO
         raise OSError(number, os.strerror(number), str(path)) from error
     except OSError as error:
-        if error.filename is None or Path(error.filename).name.startswith(hidden):
+        if error.filename is None or Path(os.fsdecode(error.filename)).name.startswith(HIDDEN):
             error.filename = str(path)
         raise
 

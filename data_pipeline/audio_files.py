@@ -1,26 +1,257 @@
-"""Reading and writing audio files: WAV, FLAC and AIFF as float64, without losing a bit.
+"""Reading and writing audio files: WAV, FLAC, AIFF and their like, without losing a bit.
 
 Integer PCM of b bits becomes value / 2^(b-1) exactly, which is what the recognition of the standard
-NAM files by content needs (see standard_files.py).
+NAM files by content needs (see standard_files.py). Every file is read by `AudioFile`: what its
+header says beside the truth is an error or a warning there, for every command alike.
 """
 
 import hashlib
+import os
 import re
-from dataclasses import dataclass, replace
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import soundfile
 
 from data_pipeline.atomic import atomic_path
+from data_pipeline.audio_headers import AudioFileWarning, Header, Repaired, read_header
+from wf_jax.errors import UserError
 
-SUFFIXES = (".wav", ".flac", ".aif", ".aiff")
+SUFFIXES = (".wav", ".wave", ".flac", ".aif", ".aiff", ".aifc", ".w64", ".rf64", ".caf", ".au")
+BLOCK = 1 << 17  # values that are read at once
+LOUDEST = 1e10  # where full scale is 1; sums of squares of more overflow soon
+LOUD = 64.0  # from here on it is said
 _INTEGER_SUBTYPES = {"PCM_S8": 8, "PCM_U8": 8, "PCM_16": 16, "PCM_24": 24, "PCM_32": 32}
 _FLOAT_SUBTYPES = {"FLOAT": 32, "DOUBLE": 64}
 
 
-class AudioFileError(ValueError):
+class AudioFileError(UserError):
     """A file that can not be read as audio: one line with file, value and remedy."""
+
+
+class AudioFile:
+    """An audio file, opened and checked; its samples are not yet read.
+
+    Attributes:
+        path: as the user named it.
+        sample_rate: Hz.
+        channels: how many.
+        bits: per sample in the file; 0 where it is compressed with loss.
+        is_float: whether the file holds floating-point samples.
+    """
+
+    def __init__(self, path: str | Path, *, lossy: bool = False):
+        """Opens `path`.
+
+        Args:
+            path: WAV, RF64, Wave64, FLAC, AIFF, CAF or AU.
+            lossy: whether samples that have lost detail (MP3, A-law, ...) will do.
+
+        Raises:
+            AudioFileError: missing, not audio, empty, truncated, or of an unsuitable sample type.
+        """
+        self.path = Path(path)
+        self._header = self._read_header()
+        with self._opened() as file:
+            self.sample_rate, self.channels = file.samplerate, file.channels
+            self._frames, subtype = file.frames, file.subtype
+        if self.sample_rate <= 0:
+            raise self._error(
+                f"sample rate is {self.sample_rate} Hz in its header; export it again"
+            )
+        known = _INTEGER_SUBTYPES | _FLOAT_SUBTYPES
+        if subtype not in known and not lossy:
+            raise self._error(
+                f"sample type {subtype} loses detail; export it as 24-bit or 32-bit float WAV"
+            )
+        self.bits, self.is_float = known.get(subtype, 0), subtype in _FLOAT_SUBTYPES
+        self._dtype = "float64" if subtype == "DOUBLE" else None  # what float32 cannot hold is seen
+        if self._frames == 0:
+            raise self._error("holds no samples (0 s of audio); export it again")
+        if self._header.beyond:
+            self._warn(
+                f"its header announces {self._frames / self.sample_rate:.3f} s of audio; "
+                f"{self._header.beyond} bytes that follow are left out"
+            )
+
+    @cached_property
+    def samples(self) -> int:
+        """The length. FLAC files, which may announce another one or none, are decoded for it.
+
+        Raises:
+            AudioFileError: the file is damaged or truncated.
+        """
+        if self._header.repaired is None or self._header.present is not None:
+            return self._frames
+        return sum(len(block) for block in self._decoded("int32"))
+
+    @property
+    def seconds(self) -> float:
+        """The length in seconds."""
+        return self.samples / self.sample_rate
+
+    def blocks(self, dtype: str = "float32") -> Iterator[np.ndarray]:
+        """Blocks [n, channels] from start to end.
+
+        Args:
+            dtype: "float32" or "float64".
+
+        Raises:
+            AudioFileError: a sample is NaN, infinite or absurdly large; the file is damaged or
+                truncated.
+        """
+        position = 0
+        for block in self._decoded(self._dtype or dtype):
+            self._check_values(block, position)
+            position += len(block)
+            yield block.astype(dtype, copy=False)
+
+    def read(self) -> np.ndarray:
+        """All samples, float64 [T, channels]; integer PCM is value / 2^(bits - 1).
+
+        Raises:
+            AudioFileError: as `blocks`.
+        """
+        return np.concatenate(list(self.blocks("float64")))
+
+    def index_of(self, channel: int | None, option: str = "channel") -> int:
+        """The index of a channel.
+
+        Args:
+            channel: counted from 1; may be left out for mono files only.
+            option: that a message names.
+
+        Raises:
+            AudioFileError: several channels without a choice, or no such channel.
+        """
+        count = self.channels
+        if channel is None and count > 1:
+            raise self._error(
+                f"has {count} channels; say which one to use ({option}=1 to {count}),"
+                " or export it as mono"
+            )
+        number = 1 if channel is None else channel
+        if not 1 <= number <= count:
+            raise self._error(
+                f"channel {number} was asked for, but it has {count};"
+                f" channels count from 1, choose 1{f' to {count}' if count > 1 else ''}"
+            )
+        return number - 1
+
+    def _read_header(self) -> Header:
+        with self._bytes() as file:
+            header = read_header(file)
+        if header.is_truncated:
+            raise self._error(
+                f"is truncated, {header.present} of {header.announced} bytes of audio are there;"
+                " copy or export it again"
+            )
+        if header.announced == 0 and header.repaired is None:
+            raise self._error("holds no samples (0 s of audio); export it again")
+        return header
+
+    def _bytes(self) -> BinaryIO:
+        if self.path.is_dir():
+            raise self._error("is a folder; name an audio file in it")
+        try:
+            file = self.path.open("rb")
+            if not os.fstat(file.fileno()).st_size:
+                file.close()
+                raise self._error("is empty (0 bytes); export or copy it again")
+        except FileNotFoundError:
+            raise self._error("no such file; check the name and the folder") from None
+        except OSError as error:
+            reason = error.strerror or type(error).__name__
+            raise self._error(f"can not be read ({reason}); check the file") from None
+        return file
+
+    def _opened(self) -> "_Forward":
+        file = self._bytes()
+        try:
+            return _Forward(file, Repaired(file, self._header) if self._header.repaired else file)
+        except soundfile.LibsndfileError as error:
+            file.close()
+            reason = _one_line(error.error_string)
+            if "SF_INFO struct incomplete" in reason:
+                reason = "sample rate is 0 Hz, or it has no channels"
+            raise self._error(
+                f"can not be read as audio ({reason}); export it as a mono WAV file"
+            ) from None
+
+    def _decoded(self, dtype: str) -> Iterator[np.ndarray]:
+        """Blocks [n, channels] as libsndfile gives them, and whether they are all there."""
+        count, total = max(BLOCK // self.channels, 1), 0
+        with self._opened() as file:
+            while True:
+                try:
+                    block = file.read(count, dtype=dtype, always_2d=True)
+                except soundfile.LibsndfileError as error:
+                    raise self._error(
+                        f"is damaged or truncated after {total / self.sample_rate:.3f} s"
+                        f" ({_one_line(error.error_string)}); copy or export it again"
+                    ) from None
+                if not len(block):
+                    break
+                total += len(block)
+                yield block
+        self._check_length(total)
+
+    def _check_length(self, total: int) -> None:
+        counted = self._header.repaired is not None and self._header.present is None
+        announced = self._header.announced if counted else self._frames
+        if announced is not None and total < announced:
+            raise self._error(
+                f"is truncated, {total} of {announced} samples can be read; copy or export it again"
+            )
+        if total == 0:
+            raise self._error("holds no samples (0 s of audio); export it again")
+        if announced is not None and total > announced:
+            self._warn(
+                f"its header announces {announced} samples; all {total} that are there count"
+            )
+
+    def _check_values(self, block: np.ndarray, position: int) -> None:
+        peak = np.abs(block).max()
+        if peak <= LOUD:
+            return
+        wrong = np.flatnonzero(~np.isfinite(block).all(axis=1))
+        if len(wrong):
+            raise self._error(
+                f"{len(wrong)} samples are not numbers (NaN or infinite), the first at"
+                f" {(position + wrong[0]) / self.sample_rate:.3f} s; export it again"
+            )
+        if peak > LOUDEST:
+            raise self._error(f"a sample is {peak:.3g}, where full scale is 1; export it again")
+        self._warn(f"samples are larger than {LOUD:g}, where full scale is 1")
+
+    def _error(self, what: str) -> AudioFileError:
+        return AudioFileError(f"{self.path}: {what}")
+
+    def _warn(self, what: str) -> None:
+        warnings.warn(f"{self.path}: {what}", AudioFileWarning, stacklevel=3)
+
+
+class _Forward(soundfile.SoundFile):
+    """Is read from start to end: to seek would need a length, which not every file has."""
+
+    def __init__(self, handle: BinaryIO, source: BinaryIO):
+        """Reads `source`, and closes `handle` when it is closed."""
+        self._handle = handle
+        super().__init__(source)
+
+    def seekable(self) -> bool:
+        """False."""
+        return False
+
+    def close(self) -> None:
+        """Closes the file too."""
+        super().close()
+        self._handle.close()
 
 
 @dataclass(frozen=True)
@@ -50,49 +281,31 @@ class Audio:
 
 
 def read_audio(path: str | Path, channel: int | None = None) -> Audio:
-    """Read a mono file, or one channel of a file with several.
+    """Reads a mono file, or one channel of a file with several.
 
     Args:
-        path: WAV, FLAC or AIFF with 8 to 32-bit integer or 32/64-bit float samples.
+        path: of a file with 8 to 32-bit integer or 32/64-bit float samples.
         channel: which channel to take, counted from 1; may be left out for mono files only.
 
     Returns:
         The samples with the facts about the file that later checks need.
 
     Raises:
-        AudioFileError: missing, not audio, empty, truncated, of an unsuitable sample type, several
-            channels without a choice, or samples that are not numbers. One line.
+        AudioFileError: see AudioFile. One line.
     """
-    path = Path(path)
-    content = _read_bytes(path)
-    _check_wav_header(path, content)
-    frames, sample_rate, subtype = _decode(path)
-    samples = _choose_channel(path, frames, channel)
-    _check_finite(path, samples, sample_rate)
-    return Audio(
-        samples=samples,
-        sample_rate=sample_rate,
-        path=path,
-        md5=hashlib.md5(content, usedforsecurity=False).hexdigest(),
-        bits=(_INTEGER_SUBTYPES | _FLOAT_SUBTYPES)[subtype],
-        is_float=subtype in _FLOAT_SUBTYPES,
-    )
+    file = AudioFile(path)
+    index = file.index_of(channel)
+    return _audio(file, np.ascontiguousarray(file.read()[:, index]))
 
 
 def read_mono(path: str | Path) -> Audio:
-    """Read a file of any number of channels as their mean.
+    """Reads a file of any number of channels as their mean.
 
     Raises:
-        AudioFileError: as `read_audio`.
+        AudioFileError: see AudioFile. One line.
     """
-    path = Path(path)
-    first = read_audio(path, 1)
-    with soundfile.SoundFile(path) as file:
-        channels = file.channels
-    if channels == 1:
-        return first
-    others = [read_audio(path, 1 + n).samples for n in range(1, channels)]
-    return replace(first, samples=np.mean([first.samples, *others], axis=0))
+    file = AudioFile(path)
+    return _audio(file, file.read().mean(axis=1))
 
 
 def write_wav(path: str | Path, samples: np.ndarray, sample_rate: int) -> None:
@@ -114,100 +327,15 @@ def write_wav(path: str | Path, samples: np.ndarray, sample_rate: int) -> None:
         soundfile.write(temporary, samples, sample_rate, subtype="FLOAT", format="WAV")
 
 
-def _read_bytes(path: Path) -> bytes:
-    if path.is_dir():
-        raise AudioFileError(f"{path}: is a folder; name an audio file in it")
-    try:
-        content = path.read_bytes()
-    except FileNotFoundError:
-        raise AudioFileError(f"{path}: no such file; check the name and the folder") from None
-    except OSError as error:
-        reason = error.strerror or type(error).__name__
-        raise AudioFileError(f"{path}: can not be read ({reason}); check the file") from None
-    if not content:
-        raise AudioFileError(f"{path}: is empty (0 bytes); export or copy it again")
-    return content
+def md5_of(path: str | Path) -> str:
+    """The MD5 of a file's bytes, hexadecimal."""
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
 
 
-def _check_wav_header(path: Path, content: bytes) -> None:
-    """Faults that libsndfile repairs silently or reports vaguely: sample rate 0, data cut short."""
-    if content[:4] not in (b"RIFF", b"RF64") or content[8:12] != b"WAVE":
-        return
-    position = 12
-    while position + 8 <= len(content):
-        name = content[position : position + 4]
-        size = int.from_bytes(content[position + 4 : position + 8], "little")
-        if (
-            name == b"fmt "
-            and int.from_bytes(content[position + 12 : position + 16], "little") == 0
-        ):
-            raise AudioFileError(f"{path}: sample rate is 0 Hz in its header; export it again")
-        if name == b"data":
-            _check_complete(path, size, len(content) - position - 8)
-            return
-        position += 8 + size + size % 2
-
-
-def _check_complete(path: Path, announced: int, present: int) -> None:
-    streamed = announced in (0, 0xFFFFFFFF, 0x7FFFFFFF)  # a writer that did not know, or RF64
-    if announced > present and not streamed:
-        raise AudioFileError(
-            f"{path}: is truncated, {present} of {announced} bytes of audio are there;"
-            " copy or export it again"
-        )
-
-
-def _decode(path: Path) -> tuple[np.ndarray, int, str]:
-    """Samples float64 [T, channels], the rate in Hz and libsndfile's name of the sample type."""
-    try:
-        with soundfile.SoundFile(path) as file:
-            sample_rate, subtype, announced = file.samplerate, file.subtype, file.frames
-            frames = file.read(dtype="float64", always_2d=True)
-    except soundfile.LibsndfileError as error:
-        raise AudioFileError(
-            f"{path}: can not be read as audio ({_one_line(error.error_string)});"
-            " export it as a mono WAV file"
-        ) from None
-    if subtype not in _INTEGER_SUBTYPES | _FLOAT_SUBTYPES:
-        raise AudioFileError(
-            f"{path}: sample type {subtype} loses detail; export it as 24-bit or 32-bit float WAV"
-        )
-    if sample_rate <= 0:
-        raise AudioFileError(f"{path}: sample rate is {sample_rate} Hz; export it again")
-    if len(frames) < announced:
-        raise AudioFileError(
-            f"{path}: is truncated, {len(frames)} of {announced} samples can be read;"
-            " copy or export it again"
-        )
-    if len(frames) == 0:
-        raise AudioFileError(f"{path}: holds no samples (0 s of audio); export it again")
-    return frames, sample_rate, subtype
+def _audio(file: AudioFile, samples: np.ndarray) -> Audio:
+    return Audio(samples, file.sample_rate, file.path, md5_of(file.path), file.bits, file.is_float)
 
 
 def _one_line(text: str) -> str:
     return re.sub(r"\s+", " ", text).strip().rstrip(".")
-
-
-def _choose_channel(path: Path, frames: np.ndarray, channel: int | None) -> np.ndarray:
-    count = frames.shape[1]
-    if channel is None and count > 1:
-        raise AudioFileError(
-            f"{path}: has {count} channels; say which one to use (channel=1 to {count}),"
-            " or export it as mono"
-        )
-    number = 1 if channel is None else channel
-    if not 1 <= number <= count:
-        raise AudioFileError(
-            f"{path}: channel {number} was asked for, but it has {count};"
-            f" channels count from 1, choose 1{f' to {count}' if count > 1 else ''}"
-        )
-    return np.ascontiguousarray(frames[:, number - 1])
-
-
-def _check_finite(path: Path, samples: np.ndarray, sample_rate: int) -> None:
-    bad = np.flatnonzero(~np.isfinite(samples))
-    if len(bad):
-        raise AudioFileError(
-            f"{path}: {len(bad)} samples are not numbers (NaN or infinite), the first at"
-            f" {bad[0] / sample_rate:.3f} s; export it again"
-        )

@@ -10,9 +10,10 @@ from data_pipeline.checks import Finding
 from data_pipeline.latency import MAX_DISAGREEMENT, SAFETY_FACTOR, Latency
 from data_pipeline.pair_report import BATCH_SIZE, check_capture
 from data_pipeline.standard_files import STANDARD_FILES, StandardFile
+from wf_jax.errors import UserError
 
 
-class CaptureError(ValueError):
+class CaptureError(UserError):
     """A pair that can not be trained on; one line for each failed check."""
 
 
@@ -100,7 +101,7 @@ def load_capture(
     )
     errors = report.errors(ignore_checks)
     if errors:
-        raise CaptureError("\n".join(finding.line() for finding in errors))
+        raise CaptureError(*(finding.line() for finding in errors))
     x, y, delay = report.input, report.output, report.latency.samples
     x_train, y_train = _aligned(x.samples, y.samples, report.train, delay)
     x_validation, y_validation = _aligned(x.samples, y.samples, report.validation, delay)

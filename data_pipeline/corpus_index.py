@@ -9,13 +9,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from wf_jax.errors import UserError
+
 FORMAT_VERSION = 1
 AUDIO_NAME, INDEX_NAME = "audio.npy", "index.json"
 SPLITS = ("train", "validation")
 SILENT_DBFS = -70.0  # dB; speech lies at -35 to -15, the dither of a 16-bit file at -96
 
 
-class CorpusError(ValueError):
+class CorpusError(UserError):
     """A corpus that can not be prepared or used: one line with the place, value and remedy.
 
     Attributes:

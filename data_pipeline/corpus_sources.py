@@ -5,10 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import soundfile
 import soxr
 
-from data_pipeline.audio_files import SUFFIXES, AudioFileError, read_audio
+from data_pipeline.audio_files import SUFFIXES, AudioFile, AudioFileError, md5_of
 from data_pipeline.corpus_files import FULL_SCALE
 from data_pipeline.corpus_index import Clip, CorpusError
 
@@ -101,15 +100,16 @@ def read_clip(source: Source, sample_rate: int) -> tuple[np.ndarray, Clip]:
     Raises:
         AudioFileError: the file can not be used. One line.
     """
-    reads = [read_audio(source.path, 1 + n) for n in range(_channels(source.path))]
-    read, samples = reads[0], np.mean([read.samples for read in reads], axis=0)  # [T], float64
-    if read.sample_rate < LOWEST_RATE:
+    file = AudioFile(source.path)
+    channels = file.read()  # [T, C], float64
+    samples = channels.mean(axis=1)
+    if file.sample_rate < LOWEST_RATE:
         raise AudioFileError(
-            f"{source.path}: sample rate {read.sample_rate} Hz is below {LOWEST_RATE} Hz;"
+            f"{source.path}: sample rate {file.sample_rate} Hz is below {LOWEST_RATE} Hz;"
             " export it again"
         )
-    if read.sample_rate != sample_rate:
-        samples = soxr.resample(samples, read.sample_rate, sample_rate, quality="VHQ")
+    if file.sample_rate != sample_rate:
+        samples = soxr.resample(samples, file.sample_rate, sample_rate, quality="VHQ")
     if len(samples) == 0:
         raise AudioFileError(f"{source.path}: no samples are left at {sample_rate} Hz; remove it")
     audio = _to_int16(samples)
@@ -117,25 +117,17 @@ def read_clip(source: Source, sample_rate: int) -> tuple[np.ndarray, Clip]:
     return audio, Clip(
         name=source.name,
         source=source.file,
-        source_rate=read.sample_rate,
-        source_channels=len(reads),
-        md5=read.md5,
+        source_rate=file.sample_rate,
+        source_channels=file.channels,
+        md5=md5_of(source.path),
         start=0,
         samples=len(audio),
         peak=peak,
         rms_dbfs=rms_dbfs,
-        clipped=sum(_count_clipped(read.samples) for read in reads),
+        clipped=sum(map(_count_clipped, channels.T)),
         limited=int(np.count_nonzero(np.abs(samples) > 1)),
         split="train",
     )
-
-
-def _channels(path: Path) -> int:
-    """How many channels; 1 if it can not be said, since reading will then say why."""
-    try:
-        return soundfile.info(path).channels
-    except (soundfile.LibsndfileError, OSError):
-        return 1
 
 
 def _to_int16(samples: np.ndarray) -> np.ndarray:

@@ -12,6 +12,7 @@ import numpy as np
 
 from data_pipeline.cross_correlation import CrossCorrelation, whitened_cross_correlation
 from data_pipeline.standard_files import StandardFile
+from wf_jax.errors import UserError
 
 SAFETY_FACTOR = 1
 LOOKAHEAD = 1_000
@@ -24,7 +25,7 @@ _AROUND_PEAK_SECONDS = 0.02
 _PLOT_SECONDS = 0.004
 
 
-class LatencyError(ValueError):
+class LatencyError(UserError):
     """No latency can be told from the files; one line that asks for a manual one."""
 
 

@@ -20,6 +20,7 @@ from experiments.settings import length, read_settings
 from experiments.workdir import Workdir, WorkdirError, flat_config
 from wf_jax.amps.capture import CaptureAudio, CaptureTask, LossWeights
 from wf_jax.amps.nam_file import NamFileError, read_json
+from wf_jax.errors import UserError
 from wf_jax.platforms import choices
 from wf_jax.training.checkpoint_faults import CheckpointError
 from wf_jax.training.dispatch import SettingsError
@@ -28,7 +29,7 @@ from wf_jax.training.loop import DivergedError, Result, train
 from wf_jax.training.settings import Session, Settings
 
 
-class CaptureConfigError(ValueError):
+class CaptureConfigError(UserError):
     """An option has a value that cannot be used."""
 
 

@@ -18,11 +18,12 @@ from experiments.speaking_speed import real_time
 from experiments.sweep import AGAIN, finished, train_each
 from experiments.workdir import Workdir, write_json
 from wf_jax.atomic import is_remote, write_text
+from wf_jax.errors import UserError
 from wf_jax.flows.model_folder import ModelFolderError, load_model
 from wf_jax.training.settings import Session
 
 
-class ComparisonError(ValueError):
+class ComparisonError(UserError):
     """A comparison that cannot be made: one line with the remedy."""
 
 

@@ -19,6 +19,7 @@ from experiments.vocoder import held_out_clips
 from experiments.vocoder_evaluation import SCORES, Judged, formatted, judge, mean_scores
 from experiments.vocoder_results import SLOW_JUDGED, is_slow, some
 from experiments.workdir import WorkdirError, model_folder, write_json
+from wf_jax.errors import UserError
 from wf_jax.flows.model_folder import ModelFolderError, load_model
 
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the training run")
@@ -27,7 +28,7 @@ _CLIPS = flags.DEFINE_integer("clips", None, "How many held-out clips; all if le
 _OUTPUT = flags.DEFINE_string("output", None, "JSON file; RUN/evaluation.json if left out")
 
 
-class EvaluationError(ValueError):
+class EvaluationError(UserError):
     """Nothing to judge, or nothing to judge by; one line."""
 
 

@@ -19,6 +19,7 @@ from wf_jax.amps.fast import fastest, forbidden
 from wf_jax.amps.model import AmpModel
 from wf_jax.amps.nam_file import NamFile, parse, read_nam
 from wf_jax.amps.nam_models import model_of
+from wf_jax.errors import printable
 
 RATE = 48000.0  # of a file that does not say
 
@@ -45,7 +46,7 @@ def _lines(file: NamFile, model: AmpModel) -> Iterator[str]:
         if model.sample_rate is None
         else (f"{model.sample_rate:,g} Hz")
     )
-    yield f"{file.source}: {file.architecture}, file version {file.version}, {rate}"
+    yield f"{printable(str(file.source))}: {file.architecture}, file version {file.version}, {rate}"
     yield from (f"  {key:<18} {value}" for key, value in _metadata(file.metadata))
     yield from _model(file, model, "  ")
 
@@ -104,7 +105,7 @@ def _metadata(metadata: dict[str, Any]) -> Iterator[tuple[str, str]]:
                 value = "{:04}-{:02}-{:02} {:02}:{:02}".format(*numbers)
         elif isinstance(value, float):
             value = f"{value:.4g}"
-        yield key, " ".join(str(value).split())[:100]
+        yield printable(key), printable(" ".join(str(value).split())[:100])
 
 
 if __name__ == "__main__":

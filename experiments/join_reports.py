@@ -16,11 +16,12 @@ from absl import app, flags
 
 from experiments.launch import set_up
 from experiments.report import elements
+from wf_jax.errors import UserError
 
 _OUTPUT = flags.DEFINE_string("output", None, "The page to write")
 
 
-class ReportError(ValueError):
+class ReportError(UserError):
     """A page that cannot be joined: one line with the file and the remedy."""
 
 

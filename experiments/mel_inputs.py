@@ -11,9 +11,10 @@ from data_pipeline.audio_files import SUFFIXES, AudioFileError, read_mono
 from wf_jax.audio.clips import clip_mel
 from wf_jax.audio.mel import MelSettings
 from wf_jax.audio.mel_scale import describe_scale
+from wf_jax.errors import UserError
 
 
-class MelInputError(ValueError):
+class MelInputError(UserError):
     """A file is not a mel that the model can take: one line with file, value and remedy."""
 
 

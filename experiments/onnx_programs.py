@@ -11,6 +11,7 @@ import numpy as np
 
 from experiments.onnx_graph import convert
 from wf_jax.amps.model import AmpModel
+from wf_jax.errors import UserError
 from wf_jax.export.functions import amp_functions, reconfigured
 from wf_jax.flows.flow import Flow
 from wf_jax.modules import split
@@ -23,7 +24,7 @@ BLOCKS = 8  # consecutive blocks of an amp
 Call = Callable[..., tuple[jax.Array, ...]]
 
 
-class ExportError(ValueError):
+class ExportError(UserError):
     """A model that cannot be exported; one line."""
 
 

@@ -5,6 +5,7 @@ import math
 from collections.abc import Iterator
 from typing import Any
 
+from wf_jax.errors import printable
 from wf_jax.export.artefacts import SUFFIX
 from wf_jax.export.manifest import EXAMPLE, PARAMS, Manifest
 
@@ -81,7 +82,7 @@ def _front_matter(manifest: Manifest) -> Iterator[str]:
 
 
 def _about(manifest: Manifest) -> Iterator[str]:
-    yield f"\n# {' '.join(manifest.name.split())}\n"
+    yield f"\n# {printable(' '.join(manifest.name.split()))}\n"
     rate = manifest.vocoder.sample_rate if manifest.vocoder else manifest.amp.sample_rate
     hertz = "at a rate that its file does not say" if rate is None else f"{rate:,g} Hz"
     what = (

@@ -16,6 +16,7 @@ from data_pipeline.synthetic import plucked_di
 from data_pipeline.synthetic_speech import synthetic_speech
 from experiments.workdir import WorkdirError, model_folder
 from wf_jax.amps.nam_file import NamFile, read_nam
+from wf_jax.errors import UserError
 from wf_jax.flows.flow import Flow
 from wf_jax.flows.model_folder import load_model
 
@@ -23,7 +24,7 @@ EXAMPLE_SECONDS = 6.0
 DI_RATE = 48000  # Hz, of the built-in DI
 
 
-class SourceError(ValueError):
+class SourceError(UserError):
     """There is no model, or nothing to try it on; one line."""
 
 

@@ -12,11 +12,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-import soundfile
 from absl import app, flags
 
-from data_pipeline.audio_files import SUFFIXES, AudioFileError
-from data_pipeline.audio_stream import AudioStream, exactly, resample, write_blocks
+from data_pipeline.audio_files import SUFFIXES, AudioFile, AudioFileError
+from data_pipeline.audio_stream import exactly, resample, write_blocks
 from experiments.launch import set_up
 from wf_jax.amps import NamFileError, load_nam
 from wf_jax.amps.fast import Playable, fastest
@@ -99,8 +98,8 @@ def _compile(model: Playable) -> None:
 
 def _seconds(path: Path) -> float:
     try:
-        return soundfile.info(path).duration
-    except (OSError, RuntimeError):  # what is wrong with it is said when it is played
+        return AudioFile(path, lossy=True).seconds
+    except AudioFileError:  # what is wrong with it is said when it is played
         return 0.0
 
 
@@ -115,7 +114,7 @@ def _try(model: Playable, source: Path, target: Path) -> str | None:
             return f"{target}: the output is a WAV file; let its name end in .wav"
         if not target.parent.is_dir():
             return f"{target}: the folder {target.parent} does not exist; make it first"
-        _render(model, AudioStream(source, _CHANNEL.value), target)
+        _render(model, AudioFile(source, lossy=True), target)
     except AudioFileError as error:
         return str(error)
     except KeyboardInterrupt:
@@ -125,27 +124,28 @@ def _try(model: Playable, source: Path, target: Path) -> str | None:
     return None
 
 
-def _render(model: Playable, stream: AudioStream, target: Path) -> None:
+def _render(model: Playable, stream: AudioFile, target: Path) -> None:
     rate = model.sample_rate or 48000.0  # a file that does not say means 48 kHz
-    blocks = stream.blocks()
+    channel, samples = stream.index_of(_CHANNEL.value, "--channel"), stream.samples
+    blocks = (block[:, channel] for block in stream.blocks())
     if abs(stream.sample_rate - rate) <= 0.5:
         output = render(model, blocks)
     elif _RESAMPLE.value:
         played = render(model, resample(blocks, stream.sample_rate, rate))
-        output = exactly(resample(played, rate, stream.sample_rate), stream.samples)
+        output = exactly(resample(played, rate, stream.sample_rate), samples)
     else:
         raise AudioFileError(
             f"{stream.path}: {stream.sample_rate} Hz, but the model plays at {rate:g} Hz; "
             "add --resample"
         )
     _compile(model)
-    write_blocks(target, _watched(output, stream, target), stream.sample_rate)
+    write_blocks(target, _watched(output, stream, target), stream.sample_rate, samples)
 
 
-def _watched(blocks: Iterator[np.ndarray], stream: AudioStream, target: Path) -> Iterator:
+def _watched(blocks: Iterator[np.ndarray], stream: AudioFile, target: Path) -> Iterator:
     """Passes blocks on, showing progress, and says the result."""
     progress, start, done, peak = Progress(), time.monotonic(), 0, 0.0
-    total = stream.samples / stream.sample_rate
+    total = stream.seconds
     for block in blocks:
         done += len(block)
         peak = max(peak, float(np.abs(block).max(initial=0.0)))

@@ -9,10 +9,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from wf_jax.errors import UserError
+
 DEPTH = 2  # folders below a named one in which runs are looked for
 
 
-class RunError(ValueError):
+class RunError(UserError):
     """A folder that cannot be compared: one line with the path, what is wrong and the remedy."""
 
 

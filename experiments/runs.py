@@ -54,7 +54,7 @@ def _compare(named: Sequence[Path]) -> list[str]:
         raise RunError(f"--output={output}: not a .png or .svg; end its name with one of them")
     runs, damaged = _read(folders)
     if not runs:
-        raise RunError("\n".join(damaged.values()))
+        raise RunError(*damaged.values())
     tables = compare(runs)
     if _JSON.value:
         lines = [line for table in tables for line in json_lines(table)]

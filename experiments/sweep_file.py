@@ -15,12 +15,13 @@ from pathlib import Path
 from typing import Any
 
 from experiments.run_table import short_options
+from wf_jax.errors import UserError
 
 EXAMPLE = "experiments/configs/sweep_learning_rate.py"
 LONGEST = 100  # characters of a made-up name
 
 
-class SweepError(ValueError):
+class SweepError(UserError):
     """A sweep that cannot be run: one line with the file and the remedy."""
 
 

@@ -17,6 +17,7 @@ from experiments.settings import length, read_settings
 from experiments.vocoder_results import Samples, write_results
 from experiments.workdir import Workdir, WorkdirError, flat_config
 from wf_jax.audio.mel import MelSettings
+from wf_jax.errors import UserError
 from wf_jax.flows.config import FlowConfig
 from wf_jax.flows.families import CONFIGS
 from wf_jax.flows.vocoder import HeldOut, VocoderTask, context
@@ -29,7 +30,7 @@ from wf_jax.training.loop import DivergedError, Result, train
 from wf_jax.training.settings import Session, Settings
 
 
-class VocoderConfigError(ValueError):
+class VocoderConfigError(UserError):
     """An option has a value that cannot be used."""
 
 

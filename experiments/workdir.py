@@ -9,6 +9,7 @@ from typing import Any, Self
 
 from experiments.launch import say
 from wf_jax.atomic import folder_path, is_remote, naming, read_text, why, write_text
+from wf_jax.errors import UserError
 from wf_jax.training.distributed import all_agree, on_main
 
 # What may change between two sessions of one run.
@@ -31,7 +32,7 @@ CHANGEABLE = (
 )
 
 
-class WorkdirError(ValueError):
+class WorkdirError(UserError):
     """The folder belongs to a run with another config."""
 
 

@@ -11,6 +11,9 @@ from typing import BinaryIO
 import fsspec
 from etils import epath
 
+from wf_jax.errors import UserError
+
+_HIDDEN = ".wf_jax-"  # begins temporary names; short, where the name itself is at the limit
 _NO_ROOM = "make room, then the same command goes on"
 _FORBIDDEN = "change its permissions, or give another folder"
 _REMEDIES = {
@@ -24,7 +27,7 @@ _REMEDIES = {
 }
 
 
-class FolderError(ValueError):
+class FolderError(UserError):
     """A folder's name is of a kind that cannot be used here."""
 
 
@@ -67,7 +70,7 @@ def naming(path: Path) -> Iterator[None]:
         yield
     except Exception as error:
         if isinstance(error, OSError) and error.errno is not None:
-            if error.filename is None or Path(error.filename).name.startswith(_hidden(path)):
+            if error.filename is None or Path(os.fsdecode(error.filename)).name.startswith(_HIDDEN):
                 error.filename = str(path)
             raise
         if not is_remote(path):
@@ -123,7 +126,7 @@ def write_whole(path: str | Path, write: Callable[[BinaryIO], object]) -> None:
     """
     path = Path(path)
     with naming(path):
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=_hidden(path))
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=_HIDDEN)
         try:
             with os.fdopen(handle, "wb") as file:
                 write(file)
@@ -132,10 +135,6 @@ def write_whole(path: str | Path, write: Callable[[BinaryIO], object]) -> None:
         except BaseException:
             os.unlink(name)
             raise
-
-
-def _hidden(path: Path) -> str:
-    return f".{path.name}."
 
 
 def _umask() -> int:

@@ -1,5 +1,8 @@
 """Reading and writing audio files: exact samples, and one line for everything that can be wrong."""
 
+import io
+import os
+import re
 import struct
 
 import numpy as np
@@ -9,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from data_pipeline.atomic import atomic_path
-from data_pipeline.audio_files import AudioFileError, read_audio, write_wav
+from data_pipeline.audio_files import AudioFile, AudioFileError, read_audio, write_wav
+from data_pipeline.audio_headers import AudioFileWarning
 
 RATE = 48_000
 
@@ -112,21 +116,114 @@ def test_files_that_are_no_audio(tmp_path):
     assert "holds no samples" in message_of(tmp_path / "nothing.wav")
 
 
-def test_truncated_files(tmp_path):
-    whole = pcm_wav(range(1000), 16)
-    (tmp_path / "cut.wav").write_bytes(whole[:-600])
-    assert "is truncated, 1400 of 2000 bytes" in message_of(tmp_path / "cut.wav")
+def patched_flac(content, total):
+    """A FLAC file's bytes that announce `total` samples; 0 is unknown."""
+    value = int.from_bytes(content[18:26], "big")
+    return content[:18] + (value >> 36 << 36 | total).to_bytes(8, "big") + content[26:]
+
+
+def with_data_size(content, size):
+    """A WAV file's bytes whose data chunk announces `size`."""
+    at = content.index(b"data") + 4
+    return content[:at] + struct.pack("<I", size) + content[at + 4 :]
+
+
+LIST = b"LIST" + struct.pack("<I", 12) + b"INFOISFT\0\0\0\0"
+
+
+def cut_file(form, keep=0.4):
+    """The first part of a file that libsndfile writes."""
+    file = io.BytesIO()
     noise = np.random.default_rng(0).uniform(-0.5, 0.5, 50_000)
-    soundfile.write(tmp_path / "whole.flac", noise, RATE)
-    (tmp_path / "cut.flac").write_bytes((tmp_path / "whole.flac").read_bytes()[:40_000])
-    assert "cut.flac" in message_of(tmp_path / "cut.flac")
+    soundfile.write(file, noise, RATE, format=form, subtype="PCM_16")
+    return file.getvalue()[: round(keep * len(file.getvalue()))]
 
 
-def test_a_streamed_header_without_length_is_read(tmp_path):
-    whole = bytearray(pcm_wav(range(100), 16))
-    whole[40:44] = b"\xff\xff\xff\xff"
-    (tmp_path / "streamed.wav").write_bytes(whole)
-    assert len(read_audio(tmp_path / "streamed.wav").samples) == 100
+@pytest.mark.parametrize("form", ["WAV", "RF64", "W64", "AIFF", "AU", "CAF", "FLAC"])
+@pytest.mark.parametrize("keep", [0.4, 0.999])
+def test_a_file_cut_in_transfer_is_refused(tmp_path, form, keep):
+    path = tmp_path / f"cut.{form.lower()}"
+    path.write_bytes(cut_file(form, keep))
+    assert re.search("truncated|malformed", message_of(path))
+
+
+def test_truncated_files_say_how_much_is_there(tmp_path):
+    (tmp_path / "cut.wav").write_bytes(pcm_wav(range(1000), 16)[:-600])
+    assert "is truncated, 1400 of 2000 bytes" in message_of(tmp_path / "cut.wav")
+
+
+# As sox and ffmpeg write them through a pipe, and recorders that lost their power.
+@pytest.mark.parametrize(
+    "size", [0, 0x7FFFF000, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF, 0xFFFFFFFF - 36, 0x7FFFFFFF - 36]
+)
+@pytest.mark.parametrize("tail", [b"", LIST, LIST + LIST])
+def test_a_streamed_header_without_length_is_read_to_the_end(tmp_path, size, tail):
+    values = np.random.default_rng(0).integers(-9, 9, 100)
+    if size == 0 and tail:  # cannot be told from an empty file, but for the audio before
+        tail = b""
+    path = tmp_path / "streamed.wav"
+    path.write_bytes(with_data_size(pcm_wav(values, 16), size) + tail)
+    assert (read_audio(path).samples * 2**15).tolist() == values.tolist()
+
+
+def test_an_empty_file_with_chunks_after_it_is_empty(tmp_path):
+    (tmp_path / "a.wav").write_bytes(pcm_wav([], 16) + LIST)
+    assert "holds no samples" in message_of(tmp_path / "a.wav")
+
+
+def test_streamed_audio_with_half_a_frame_at_its_end(tmp_path):
+    content = with_data_size(pcm_wav([1, -1, 2, -2], 16, channels=2), 0xFFFFFFFF)
+    (tmp_path / "a.wav").write_bytes(content + b"\1\2\3")
+    assert (AudioFile(tmp_path / "a.wav").read() * 2**15).tolist() == [[1, -1], [2, -2]]
+
+
+def test_a_header_that_announces_less_is_said(tmp_path):
+    path = tmp_path / "less.wav"
+    path.write_bytes(with_data_size(pcm_wav(range(1000), 16), 1200))
+    with pytest.warns(AudioFileWarning, match=r"announces 0.013 s .*; 800 bytes"):
+        assert len(read_audio(path).samples) == 600
+
+
+@pytest.mark.parametrize("tail", [b"", b"\0", LIST, b"\0" * 64, b"TAG" + bytes(125)])
+def test_what_writers_leave_after_the_audio_is_no_fault(tmp_path, tail):
+    (tmp_path / "a.wav").write_bytes(pcm_wav(range(1000), 16) + tail)
+    assert len(read_audio(tmp_path / "a.wav").samples) == 1000  # warnings are errors in tests
+
+
+def test_flac_files_of_every_announced_length(tmp_path):
+    noise = np.random.default_rng(0).uniform(-0.5, 0.5, 50_000)
+    path = tmp_path / "a.flac"
+    soundfile.write(path, noise, RATE)
+    whole, content = read_audio(path).samples, path.read_bytes()
+    path.write_bytes(patched_flac(content, 0))
+    np.testing.assert_array_equal(read_audio(path).samples, whole)
+    assert AudioFile(path).samples == 50_000
+    path.write_bytes(patched_flac(content, 20_000))
+    with pytest.warns(AudioFileWarning, match="announces 20000 samples; all 50000"):
+        np.testing.assert_array_equal(read_audio(path).samples, whole)
+    for total in (50_001, 2**36 - 1):
+        path.write_bytes(patched_flac(content, total))
+        assert f"50000 of {total} samples" in message_of(path)
+    path.write_bytes(patched_flac(content, 0)[: len(content) // 3])
+    assert "truncated after" in message_of(path)
+
+
+def test_names_that_are_no_text(tmp_path):
+    path = tmp_path / os.fsdecode(b"\xe4\xff.wav")
+    path.write_bytes(pcm_wav([1, 2], 16))
+    assert len(read_audio(path).samples) == 2
+
+
+def test_absurd_samples_are_refused_before_they_are_infinite(tmp_path):
+    for kind, value in (("DOUBLE", 1e300), ("FLOAT", 3e38)):
+        path = tmp_path / f"{kind}.wav"
+        soundfile.write(path, np.full(100, value), RATE, subtype=kind)
+        assert "full scale is 1" in message_of(path)
+        with pytest.raises(AudioFileError, match="full scale is 1"):
+            list(AudioFile(path).blocks("float32"))
+    soundfile.write(path, np.full(100, 32768.0), RATE, subtype="FLOAT")
+    with pytest.warns(AudioFileWarning, match="larger than 64"):
+        read_audio(path)
 
 
 def test_sample_rate_zero(tmp_path):

@@ -20,6 +20,7 @@ import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from data_pipeline.audio_headers import AudioFileWarning
 from data_pipeline.corpus import Corpus, Windows
 from data_pipeline.corpus_files import AudioWriter
 from data_pipeline.corpus_index import Clip, CorpusError, Index
@@ -135,7 +136,8 @@ def test_beyond_full_scale_is_limited_and_counted_never_wrapped(tmp_path):
     (tmp_path / "in").mkdir()
     values = np.array([0.0, 1.5, -1.5, 1.0, -1.0, 0.25, 0.9999999, 3e9, -3e9] * 1000)
     soundfile.write(tmp_path / "in" / "a.wav", values, RATE, subtype="FLOAT")
-    report = prepare_corpus(tmp_path / "in", tmp_path / "out", validation=0)
+    with pytest.warns(AudioFileWarning, match="larger than 64"):
+        report = prepare_corpus(tmp_path / "in", tmp_path / "out", validation=0)
     stored = np.load(tmp_path / "out" / "audio.npy")[:9]
     expected = [0, 32767, -32768, 32767, -32768, 8192, 32767, 32767, -32768]
     assert stored.tolist() == expected

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from wf_jax.atomic import write_whole
+from wf_jax.errors import UserError
 
 EARLIEST_VERSION = (0, 5, 0)
 LATEST_VERSION = (0, 7, 0)
@@ -28,7 +29,7 @@ MOST_PARTS = 200_000  # objects and lists; four million of them take two seconds
 HIGHEST_RATE = 10_000_000  # Hz
 
 
-class NamFileError(ValueError):
+class NamFileError(UserError):
     """A .nam file that cannot be used; the message names file, key and expectation."""
 
 

@@ -13,7 +13,8 @@ from wf_jax.amps.model import AmpModel
 from wf_jax.amps.nam_file import NamFile, NamFileError
 from wf_jax.amps.wavenet_layer import Conv, Pointwise
 
-MOST_SIGNAL = 1 << 26  # numbers in what one convolution makes of a chunk; 256 MiB
+MOST_SIGNAL = 1 << 26  # numbers in what one convolution makes of CHUNK samples; 256 MiB
+CHUNK = 1 << 13  # as a CPU plays them, so that the same files are taken everywhere
 
 # Of all models in one file together; in parentheses the keys that they depend on. On two cores
 # 2048 arrays are built in 0.7 s, and 4096 taps compiled in 6 s.
@@ -71,7 +72,7 @@ def _count_convolution(file: NamFile, kernel: jax.ShapeDtypeStruct, conv: Conv) 
     outputs, inputs, taps = kernel.shape
     count(file, TAPS, taps)
     count(file, MEMORY, conv.lookback * inputs * conv.groups)
-    signal = taps * outputs * (conv.lookback + AmpModel.chunk)
+    signal = taps * outputs * (conv.lookback + CHUNK)
     if signal > MOST_SIGNAL:
         raise NamFileError(
             f"{file.source}: config: {taps:,} taps (kernel_size) for {outputs:,} channels over "

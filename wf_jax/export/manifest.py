@@ -16,6 +16,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from wf_jax.errors import UserError
 from wf_jax.json_values import from_json
 
 FORMAT = "wf_jax.release/1"
@@ -34,7 +35,7 @@ _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 _COPY_AGAIN = "copy the release again"
 
 
-class ReleaseError(ValueError):
+class ReleaseError(UserError):
     """A release, or what it is called with, cannot be used; one line with the remedy."""
 
 

@@ -10,6 +10,7 @@ import math
 import numpy as np
 from scipy import signal
 
+from wf_jax.errors import UserError
 from wf_jax.flows.flow import Flow
 from wf_jax.flows.synthesis import synthesize
 
@@ -17,7 +18,7 @@ FRAMES = 96  # of the model's audio that is measured, NVIDIA's 88 in an array le
 BLOCK = 4096  # STFT frames at once: the memory is that of a block, not of a clip
 
 
-class DenoiserError(ValueError):
+class DenoiserError(UserError):
     """A model says nothing that could be subtracted."""
 
 

@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from wf_jax.atomic import write_whole
+from wf_jax.errors import UserError
 from wf_jax.flows.config import FlowConfig
 from wf_jax.flows.families import CONFIGS, new_flow
 from wf_jax.flows.flow import Flow
@@ -23,7 +24,7 @@ from wf_jax.modules import split
 FORMATS = {f"wf_jax.flows.{family}/1": family for family in CONFIGS}
 
 
-class ModelFolderError(ValueError):
+class ModelFolderError(UserError):
     """A model folder cannot be used; one line that names the file and the remedy."""
 
 

@@ -1,5 +1,7 @@
 """The one error of importing published weights."""
 
+from wf_jax.errors import UserError
 
-class WeightImportError(ValueError):
+
+class WeightImportError(UserError):
     """A weight file or its configuration cannot be used; one line: where, what and the remedy."""

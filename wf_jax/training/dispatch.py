@@ -9,6 +9,7 @@ import jax
 import numpy as np
 from jax.sharding import NamedSharding, PartitionSpec
 
+from wf_jax.errors import UserError
 from wf_jax.mesh import data_mesh, state_sharding
 from wf_jax.modules import Params, split
 from wf_jax.training.batches import Batches
@@ -21,7 +22,7 @@ from wf_jax.training.state import TrainState, create_state, make_update_best
 from wf_jax.training.step import Program, compile_program, make_step
 
 
-class SettingsError(ValueError):
+class SettingsError(UserError):
     """A setting does not fit the task, the devices or the other run's parameters."""
 
 

@@ -4,6 +4,7 @@ import dataclasses
 import re
 from collections.abc import Callable
 
+from wf_jax.errors import UserError
 from wf_jax.modules import Params
 from wf_jax.training.schedule import CONSTANT, Schedule
 
@@ -86,7 +87,7 @@ class Session:
     debug_nans: bool = False
 
 
-class FlagError(ValueError):
+class FlagError(UserError):
     """A flag of the command line has a value that cannot be used."""
 
 
