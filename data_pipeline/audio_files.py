@@ -18,9 +18,9 @@ from typing import BinaryIO
 import numpy as np
 import soundfile
 
-from data_pipeline.atomic import atomic_path
 from data_pipeline.audio_headers import AudioFileWarning, Header, Repaired, read_header
 from wf_jax.errors import UserError
+from wf_jax.whole_files import atomic_path
 
 SUFFIXES = (".wav", ".wave", ".flac", ".aif", ".aiff", ".aifc", ".w64", ".rf64", ".caf", ".au")
 BLOCK = 1 << 17  # values that are read at once

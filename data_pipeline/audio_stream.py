@@ -7,7 +7,7 @@ import numpy as np
 import soundfile
 import soxr
 
-from data_pipeline.atomic import atomic_path
+from wf_jax.whole_files import atomic_path
 
 _MOST = 0xFFFFFFFF - 4096  # bytes of a WAV file, whose sizes are of 32 bits
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from data_pipeline.corpus_files import FULL_SCALE, check_audio, map_audio
 from data_pipeline.corpus_index import SPLITS, Clip, CorpusError, Index, read_index
+from wf_jax.random_streams import random_stream
 
 _PEAK = 0.999  # of a clip after peak normalisation
 
@@ -167,8 +168,8 @@ class Windows:
 
     def _draw(self, step: int) -> tuple[np.ndarray, np.ndarray]:
         """Clip numbers [B] and the windows' starts in them [B], samples."""
-        generator = np.random.default_rng([self._seed, step])
-        drawn = generator.integers(self._ends[-1], size=self._batch_size)
+        drawing = random_stream(self._seed, step)
+        drawn = drawing.integers(self._ends[-1], size=self._batch_size)
         chosen = np.searchsorted(self._ends, drawn, side="right")
         return chosen, drawn - (self._ends - self._positions)[chosen]
 

@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from data_pipeline.atomic import atomic_folder
 from data_pipeline.audio_files import AudioFileError
 from data_pipeline.corpus_files import AudioWriter, check_free, file_sha256
 from data_pipeline.corpus_index import (
@@ -28,6 +27,7 @@ from data_pipeline.corpus_sources import (
     read_clip,
     unlisted_files,
 )
+from wf_jax.whole_files import atomic_folder
 
 _HIGHEST_RATE = 384_000  # Hz
 _SHORT = 0.25  # seconds

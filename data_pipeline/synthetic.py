@@ -9,7 +9,7 @@ import numpy as np
 import soundfile
 import soxr
 
-from data_pipeline.atomic import atomic_path
+from wf_jax.whole_files import atomic_path
 
 SAMPLE_RATE = 48000  # Hz
 DI_PEAK, AMP_PEAK = 0.85, 0.6  # of full scale

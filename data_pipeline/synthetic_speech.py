@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from data_pipeline.atomic import atomic_path
+from wf_jax.whole_files import atomic_path
 
 SPEECH_LEVEL = -21.0  # dB of full scale, RMS over the syllables
 NOISE_LEVEL = -65.0  # dB of full scale, RMS, throughout

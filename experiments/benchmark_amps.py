@@ -24,8 +24,8 @@ from wf_jax.amps.fast import fastest
 from wf_jax.amps.model import AmpModel
 from wf_jax.amps.player import Player
 from wf_jax.amps.render import render
-from wf_jax.atomic import write_whole
 from wf_jax.training.devices import available_cores, use_every_core
+from wf_jax.whole_files import write_whole
 
 RATE = 48000.0  # Hz, of a file that does not say
 PERCENTILES = {"min": 0.0, "p50": 50.0, "p99": 99.0, "p99.9": 99.9, "max": 100.0}

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from wf_jax.atomic import write_whole
+from wf_jax.whole_files import write_whole
 
 NAMES = {"a2": "A2 pass", "general": "general"}
 COLOURS = {"a2": "#d9662b", "general": "#2b6cd9"}

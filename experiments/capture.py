@@ -7,7 +7,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from data_pipeline.audio_files import AudioFileError, read_audio
+from data_pipeline.audio_files import AudioFileError, md5_of, read_audio
 from data_pipeline.captures import Capture, CaptureError, load_capture
 from data_pipeline.linear_fit import linear_esr
 from data_pipeline.synthetic import write_demo_pair
@@ -52,8 +52,8 @@ def run(config: Any, workdir: Workdir, session: Session) -> Result:
         ERRORS: each with one line that says what to do.
     """
     settings = _validate(config)
-    workdir.open(config)
     capture = _load(config, workdir)
+    workdir.open(config, _digests(config))
     for finding in capture.findings:
         if finding.level != "ok":
             say(finding.line())
@@ -158,10 +158,18 @@ def _load(config: Any, workdir: Workdir) -> Capture:
     )
 
 
+def _digests(config: Any) -> dict[str, str]:
+    """Of the files that the run is trained on."""
+    data = config.data
+    return (
+        {} if data.input == "demo" else {path: md5_of(path) for path in (data.input, data.output)}
+    )
+
+
 def _write_demo_pair(paths: tuple[Path, Path]) -> None:
     if not all(path.exists() for path in paths):
         say("making the built-in pair: 60 s of plucked strings through a simulated amp")
-        paths[0].parent.mkdir(exist_ok=True)
+        paths[0].parent.mkdir(parents=True, exist_ok=True)
         write_demo_pair(paths[0].parent)
 
 

@@ -3,12 +3,11 @@
 import dataclasses
 from typing import Any
 
-import numpy as np
-
 from wf_jax.amps import a2
 from wf_jax.amps.container import SlimmableContainer, uniform_max_values
 from wf_jax.amps.model import AmpModel
 from wf_jax.amps.nam_models import load_nam, new_model
+from wf_jax.random_streams import random_stream
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,7 +53,7 @@ def read_family(config: Any, sample_rate: float) -> Family:
         model = load_nam(path, sample_rate)
     else:
         flag, path = "--config.model.nam", config.model.nam
-        model = new_model(path, np.random.default_rng(config.train.seed), sample_rate)
+        model = new_model(path, random_stream(config.train.seed), sample_rate)
     if model.sample_rate not in (None, sample_rate):
         raise ValueError(
             f"{flag}={path}: a model for {model.sample_rate:g} Hz; the recording has "

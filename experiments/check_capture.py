@@ -11,9 +11,9 @@ from pathlib import Path
 
 from absl import flags
 
-from data_pipeline.atomic import atomic_path
 from data_pipeline.audio_files import SUFFIXES
 from data_pipeline.pair_report import PairReport, check_capture
+from wf_jax.whole_files import atomic_path
 
 _MARKS = {"ok": "ok", "note": "note", "warning": "WARNING", "error": "ERROR"}
 

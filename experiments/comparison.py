@@ -124,7 +124,8 @@ def _check(entries: Mapping[str, Entry]) -> None:
 def _train(config: Any, folder: Path) -> int:
     """One member; what goes wrong with it is said, and the others go on."""
     try:
-        return exit_code(vocoder.run(config, Workdir(folder), Session()))
+        with Workdir(folder) as workdir:
+            return exit_code(vocoder.run(config, workdir, Session()))
     except (*vocoder.ERRORS, OSError, ValueError, jax.errors.JaxRuntimeError) as error:
         print(error, file=sys.stderr, flush=True)
         return 1

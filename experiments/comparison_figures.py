@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from experiments.comparison_table import Line
 from experiments.paper_likelihoods import ROWS, Row
 from experiments.report.drawing import BLUE, GREY, ORANGE, VIOLET
-from wf_jax.atomic import write_whole
+from wf_jax.whole_files import write_whole
 
 COLOURS = {"WaveFlow": ORANGE, "WaveGlow": BLUE, "WaveNet": VIOLET}
 LABEL = "evaluations of a net, one after the other, for a second of audio"

@@ -24,8 +24,9 @@ from experiments.launch import set_up
 from experiments.onnx_programs import ExportError, Program, amp, checked, target, vocoder
 from experiments.workdir import WorkdirError, model_folder
 from wf_jax.amps import NamFileError, load_nam
-from wf_jax.atomic import why, write_whole
+from wf_jax.atomic import why
 from wf_jax.flows.model_folder import ModelFolderError, load_model
+from wf_jax.whole_files import write_whole
 
 _MODEL = flags.DEFINE_string("model", None, "Folder of a run or a converted model, or a .nam file")
 _OUTPUT = flags.DEFINE_string("output", None, "The .onnx file to write, or a folder for it")

@@ -89,6 +89,7 @@ def run_main(
     import jax
 
     from wf_jax.atomic import why
+    from wf_jax.errors import UserError
     from wf_jax.training import distributed as processes
     from wf_jax.training.devices import use_every_core
 
@@ -98,7 +99,7 @@ def run_main(
         code = run()
     except processes.NotTogetherError as error:
         code = _say_error(str(error), processes.AGAIN)
-    except (*errors, processes.DistributedError) as error:
+    except (*errors, UserError, processes.DistributedError) as error:
         code = _say_error(str(error), 1)
     except OSError as error:  # a full disk, a folder that cannot be written
         code = _say_error(f"{error.filename or 'the run'}: {why(error)}", 1)

@@ -10,7 +10,6 @@ import jax
 import numpy as np
 import soundfile
 
-from data_pipeline.atomic import atomic_folder
 from experiments.release_card import card
 from experiments.release_sources import Source
 from wf_jax.audio.mel import MelSettings, peak_gain
@@ -32,6 +31,7 @@ from wf_jax.export.manifest import (
 from wf_jax.export.rebuild import functions_of, model_of
 from wf_jax.export.write import About, write_amp, write_manifest, write_vocoder
 from wf_jax.training.metrics import Progress
+from wf_jax.whole_files import atomic_folder
 
 # Of the output's scale; in bfloat16 a sum in another order is off by as much as its steps.
 TOLERANCE = {"float32": 1e-5, "bfloat16": 2e-2}

@@ -15,10 +15,10 @@ from pathlib import Path
 
 from absl import app, flags
 
-from data_pipeline.atomic import atomic_path
 from experiments.launch import parse_config_flags, set_up
 from experiments.run_folder import Run, RunError, find_runs, read_run
 from experiments.run_table import Table, compare, json_lines, text
+from wf_jax.whole_files import atomic_path
 
 KINDS = (".png", ".svg")
 

@@ -64,7 +64,8 @@ def _run(task: Any, config: Any) -> int:
     session, workdir = _session(), folder_path(_WORKDIR.value)
     if _SWEEP.value:
         return _sweep(task, config, workdir, session)
-    code = exit_code(task.run(config, Workdir(workdir), session))
+    with Workdir(workdir) as folder:
+        code = exit_code(task.run(config, folder, session))
     return 0 if code == INTERRUPTED else code  # what there is has been kept
 
 
@@ -80,7 +81,8 @@ def _sweep(task: Any, config: Any, workdir: Path, session: Any) -> int:
 
     def run(config: Any, workdir: Path) -> int:
         try:
-            return exit_code(task.run(config, Workdir(workdir), session))
+            with Workdir(workdir) as folder:
+                return exit_code(task.run(config, folder, session))
         except (*task.ERRORS, OSError, ValueError, jax.errors.JaxRuntimeError) as error:
             print(error, file=sys.stderr, flush=True)
             return 1

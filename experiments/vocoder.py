@@ -57,7 +57,8 @@ def run(config: Any, workdir: Workdir, session: Session) -> Result:
     on_main(corpus.check)
     model = model_config(config, corpus.sample_rate)
     task = make_task(config, model, corpus)
-    workdir.open(config)
+    inputs = {} if _is_demo(config) else {config.data.corpus: corpus.index.sha256}
+    workdir.open(config, inputs)
     say(
         f"training {model.describe()} for {length(settings)} on {len(corpus.select('train'))} "
         f"clips; {jax.device_count()} {jax.default_backend()} devices; the first step compiles"

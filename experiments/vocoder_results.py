@@ -11,7 +11,6 @@ from typing import Any
 import jax
 import numpy as np
 
-from data_pipeline.atomic import atomic_path
 from data_pipeline.corpus import Corpus
 from data_pipeline.corpus_index import Clip
 from data_pipeline.linear_prediction import (
@@ -34,6 +33,7 @@ from wf_jax.flows.vocoder import FULL_SCALE, HeldOut, VocoderTask, bits
 from wf_jax.modules import split
 from wf_jax.training.loop import Result
 from wf_jax.training.metrics import duration, read_records
+from wf_jax.whole_files import atomic_path
 
 # Held-out clips that are spoken while training, and those that are measured at its end; how many
 # seconds of each. A model that makes a sample at a time has time for few.

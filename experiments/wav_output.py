@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from data_pipeline.atomic import atomic_path
+from wf_jax.whole_files import atomic_path
 
 SUBTYPES = {"pcm24": "PCM_24", "float32": "FLOAT"}
 

@@ -1,16 +1,22 @@
 """The folder of a run: its config, checkpoints, metrics and results."""
 
+import contextlib
 import dataclasses
+import hashlib
 import json
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Self
 
+import numpy as np
+
+from experiments.folder_lock import FolderLock
 from experiments.launch import say
 from wf_jax.atomic import folder_path, is_remote, naming, read_text, why, write_text
 from wf_jax.errors import UserError
-from wf_jax.training.distributed import all_agree, on_main
+from wf_jax.training.checkpoints import saved_config
+from wf_jax.training.distributed import all_agree, from_main, on_main
 
 # What may change between two sessions of one run.
 CHANGEABLE = (
@@ -50,6 +56,16 @@ class Workdir:
         self._remote = is_remote(shared)
         self.local = Path(tempfile.mkdtemp(prefix="wf_jax-")) if self._remote else shared
         self._uploaded: dict[Path, tuple[int, int]] = {}
+        self._lock: FolderLock | None = None
+
+    def __enter__(self) -> Self:
+        """Nothing to open."""
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        """Lets other processes use the folder."""
+        if self._lock:
+            self._lock.release()
 
     @classmethod
     def named(cls, text: str) -> Self:
@@ -64,20 +80,48 @@ class Workdir:
         """As the user named it."""
         return str(self.shared)
 
-    def open(self, config: Any) -> None:
-        """Makes the folder and writes config.json, or checks that it is the same run's.
+    def open(self, config: Any, inputs: Mapping[str, str] | None = None) -> None:
+        """Makes the folder and locks it, and writes what the run is, or checks that it is the same.
+
+        Args:
+            config: of the run.
+            inputs: the digest of every file or folder that it is trained on, by its name.
 
         Raises:
-            WorkdirError: the folder can not be made, holds a run with another config, or is not
-                one that all processes see.
+            LockedError: another process works in it.
+            WorkdirError: the folder can not be made, holds a run with another config or of other
+                inputs, or is not one that all processes see; or they have different configs.
             DistributedError: it is process 0 that raised.
         """
-        on_main(lambda: _open(self.shared, config))
+        self._compare_processes(config)
+        on_main(lambda: self._open(config, inputs or {}))
         if not all_agree((self.shared / "config.json").exists()):
             raise WorkdirError(
                 f"{self}: not all processes of the run see this folder; give a --workdir on a "
                 "file system that they share, or gs://..."
             )
+
+    def _compare_processes(self, config: Any) -> None:
+        """Refuses a process that was started with another config than process 0."""
+        text = json.dumps(flat_config(config), sort_keys=True, default=str).encode()
+        here = np.frombuffer(hashlib.sha256(text).digest(), np.uint8)
+        same = bool((from_main(here) == here).all())
+        if not all_agree(same):
+            which = "another process of this run" if same else "this process"
+            raise WorkdirError(
+                f"{self}: {which} was started with another config than process 0; start all with "
+                "the same options"
+            )
+
+    def _open(self, config: Any, inputs: Mapping[str, str]) -> None:
+        _make(self.shared)
+        if not self._remote and self._lock is None:
+            with _writing(self.shared):
+                self._lock = FolderLock(self.shared)
+            if not self._lock.held:
+                say(f"{self}: this file system has no locks; start one run here at a time")
+        _write_config(self.shared, config)
+        _write_inputs(self.shared, inputs)
 
     def make(self, action: Callable[[], object]) -> None:
         """Has files made in `local`: by process 0, or by each where each has its own."""
@@ -125,12 +169,23 @@ def flat_config(config: Any) -> dict[str, Any]:
     return _flat(dataclasses.asdict(config))
 
 
-def _open(workdir: Path, config: Any) -> None:
+def _make(workdir: Path) -> None:
     try:
         with naming(workdir):
             workdir.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise WorkdirError(f"{workdir}: cannot be made: {why(error)}") from None
+
+
+@contextlib.contextmanager
+def _writing(workdir: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise WorkdirError(f"{workdir}: cannot be written: {why(error)}") from None
+
+
+def _write_config(workdir: Path, config: Any) -> None:
     path, new = workdir / "config.json", flat_config(config)
     old = _read_config(path)
     if "train.decay" in old:  # of before there was a choice
@@ -143,23 +198,41 @@ def _open(workdir: Path, config: Any) -> None:
                     f"{workdir}: this run was started with --config.{name}={old.get(name)}, not "
                     f"{new.get(name)}; give another --workdir, or the old value to continue"
                 )
-    try:
+    with _writing(workdir):
         write_json(path, new)
-    except OSError as error:
-        raise WorkdirError(f"{workdir}: cannot be written: {why(error)}") from None
+
+
+def _write_inputs(workdir: Path, inputs: Mapping[str, str]) -> None:
+    path = workdir / "inputs.json"
+    old = _read_object(path) or {}
+    if _has_begun(workdir):
+        for name in sorted(old.keys() & inputs.keys()):
+            if old[name] != inputs[name]:
+                raise WorkdirError(
+                    f"{workdir}: {name} is another one than this run was trained on (digest "
+                    f"{inputs[name]:.12}, not {old[name]:.12}); give another --workdir, or bring "
+                    "the old one back"
+                )
+    with _writing(workdir):
+        write_json(path, {**old, **inputs})
 
 
 def _read_config(path: Path) -> dict[str, Any]:
+    """The config of the run; where its file is damaged, the one in its newest checkpoint."""
+    config = _read_object(path)
+    return saved_config(path.parent / "checkpoints") if config is None else config
+
+
+def _read_object(path: Path) -> dict[str, Any] | None:
+    """A JSON object, {} where there is no file, None where it is damaged."""
     try:
         text = read_text(path)
-        config = {} if text is None else json.loads(text)
+        content = {} if text is None else json.loads(text)
     except OSError as error:
         raise WorkdirError(f"{path}: cannot be read: {why(error)}") from None
     except ValueError:
-        config = None
-    if not isinstance(config, dict):
-        raise WorkdirError(f"{path}: damaged; give another --workdir")
-    return config
+        return None
+    return content if isinstance(content, dict) else None
 
 
 def _has_begun(workdir: Path) -> bool:

@@ -1,19 +1,17 @@
-"""Files that appear complete or not at all, folders that may be remote, and what went wrong."""
+"""Folders that may be remote, texts in them, and what went wrong."""
 
 import contextlib
 import errno
 import os
-import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO
 
 import fsspec
 from etils import epath
 
 from wf_jax.errors import UserError
+from wf_jax.whole_files import HIDDEN, write_whole
 
-_HIDDEN = ".wf_jax-"  # begins temporary names; short, where the name itself is at the limit
 _NO_ROOM = "make room, then the same command goes on"
 _FORBIDDEN = "change its permissions, or give another folder"
 _REMEDIES = {
@@ -70,7 +68,7 @@ def naming(path: Path) -> Iterator[None]:
         yield
     except Exception as error:
         if isinstance(error, OSError) and error.errno is not None:
-            if error.filename is None or Path(os.fsdecode(error.filename)).name.startswith(_HIDDEN):
+            if error.filename is None or Path(os.fsdecode(error.filename)).name.startswith(HIDDEN):
                 error.filename = str(path)
             raise
         if not is_remote(path):
@@ -116,28 +114,3 @@ def copy_files(source: Path, target: Path) -> None:
         with naming(copy):
             target.mkdir(parents=True, exist_ok=True)
             copy.write_bytes(path.read_bytes())
-
-
-def write_whole(path: str | Path, write: Callable[[BinaryIO], object]) -> None:
-    """Has `write` fill a hidden file beside `path`, then renames it onto `path`.
-
-    Raises:
-        OSError: the folder is missing or not writable, or the disk is full; it names `path`.
-    """
-    path = Path(path)
-    with naming(path):
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=_HIDDEN)
-        try:
-            with os.fdopen(handle, "wb") as file:
-                write(file)
-            Path(name).chmod(0o666 & ~_umask())
-            os.replace(name, path)
-        except BaseException:
-            os.unlink(name)
-            raise
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

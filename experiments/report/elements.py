@@ -11,9 +11,9 @@ import numpy as np
 import soundfile
 from matplotlib.figure import Figure
 
-from data_pipeline.atomic import atomic_path
 from experiments.report.drawing import picture
 from experiments.report.style import STYLE
+from wf_jax.whole_files import atomic_path
 
 PLAYER_SECONDS = 10
 # What `experiments.join_reports` knows a page by: the contents of a page stand between them.

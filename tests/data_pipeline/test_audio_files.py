@@ -11,9 +11,9 @@ import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from data_pipeline.atomic import atomic_path
 from data_pipeline.audio_files import AudioFile, AudioFileError, read_audio, write_wav
 from data_pipeline.audio_headers import AudioFileWarning
+from wf_jax.whole_files import atomic_path
 
 RATE = 48_000
 

@@ -676,8 +676,8 @@ def test_peak_normalisation_reaches_the_same_peak_and_spares_silence():
     loud, quiet = corpus.clips
     quiet = replace(quiet, rms_dbfs=-math.inf, peak=0.0)
     corpus = Corpus(corpus.folder, replace(corpus.index, clips=(loud, quiet)), corpus._audio)
-    windows = Windows(corpus, "train", 40, 5, 5, 32, seed=0, peak_normalise=True)
-    plain = Windows(corpus, "train", 40, 5, 5, 32, seed=0).batch(0)
+    windows = Windows(corpus, "train", 40, 5, 5, 99, seed=0, peak_normalise=True)
+    plain = Windows(corpus, "train", 40, 5, 5, 99, seed=0).batch(0)
     batch, numbers = windows.batch(0), [origin(name)[0] for name in windows.names(0)]
     assert set(numbers) == {0, 1}
     top = np.abs(audio[0].astype(int)).max() / 32768

@@ -18,7 +18,6 @@ import numpy as np
 import pytest
 import soundfile
 
-from data_pipeline.atomic import atomic_path
 from data_pipeline.corpus_preparation import prepare_corpus
 from data_pipeline.synthetic_speech import write_demo_corpus
 from experiments.board import Board
@@ -32,6 +31,7 @@ from wf_jax.flows.waveflow_config import WaveFlowConfig
 from wf_jax.modules import split
 from wf_jax.training.checkpoints import Checkpoints
 from wf_jax.training.metrics import MetricsFile
+from wf_jax.whole_files import atomic_path
 
 ROOT = Path(__file__).parents[2]
 SMALL = {

@@ -82,7 +82,9 @@ def test_a_run_of_before_there_was_a_choice_was_adams(tmp_path):
     del content["train.optimizer"]
     (tmp_path / "config.json").write_text(json.dumps(content))
     (tmp_path / "metrics.jsonl").write_text('{"step": 18}\n')
-    with pytest.raises(WorkdirError, match=r"started with --config.train.optimizer=adam, not soap"):
-        Workdir(tmp_path).open(config)
+    said = r"started with --config.train.optimizer=adam, not soap"
+    with Workdir(tmp_path) as workdir, pytest.raises(WorkdirError, match=said):
+        workdir.open(config)
     config.train.optimizer = "adam"
-    Workdir(tmp_path).open(config)
+    with Workdir(tmp_path) as workdir:
+        workdir.open(config)

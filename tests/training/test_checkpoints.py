@@ -43,6 +43,13 @@ def test_round_trip(tmp_path):
     assert written["versions"]["jax"] == jax.__version__
 
 
+@pytest.mark.parametrize("name", ["take [2]", "a*b", "what?", "[", "[!x]", "ümlaut ☃"])
+def test_a_folder_of_any_name(tmp_path, name):
+    save_two(tmp_path / name)
+    np.testing.assert_array_equal(restore(tmp_path / name).state["a"], state()["a"] + 1)
+    assert [p.name for p in (tmp_path / name).iterdir() if p.name.isdigit()]
+
+
 def test_nothing_to_restore(tmp_path):
     assert restore(tmp_path) is None
 

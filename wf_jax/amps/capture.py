@@ -22,6 +22,7 @@ from wf_jax.amps.model import AmpModel
 from wf_jax.audio.filters import pre_emphasis
 from wf_jax.mesh import AxisNames
 from wf_jax.platforms import choices
+from wf_jax.random_streams import random_stream
 from wf_jax.training.matrices import Axes
 
 
@@ -85,7 +86,7 @@ def fresh_a2(
     """New A2 models; the size and the capture's number go into the seed of each."""
     return {
         size: [
-            a2.create(size, np.random.default_rng([seed, a2.CHANNELS[size], i]), sample_rate)
+            a2.create(size, random_stream(seed, a2.CHANNELS[size], i), sample_rate)
             for i in range(captures)
         ]
         for size in sizes
@@ -166,7 +167,7 @@ class CaptureTask:
         """
         rows = np.arange(self.batch_size) if rows is None else rows
         epoch, position = divmod(step, self.steps_per_epoch)
-        order = np.random.default_rng([self.seed, epoch]).permuted(
+        order = random_stream(self.seed, epoch).permuted(
             np.tile(np.arange(self.windows, dtype=np.int32), (self.captures, 1)), axis=1
         )
         return {"windows": order[:, position * self.batch_size + rows]}

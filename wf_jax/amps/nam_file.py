@@ -18,8 +18,8 @@ from typing import Any
 
 import numpy as np
 
-from wf_jax.atomic import write_whole
 from wf_jax.errors import UserError
+from wf_jax.whole_files import write_whole
 
 EARLIEST_VERSION = (0, 5, 0)
 LATEST_VERSION = (0, 7, 0)

@@ -13,13 +13,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from wf_jax.atomic import write_whole
 from wf_jax.errors import UserError
 from wf_jax.flows.config import FlowConfig
 from wf_jax.flows.families import CONFIGS, new_flow
 from wf_jax.flows.flow import Flow
 from wf_jax.json_values import from_json
 from wf_jax.modules import split
+from wf_jax.whole_files import write_whole
 
 FORMATS = {f"wf_jax.flows.{family}/1": family for family in CONFIGS}
 

@@ -24,6 +24,7 @@ from wf_jax.flows.families import new_flow
 from wf_jax.flows.flow import Flow
 from wf_jax.mesh import DATA_AXIS, AxisNames, gather_processes, local_mesh
 from wf_jax.platforms import choices
+from wf_jax.random_streams import random_stream
 from wf_jax.training.matrices import Axes
 
 FULL_SCALE = math.log(32768.0)  # nats between the density of x in [-1, 1) and of int16 steps
@@ -105,12 +106,12 @@ class VocoderTask:
 
     def init(self) -> Flow:
         """A fresh model."""
-        return new_flow(self.config, np.random.default_rng(self.seed))
+        return new_flow(self.config, random_stream(self.seed))
 
     def batch(self, step: int, rows: np.ndarray | None = None) -> dict[str, np.ndarray]:
         """The rows of a step's windows (all if None), with a seed of its noise for each."""
         rows = np.arange(self.batch_size) if rows is None else rows
-        noise = np.random.default_rng([self.seed, step, 1]).integers(2**32, size=self.batch_size)
+        noise = random_stream(self.seed, step, 1).integers(2**32, size=self.batch_size)
         return {**self.windows.batch(step, rows), "noise": noise[rows].astype(np.uint32)}
 
     @staticmethod

@@ -4,11 +4,15 @@ Orbax restores a damaged array without complaint, so every array's fingerprint i
 it and compared when it comes back; so is a digest of what is stored in words.
 """
 
+import contextlib
 import dataclasses
+import glob
 import logging
 import os
 import platform
+import tempfile
 import time
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -85,6 +89,10 @@ class Checkpoints:
         self.folder = folder.absolute() if isinstance(folder, Path) else folder
         self._config = config or {}
         check_permissions(self.folder, os.R_OK | os.W_OK)
+        self._closing = contextlib.ExitStack()
+        if not is_remote(self.folder):
+            self._make()
+        self._plain = self._closing.enter_context(literal_folder(self.folder))
         policies: list[Any] = [_POLICIES.LatestN(keep)]
         if keep_best:
             best = _POLICIES.BestN(
@@ -101,6 +109,7 @@ class Checkpoints:
         try:
             self._checkpointer = self._open(_POLICIES.AnyPreservationPolicy(policies))
         except Exception as error:
+            self._closing.close()
             raise CheckpointError(sentence(self.folder, "cannot be opened", error)) from error
 
     def __enter__(self) -> Self:
@@ -118,6 +127,8 @@ class Checkpoints:
         except Exception as failure:
             if error is None:  # or the first error is the one to hear of
                 raise self._unwritten(failure) from failure
+        finally:
+            self._closing.close()
 
     def save(
         self, step: int, state: Any, notes: dict[str, Any], metric: float | None = None
@@ -186,9 +197,15 @@ class Checkpoints:
             )
         return None
 
+    def _make(self) -> None:
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise CheckpointError(sentence(self.folder, "cannot be opened", error)) from error
+
     def _open(self, keeping: Any) -> Any:
         return ocp.training.Checkpointer(
-            self.folder,
+            self._plain,
             save_decision_policy=ocp.training.save_decision_policies.FixedIntervalPolicy(1),
             preservation_policy=keeping,
             cleanup_tmp_directories=True,  # of a save that a full disk or a crash has ended
@@ -196,7 +213,7 @@ class Checkpoints:
 
     def _set_unlistable_aside(self) -> None:
         for step in _saved_steps(self.folder):
-            if not _can_be_listed(self.folder / str(step)):
+            if not _can_be_listed(self._plain / str(step)):
                 self._complain(step, "its metadata cannot be read")
                 self._set_aside(step)
 
@@ -343,7 +360,8 @@ def load_params(folder: Path) -> tuple[int, dict[str, np.ndarray]]:
     check_permissions(folder, os.R_OK)
     for step in sorted(_saved_steps(folder), reverse=True):
         try:
-            params = _load_best(folder / str(step))
+            with literal_folder(folder) as plain:
+                params = _load_best(plain / str(step))
         except Exception as error:  # see Checkpoints._load
             _LOG.warning("%s: checkpoint %d is damaged (%s)", folder, step, type(error).__name__)
             params = None
@@ -353,6 +371,32 @@ def load_params(folder: Path) -> tuple[int, dict[str, np.ndarray]]:
         f"{folder}: there is no whole checkpoint to start from; wait for the first one of that "
         "run, or give another folder"
     )
+
+
+@contextlib.contextmanager
+def literal_folder(folder: Path) -> Iterator[Path]:
+    """Gives another name to a folder in whose own name "[", "*" or "?" stands.
+
+    Orbax looks for its files by patterns, in which these have a meaning.
+    """
+    if is_remote(folder) or not glob.has_magic(str(folder)):
+        yield folder
+        return
+    with tempfile.TemporaryDirectory(prefix="wf_jax-") as place:
+        link = Path(place) / "folder"
+        link.symlink_to(folder.resolve(), target_is_directory=True)
+        yield link
+
+
+def saved_config(folder: Path) -> dict[str, Any]:
+    """The config that the newest readable checkpoint in `folder` was saved with; {} without one."""
+    for step in sorted(_saved_steps(folder), reverse=True):
+        try:
+            with literal_folder(folder) as plain:
+                return dict(_checked(ocp.metadata(plain / str(step)).custom_metadata)["config"])
+        except Exception:  # of whatever kind: the next one is tried
+            continue
+    return {}
 
 
 def _load_best(folder: Path) -> dict[str, np.ndarray]:

@@ -1,14 +1,17 @@
-"""Writing files so that a reader never sees half of one: a temporary name, then a rename."""
+"""Local files and folders that appear complete or not at all, and outlast a loss of power.
+
+They are written under a temporary name beside their own, flushed to the disk, and renamed.
+"""
 
 import contextlib
+import ctypes
 import errno
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-
-import soundfile
+from typing import BinaryIO
 
 HIDDEN = ".wf_jax-"  # begins temporary names, which have room where the name itself is at the limit
 _SYSTEM_ERROR = 2  # of libsndfile, which keeps the system's reason to itself
@@ -41,7 +44,9 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         try:
             yield temporary
             temporary.chmod(_new_file_mode(path))
+            flush(temporary)
             os.replace(temporary, path)
+            flush(path.parent)
         finally:
             temporary.unlink(missing_ok=True)
 
@@ -69,9 +74,14 @@ def atomic_folder(folder: Path, *, replace: bool = False) -> Iterator[Path]:
         try:
             yield temporary
             temporary.chmod(0o777 & ~_umask())  # mkdtemp gives 0o700
-            if replace and target.is_dir():
+            for path in (*temporary.rglob("*"), temporary):
+                flush(path)
+            if not (replace and target.is_dir()):
+                os.replace(temporary, target)
+            elif not exchange(temporary, target):
                 os.replace(target, old)
-            os.replace(temporary, target)
+                os.replace(temporary, target)
+            flush(target.parent)
         finally:
             if old.exists() and not target.exists():
                 os.replace(old, target)
@@ -79,13 +89,57 @@ def atomic_folder(folder: Path, *, replace: bool = False) -> Iterator[Path]:
             shutil.rmtree(old, ignore_errors=True)
 
 
+def write_whole(path: str | Path, write: Callable[[BinaryIO], object]) -> None:
+    """Has `write` fill a file that appears as `path` when it is complete.
+
+    Raises:
+        OSError: the folder is missing or not writable, or the disk is full; it names `path`.
+    """
+    with atomic_path(path) as temporary, temporary.open("wb") as file:
+        write(file)
+
+
+def flush(path: Path) -> None:
+    """Has the disk keep what was written to a file, or the names in a folder; where it can."""
+    try:
+        handle = os.open(path, os.O_RDONLY)
+    except OSError:  # Windows opens no folders
+        return
+    try:
+        os.fsync(handle)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP, errno.EBADF):
+            raise
+    finally:
+        os.close(handle)
+
+
+def exchange(one: Path, other: Path) -> bool:
+    """Swaps two files or folders in one step; False where the system cannot.
+
+    Raises:
+        OSError: the system can, but may not.
+    """
+    try:
+        rename = ctypes.CDLL(None, use_errno=True).renameat2  # Linux
+    except (AttributeError, OSError, TypeError):
+        return False
+    here = ctypes.c_int(-100)  # AT_FDCWD
+    if rename(here, os.fsencode(one), here, os.fsencode(other), ctypes.c_uint(2)) == 0:
+        return True
+    number = ctypes.get_errno()
+    if number in (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP):  # by the file system
+        return False
+    raise OSError(number, os.strerror(number), str(other))
+
+
 @contextlib.contextmanager
 def _naming(path: Path) -> Iterator[None]:
     """Has the system's errors name `path`: open files and libsndfile name none."""
     try:
         yield
-    except soundfile.LibsndfileError as error:
-        if error.code != _SYSTEM_ERROR:
+    except RuntimeError as error:
+        if type(error).__module__ != "soundfile" or getattr(error, "code", 0) != _SYSTEM_ERROR:
             raise
         full = shutil.disk_usage(path.parent).free < _NO_ROOM
         number = errno.ENOSPC if full else errno.EIO

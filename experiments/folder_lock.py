@@ -1,0 +1,72 @@
+"""One process at a time in a run's folder."""
+
+import json
+import os
+import socket
+from datetime import datetime
+from pathlib import Path
+from typing import IO
+
+from wf_jax.errors import UserError
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None
+
+NAME = "lock"
+
+
+class LockedError(UserError):
+    """Another process works in the folder; says which."""
+
+
+class FolderLock:
+    """Holds a folder for this process until it is released or the process ends, however it does.
+
+    The lock is the system's own on the file "lock", in which stands who holds it; so what a dead
+    process left behind stops nobody, and a file system of several machines decides for all of them.
+    """
+
+    def __init__(self, folder: Path):
+        """Takes the lock.
+
+        Raises:
+            LockedError: another process holds it.
+            OSError: the file cannot be written.
+        """
+        self.held = False  # where the file system has no locks
+        self._file: IO[str] | None = None
+        if fcntl is None:
+            return
+        file = (folder / NAME).open("a+")
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            with file:
+                file.seek(0)
+                raise LockedError(f"{folder}: {_holder(file)}") from None
+        except OSError:
+            file.close()
+            return
+        file.truncate(0)
+        now = datetime.now().astimezone().isoformat(" ", "seconds")
+        json.dump({"host": socket.gethostname(), "process": os.getpid(), "since": now}, file)
+        file.flush()
+        self._file, self.held = file, True
+
+    def release(self) -> None:
+        """Lets others in; may be called twice."""
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+
+def _holder(file: IO[str]) -> str:
+    try:
+        owner = json.load(file)
+        who = f"process {owner['process']} on {owner['host']} has trained"
+        since = f" since {owner['since']}"
+    except (ValueError, KeyError, TypeError):
+        who, since = "another process trains", ""
+    return f"{who} here{since}; wait for it, stop it, or give another --workdir"

@@ -1,0 +1,78 @@
+"""A run's folder: one process at a time, one config, the same inputs, whatever its name."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from experiments.configs import a2_capture
+from experiments.folder_lock import FolderLock, LockedError
+from experiments.workdir import Workdir, WorkdirError, flat_config
+from wf_jax.training.checkpoints import Checkpoints
+
+HOLDER = """
+import sys, time
+from pathlib import Path
+from experiments.folder_lock import FolderLock
+lock = FolderLock(Path(sys.argv[1]))
+print("held", flush=True)
+time.sleep(60)
+"""
+
+
+def begin(folder):
+    """Leaves what a run leaves that has begun."""
+    (folder / "metrics.jsonl").write_text('{"step": 18}\n')
+
+
+def test_a_second_process_is_told_who_is_there(tmp_path):
+    command = [sys.executable, "-c", HOLDER, str(tmp_path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+        try:
+            assert process.stdout.readline() == b"held\n"
+            said = rf"process {process.pid} on .* has trained here since 20.*another --workdir"
+            with pytest.raises(LockedError, match=said):
+                Workdir(tmp_path).open(a2_capture.get_config())
+        finally:
+            process.kill()
+    with Workdir(tmp_path) as workdir:  # the dead do not stop the living
+        workdir.open(a2_capture.get_config())
+
+
+def test_a_lock_is_given_back_at_the_end(tmp_path):
+    for _ in range(2):
+        with Workdir(tmp_path) as workdir:
+            workdir.open(a2_capture.get_config())
+            with pytest.raises(LockedError, match="wait for it, stop it, or give another"):
+                FolderLock(tmp_path)
+
+
+def test_the_recordings_belong_to_the_run(tmp_path):
+    config = a2_capture.get_config()
+    with Workdir(tmp_path) as workdir:
+        workdir.open(config, {"di.wav": "1" * 32, "amp.wav": "2" * 32})
+    with Workdir(tmp_path) as workdir:  # nothing was trained yet
+        workdir.open(config, {"di.wav": "1" * 32, "amp.wav": "3" * 32})
+    begin(tmp_path)
+    with (
+        Workdir(tmp_path) as workdir,
+        pytest.raises(WorkdirError, match="is another one than this run was trained on"),
+    ):
+        workdir.open(config, {"di.wav": "1" * 32, "amp.wav": "2" * 32})
+
+
+@pytest.mark.parametrize("damage", ["", '{"train.st', "[]", "\0\0\0"])
+def test_a_torn_config_is_made_again_from_a_checkpoint(tmp_path, damage):
+    config = a2_capture.get_config()
+    with Checkpoints(tmp_path / "checkpoints", config=flat_config(config)) as checkpoints:
+        checkpoints.save(3, {"a": np.zeros(2)}, {})
+    (tmp_path / "config.json").write_text(damage)
+    with Workdir(tmp_path) as workdir:
+        workdir.open(config)
+    assert json.loads((tmp_path / "config.json").read_text())["task"] == "capture"
+    (tmp_path / "config.json").write_text(damage)
+    config.train.batch_size = 3
+    with Workdir(tmp_path) as workdir, pytest.raises(WorkdirError, match="batch_size=16, not 3"):
+        workdir.open(config)
