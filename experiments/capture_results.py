@@ -13,9 +13,11 @@ import numpy as np
 from data_pipeline import captures
 from data_pipeline.captures import Capture
 from experiments.capture_models import Family
+from experiments.command_lines import command, differences
+from experiments.configs import a2_capture
 from experiments.plots import plot_latency
 from experiments.report import CaptureReport, SizeReport, esr_words, write_capture_report
-from experiments.workdir import write_json
+from experiments.workdir import flat_config, write_json
 from wf_jax.amps.capture import CaptureTask
 from wf_jax.amps.model import AmpModel
 from wf_jax.amps.nam_file import read_nam
@@ -91,7 +93,7 @@ def write_results(
         findings=capture.findings,
         facts=_facts(config, capture, result, nam),
         next_steps=[
-            f"python -m experiments.render --model={nam} --input=di.wav --output=wet.wav",
+            command("render", f"--model={nam}", "--input=di.wav", "--output=wet.wav"),
             _longer(config, workdir),
         ],
     )
@@ -144,20 +146,14 @@ def _facts(config: Any, capture: Capture, result: Result, nam: Path) -> dict[str
 
 
 def _longer(config: Any, workdir: Path) -> str:
-    """The command that goes on with this run."""
-    minutes = 3 * config.train.minutes
-    length = f"train.minutes={minutes:g}" if minutes else f"train.epochs={3 * config.train.epochs}"
-    path, data = "experiments/configs/a2_capture.py", config.data
-    given = {"init_from": config.init_from, "model.nam": config.model.nam}
-    if config.train.optimizer != type(config.train)().optimizer:
-        given["train.optimizer"] = config.train.optimizer
-    more = "".join(f" --config.{flag}={value}" for flag, value in given.items() if value)
-    start = (
-        f"python -m experiments.train --workdir={workdir} --config.{length}{more} --config={path}"
-    )
-    if data.input == "demo":
-        return f"{start}:demo"
-    return f"{start} --config.data.input={data.input} --config.data.output={data.output}"
+    """The command that goes on with this run, for three times as long."""
+    given, name = flat_config(config), "demo" if config.data.input == "demo" else ""
+    given["train.minutes"] *= 3
+    given["train.epochs"] *= 1 if given["train.minutes"] else 3
+    given["train.steps"] *= 3
+    source = f"experiments/configs/a2_capture.py:{name}".rstrip(":")
+    options = differences(given, flat_config(a2_capture.get_config(name)))
+    return command("train", f"--config={source}", f"--workdir={workdir}", *options)
 
 
 def _say(workdir: Path, esrs: dict[str, float], baseline: float, result: Result) -> None:

@@ -6,7 +6,6 @@ Takes LJSpeech (metadata.csv and wavs/) or any folder of WAV, FLAC and AIFF file
 0 fine, 1 nothing was written, 2 wrong flags.
 """
 
-import shlex
 import sys
 from collections.abc import Iterator
 
@@ -15,6 +14,7 @@ from absl import flags
 
 from data_pipeline.corpus_index import SPLITS, Clip, CorpusError
 from data_pipeline.corpus_preparation import Report, prepare_corpus
+from experiments.command_lines import command
 from wf_jax.training.metrics import Progress
 
 
@@ -72,9 +72,8 @@ def _lines(report: Report) -> Iterator[str]:
     yield f"peak        {max(c.peak for c in clips):.3f} of full scale"
     yield from (f"left out    {reason}" for reason in report.index.skipped)
     yield from (f"WARNING     {finding}" for finding in report.findings)
-    corpus = shlex.quote(f"--config.data.corpus={report.folder}")
-    config = "--config=experiments/configs/waveflow.py"
-    yield f"next        python -m experiments.train {config} {corpus} --workdir=runs/voice"
+    config = ("--config=experiments/configs/waveflow.py", f"--config.data.corpus={report.folder}")
+    yield f"next        {command('train', *config, '--workdir=runs/voice')}"
 
 
 def _size(clips: list[Clip], rate: int) -> str:

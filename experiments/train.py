@@ -12,7 +12,8 @@ from typing import Any
 from absl import app, flags
 from ml_collections import config_flags
 
-from experiments.launch import INTERRUPTED, exit_code, parse_config_flags, run_main, set_up
+from experiments.command_lines import same_command
+from experiments.launch import INTERRUPTED, exit_code, parse_config_flags, run_main, say, set_up
 
 _CONFIG = config_flags.DEFINE_config_file(
     "config", None, "The run's configuration, e.g. experiments/configs/a2_capture.py"
@@ -65,7 +66,13 @@ def _run(task: Any, config: Any) -> int:
     if _SWEEP.value:
         return _sweep(task, config, workdir, session)
     with Workdir(workdir) as folder:
-        code = exit_code(task.run(config, folder, session))
+        result = task.run(config, folder, session)
+    if result.again:
+        say(
+            f"{result.stopped} after {result.steps} steps, which are saved in {workdir}; this "
+            f"goes on with them:\n  {same_command()}"
+        )
+    code = exit_code(result)
     return 0 if code == INTERRUPTED else code  # what there is has been kept
 
 

@@ -3,7 +3,6 @@
 import dataclasses
 import math
 import platform
-import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -18,13 +17,14 @@ from data_pipeline.linear_prediction import (
     linear_predictor_log_likelihood,
 )
 from experiments.board import Board
+from experiments.command_lines import command, differences
 from experiments.configs import waveflow, waveglow, wavenet
 from experiments.report import VoiceReport, write_voice_report
 from experiments.report import voice_figures as figures
 from experiments.report.drawing import picture
 from experiments.vocoder_evaluation import judge, latent, mean_scores, resynthesise
 from experiments.wav_output import write_clipped
-from experiments.workdir import Workdir, write_json
+from experiments.workdir import Workdir, flat_config, write_json
 from wf_jax.audio.clips import clip_mel
 from wf_jax.flows.config import FlowConfig
 from wf_jax.flows.flow import Flow
@@ -216,38 +216,26 @@ def _facts(config: Any, task: VocoderTask, corpus: Corpus, result: Result) -> di
 def _next_steps(config: Any, workdir: Path, result: Result) -> list[str]:
     return [
         _synthesis(workdir),
-        shlex.join(["python", "-m", "experiments.evaluate", f"--workdir={workdir}"]),
+        command("evaluate", f"--workdir={workdir}"),
         _longer(config, workdir, result),
     ]
 
 
 def _synthesis(workdir: Path) -> str:
     options = [f"--model={workdir}", "--input=speech.wav", f"--output={workdir / 'spoken'}"]
-    return shlex.join(["python", "-m", "experiments.synthesize", *options])
+    return command("synthesize", *options)
 
 
 def _longer(config: Any, workdir: Path, result: Result) -> str:
     """The command that goes on with this run, for three times as long if it came to its end."""
-    training, given = config.train, dataclasses.asdict(config)
-    given["train"]["steps"] *= 3 if result.steps >= training.steps else 1
-    given["train"]["minutes"] *= 3
-    file = CONFIG_FILES[config.model.family]
-    choices = {name: _differences(given, file.get_config(name)) for name in file.NAMES}
-    nearest = min(choices, key=lambda name: len(choices[name]))
+    given, file = flat_config(config), CONFIG_FILES[config.model.family]
+    given["train.steps"] *= 3 if result.steps >= config.train.steps else 1
+    given["train.minutes"] *= 3
+    options = {name: differences(given, flat_config(file.get_config(name))) for name in file.NAMES}
+    nearest = min(options, key=lambda name: len(options[name]))
     source = f"experiments/configs/{Path(file.__file__).name}:{nearest}"
     start = [f"--config={source}", f"--workdir={workdir}"]
-    return shlex.join(["python", "-m", "experiments.train", *start, *choices[nearest]])
-
-
-def _differences(given: dict[str, Any], usual: Any) -> list[str]:
-    """The options that make `given` of the usual config."""
-    usual = dataclasses.asdict(usual)
-    return [
-        f"--config.{part}.{key}={value}"
-        for part in ("data", "mel", "model", "train")
-        for key, value in given[part].items()
-        if value != usual[part][key]
-    ]
+    return command("train", *start, *options[nearest])
 
 
 def _say(workdir: Path, report: VoiceReport, result: Result) -> None:

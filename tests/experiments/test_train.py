@@ -1,6 +1,8 @@
 """The command lines as a user types them, on a pair so small that they take seconds."""
 
+import html
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -86,6 +88,23 @@ def test_the_nam_plays_at_recording_level(capture, pair):
 
 
 @pytest.mark.slow
+def test_what_comes_next_can_be_pasted(capture, pair, tmp_path):
+    """Every command of the page, in a shell, with a recording in the place of the example."""
+    page = (capture[0] / "report.html").read_text()
+    commands = [html.unescape(c) for c in re.findall(r"<code>(.*?)</code>", page)]
+    assert len(commands) == 2
+    for command in commands:
+        pasted = command.replace(
+            "--input=di.wav --output=", f"--input={pair[0]} --output={tmp_path}/"
+        )
+        pasted = pasted if "train.epochs" not in pasted else f"{pasted} --config.train.epochs=3"
+        done = subprocess.run(pasted, shell=True, cwd=ROOT, capture_output=True, text=True)
+        assert done.returncode == 0, (pasted, done.stderr)
+    assert "continuing at step" in done.stdout + done.stderr
+    assert (tmp_path / "wet.wav").exists()
+
+
+@pytest.mark.slow
 def test_another_config_in_the_same_workdir_is_refused(capture, pair):
     workdir, _ = capture
     result = run("train", *arguments(pair, workdir), "--config.train.seed=5")
@@ -125,8 +144,10 @@ def test_render_folder_rates_and_faults(capture, tmp_path):
     result = run("render", model, f"--input={source}", f"--output={target}")
     assert result.returncode == 1
     assert "44100 Hz, but the model plays at 48000 Hz; add --resample" in result.stderr
-    assert "c.wav: not readable as audio" in result.stderr
-    assert "d.wav: the sample at 0.042 s is nan" in result.stderr
+    assert "c.wav: can not be read as audio" in result.stderr
+    assert (
+        "d.wav: 1 samples are not numbers (NaN or infinite), the first at 0.042 s" in result.stderr
+    )
     assert "Traceback" not in result.stderr
     assert [path.name for path in target.iterdir()] == ["b.wav"]
     assert soundfile.info(target / "b.wav").frames == 7000
