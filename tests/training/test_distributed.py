@@ -3,15 +3,20 @@
 import random
 import re
 import signal
-import subprocess
-import sys
 import time
 
 import numpy as np
 import pytest
 
-from tests.training.processes import ROOT, curve, finish, free_port, launch, records, wait_for_steps
-from wf_jax.training.distributed import AGAIN, DistributedError, recognise, start
+from tests.training.processes import curve, finish, free_port, launch, records, wait_for_steps
+from wf_jax.training import distributed
+from wf_jax.training.distributed import (
+    AGAIN,
+    DistributedError,
+    NotTogetherError,
+    recognise,
+    start,
+)
 
 SLURM = {
     "SLURM_JOB_ID": "7",
@@ -71,18 +76,11 @@ def test_a_package_alone_is_no_tpu(monkeypatch):
     assert recognise({}) is None
 
 
-def test_others_that_do_not_come(tmp_path):
-    """After the time there is, one line and the code for another try."""
-    program = (
-        "from wf_jax.training import distributed; distributed.START_SECONDS = 3; "
-        f"distributed.start('127.0.0.1:{free_port()},2,0')"
-    )
-    found = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, cwd=ROOT, timeout=60
-    )
-    assert found.returncode == AGAIN
-    assert "did not find each other within 3 s" in found.stderr
-    assert "Traceback" not in found.stderr
+def test_others_that_do_not_come(monkeypatch):
+    monkeypatch.setattr(distributed, "START_SECONDS", 1.0)
+    said = r"did not find each other within 1 s; .*\(processes 1, 2 did not come\)"
+    with pytest.raises(NotTogetherError, match=said):
+        start(f"127.0.0.1:{free_port()},3,0")
 
 
 # Runs of the toy task

@@ -20,6 +20,7 @@ import numpy as np
 from jax.experimental import multihost_utils
 
 from wf_jax.mesh import gather_processes
+from wf_jax.training import rendezvous
 from wf_jax.training.peers import BEAT_SECONDS, PeerWatch
 
 AGAIN = 75  # exit code: start me again (EX_TEMPFAIL of sysexits.h)
@@ -67,6 +68,19 @@ def start(choice: str = "auto", environment: Mapping[str, str] = os.environ) -> 
         f"{START_SECONDS:g} s; see that all were started, and that each can reach "
         f"{address or 'process 0'}"
     )
+    if address and count and index is not None:
+        host, _, port = address.rpartition(":")
+        try:
+            rendezvous.gather(
+                host.strip("[]"), int(port), count, index, START_SECONDS, rendezvous.to_stderr
+            )
+        except TimeoutError as error:
+            raise NotTogetherError(f"{late} ({error})") from None
+        except OSError as error:
+            raise DistributedError(
+                f"--distributed={choice}: process 0 cannot listen on port {port} "
+                f"({error.strerror or error}); give another one"
+            ) from None
     # JAX's own time limit ends the process with a stack trace.
     timer = threading.Timer(START_SECONDS, _give_up, [late])
     timer.daemon = True
