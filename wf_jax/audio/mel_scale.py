@@ -54,7 +54,7 @@ def describe_doubts(mel: np.ndarray, settings: MelSettings) -> str | None:
     low, high = np.array_split(mel.astype(np.float64), 2)
     if high.mean() - low.mean() > _UPSIDE_DOWN:
         return (
-            "its upper bands are louder than its lower ones, which speech seldom is; if the highest "
+            "its upper bands are louder than its lower ones, as speech seldom is; if the highest "
             "band comes first, pass mel[::-1]"
         )
     return None

@@ -4,7 +4,7 @@ import dataclasses
 import hashlib
 import io
 import json
-import zipfile
+import reprlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -13,7 +13,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from wf_jax.array_files import ArrayArchive, ArrayFileError, open_npz
 from wf_jax.atomic import write_whole
+from wf_jax.bounded_files import TooLargeError, read_bounded
 from wf_jax.errors import UserError
 from wf_jax.flows.config import FlowConfig
 from wf_jax.flows.families import CONFIGS, new_flow
@@ -21,6 +23,9 @@ from wf_jax.flows.flow import Flow
 from wf_jax.json_values import from_json
 from wf_jax.modules import split
 
+LARGEST_CONFIG = 1 << 20  # bytes; the largest has 2 KiB
+LARGEST_PARAMS = 1 << 30  # bytes; NVIDIA's WaveGlow has 350 MB
+_ROOM = 1 << 26  # bytes
 FORMATS = {f"wf_jax.flows.{family}/1": family for family in CONFIGS}
 
 
@@ -68,14 +73,32 @@ def load_model(folder: str | Path) -> Flow:
     folder = Path(folder)
     content = _content(folder / "config.json")
     config = _config(folder / "config.json", content)
-    path = folder / "params.npz"
+    return _load(folder / "params.npz", config, content.get("params_sha256"))
+
+
+def _load(path: Path, config: FlowConfig, sha256: Any) -> Flow:
+    """The model whose arrays are in `path`; their headers come first, since files may lie."""
     if not path.is_file():
         raise ModelFolderError(f"{path}: missing; give a folder that a training or convert wrote")
-    if _sha256(path) != content.get("params_sha256"):
-        raise ModelFolderError(f"{path}: not the file that config.json was written with; copy both")
-    shapes = jax.eval_shape(lambda: new_flow(config, np.random.default_rng(0)))
-    definition, expected = split(shapes)
-    return definition(_params(path, expected))
+    if path.stat().st_size > LARGEST_PARAMS:
+        raise ModelFolderError(
+            f"{path}: larger than {LARGEST_PARAMS:,} bytes, the most that is read; give a smaller "
+            "model"
+        )
+    try:
+        if _sha256(path) != sha256:
+            raise ModelFolderError(
+                f"{path}: not the file that config.json was written with; copy both"
+            )
+        with open_npz(path, stored=True) as arrays:
+            _check_size(path, arrays, config)
+            shapes = jax.eval_shape(lambda: new_flow(config, np.random.default_rng(0)))
+            definition, expected = split(shapes)
+            _check_headers(path, arrays, expected)
+            params = arrays.read()
+    except (OSError, ArrayFileError) as error:
+        raise ModelFolderError(f"{path}: damaged ({error}); convert or copy again") from None
+    return definition({name: jnp.asarray(value) for name, value in params.items()})
 
 
 def _sha256(path: Path) -> str:
@@ -83,19 +106,44 @@ def _sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def _check_size(path: Path, arrays: ArrayArchive, config: FlowConfig) -> None:
+    """A model that is far larger than its arrays is not even made in shapes, which takes room."""
+    there = sum(header.bytes for header in arrays.headers.values())
+    if config.least_bytes > there + _ROOM:  # below, the first array that differs is named
+        raise ModelFolderError(
+            f"{path}: arrays of {there:,} bytes, but config.json makes a model of "
+            f"{config.least_bytes:,} or more; convert or copy again"
+        )
+
+
+def _check_headers(path: Path, arrays: ArrayArchive, expected: Mapping[str, Any]) -> None:
+    for name in sorted(set(arrays.headers) ^ set(expected)):
+        state = "missing" if name in expected else "not part of this model"
+        raise ModelFolderError(f"{path}: {name} is {state}; convert or copy again")
+    for name, header in arrays.headers.items():
+        if header.shape != expected[name].shape or header.dtype != expected[name].dtype:
+            raise ModelFolderError(
+                f"{path}: {name} is {header.dtype} {header.shape}, but config.json makes it "
+                f"{expected[name].dtype} {expected[name].shape}; convert or copy again"
+            )
+
+
 def _content(path: Path) -> dict[str, Any]:
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(read_bounded(path, LARGEST_CONFIG).decode())
     except OSError as error:
         raise ModelFolderError(
             f"{path}: {error.strerror}; give a folder that a training or convert wrote"
         ) from None
+    except TooLargeError as error:
+        raise ModelFolderError(f"{path}: {error}; convert or copy again") from None
     except (ValueError, RecursionError) as error:
         raise ModelFolderError(f"{path}: damaged JSON ({error}); convert or copy again") from None
     found = content.get("format") if isinstance(content, dict) else None
     if not isinstance(found, str) or found not in FORMATS:
         raise ModelFolderError(
-            f"{path}: format {found!r} is none of {', '.join(FORMATS)}; convert the model again"
+            f"{path}: format {reprlib.repr(found)} is none of {', '.join(FORMATS)}; convert the "
+            "model again"
         )
     return content
 
@@ -105,21 +153,3 @@ def _config(path: Path, content: dict[str, Any]) -> FlowConfig:
         return from_json(CONFIGS[FORMATS[content["format"]]], content.get("model"))
     except (TypeError, ValueError) as error:
         raise ModelFolderError(f"{path}: {error}; convert or copy the model again") from None
-
-
-def _params(path: Path, expected: Mapping[str, Any]) -> dict[str, jax.Array]:
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
-    except (OSError, ValueError, zipfile.BadZipFile) as error:
-        raise ModelFolderError(f"{path}: damaged ({error}); convert or copy again") from None
-    for name in sorted(set(arrays) ^ set(expected)):
-        state = "missing" if name in expected else "not part of this model"
-        raise ModelFolderError(f"{path}: {name} is {state}; convert or copy again")
-    for name, value in arrays.items():
-        if value.shape != expected[name].shape or value.dtype != expected[name].dtype:
-            raise ModelFolderError(
-                f"{path}: {name} is {value.dtype} {value.shape}, but config.json makes it "
-                f"{expected[name].dtype} {expected[name].shape}; convert or copy again"
-            )
-    return {name: jnp.asarray(value) for name, value in arrays.items()}
