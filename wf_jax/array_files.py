@@ -132,7 +132,7 @@ class ArrayArchive:
         return header
 
     def _array(self, name: str, header: ArrayHeader) -> np.ndarray:
-        with _as_array_errors(), self._archive.open(f"{name}.npy") as file:
+        with as_array_errors(), self._archive.open(f"{name}.npy") as file:
             _read_header(file)
             array = _read_values(file, header)
             if file.read(1):  # at the end, its checksum is compared
@@ -153,7 +153,7 @@ def open_npz(source: Path | BinaryIO, *, stored: bool = False) -> Iterator[Array
         ArrayFileError: it is no .npz, or one that is refused.
     """
     with open_zip(source, stored=stored) as archive:
-        with _as_array_errors():
+        with as_array_errors():
             arrays = ArrayArchive(archive)
         yield arrays
 
@@ -175,7 +175,7 @@ def open_zip(source: Path | BinaryIO, *, stored: bool = False) -> Iterator[zipfi
         size = file.seek(0, os.SEEK_END)
         file.seek(0)
         guarded = _Guarded(file)
-        with _as_array_errors():
+        with as_array_errors():
             archive = stack.enter_context(zipfile.ZipFile(guarded))
         guarded.most = size
         _check_members(archive, size, stored)
@@ -259,7 +259,7 @@ def _read_values(file: BinaryIO, header: ArrayHeader) -> np.ndarray:
 
 
 @contextlib.contextmanager
-def _as_array_errors() -> Iterator[None]:
+def as_array_errors() -> Iterator[None]:
     """Whatever a zip is damaged by is one kind of error."""
     try:
         yield
