@@ -2,8 +2,8 @@
 
     python -m experiments.prepare --input=LJSpeech-1.1 --output=corpus
 
-Takes LJSpeech (metadata.csv and wavs/) or any folder of WAV, FLAC and AIFF files. Exit code:
-0 fine, 1 nothing was written, 2 wrong flags.
+Takes LJSpeech (metadata.csv and wavs/) or any folder of audio files: WAV, FLAC, AIFF and more.
+Exit code: 0 fine, 1 nothing was written, 2 wrong flags.
 """
 
 import shlex
@@ -70,6 +70,8 @@ def _lines(report: Report) -> Iterator[str]:
     low, middle, high = levels  # dBFS; digital silence counts as -120
     yield f"level       {low:.1f} / {middle:.1f} / {high:.1f} dBFS RMS (5 / 50 / 95 % of clips)"
     yield f"peak        {max(c.peak for c in clips):.3f} of full scale"
+    if report.passed_over:
+        yield f"passed over {report.passed_over}: no audio"
     yield from (f"left out    {reason}" for reason in report.index.skipped)
     yield from (f"WARNING     {finding}" for finding in report.findings)
     corpus = shlex.quote(f"--config.data.corpus={report.folder}")
