@@ -106,13 +106,13 @@ class Recordings:
         return None
 
 
-def check_inside(metadata: Path, entry: Entry, path: Path | None, roots: Iterable[Path]) -> None:
+def check_inside(metadata: Path, entry: Entry, path: Path, roots: Iterable[Path]) -> None:
     """Refuses an id that leads out of the corpus.
 
     Args:
         metadata: where it stands.
         entry: the line.
-        path: of the file that it means, if there is one.
+        path: of the file that it means, which need not be there.
         roots: resolved folders, in one of which the file must be.
 
     Raises:
@@ -125,7 +125,11 @@ def check_inside(metadata: Path, entry: Entry, path: Path | None, roots: Iterabl
         raise CorpusError(
             f"{said} leads outside the corpus; write the name of a file in wavs without its suffix"
         )
-    if path is not None and not any(path.resolve().is_relative_to(root) for root in roots):
+    try:
+        reached = path.resolve()
+    except (OSError, RuntimeError):  # links in a circle
+        reached = path
+    if not any(reached.is_relative_to(root) for root in roots):
         raise CorpusError(
             f"{said} is a link to a file outside the corpus; copy the recording into wavs"
         )

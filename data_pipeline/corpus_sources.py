@@ -102,7 +102,7 @@ def _find_listed(source: Path, listing: Listing) -> Found:
     recordings, roots = Recordings(inside), [source.resolve(), folder.resolve()]
     files = [recordings.find(entry.id, WAVS) for entry in entries]
     for entry, file in zip(entries, files, strict=True):
-        check_inside(metadata, entry, None if file is None else folder / file, roots)
+        check_inside(metadata, entry, folder / (file or _guessed(entry)), roots)
     header = entries[0].id if files[0] is None and is_header(entries[0]) else ""
     if header:
         entries, files = entries[1:], files[1:]
@@ -120,6 +120,10 @@ def _find_listed(source: Path, listing: Listing) -> Found:
 def _missing(metadata: Path, entry: Entry) -> str:
     """The file that an id should mean; reading it says that it is not there."""
     check_text(metadata, entry)
+    return _guessed(entry)
+
+
+def _guessed(entry: Entry) -> str:
     file = entry.id.removeprefix(f"{WAVS}/")
     return file if is_audio(file) else f"{file}.wav"
 

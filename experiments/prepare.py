@@ -15,6 +15,7 @@ from absl import flags
 
 from data_pipeline.corpus_index import SPLITS, Clip, CorpusError
 from data_pipeline.corpus_preparation import Report, prepare_corpus
+from wf_jax.errors import printable
 from wf_jax.training.metrics import Progress
 
 
@@ -38,7 +39,7 @@ def main(argv: list[str]) -> int:
         sys.exit(str(error))
     except KeyboardInterrupt:
         sys.exit(f"stopped; nothing was written to {options.output}")
-    print("\n".join(_lines(report)))
+    print("\n".join(map(printable, _lines(report))))  # names may be in no encoding at all
     return 0
 
 

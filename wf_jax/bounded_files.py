@@ -4,6 +4,7 @@ import errno
 from pathlib import Path
 from typing import BinaryIO
 
+LARGEST_CONFIG = 1 << 20  # bytes of what describes a model or a run; the largest has 4 KiB
 _BLOCK = 1 << 20
 
 

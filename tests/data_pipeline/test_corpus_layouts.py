@@ -97,6 +97,14 @@ def test_names_composed_differently(folder, listed, there):
     assert findings == ()
 
 
+def test_a_name_that_is_in_no_encoding(folder):
+    name = os.fsdecode(b"Zo\xeb")
+    put_wav(folder / "in" / "wavs" / f"{name}.wav", noise(8000, 7))
+    text = f"{name}|said\n" + "".join(LINES)
+    (folder / "in" / "metadata.csv").write_bytes(text.encode("utf-8", "surrogateescape"))
+    assert names(folder, validation=1)[0] == [name, *IDS]
+
+
 def test_both_compositions_are_two_recordings(folder):
     both = [unicodedata.normalize(form, "é") for form in ("NFD", "NFC")]
     for seed, name in enumerate(both):
@@ -135,6 +143,20 @@ def test_links_out_of_the_corpus_are_not_listed(folder, kind):
     (folder / "in" / "wavs" / link).symlink_to(folder / "other" / target)
     id = "y" if kind == "file" else "y/x"
     refused(folder, f"{id}|said\n" + "".join(LINES), "line 1: ", "a link to a file outside")
+
+
+def test_links_that_are_not_listed_are_no_way_out(folder):
+    """A folder that two links lead to is listed once, and a hidden one never."""
+    put_wav(folder / "other" / "x.wav", noise(8000, 8))
+    for link in ("a", "b", ".c"):
+        (folder / "in" / "wavs" / link).symlink_to(folder / "other")
+        refused(folder, f"{link}/x|said\n" + "".join(LINES), "line 1: ", "a link to a file outside")
+
+
+def test_a_pipe_that_is_named_is_not_waited_for(folder):
+    os.mkfifo(folder / "in" / "wavs" / "B.wav")
+    (folder / "in" / "metadata.csv").write_text("B|said\n" + "".join(LINES), encoding="utf-8")
+    message_of(lambda: names(folder, validation=1), "1 of 4 files", "B.wav: is a pipe")
 
 
 def test_links_within_the_corpus_and_to_wavs(folder):

@@ -9,6 +9,7 @@ import zipfile
 import numpy as np
 import pytest
 
+from experiments.workdir import model_folder
 from tests import hostile_files as hostile
 from wf_jax.flows.model_folder import ModelFolderError, load_model, save_model
 from wf_jax.flows.waveflow import WaveFlow
@@ -221,3 +222,11 @@ def test_time_and_memory(folder, tmp_path):
     assert "params.npz: damaged" in hostile.limited(LOADING, sign(folder))
     hostile.zip_of(folder / "params.npz", {})
     assert "makes a model of" in hostile.limited(LOADING, sign(folder, channels=65535))
+
+
+def test_the_configuration_of_a_run_is_bounded_too(tmp_path):
+    """Where there is no model below, config.json is looked at for what the folder is."""
+    for content in (b"[" * 100_000, b" " * (2 << 20)):
+        (tmp_path / "config.json").write_bytes(content)
+        assert model_folder(tmp_path) == tmp_path
+        assert "config.json: " in fault(tmp_path)

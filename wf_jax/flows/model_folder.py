@@ -15,7 +15,7 @@ import numpy as np
 
 from wf_jax.array_files import ArrayArchive, ArrayFileError, open_npz
 from wf_jax.atomic import write_whole
-from wf_jax.bounded_files import TooLargeError, read_bounded
+from wf_jax.bounded_files import LARGEST_CONFIG, TooLargeError, read_bounded
 from wf_jax.errors import UserError
 from wf_jax.flows.config import FlowConfig
 from wf_jax.flows.families import CONFIGS, new_flow
@@ -23,7 +23,6 @@ from wf_jax.flows.flow import Flow
 from wf_jax.json_values import from_json
 from wf_jax.modules import split
 
-LARGEST_CONFIG = 1 << 20  # bytes; the largest has 2 KiB
 LARGEST_PARAMS = 1 << 30  # bytes; NVIDIA's WaveGlow has 350 MB
 _ROOM = 1 << 26  # bytes
 FORMATS = {f"wf_jax.flows.{family}/1": family for family in CONFIGS}
