@@ -16,9 +16,9 @@ from data_pipeline.synthetic import plucked_di
 from data_pipeline.synthetic_speech import synthetic_speech
 from experiments.workdir import WorkdirError, model_folder
 from wf_jax.amps.nam_file import NamFile, read_nam
+from wf_jax.bounded_files import LARGEST_CONFIG, read_bounded
 from wf_jax.errors import UserError
 from wf_jax.flows.flow import Flow
-from wf_jax.bounded_files import LARGEST_CONFIG, read_bounded
 from wf_jax.flows.model_folder import load_model
 
 EXAMPLE_SECONDS = 6.0
