@@ -158,6 +158,8 @@ class AudioFile:
     def _bytes(self) -> BinaryIO:
         if self.path.is_dir():
             raise self._error("is a folder; name an audio file in it")
+        if self.path.exists() and not self.path.is_file():  # to open it may take for ever
+            raise self._error("is a pipe or a device; name an audio file")
         try:
             file = self.path.open("rb")
             if not os.fstat(file.fileno()).st_size:

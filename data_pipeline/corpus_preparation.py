@@ -1,7 +1,7 @@
 """Preparing a corpus: a folder of recordings, read, checked, resampled and put into one file, once.
 
 Takes the layout of LJSpeech (https://keithito.com/LJ-Speech-Dataset: metadata.csv and wavs/) or any
-folder of WAV, FLAC and AIFF files.
+folder of audio files.
 """
 
 import time
@@ -22,11 +22,13 @@ from data_pipeline.corpus_index import (
 )
 from data_pipeline.corpus_sources import (
     LOWEST_RATE,
+    Found,
     Source,
+    counted,
     find_sources,
     read_clip,
-    unlisted_files,
 )
+from wf_jax.errors import printable
 from wf_jax.whole_files import atomic_folder
 
 _HIGHEST_RATE = 384_000  # Hz
@@ -44,11 +46,13 @@ class Report:
         folder: the corpus.
         index: its content, with the files that were left out.
         findings: what a person should know before training, one line each; not errors.
+        passed_over: how many files were no audio, by suffix; "" if none.
     """
 
     folder: Path
     index: Index
     findings: tuple[str, ...]
+    passed_over: str = ""
 
 
 def prepare_corpus(
@@ -68,7 +72,8 @@ def prepare_corpus(
 
     Args:
         source: LJSpeech (in the order of metadata.csv) or any folder with audio files in it or
-            below (in the order of their paths); hidden files are passed over.
+            below (in the order of their paths), links to folders followed; hidden files are passed
+            over.
         output: folder to write; must not be there, or be empty.
         sample_rate: Hz, 1000 to 384000.
         validation: how many clips to keep for validation: the last ones. 0 for none.
@@ -87,7 +92,8 @@ def prepare_corpus(
         raise CorpusError(f"sample_rate {sample_rate} Hz is out of range; choose 22050")
     if validation < 0:
         raise CorpusError(f"validation {validation} is negative; choose 0 or more clips")
-    sources = find_sources(source)
+    found = find_sources(source)
+    sources = found.sources
     _count_training(len(sources), validation)  # at once, and not after an hour of reading
     try:
         check_free(output)
@@ -101,8 +107,8 @@ def prepare_corpus(
             f"{output}: can not be written ({reason}); nothing was left there,"
             " name another --output"
         ) from None
-    unlisted = unlisted_files(source, sources)
-    return Report(output, index, tuple(_findings(index, unlisted)))
+    passed_over = counted(found.passed_over)
+    return Report(output, index, tuple(_findings(index, found)), passed_over)
 
 
 def _write(
@@ -182,13 +188,15 @@ def _bad_files(bad: list[str], count: int) -> str:
     )
 
 
-def _findings(index: Index, unlisted: list[str]) -> Iterator[str]:
+def _findings(index: Index, found: Found) -> Iterator[str]:
     clips, rate = index.clips, index.sample_rate
     short = [c for c in clips if c.samples < _SHORT * rate]
     upsampled = [c for c in clips if c.source_rate < rate]
     if index.skipped:
         yield f"{_count(index.skipped, 'file')} left out that can not be used"
-    yield from _finding(unlisted, "not in metadata.csv, left out", "file")
+    if found.header:
+        yield f"the first line of metadata.csv ({printable(found.header)}) names columns, left out"
+    yield from _finding(found.unlisted, "not in metadata.csv, left out", "file")
     copies = [f"{file} (as {first})" for file, first in index.duplicates]
     yield from _finding(copies, "with the bytes of an earlier one, left out", "file")
     yield from _finding(_names(c for c in clips if c.silent), f"below {SILENT_DBFS:.0f} dBFS")

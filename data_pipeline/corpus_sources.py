@@ -1,18 +1,29 @@
 """The recordings a corpus is made of: finding them in a folder and reading each as 16-bit mono."""
 
 from collections import Counter
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 import soxr
 
 from data_pipeline.audio_files import SUFFIXES, AudioFile, AudioFileError, md5_of
+from data_pipeline.audio_folders import Listing, is_audio, list_audio
 from data_pipeline.corpus_files import FULL_SCALE
 from data_pipeline.corpus_index import Clip, CorpusError
+from data_pipeline.corpus_metadata import (
+    Entry,
+    Recordings,
+    check_inside,
+    check_text,
+    is_header,
+    none_found,
+    read_entries,
+)
 
-# Found as well, so that they are named as unsuitable and not passed over in silence.
-_LOSSY_SUFFIXES = (".mp3", ".ogg", ".opus", ".m4a", ".aac", ".wma")
+METADATA, WAVS = "metadata.csv", "wavs"
+_SHOWN = 6  # suffixes
 LOWEST_RATE = 1000  # Hz, below it a file is no sound
 
 
@@ -31,65 +42,101 @@ class Source:
     file: str
 
 
-def find_sources(source: Path) -> list[Source]:
-    """The recordings in the order of the corpus.
+@dataclass(frozen=True)
+class Found:
+    """What a folder holds.
+
+    Attributes:
+        sources: the recordings in the order of the corpus.
+        unlisted: audio files that metadata.csv does not name, sorted.
+        passed_over: how many files are no audio, by their suffix.
+        header: the first line of metadata.csv where it names columns, else "".
+    """
+
+    sources: list[Source]
+    unlisted: tuple[str, ...] = ()
+    passed_over: Mapping[str, int] = field(default_factory=dict)
+    header: str = ""
+
+
+def find_sources(source: Path) -> Found:
+    """The recordings of a folder.
 
     Raises:
-        CorpusError: no such folder, or no recordings in it. One line.
+        CorpusError: no such folder, no recordings in it, or a metadata.csv that does not fit. One
+            line.
     """
     if not source.is_dir():
         what = "is a file" if source.is_file() else "no such folder"
         raise CorpusError(f"{source}: {what}; name the folder of the recordings with --input")
-    metadata, folder = source / "metadata.csv", source / "wavs"
-    listed = metadata.is_file() and folder.is_dir()
     try:
-        sources = _find_listed(metadata, folder) if listed else _find_any(source)
+        listing = list_audio(source)
+        if (source / METADATA).is_file() and (source / WAVS).is_dir():
+            return _find_listed(source, listing)
     except OSError as error:
         raise CorpusError(
-            f"{source}: can not be read ({error.strerror}); check its rights"
+            f"{error.filename or source}: can not be read ({error.strerror}); check its rights"
         ) from None
-    if not sources:
-        where = metadata if listed else source
+    if not listing.audio:
+        others = f" among {counted(listing.others)}" if listing.others else ""
         raise CorpusError(
-            f"{where}: no recordings ({', '.join(SUFFIXES)}); name their folder with --input"
+            f"{source}: no recordings ({', '.join(SUFFIXES)}){others};"
+            " name their folder with --input"
         )
-    return sources
+    return Found(_named(source, sorted(listing.audio)), passed_over=listing.others)
 
 
-def unlisted_files(source: Path, sources: list[Source]) -> list[str]:
-    """Audio files in the source folder that metadata.csv does not name, sorted."""
-    listed = {recording.file for recording in sources}
-    return [other.file for other in _find_any(source) if other.file not in listed]
+def counted(others: Mapping[str, int]) -> str:
+    """Counts by suffix, the most first: "12 .txt, 1 without suffix"."""
+    ordered = sorted(others.items(), key=lambda item: (-item[1], item[0]))
+    texts = [f"{count} {suffix or 'without suffix'}" for suffix, count in ordered[:_SHOWN]]
+    more = sum(count for _, count in ordered[_SHOWN:])
+    return ", ".join(texts) + (f" and {more} others" if more else "")
 
 
-def _find_listed(metadata: Path, folder: Path) -> list[Source]:
-    """LJSpeech: a line "id|text|normalised text" for each file wavs/id.wav."""
-    present = {path.stem: path for path in sorted(folder.iterdir()) if _is_audio(path)}
-    text = metadata.read_text(encoding="utf-8-sig", errors="replace")  # ids are ASCII
-    names = (line.partition("|")[0].strip() for line in text.splitlines())
-    paths = {name: present.get(name, folder / f"{name}.wav") for name in names if name}
-    return [Source(name, path, f"wavs/{path.name}") for name, path in paths.items()]
+def _find_listed(source: Path, listing: Listing) -> Found:
+    """Those that metadata.csv names; it must name nothing outside the corpus."""
+    metadata, folder = source / METADATA, source / WAVS
+    entries = read_entries(metadata)
+    inside = [f.removeprefix(f"{WAVS}/") for f in listing.audio if f.startswith(f"{WAVS}/")]
+    recordings, roots = Recordings(inside), [source.resolve(), folder.resolve()]
+    files = [recordings.find(entry.id, WAVS) for entry in entries]
+    for entry, file in zip(entries, files, strict=True):
+        check_inside(metadata, entry, folder / (file or _guessed(entry)), roots)
+    header = entries[0].id if files[0] is None and is_header(entries[0]) else ""
+    if header:
+        entries, files = entries[1:], files[1:]
+    if not any(files):
+        raise none_found(metadata, entries or [Entry(1, header)], WAVS)
+    chosen = dict.fromkeys(
+        _missing(metadata, entry) if file is None else file
+        for entry, file in zip(entries, files, strict=True)
+    )
+    unlisted = sorted(set(listing.audio) - {f"{WAVS}/{file}" for file in chosen})
+    others = listing.others - Counter({".csv": 1})  # metadata.csv itself
+    return Found(_named(folder, [*chosen], f"{WAVS}/"), tuple(unlisted), others, header)
 
 
-def _find_any(source: Path) -> list[Source]:
-    found = {path.relative_to(source): path for path in source.rglob("*") if _is_audio(path)}
-    files = sorted((file for file in found if not _is_hidden(file)), key=Path.as_posix)
-    paths = [file.as_posix() for file in files]
-    stems = [file.with_suffix("").as_posix() for file in files]
+def _missing(metadata: Path, entry: Entry) -> str:
+    """The file that an id should mean; reading it says that it is not there."""
+    check_text(metadata, entry)
+    return _guessed(entry)
+
+
+def _guessed(entry: Entry) -> str:
+    file = entry.id.removeprefix(f"{WAVS}/")
+    return file if is_audio(file) else f"{file}.wav"
+
+
+def _named(folder: Path, files: list[str], prefix: str = "") -> list[Source]:
+    """Files of a folder, in their order; `prefix` is where it is in the corpus."""
+    stems = [str(PurePosixPath(file).with_suffix("")) for file in files]
     # Names are unique: where a.wav is beside a.flac, both keep their suffix.
-    shared = {stem for stem, count in Counter(stems).items() if count > 1} | set(paths)
+    shared = {stem for stem, count in Counter(stems).items() if count > 1} | set(files)
     return [
-        Source(path if stem in shared else stem, found[file], path)
-        for file, path, stem in zip(files, paths, stems, strict=True)
+        Source(file if stem in shared else stem, folder / file, prefix + file)
+        for file, stem in zip(files, stems, strict=True)
     ]
-
-
-def _is_audio(path: Path) -> bool:
-    return path.suffix.lower() in SUFFIXES + _LOSSY_SUFFIXES and path.is_file()
-
-
-def _is_hidden(file: Path) -> bool:
-    return any(part.startswith(".") for part in file.parts)  # macOS leaves ._name.wav
 
 
 def read_clip(source: Source, sample_rate: int) -> tuple[np.ndarray, Clip]:

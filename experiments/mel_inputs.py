@@ -1,17 +1,31 @@
-"""What a vocoder is asked to speak: recordings and .npy mels, checked before any is used."""
+"""What a vocoder is asked to speak: recordings and mels, checked before any is used."""
 
 import dataclasses
-import zipfile
 from pathlib import Path
 
 import numpy as np
 import soxr
 
 from data_pipeline.audio_files import SUFFIXES, AudioFileError, read_mono
+from wf_jax.array_files import ArrayFileError, open_npz, read_npy
 from wf_jax.audio.clips import clip_mel
 from wf_jax.audio.mel import MelSettings
-from wf_jax.audio.mel_scale import describe_scale
+from wf_jax.audio.mel_scale import describe_doubts, describe_scale
 from wf_jax.errors import UserError
+
+_ARRAYS = (".npy", ".npz")
+_TORCH = 'numpy.save("mel.npy", torch.load(path).numpy())'
+_HDF5 = (
+    'numpy.save("mel.npy", h5py.File(path)[name][:]), where ParallelWaveGAN\'s "feats" lacks a .T'
+)
+# Mels of other tools, which their own packages read: what to do with them.
+_REMEDIES = {
+    **dict.fromkeys((".pt", ".pth"), ("a file of PyTorch", _TORCH)),
+    **dict.fromkeys((".h5", ".hdf5"), ("a file of HDF5", _HDF5)),
+    **dict.fromkeys((".ark", ".scp"), ("a file of Kaldi", "kaldiio.load_mat, then numpy.save")),
+    ".mat": ("a file of MATLAB", 'numpy.save("mel.npy", scipy.io.loadmat(path)[name])'),
+    ".csv": ("text", 'numpy.save("mel.npy", numpy.loadtxt(path, delimiter=","))'),
+}
 
 
 class MelInputError(UserError):
@@ -20,48 +34,64 @@ class MelInputError(UserError):
 
 @dataclasses.dataclass(frozen=True)
 class MelInput:
-    """One clip to synthesise.
+    """One clip to synthesize.
 
     Attributes:
         path: where it came from.
         mel: float32 [M, F].
         samples: of the audio that is wanted.
         gain: by which the audio was multiplied before its mel was taken.
+        note: what cannot be told from the mel, for people; "" if nothing.
     """
 
     path: Path
     mel: np.ndarray
     samples: int
     gain: float = 1.0
+    note: str = ""
 
 
 def find_inputs(
     source: Path, settings: MelSettings, *, resample: bool = False, any_scale: bool = False
 ) -> list[MelInput]:
-    """Reads a file, or every audio file and .npy of a folder.
+    """Reads a file, or every audio file, .npy and .npz of a folder.
 
     Raises:
         MelInputError: nothing there, two files of one name, or a mel of another shape or scale.
         AudioFileError: an unreadable recording, or one of another rate without `resample`.
     """
-    paths = [source]
-    if source.is_dir():
-        wanted = (*SUFFIXES, ".npy")
-        paths = sorted(p for p in source.iterdir() if p.suffix.lower() in wanted)
-        if not paths:
-            raise MelInputError(f"{source}: no {', '.join(wanted)} files; name another folder")
-        twice = {p.stem for p in paths if sum(q.stem == p.stem for q in paths) > 1}
-        if twice:
-            raise MelInputError(
-                f"{source}: two files are called {min(twice)}, and would give one "
-                f"{min(twice)}.wav; move one away"
-            )
+    paths = _paths_in(source) if source.is_dir() else [source]
     return [
         _from_mel(path, settings, any_scale)
-        if path.suffix.lower() == ".npy"
+        if path.suffix.lower() in (*_ARRAYS, *_REMEDIES)
         else _from_audio(path, settings, resample)
         for path in paths
     ]
+
+
+def _paths_in(folder: Path) -> list[Path]:
+    """What a folder has to speak; only where there is nothing else, what it has in other forms."""
+    files = sorted(folder.iterdir())
+    paths = [path for path in files if path.suffix.lower() in (*SUFFIXES, *_ARRAYS)]
+    if not paths:
+        others = [path for path in files if path.suffix.lower() in _REMEDIES]
+        if others:
+            raise MelInputError(_other_form(others[0]))
+        raise MelInputError(
+            f"{folder}: no {', '.join((*SUFFIXES, *_ARRAYS))} files; name another folder"
+        )
+    twice = {p.stem for p in paths if sum(q.stem == p.stem for q in paths) > 1}
+    if twice:
+        raise MelInputError(
+            f"{folder}: two files are called {min(twice)}, and would give one "
+            f"{min(twice)}.wav; move one away"
+        )
+    return paths
+
+
+def _other_form(path: Path) -> str:
+    kind, remedy = _REMEDIES[path.suffix.lower()]
+    return f"{path}: {kind}, which is not read here; save the mel as .npy: {remedy}"
 
 
 def _from_audio(path: Path, settings: MelSettings, resample: bool) -> MelInput:
@@ -82,14 +112,7 @@ def _from_audio(path: Path, settings: MelSettings, resample: bool) -> MelInput:
 
 
 def _from_mel(path: Path, settings: MelSettings, any_scale: bool) -> MelInput:
-    try:
-        mel = np.load(path, allow_pickle=False)
-    except FileNotFoundError:
-        raise MelInputError(f"{path}: no such file; check the name") from None
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile):
-        raise MelInputError(f"{path}: not a .npy of numbers; save it with numpy.save") from None
-    if not isinstance(mel, np.ndarray):
-        raise MelInputError(f"{path}: several arrays in one file; save the mel with numpy.save")
+    mel = _array(path)
     shape = mel.shape
     if len(shape) == 3 and shape[0] == 1:
         mel = mel[0]
@@ -102,4 +125,38 @@ def _from_mel(path: Path, settings: MelSettings, any_scale: bool) -> MelInput:
     found = describe_scale(mel, settings)
     if found and (mel.shape[0] != settings.bands or not any_scale or not np.isfinite(mel).all()):
         raise MelInputError(f"{path}: {found}")
-    return MelInput(path, mel, mel.shape[1] * settings.hop)
+    note = describe_doubts(mel, settings) or ""
+    return MelInput(path, mel, mel.shape[1] * settings.hop, note=note)
+
+
+def _array(path: Path) -> np.ndarray:
+    """The array of a .npy file, or the only one of a .npz file."""
+    if path.suffix.lower() in _REMEDIES:
+        raise MelInputError(_other_form(path))
+    try:
+        if path.suffix.lower() == ".npz":
+            return _only_array(path)
+        with path.open("rb") as file:
+            if file.read(4) == b"PK\3\4":
+                raise MelInputError(
+                    f"{path}: several arrays in one file; save the mel with numpy.save"
+                )
+        return read_npy(path)
+    except FileNotFoundError:
+        raise MelInputError(f"{path}: no such file; check the name") from None
+    except (OSError, ArrayFileError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise MelInputError(
+            f"{path}: not a {path.suffix} of numbers ({reason}); save it with numpy.save"
+        ) from None
+
+
+def _only_array(path: Path) -> np.ndarray:
+    with open_npz(path) as arrays:
+        names = [*arrays.headers]
+        if len(names) == 1:
+            return arrays.read()[names[0]]
+    raise MelInputError(
+        f"{path}: {len(names)} arrays ({', '.join(names[:3])}, ...); save the mel alone with "
+        "numpy.save"
+    )

@@ -2,8 +2,8 @@
 
     python -m experiments.prepare --input=LJSpeech-1.1 --output=corpus
 
-Takes LJSpeech (metadata.csv and wavs/) or any folder of WAV, FLAC and AIFF files. Exit code:
-0 fine, 1 nothing was written, 2 wrong flags.
+Takes LJSpeech (metadata.csv and wavs/) or any folder of audio files: WAV, FLAC, AIFF and more.
+Exit code: 0 fine, 1 nothing was written, 2 wrong flags.
 """
 
 import sys
@@ -15,6 +15,7 @@ from absl import flags
 from data_pipeline.corpus_index import SPLITS, Clip, CorpusError
 from data_pipeline.corpus_preparation import Report, prepare_corpus
 from experiments.command_lines import command
+from wf_jax.errors import printable
 from wf_jax.training.metrics import Progress
 
 
@@ -38,7 +39,7 @@ def main(argv: list[str]) -> int:
         sys.exit(str(error))
     except KeyboardInterrupt:
         sys.exit(f"stopped; nothing was written to {options.output}")
-    print("\n".join(_lines(report)))
+    print("\n".join(map(printable, _lines(report))))  # names may be in no encoding at all
     return 0
 
 
@@ -70,6 +71,8 @@ def _lines(report: Report) -> Iterator[str]:
     low, middle, high = levels  # dBFS; digital silence counts as -120
     yield f"level       {low:.1f} / {middle:.1f} / {high:.1f} dBFS RMS (5 / 50 / 95 % of clips)"
     yield f"peak        {max(c.peak for c in clips):.3f} of full scale"
+    if report.passed_over:
+        yield f"passed over {report.passed_over}: no audio"
     yield from (f"left out    {reason}" for reason in report.index.skipped)
     yield from (f"WARNING     {finding}" for finding in report.findings)
     config = ("--config=experiments/configs/waveflow.py", f"--config.data.corpus={report.folder}")

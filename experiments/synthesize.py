@@ -3,9 +3,9 @@
     python -m experiments.synthesize --model=WORKDIR --input=WAV|MEL.npy|DIR --output=DIR
 
 The model is the folder of a training run or of `experiments.convert`. A recording is turned into
-its mel and back; a .npy holds a mel [M, F] or [1, M, F] of the model's own settings. The output is
-a mono WAV per input, F frames giving exactly F * hop samples. Tones that a model adds to whatever
-it says are reduced by --denoise=0.1.
+its mel and back; a .npy, or a .npz of one array, holds a mel [M, F] or [1, M, F] of the model's own
+settings. The output is a mono WAV per input, F frames giving exactly F * hop samples. Tones that a
+model adds to whatever it says are reduced by --denoise=0.1.
 """
 
 import math
@@ -89,6 +89,9 @@ def _synthesize(model: Flow, inputs: list[MelInput], output: Path) -> None:
             "steps for the longest file, which may take minutes and shows nothing before its end"
         )
     progress.update(f"{len(inputs)} files, {total:.1f} s of audio; each new length compiles")
+    for item in inputs:
+        if item.note:
+            progress.keep(f"{item.path}: {item.note}")
     denoise = Denoiser.of(model) if _DENOISE.value else None
     start, done, clipped, compiling = time.monotonic(), 0.0, 0, []
     for number, audio in synthesize(

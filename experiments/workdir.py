@@ -14,6 +14,7 @@ import numpy as np
 from experiments.folder_lock import FolderLock
 from experiments.launch import say
 from wf_jax.atomic import folder_path, is_remote, naming, read_text, why, write_text
+from wf_jax.bounded_files import LARGEST_CONFIG, read_bounded
 from wf_jax.errors import UserError
 from wf_jax.training.checkpoints import saved_config
 from wf_jax.training.distributed import all_agree, from_main, on_main
@@ -253,8 +254,14 @@ def model_folder(folder: Path) -> Path:
     if inside.is_dir():
         return inside
     try:
-        task = json.loads((folder / "config.json").read_text()).get("task")
-    except (OSError, ValueError, AttributeError):  # says itself what is wrong when it is loaded
+        text = read_bounded(folder / "config.json", LARGEST_CONFIG)
+        task = json.loads(text).get("task")
+    except (
+        OSError,
+        ValueError,
+        AttributeError,
+        RecursionError,
+    ):  # says itself what is wrong when it is loaded
         return folder
     if task == "vocoder":
         raise WorkdirError(f"{folder}: this run has no model yet; wait for its first evaluation")

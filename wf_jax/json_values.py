@@ -1,6 +1,7 @@
 """Dataclasses of plain values from JSON: every field checked, none missing, none unknown."""
 
 import dataclasses
+import reprlib
 import types
 import typing
 from typing import Any
@@ -27,16 +28,18 @@ def from_json(kind: Any, value: Any, name: str = "") -> Any:
         return None if value is None else from_json(inner[0], value, name)
     if origin is tuple:
         if not isinstance(value, list):
-            raise ValueError(f"{name} {value!r} is not a list")
+            raise ValueError(f"{name} {reprlib.repr(value)} is not a list")
         return tuple(from_json(inner[0], item, name) for item in value)
     if origin is dict:
         if not isinstance(value, dict):
-            raise ValueError(f"{name} {value!r} is not a table")
+            raise ValueError(f"{name} {reprlib.repr(value)} is not a table")
         return {key: from_json(inner[1], item, f"{name}.{key}") for key, item in value.items()}
     if kind is float and type(value) is int:
+        if abs(value) > 1 << 53:
+            raise ValueError(f"{name} {reprlib.repr(value)} is no number that a float holds")
         return float(value)
     if isinstance(kind, type) and type(value) is not kind:
-        raise ValueError(f"{name} {value!r} is not of type {kind.__name__}")
+        raise ValueError(f"{name} {reprlib.repr(value)} is not of type {kind.__name__}")
     return value
 
 
@@ -48,7 +51,8 @@ def _dataclass(kind: type, values: Any, name: str) -> Any:
     wrong = sorted(set(values) ^ set(fields))
     if wrong:
         state = "missing" if wrong[0] in fields else "unknown"
-        field = wrong[0] if wrong[0].isidentifier() else repr(wrong[0])
+        plain = wrong[0].isidentifier() and len(wrong[0]) < 40
+        field = wrong[0] if plain else reprlib.repr(wrong[0])
         raise ValueError(f"{name + '.' if name else ''}{field} is {state}")
     prefix = f"{name}." if name else ""
     return kind(**{key: from_json(kinds[key], values[key], prefix + key) for key in fields})

@@ -1,12 +1,19 @@
 """Scales of a speech-like mel are told apart; its natural log never gives an alarm."""
 
+import dataclasses
+from pathlib import Path
+
 import numpy as np
 import pytest
+import soundfile
 
+from data_pipeline.synthetic_speech import synthetic_speech
+from wf_jax.audio.clips import clip_mel
 from wf_jax.audio.mel import MelSettings, mel_spectrogram
-from wf_jax.audio.mel_scale import describe_scale
+from wf_jax.audio.mel_scale import describe_doubts, describe_scale
 
 MEL = MelSettings()
+CLIPS = Path(__file__).parents[3] / "shared" / "data" / "ljspeech_mini" / "wavs"
 
 
 def speechlike(gain_db=0.0, noise=0.0):
@@ -125,3 +132,65 @@ def test_shapes_and_numbers(mel):
     bad[0, :2] = np.nan, -np.inf
     assert describe_scale(bad, MEL).startswith("2 of ")
     assert describe_scale(np.zeros((80, 5), np.int16), MEL) is not None
+
+
+# log10 with other floors: ESPnet and ParallelWaveGAN clip at 1e-10, which nothing reaches
+
+SETTINGS = {
+    "22 kHz": MEL,
+    "16 kHz": MelSettings(
+        sample_rate=16000, hop=200, window_length=800, low_hz=80.0, high_hz=7600.0
+    ),
+    "8 kHz": MelSettings(
+        sample_rate=8000, fft_size=512, hop=64, window_length=256, bands=40, high_hz=4000.0
+    ),
+    "higher floor": MelSettings(floor=1e-3),
+}
+
+
+def is_told_apart(x, settings, floor):
+    """Whether log10 of the mel of `x` is named, and its natural log is not."""
+    made = clip_mel(np.float32(x), dataclasses.replace(settings, floor=floor))
+    natural = np.maximum(made, np.log(settings.floor))
+    line = describe_scale(made / np.float32(np.log(10)), settings)
+    converted = eval(line.split("; pass ")[1], {"np": np, "mel": made / np.log(10)})
+    np.testing.assert_allclose(converted, natural, atol=1e-3)
+    return "look log10" in line and describe_scale(natural, settings) is None
+
+
+@pytest.mark.parametrize("floor", [1e-10, 1e-12, 1e-5])
+@pytest.mark.parametrize("name", SETTINGS)
+def test_log10_of_any_floor_is_told_from_natural_logs(name, floor):
+    settings = SETTINGS[name]
+    for seed in range(3):
+        x = synthetic_speech(3.0, settings.sample_rate, seed=seed)
+        assert is_told_apart(x, settings, min(floor, settings.floor))
+        padded = np.pad(x, (settings.hop * 20, settings.hop * 20))  # silence reaches the floor
+        assert is_told_apart(padded, settings, min(floor, settings.floor))
+
+
+@pytest.mark.skipif(not CLIPS.is_dir(), reason="LJSpeech is not here (../shared/data)")
+def test_log10_of_recordings():
+    for path in sorted(CLIPS.glob("*.wav")):
+        x = soundfile.read(path)[0]
+        for floor in (1e-10, 1e-5):
+            assert is_told_apart(x, MEL, floor), path.name
+        assert describe_doubts(clip_mel(np.float32(x), MEL), MEL) is None
+
+
+# What values do not say
+
+
+def test_a_square_mel_is_doubted():
+    mel = clip_mel(np.float32(synthetic_speech(80 * 256 / 22050)), MEL)
+    assert mel.shape == (80, 80)
+    for case in (mel, mel.T):
+        assert describe_scale(case, MEL) is None
+        assert "cannot be told: if it is [frames, bands], pass mel.T" in describe_doubts(case, MEL)
+
+
+def test_bands_in_reverse_are_doubted():
+    for seed in range(3):
+        mel = clip_mel(np.float32(synthetic_speech(2.0, seed=seed)), MEL)
+        assert describe_doubts(mel, MEL) is None
+        assert "pass mel[::-1]" in describe_doubts(mel[::-1], MEL)

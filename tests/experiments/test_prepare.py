@@ -1,5 +1,6 @@
 """The command line that prepares a corpus: what it prints, writes and returns."""
 
+import os
 import re
 import shlex
 import wave
@@ -86,6 +87,16 @@ def test_bad_files(folder, capsys):
     printed = capsys.readouterr().out
     assert printed.count("left out    ") == 5
     assert "WARNING     5 files left out that can not be used" in printed
+
+
+def test_other_files_and_strange_names(folder, capsys):
+    soundfile.write(folder / "silence.wav", np.zeros(RATE), RATE)
+    (folder / "silence.wav").rename(folder / "in" / os.fsdecode(b"Zo\xeb.wav"))
+    (folder / "in" / "notes.txt").write_text("no audio")
+    assert run(folder) == 0
+    printed = capsys.readouterr().out
+    assert "\npassed over 1 .txt: no audio\n" in printed
+    assert r"below -70 dBFS: Zo\udceb" in printed
 
 
 def test_silence_has_a_level(tmp_path, capsys):

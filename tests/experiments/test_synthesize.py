@@ -13,6 +13,7 @@ import soundfile
 from data_pipeline.synthetic_speech import synthetic_speech
 from experiments.mel_inputs import MelInputError, find_inputs
 from experiments.wav_output import write_clipped
+from tests import hostile_files as hostile
 from tests.flows import small
 from tests.flows.test_synthesis import FAMILIES
 from wf_jax.audio.mel import MelSettings, mel_spectrogram
@@ -201,6 +202,58 @@ def test_several_arrays_in_one_file_are_refused(tmp_path):
         np.savez(file, a=natural_mel())
     with pytest.raises(MelInputError, match="several arrays"):
         find_inputs(tmp_path / "mel.npy", MelSettings())
+
+
+def test_an_npz_of_one_array_is_read(tmp_path):
+    mel = natural_mel()
+    np.savez_compressed(tmp_path / "mel.npz", feats=mel)
+    (item,) = find_inputs(tmp_path, MelSettings())
+    np.testing.assert_array_equal(item.mel, mel)
+    np.savez(tmp_path / "mel.npz", mel=mel, energy=mel[0])
+    with pytest.raises(
+        MelInputError, match=r"mel\.npz: 2 arrays \(mel, energy, \.\.\.\); save the mel"
+    ):
+        find_inputs(tmp_path, MelSettings())
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("mel.pt", r"a file of PyTorch.*numpy\.save\(.*torch\.load"),
+        ("mel.h5", r"a file of HDF5.*numpy\.save\(.*h5py\.File"),
+        ("mel.HDF5", "a file of HDF5"),
+        ("mel.ark", "a file of Kaldi"),
+    ],
+)
+def test_mels_of_other_tools_have_a_remedy(name, says, tmp_path):
+    (tmp_path / name).write_bytes(b"\x89HDF\r\n\x1a\n")
+    for source in (tmp_path, tmp_path / name):
+        with pytest.raises(MelInputError, match=f"{name}: {says}") as error:
+            find_inputs(source, MelSettings())
+        assert "\n" not in str(error.value)
+
+
+def test_files_that_announce_more_than_they_hold(tmp_path):
+    path = tmp_path / "mel.npy"
+    path.write_bytes(hostile.npy_header((80, 10**12)) + bytes(320))
+    with pytest.raises(MelInputError, match="announces 320000000000000 bytes, 320 are there"):
+        find_inputs(path, MelSettings())
+    path = hostile.bomb(tmp_path / "mel.npz")
+    with pytest.raises(MelInputError, match="unpacks to 3221"):
+        find_inputs(path, MelSettings())
+
+
+def test_what_cannot_be_known_is_a_note(tmp_path):
+    mel = natural_mel()
+    for name, case, note in (
+        ("whole", mel, ""),
+        ("square", mel[:, :80], "which axis is which cannot be told"),
+        ("reversed", mel[::-1], r"pass mel[::-1]"),
+    ):
+        np.save(tmp_path / f"{name}.npy", case)
+        (item,) = find_inputs(tmp_path / f"{name}.npy", MelSettings())
+        assert note in item.note
+        assert bool(note) == bool(item.note)
 
 
 def test_a_stereo_recording_is_averaged(tmp_path):

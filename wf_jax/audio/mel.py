@@ -19,6 +19,9 @@ from wf_jax.audio.stft import frames_from, hann
 # Least power of a bin: the gradient of the magnitude stays finite in silence, and nothing that
 # reaches a floor of 1e-12 or more changes.
 _POWER_FLOOR = 1e-24
+# Settings may come from a stranger: the filters take 67 MB at most.
+_MOST = {"sample_rate": 768_000, "fft_size": 1 << 16, "bands": 512}
+_MOST_FILTERS = 1 << 24  # bands times fft_size
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,6 +73,13 @@ class MelSettings:
             value = getattr(self, name)
             if not isinstance(value, int) or isinstance(value, bool) or value < 1:
                 raise ValueError(f"{name} is {value!r}; choose a whole number of 1 or more")
+            if value > _MOST.get(name, value):
+                raise ValueError(f"{name} is above {_MOST[name]:,}; choose that or less")
+
+        if self.bands * self.fft_size > _MOST_FILTERS:
+            raise ValueError(
+                f"bands {self.bands} of fft_size {self.fft_size} are too many; choose bands 80"
+            )
 
     def _check_lengths(self) -> None:
         for name in ("fft_size", "window_length"):
@@ -229,12 +239,21 @@ def _floating(x: jax.Array) -> jax.Array:
 
 
 def _filters(settings: MelSettings, bands: int) -> np.ndarray:
-    low, high = _hz_to_mel(np.array([settings.low_hz, settings.high_hz], np.float64))
-    edges = _mel_to_hz(np.linspace(low, high, bands + 2))[:, None]  # Hz, [M + 2, 1]
-    frequency = np.fft.rfftfreq(settings.fft_size, 1 / settings.sample_rate)
+    edges, frequency = _edges(settings, bands)[:, None], _bins(settings)
     rising = (frequency - edges[:-2]) / (edges[1:-1] - edges[:-2])
     falling = (edges[2:] - frequency) / (edges[2:] - edges[1:-1])
     return np.maximum(0, np.minimum(rising, falling)) * 2 / (edges[2:] - edges[:-2])
+
+
+def _edges(settings: MelSettings, bands: int) -> np.ndarray:
+    """Hz, [M + 2]; band i begins at edge i and ends at edge i + 2."""
+    low, high = _hz_to_mel(np.array([settings.low_hz, settings.high_hz], np.float64))
+    return _mel_to_hz(np.linspace(low, high, bands + 2))
+
+
+def _bins(settings: MelSettings) -> np.ndarray:
+    """Hz, [fft_size // 2 + 1]."""
+    return np.fft.rfftfreq(settings.fft_size, 1 / settings.sample_rate)
 
 
 # Slaney's scale: linear below 1 kHz (15 mel), logarithmic above, 27 mel per factor 6.4.
@@ -266,4 +285,7 @@ def _check_filters(settings: MelSettings) -> None:
 
 
 def _empty_bands(settings: MelSettings, bands: int) -> np.ndarray:
-    return np.flatnonzero(_filters(settings, bands).max(axis=1) <= 0)
+    """Bands [N] with no FFT bin between their edges."""
+    edges, bins = _edges(settings, bands), _bins(settings)
+    first = np.searchsorted(bins, edges[:-2], side="right")
+    return np.flatnonzero(np.searchsorted(bins, edges[2:], side="left") <= first)

@@ -14,6 +14,9 @@ _NATURAL_PER_DB = np.log(10) / 20
 _SLACK = 1.5
 # Values within 1e-3 of the least count as clipped to a floor; noise puts one or two there.
 _PILED_UP = 3
+_FEW_FRAMES = 16  # say too little of how speech is spread
+# Nepers by which the upper half of the bands is louder than the lower: -2.1 to -1.0 in speech.
+_UPSIDE_DOWN = 0.5
 
 
 def describe_scale(mel: np.ndarray, settings: MelSettings) -> str | None:
@@ -29,8 +32,32 @@ def describe_scale(mel: np.ndarray, settings: MelSettings) -> str | None:
     if fault:
         return fault
     mel = mel.astype(np.float64)
-    rules = (_not_logarithmic, _too_low, _too_high, _clipped_elsewhere, _normalised, _narrow)
+    rules = (_not_logarithmic, _clipped_elsewhere, _narrow, _too_low, _too_high, _normalised)
     return next(filter(None, (rule(mel, settings) for rule in rules)), None)
+
+
+def describe_doubts(mel: np.ndarray, settings: MelSettings) -> str | None:
+    """What cannot be told from the values of a mel that nothing seems wrong with, one line.
+
+    A clip may be spoken all the same: a hiss is loudest in its highest bands too.
+
+    Args:
+        mel: [M, F].
+        settings: what it should have been made with.
+    """
+    bands, frames = mel.shape
+    if bands == frames:
+        return (
+            f"shape ({bands}, {frames}) is read as [bands, frames]; which axis is which cannot be "
+            "told: if it is [frames, bands], pass mel.T"
+        )
+    low, high = np.array_split(mel.astype(np.float64), 2)
+    if high.mean() - low.mean() > _UPSIDE_DOWN:
+        return (
+            "its upper bands are louder than its lower ones, as speech seldom is; if the highest "
+            "band comes first, pass mel[::-1]"
+        )
+    return None
 
 
 def _shape_fault(mel: np.ndarray, bands: int) -> str | None:
@@ -110,7 +137,7 @@ def _clipped_elsewhere(mel: np.ndarray, settings: MelSettings) -> str | None:
     if np.count_nonzero(mel < low + 1e-3) < _PILED_UP:
         return None
     if abs(low - np.log10(settings.floor)) < 1e-3:
-        return _log10(mel)
+        return _log10(mel, settings)
     for limit in (1, 4):
         if abs(low + limit) < 1e-3 and mel.max() < limit + 1e-3:
             return _line(mel, f"normalised to -{limit}..{limit}", _UNDO)
@@ -125,23 +152,38 @@ def _normalised(mel: np.ndarray, settings: MelSettings) -> str | None:
 
 
 def _narrow(mel: np.ndarray, settings: MelSettings) -> str | None:
-    """Speech as log10 without silence, which reaches no floor.
+    """Speech as log10, whatever floor it was clipped to.
 
-    Read as natural logs this would be speech of full level in noise of the same level, yet with
-    quiet bands.
+    Its loudest 0.5% lie 1.7 to 2.4 above the median, where natural logs have 3.9 or more, in noise
+    of the same level 3.4. Noise alone is as narrow, but deviates by less than 0.6; speech as log10
+    by 0.7 to 1.1, or 0.6 in noise. Measured at 8 to 22.05 kHz over two speakers.
     """
-    low, high, middle = mel.min(), mel.max(), np.median(mel)
-    within = np.log10(settings.floor) - 0.01 <= low < -3.2 and 0 < high < 1.2
-    if not within or not -3 < middle < -1.6 or not 0.7 < mel.std() < 1.2:
+    heard = _above_floor(mel)
+    if heard.size < settings.bands * _FEW_FRAMES:
         return None
-    return _log10(mel)
+    middle, loud = np.quantile(heard, (0.5, 0.995))
+    within = -1.5 < heard.max() <= _ceiling(settings) / np.log(10) + 0.1 and -3.6 < middle < -1.5
+    if not within or not 1.3 < loud - middle < 2.75 or not 0.6 < heard.std() < 1.3:
+        return None
+    return _log10(mel, settings)
+
+
+def _above_floor(mel: np.ndarray) -> np.ndarray:
+    """The values [N] that are not clipped to the least one."""
+    low = mel.min()
+    piled_up = np.count_nonzero(mel < low + 1e-3) >= _PILED_UP
+    return mel[mel > low + 1e-2] if piled_up else mel.reshape(-1)
 
 
 _UNDO = "the log-mel it was made from (undo the scaling of its front end)"
 
 
-def _log10(mel: np.ndarray) -> str:
-    return _line(mel, "log10", f"mel * {np.log(10):.6f}")
+def _log10(mel: np.ndarray, settings: MelSettings) -> str:
+    factor, floor = np.log(10), np.log(settings.floor)
+    remedy = f"mel * {factor:.6f}"
+    if mel.min() * factor < floor - 1e-2:
+        remedy = f"np.maximum({remedy}, {floor:.3f})"
+    return _line(mel, "log10", remedy)
 
 
 def _line(mel: np.ndarray, looks: str, remedy: str) -> str:

@@ -11,11 +11,13 @@ import hashlib
 import json
 import math
 import re
+import reprlib
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from wf_jax.bounded_files import TooLargeError, read_bounded
 from wf_jax.errors import UserError
 from wf_jax.json_values import from_json
 
@@ -31,6 +33,11 @@ OPTIONS = {"xla_cpu_prefer_vector_width"}
 NAM = "model.nam"  # an amp's model as it was given: what it is rebuilt from
 # JAX reads what it serialised for so long; see its documentation, "Compatibility guarantees".
 LIFETIME = datetime.timedelta(days=180)
+LARGEST_MANIFEST = 1 << 22  # bytes; that of a WaveGlow has 100 KiB
+LARGEST_RELEASE = 1 << 30  # bytes, of all files together; NVIDIA's WaveGlow has 350 MB
+# Of the sizes that a caller fills arrays up to: samples of an amp, mel frames of a vocoder.
+_MOST = {"chunk": 1 << 20, "input_channels": 1 << 12, "hop": 1 << 15, "bands": 512}
+_MOST_VALUES = 1 << 26  # of a shortest array
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 _COPY_AGAIN = "copy the release again"
 
@@ -195,15 +202,23 @@ class Manifest:
         else:
             needed, facts = ["mel", "synthesize", "log_prob"], self.vocoder
             least = {name: getattr(facts, name) for name in ("hop", "bands", "cut_frames")}
+            frames = max(facts.cut_frames, facts.smallest_frames, facts.context_frames or 0)
+            if frames * max(facts.hop, facts.bands) > _MOST_VALUES:
+                raise ValueError(f"vocoder: {frames} frames of hop {facts.hop} are too many")
         for name in needed:
             if name not in self.functions:
                 raise ValueError(f"functions: {name} is missing")
         for name, value in least.items():
             if value < 1:
                 raise ValueError(f"{name} {value} is below 1")
+            if value > _MOST.get(name, value):
+                raise ValueError(f"{name} {value} is above {_MOST[name]:,}")
         for name in self.files:
             if not _NAME.fullmatch(name):
                 raise ValueError(f"files: {name!r} is no plain file name")
+        total = sum(entry.bytes for entry in self.files.values())
+        if total > LARGEST_RELEASE or any(entry.bytes < 0 for entry in self.files.values()):
+            raise ValueError(f"files: {total:,} bytes, but {LARGEST_RELEASE:,} are the most")
 
     def dumps(self) -> bytes:
         """As the file holds it."""
@@ -225,7 +240,7 @@ def read_manifest(folder: Path, sha256: str | None = None) -> Manifest:
         remote = ", and those of a bucket as an epath.Path" if ":/" in str(folder) else ""
         named = f"name one that experiments.export wrote{remote}"
         raise ReleaseError(f"{folder}: no such folder; {named}")
-    data = _read(path, "name a folder that experiments.export wrote")
+    data = _read(path, "name a folder that experiments.export wrote", LARGEST_MANIFEST)
     if sha256 is not None and digest(data) != sha256.lower():
         raise ReleaseError(f"{path}: its SHA-256 is {digest(data)}, not {sha256}; {_COPY_AGAIN}")
     try:
@@ -234,7 +249,9 @@ def read_manifest(folder: Path, sha256: str | None = None) -> Manifest:
         raise ReleaseError(f"{path}: damaged JSON ({error}); {_COPY_AGAIN}") from None
     found = content.get("format") if isinstance(content, dict) else None
     if found != FORMAT:
-        raise ReleaseError(f"{path}: format {found!r} is not {FORMAT}; update wf_jax, or export it")
+        raise ReleaseError(
+            f"{path}: format {reprlib.repr(found)} is not {FORMAT}; update wf_jax, or export it"
+        )
     try:
         return from_json(Manifest, content)
     except (ValueError, TypeError) as error:
@@ -258,7 +275,7 @@ def read_files(folder: Path, manifest: Manifest) -> dict[str, bytes]:
         if name == CARD:
             continue
         path = folder / name
-        data = _read(path, _COPY_AGAIN)
+        data = _read(path, _COPY_AGAIN, entry.bytes)
         if len(data) != entry.bytes:
             raise ReleaseError(
                 f"{path}: {len(data):,} bytes, but {MANIFEST} says {entry.bytes:,}; {_COPY_AGAIN}"
@@ -281,14 +298,16 @@ def digest(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def _read(path: Path, remedy: str) -> bytes:
+def _read(path: Path, remedy: str, most: int) -> bytes:
     try:
-        return path.read_bytes()
+        return read_bounded(path, most)
     except FileNotFoundError:
         raise ReleaseError(f"{path}: missing; {remedy}") from None
     except OSError as error:
         said = error.strerror or error
         raise ReleaseError(f"{path}: cannot be read: {said}; change its permissions") from None
+    except TooLargeError as error:
+        raise ReleaseError(f"{path}: {error}; {_COPY_AGAIN}") from None
 
 
 @contextlib.contextmanager

@@ -9,7 +9,6 @@ import datetime
 import io
 import os
 import warnings
-import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from wf_jax.array_files import ArrayFileError, open_npz
 from wf_jax.export.amp import Amp
 from wf_jax.export.artefacts import UnreadableError, platform_of, read
 from wf_jax.export.manifest import (
@@ -127,20 +127,20 @@ def _rebuilt(
 
 
 def _params(path: Path, data: bytes, manifest: Manifest) -> dict[str, np.ndarray]:
-    try:
-        with np.load(io.BytesIO(data), allow_pickle=False) as file:
-            params = {name: file[name] for name in file.files}
-    except (OSError, ValueError, zipfile.BadZipFile) as error:
-        raise ReleaseError(f"{path}: damaged ({error}); copy the release again") from None
-    found = {name: (shape_text(v.shape), str(v.dtype)) for name, v in params.items()}
+    """The arrays that the manifest lists; none is made if one of them is another."""
     listed = {name: (value.shape, value.dtype) for name, value in manifest.params.items()}
-    for name in sorted(found.keys() | listed.keys()):
-        if found.get(name) != listed.get(name):
-            raise ReleaseError(
-                f"{path}: {name} is {found.get(name, 'missing')}, but manifest.json says "
-                f"{listed.get(name, 'nothing of it')}; copy the release again"
-            )
-    return params
+    try:
+        with open_npz(io.BytesIO(data), stored=True) as arrays:
+            found = {n: (shape_text(h.shape), str(h.dtype)) for n, h in arrays.headers.items()}
+            for name in sorted(found.keys() | listed.keys()):
+                if found.get(name) != listed.get(name):
+                    raise ReleaseError(
+                        f"{path}: {name} is {found.get(name, 'missing')}, but manifest.json says "
+                        f"{listed.get(name, 'nothing of it')}; copy the release again"
+                    )
+            return arrays.read()
+    except ArrayFileError as error:
+        raise ReleaseError(f"{path}: damaged ({error}); copy the release again") from None
 
 
 def _version(text: str) -> tuple[int, ...]:

@@ -6,6 +6,12 @@ from typing import ClassVar, Literal
 
 from wf_jax.audio.mel import MelSettings
 
+# Far above all that make sense: a configuration may come from a stranger, and what it describes is
+# made at least in shapes before anything is compared. Those of 256 layers take a second.
+MOST = 1 << 16  # of any size
+MOST_LAYERS = 256  # of all nets together
+MOST_DOUBLINGS = 32  # layers with a dilation that is twice that of the layer before
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class FlowConfig:
@@ -31,6 +37,11 @@ class FlowConfig:
         Raises:
             ValueError: one does not fit; the message says which and what would.
         """
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            numbers = value if isinstance(value, tuple) else (value,)
+            if any(isinstance(number, int) and number > MOST for number in numbers):
+                raise ValueError(f"{field.name} is above {MOST:,}")
         self._check_choice("compute_dtype", ("float32", "bfloat16", "float64"))
         self._check_choice("matmul_precision", ("highest", "high", "default"))
 
@@ -42,6 +53,11 @@ class FlowConfig:
     @property
     def context_samples(self) -> int | None:
         """Samples on each side that a chunk of audio needs; None: no clip can be cut."""
+        raise NotImplementedError
+
+    @property
+    def least_bytes(self) -> int:
+        """Of a model's arrays: those that grow with the sizes, not every one of them."""
         raise NotImplementedError
 
     @property
@@ -67,6 +83,18 @@ class FlowConfig:
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} {getattr(self, name)} is below 1")
 
+    def _check_layers(self, nets: int, layers: int, doublings: int) -> None:
+        """Layers of each of `nets` nets, whose dilations double so many times in a row."""
+        if nets * layers > MOST_LAYERS:
+            raise ValueError(
+                f"layers {layers} of {nets} flows are more than {MOST_LAYERS}; choose fewer"
+            )
+        if doublings > MOST_DOUBLINGS:
+            raise ValueError(
+                f"layers {layers}: dilations that double {doublings} times are too wide for any "
+                f"clip; choose {MOST_DOUBLINGS} or fewer"
+            )
+
     def _check_odd(self, name: str) -> None:
         if getattr(self, name) < 1 or getattr(self, name) % 2 == 0:
             raise ValueError(f"{name} {getattr(self, name)} is not odd; choose 3")
@@ -76,6 +104,8 @@ class FlowConfig:
             raise ValueError(f"{name} {getattr(self, name)!r} is none of {', '.join(choices)}")
 
     def _check_factors(self, factors: tuple[int, ...]) -> None:
+        if len(factors) > 16:
+            raise ValueError(f"upsample_factors are {len(factors)}; choose 16 or fewer")
         if any(factor < 1 for factor in factors):
             raise ValueError(f"upsample_factors {factors} hold a value below 1")
         if math.prod(factors) != self.mel.hop:

@@ -1,18 +1,22 @@
 """A model as a folder: `config.json`, what it is, and `params.npz`, its arrays by name."""
 
+import contextlib
 import dataclasses
 import hashlib
 import io
 import json
-import zipfile
+import os
+import reprlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from wf_jax.array_files import ArrayArchive, ArrayFileError, open_npz
+from wf_jax.bounded_files import LARGEST_CONFIG, TooLargeError, read_bounded
 from wf_jax.errors import UserError
 from wf_jax.flows.config import FlowConfig
 from wf_jax.flows.families import CONFIGS, new_flow
@@ -21,6 +25,10 @@ from wf_jax.json_values import from_json
 from wf_jax.modules import split
 from wf_jax.whole_files import write_whole
 
+LARGEST_PARAMS = 1 << 30  # bytes; NVIDIA's WaveGlow has 350 MB
+_ROOM = 1 << 26  # bytes
+LOOKS = 5  # at a folder in which a model takes the place of another
+NEXT = "params.next.npz"  # the arrays of a model that is about to be there
 FORMATS = {f"wf_jax.flows.{family}/1": family for family in CONFIGS}
 
 
@@ -49,14 +57,15 @@ def save_model(folder: str | Path, config: FlowConfig, params: Mapping[str, Any]
         "model": dataclasses.asdict(config),
     }
 
-    def write(file: BinaryIO) -> None:
-        file.write((json.dumps(content, indent=2) + "\n").encode())
-        file.flush()
-        write_whole(folder / "params.npz", lambda file: file.write(arrays.getbuffer()))
-
-    # Its room is taken before the arrays are replaced, so that a full disk spoils no old model; it
-    # appears last: until then a reader sees that the two files do not belong together.
-    write_whole(folder / "config.json", write)
+    # With config.json the new model takes the place of the old one; its arrays are there already.
+    written = json.dumps(content, indent=2) + "\n"
+    write_whole(folder / NEXT, lambda file: file.write(arrays.getbuffer()))
+    try:
+        write_whole(folder / "config.json", lambda file: file.write(written.encode()))
+    except BaseException:
+        (folder / NEXT).unlink()
+        raise
+    os.replace(folder / NEXT, folder / "params.npz")
 
 
 def load_model(folder: str | Path) -> Flow:
@@ -66,16 +75,50 @@ def load_model(folder: str | Path) -> Flow:
         ModelFolderError: a file is missing or damaged, or an array does not fit the configuration.
     """
     folder = Path(folder)
-    content = _content(folder / "config.json")
-    config = _config(folder / "config.json", content)
+    for _ in range(LOOKS):
+        content = _content(folder / "config.json")
+        config = _config(folder / "config.json", content)
+        path = _params(folder, content.get("params_sha256"))
+        if path:
+            with contextlib.suppress(FileNotFoundError):  # it has got its other name
+                return _load(path, config)
     path = folder / "params.npz"
-    if not path.is_file():
-        raise ModelFolderError(f"{path}: missing; give a folder that a training or convert wrote")
-    if _sha256(path) != content.get("params_sha256"):
-        raise ModelFolderError(f"{path}: not the file that config.json was written with; copy both")
-    shapes = jax.eval_shape(lambda: new_flow(config, np.random.default_rng(0)))
-    definition, expected = split(shapes)
-    return definition(_params(path, expected))
+    raise ModelFolderError(f"{path}: not the file that config.json was written with; copy both")
+
+
+def _params(folder: Path, sha256: Any) -> Path | None:
+    """The file with the arrays that config.json is of; None where it is being replaced."""
+    paths = [path for path in (folder / "params.npz", folder / NEXT) if path.is_file()]
+    if not paths:
+        raise ModelFolderError(
+            f"{folder / 'params.npz'}: missing; give a folder that a training or convert wrote"
+        )
+    for path in paths:
+        with contextlib.suppress(FileNotFoundError):
+            if path.stat().st_size > LARGEST_PARAMS:
+                raise ModelFolderError(
+                    f"{path}: larger than {LARGEST_PARAMS:,} bytes, the most that is read; give a "
+                    "smaller model"
+                )
+            if _sha256(path) == sha256:
+                return path
+    return None
+
+
+def _load(path: Path, config: FlowConfig) -> Flow:
+    """The model whose arrays are in `path`; their headers come first, since files may lie."""
+    try:
+        with open_npz(path, stored=True) as arrays:
+            _check_size(path, arrays, config)
+            shapes = jax.eval_shape(lambda: new_flow(config, np.random.default_rng(0)))
+            definition, expected = split(shapes)
+            _check_headers(path, arrays, expected)
+            params = arrays.read()
+    except FileNotFoundError:
+        raise
+    except (OSError, ArrayFileError) as error:
+        raise ModelFolderError(f"{path}: damaged ({error}); convert or copy again") from None
+    return definition({name: jnp.asarray(value) for name, value in params.items()})
 
 
 def _sha256(path: Path) -> str:
@@ -83,19 +126,44 @@ def _sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def _check_size(path: Path, arrays: ArrayArchive, config: FlowConfig) -> None:
+    """A model that is far larger than its arrays is not even made in shapes, which takes room."""
+    there = sum(header.bytes for header in arrays.headers.values())
+    if config.least_bytes > there + _ROOM:  # below, the first array that differs is named
+        raise ModelFolderError(
+            f"{path}: arrays of {there:,} bytes, but config.json makes a model of "
+            f"{config.least_bytes:,} or more; convert or copy again"
+        )
+
+
+def _check_headers(path: Path, arrays: ArrayArchive, expected: Mapping[str, Any]) -> None:
+    for name in sorted(set(arrays.headers) ^ set(expected)):
+        state = "missing" if name in expected else "not part of this model"
+        raise ModelFolderError(f"{path}: {name} is {state}; convert or copy again")
+    for name, header in arrays.headers.items():
+        if header.shape != expected[name].shape or header.dtype != expected[name].dtype:
+            raise ModelFolderError(
+                f"{path}: {name} is {header.dtype} {header.shape}, but config.json makes it "
+                f"{expected[name].dtype} {expected[name].shape}; convert or copy again"
+            )
+
+
 def _content(path: Path) -> dict[str, Any]:
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(read_bounded(path, LARGEST_CONFIG).decode())
     except OSError as error:
         raise ModelFolderError(
             f"{path}: {error.strerror}; give a folder that a training or convert wrote"
         ) from None
+    except TooLargeError as error:
+        raise ModelFolderError(f"{path}: {error}; convert or copy again") from None
     except (ValueError, RecursionError) as error:
         raise ModelFolderError(f"{path}: damaged JSON ({error}); convert or copy again") from None
     found = content.get("format") if isinstance(content, dict) else None
     if not isinstance(found, str) or found not in FORMATS:
         raise ModelFolderError(
-            f"{path}: format {found!r} is none of {', '.join(FORMATS)}; convert the model again"
+            f"{path}: format {reprlib.repr(found)} is none of {', '.join(FORMATS)}; convert the "
+            "model again"
         )
     return content
 
@@ -105,21 +173,3 @@ def _config(path: Path, content: dict[str, Any]) -> FlowConfig:
         return from_json(CONFIGS[FORMATS[content["format"]]], content.get("model"))
     except (TypeError, ValueError) as error:
         raise ModelFolderError(f"{path}: {error}; convert or copy the model again") from None
-
-
-def _params(path: Path, expected: Mapping[str, Any]) -> dict[str, jax.Array]:
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
-    except (OSError, ValueError, zipfile.BadZipFile) as error:
-        raise ModelFolderError(f"{path}: damaged ({error}); convert or copy again") from None
-    for name in sorted(set(arrays) ^ set(expected)):
-        state = "missing" if name in expected else "not part of this model"
-        raise ModelFolderError(f"{path}: {name} is {state}; convert or copy again")
-    for name, value in arrays.items():
-        if value.shape != expected[name].shape or value.dtype != expected[name].dtype:
-            raise ModelFolderError(
-                f"{path}: {name} is {value.dtype} {value.shape}, but config.json makes it "
-                f"{expected[name].dtype} {expected[name].shape}; convert or copy again"
-            )
-    return {name: jnp.asarray(value) for name, value in arrays.items()}

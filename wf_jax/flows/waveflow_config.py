@@ -47,6 +47,7 @@ class WaveFlowConfig(FlowConfig):
         """Checks every value; see FlowConfig."""
         super().__post_init__()
         self._check_positive("flows", "layers", "channels")
+        self._check_layers(self.flows, self.layers, self.layers)
         if self.height < 2 or self.height % 2:
             raise ValueError(f"height {self.height} is not an even number; choose 8, 16, 32 or 64")
         self._check_odd("kernel")
@@ -73,6 +74,13 @@ class WaveFlowConfig(FlowConfig):
         that a column of x depends, ever more faintly, on height - 1 times as many.
         """
         return self.flows * (self.kernel // 2) * sum(width for _, width in self.dilations)
+
+    @property
+    def least_bytes(self) -> int:
+        """Of the dilated layers, of their conditions, and of the upsampler; float32."""
+        weights = self.kernel**2 * self.channels + self.mel.bands
+        nets = self.flows * self.layers * 2 * self.channels * weights
+        return 4 * (nets + 6 * sum(self.upsample_factors))
 
     @property
     def group(self) -> int:

@@ -36,10 +36,13 @@ class WaveGlowConfig(FlowConfig):
         """Checks every value; see FlowConfig."""
         super().__post_init__()
         self._check_positive("flows", "layers", "channels", "upsample_hops")
+        self._check_layers(self.flows, self.layers, self.layers)
         self._check_odd("kernel")
         for name in ("groups", "early_size"):
             if getattr(self, name) < 2 or getattr(self, name) % 2:
                 raise ValueError(f"{name} {getattr(self, name)} is not an even number above 0")
+        if self.groups > 1024:
+            raise ValueError(f"groups {self.groups} is above 1024; choose 8")
         if self.early_every < 0:
             raise ValueError(f"early_every {self.early_every} is below 0; 0 is for none")
         if self.mel.hop % self.groups:
@@ -67,6 +70,14 @@ class WaveGlowConfig(FlowConfig):
     def dilations(self) -> tuple[tuple[int, int], ...]:
         """Of every layer: in height, where there is one row only, and in width."""
         return tuple((1, 2**i) for i in range(self.layers))
+
+    @property
+    def least_bytes(self) -> int:
+        """Of the dilated layers, of their conditions, and of the upsampler; float32."""
+        bands, channels = self.mel.bands, self.channels
+        weights = self.kernel * channels + self.groups * bands
+        nets = self.flows * self.layers * 2 * channels * weights
+        return 4 * (nets + self.upsample_hops * self.mel.hop * bands**2)
 
     @property
     def group(self) -> int:

@@ -49,6 +49,7 @@ class WaveNetConfig(FlowConfig):
         """Checks every value; see FlowConfig."""
         super().__post_init__()
         self._check_positive("mixtures", "flows", "layers", "cycle", "channels", "kernel")
+        self._check_layers(self.flows, self.layers, min(self.layers, self.cycle))
         self._check_choice("head", HEADS)
         for name in ("classes", "companded_classes"):
             if getattr(self, name) < 2:
@@ -69,6 +70,16 @@ class WaveNetConfig(FlowConfig):
     def receptive_field(self) -> int:
         """Samples before the predicted one that one net sees."""
         return 1 + (self.kernel - 1) * sum(time for time, _ in self.dilations)
+
+    @property
+    def least_bytes(self) -> int:
+        """Of the dilated layers, of their conditions, of the head and of the upsampler; float32."""
+        outputs = {"softmax": self.companded_classes}.get(self.head, 0)
+        if self.head.endswith("mixture"):
+            outputs = 3 * self.mixtures
+        weights = self.layers * 2 * (self.kernel * self.channels + self.mel.bands) + outputs
+        nets = self.flows * self.channels * weights
+        return 4 * (nets + 6 * sum(self.upsample_factors))
 
     @property
     def group(self) -> int:

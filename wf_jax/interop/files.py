@@ -7,19 +7,26 @@ import itertools
 import json
 import math
 import zipfile
-import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from wf_jax.array_files import (
+    FREE,
+    RATIO,
+    ArrayFileError,
+    as_array_errors,
+    open_npz,
+    open_zip,
+)
+from wf_jax.bounded_files import open_file
 from wf_jax.interop.errors import WeightImportError
 from wf_jax.interop.pickles import Global, arrays_of, load, shown
 
-_MAX_UNPACKED = 16 << 30  # bytes; a compressed .npz can claim anything
-# What `zipfile` is known to raise on damage; RuntimeError: encrypted, or a method it lacks.
-_ZIP_ERRORS = (zipfile.BadZipFile, zlib.error, EOFError, MemoryError, RuntimeError, ValueError)
+LARGEST_FILE = 2 << 30  # bytes; with its optimizer's state, NVIDIA's WaveGlow has 1 GiB
+_LONGEST_HEADER = 1 << 22  # bytes, of .safetensors; 900 arrays have 100 KiB
 _SAFETENSORS_DTYPES = {
     "F64": "<f8",
     "F32": "<f4",
@@ -52,33 +59,42 @@ def read_arrays(path: str | Path) -> dict[str, np.ndarray]:
         known = ", ".join(filter(None, _READERS))
         raise WeightImportError(f"{path}: unknown suffix; weight files end in {known}")
     try:
-        return reader(path)
-    except WeightImportError:
-        raise
+        with open_file(path):
+            size = path.stat().st_size
+        if size > LARGEST_FILE:
+            raise WeightImportError(
+                f"{path}: larger than {LARGEST_FILE:,} bytes, the most that is read; save it "
+                "without its optimizer's state"
+            )
+        arrays = reader(path)
     except OSError as error:
         raise WeightImportError(f"{path}: cannot be read: {error.strerror or error}") from None
-    except _ZIP_ERRORS as error:
+    except ArrayFileError as error:
+        raise WeightImportError(f"{path}: damaged zip ({error}); fetch the file again") from None
+    _check_total(path, arrays, size)
+    return arrays
+
+
+def _check_total(path: Path, arrays: dict[str, np.ndarray], size: int) -> None:
+    """Many arrays may be views of the same bytes, which copies of them are not."""
+    total = sum(array.nbytes for array in arrays.values())
+    if total > max(RATIO * size, FREE):
         raise WeightImportError(
-            f"{path}: damaged zip ({shown(error)}); fetch the file again"
-        ) from None
+            f"{path}: arrays of {total:,} bytes in a file of {size:,}; save each by itself"
+        )
 
 
 def _read_npz(path: Path) -> dict[str, np.ndarray]:
-    with zipfile.ZipFile(path) as archive:
-        unpacked = sum(entry.file_size for entry in archive.infolist())
-    if unpacked > _MAX_UNPACKED:
-        raise WeightImportError(f"{path}: unpacks to {unpacked} bytes; save it with less in it")
     try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
-    except (ValueError, EOFError, MemoryError, SyntaxError) as error:
+        with open_npz(path) as arrays:
+            for name, header in arrays.headers.items():
+                if header.dtype.kind == "c":
+                    raise ArrayFileError(f"{shown(name)} holds complex numbers")
+            return arrays.read()
+    except ArrayFileError as error:
         raise WeightImportError(
-            f"{path}: damaged, or not only numbers ({shown(error)}); save plain arrays"
+            f"{path}: damaged, or not only numbers ({error}); save plain arrays"
         ) from None
-    for name, value in arrays.items():
-        if not isinstance(value, np.ndarray) or value.dtype.kind not in "fiub":
-            raise WeightImportError(f"{path}: {shown(name)} is no array of numbers; leave it out")
-    return arrays
 
 
 def _read_safetensors(path: Path) -> dict[str, np.ndarray]:
@@ -88,6 +104,8 @@ def _read_safetensors(path: Path) -> dict[str, np.ndarray]:
         raise WeightImportError(
             f"{path}: damaged: a header of {length} bytes in a file of {len(data)}; fetch it again"
         )
+    if length > _LONGEST_HEADER:
+        raise WeightImportError(f"{path}: a header of {length} bytes; save it with fewer arrays")
     try:
         header = json.loads(data[8 : 8 + length], object_pairs_hook=_unique)
     except (ValueError, RecursionError) as error:
@@ -125,8 +143,12 @@ def _span(path: Path, name: str, entry: Any) -> tuple[str, str, list[int], int, 
     lists = isinstance(shape, list) and isinstance(offsets, list) and len(offsets) == 2
     if not lists or not all(type(n) is int and n >= 0 for n in shape + offsets):
         raise WeightImportError(f"{path}: {shown(name)}: damaged header; fetch the file again")
+    if len(shape) > 32:  # before they are multiplied, which takes long for many
+        raise WeightImportError(
+            f"{path}: {shown(name)}: shape of {len(shape)} axes; fetch it again"
+        )
     size = math.prod(shape) * (2 if dtype == "bf16" else np.dtype(dtype).itemsize)
-    if offsets[1] - offsets[0] != size or len(shape) > 32:
+    if offsets[1] - offsets[0] != size:
         raise WeightImportError(
             f"{path}: {shown(name)}: shape {shown(shape)} needs {size} bytes, but has "
             f"{offsets[1] - offsets[0]}; fetch the file again"
@@ -162,10 +184,15 @@ def _read_torch(path: Path) -> dict[str, np.ndarray]:
             f"{path}: not a zip, as PyTorch writes since 1.6; torch.load it there and torch.save "
             "its state_dict() again"
         )
-    with zipfile.ZipFile(path) as archive:
+    with open_zip(path) as archive:
         root = _torch_root(path, archive)
         storages = _Storages(str(path), archive, root)
-        return arrays_of(load(archive.read(f"{root}/data.pkl"), str(path), storages), str(path))
+        return arrays_of(load(_member(archive, f"{root}/data.pkl"), str(path), storages), str(path))
+
+
+def _member(archive: zipfile.ZipFile, name: str) -> bytes:
+    with as_array_errors():
+        return archive.read(name)
 
 
 def _torch_root(path: Path, archive: zipfile.ZipFile) -> str:
@@ -196,7 +223,7 @@ class _Storages:
         self._root = root
         self._read: dict[tuple[str, str], np.ndarray] = {}
         order = f"{root}/byteorder"
-        if order in archive.namelist() and archive.read(order) != b"little":
+        if order in archive.namelist() and _member(archive, order) != b"little":
             raise WeightImportError(f"{source}: saved as big-endian; save it on a usual machine")
 
     def __call__(self, name: Any) -> np.ndarray:
@@ -214,10 +241,10 @@ class _Storages:
         return flat
 
     def _load(self, key: str, dtype: str) -> np.ndarray:
-        try:
-            data = self._archive.read(f"{self._root}/data/{key}")
-        except KeyError:
-            raise self._damaged(f"storage {shown(key)} is missing") from None
+        name = f"{self._root}/data/{key}"
+        if name not in self._archive.NameToInfo:
+            raise self._damaged(f"storage {shown(key)} is missing")
+        data = _member(self._archive, name)
         return decode(data, dtype if dtype == "bf16" else f"<{dtype}")
 
     def _damaged(self, reason: str) -> WeightImportError:

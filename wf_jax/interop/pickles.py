@@ -16,9 +16,12 @@ from typing import Any
 
 import numpy as np
 
+from wf_jax.array_files import ArrayFileError
 from wf_jax.interop.errors import WeightImportError
 
+MOST_OPCODES = 300_000  # an array takes about 40; so many are run within a second
 NAME_TABLE = "StructuredToParameterName@@"  # Paddle's own bookkeeping: strings, no weights
+_MOST_AXES = 32
 _STATE_KEYS = ("state_dict", "model", "generator", "params", "main_params")
 
 
@@ -87,13 +90,14 @@ def load(data: bytes, source: str, storage: Callable[[tuple], np.ndarray] | None
 
     Raises:
         WeightImportError: it is damaged, or asks for more than arrays.
+        ArrayFileError: a storage is damaged.
     """
     machine = _Machine(source, storage)
     try:
         with warnings.catch_warnings():  # pickletools on a backslash in a name
             warnings.simplefilter("ignore", DeprecationWarning)
             return machine.run(data)
-    except WeightImportError:
+    except (WeightImportError, ArrayFileError):  # the latter from a storage
         raise
     except (ArithmeticError, AttributeError, LookupError, MemoryError, TypeError) as error:
         kind = type(error).__name__
@@ -149,7 +153,8 @@ class _Pending:
 
 
 def _filled(data: bytes, dtype: _Dtype, shape: tuple[int, ...], order: str) -> np.ndarray:
-    if not all(type(n) is int and n >= 0 for n in shape):
+    # Counted before they are multiplied, which takes long for many.
+    if len(shape) > _MOST_AXES or not all(type(n) is int and n >= 0 for n in shape):
         raise WeightImportError(f"damaged: an array of shape {shown(shape)}; fetch the file again")
     expected = math.prod(shape) * dtype.dtype.itemsize
     if expected != len(data):
@@ -187,7 +192,12 @@ def _pair(pair: tuple[str, _Pending]) -> tuple[str, _Pending]:
 def _tensor(flat: Any, offset: int, size: tuple, stride: tuple, *_: Any) -> np.ndarray:
     """A view of a storage that reaches no element outside it and has no more than it."""
     numbers = (offset, *size, *stride)
-    if not isinstance(flat, np.ndarray) or not all(type(n) is int and n >= 0 for n in numbers):
+    few = len(size) <= _MOST_AXES
+    if (
+        not few
+        or not isinstance(flat, np.ndarray)
+        or not all(type(n) is int and n >= 0 for n in numbers)
+    ):
         raise WeightImportError("damaged: a tensor's sizes are not whole numbers; fetch it again")
     last = offset + sum((n - 1) * s for n, s in zip(size, stride, strict=True))
     count = math.prod(size)
@@ -250,7 +260,9 @@ class _Machine:
 
     def run(self, data: bytes) -> Any:
         self.to_encode = len(data)
-        for opcode, argument, position in pickletools.genops(data):
+        for number, (opcode, argument, position) in enumerate(pickletools.genops(data)):
+            if number == MOST_OPCODES:
+                raise self._refused(f"more than {MOST_OPCODES:,} opcodes")
             if opcode.name == "STOP":
                 self._end(len(data) - position - 1)
                 return self.stack.pop()

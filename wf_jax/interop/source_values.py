@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import reprlib
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -38,14 +39,16 @@ class SourceValues:
         """The same, a whole number above zero."""
         value = self.get(*names, default=default)
         if type(value) is not int or not 0 < value < 1 << 16:
-            raise WeightImportError(f"{names[0]} {value!r} is not a whole number from 1 to 65535")
+            raise WeightImportError(
+                f"{names[0]} {reprlib.repr(value)} is not a whole number from 1 to 65535"
+            )
         return value
 
     def frequency(self, *names: str, default: float) -> float:
         """The same, in Hz."""
         value = self.get(*names, default=default)
-        if type(value) not in (int, float):
-            raise WeightImportError(f"{names[0]} {value!r} is not a frequency in Hz")
+        if type(value) not in (int, float) or not abs(value) <= 1e9:
+            raise WeightImportError(f"{names[0]} {reprlib.repr(value)} is not a frequency in Hz")
         return float(value)
 
 

@@ -7,6 +7,7 @@ a residual half that nothing reads: it is dropped.
 
 import dataclasses
 import math
+import reprlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -50,7 +51,8 @@ def parakeet_config(source: Mapping[str, Any]) -> WaveFlowConfig:
         values.integer(name, default=3) for name in ("kernel_h", "kernel_w")
     ]
     if not isinstance(sizes, list | tuple) or len(sizes) != 2 or sizes[0] != sizes[1]:
-        raise WeightImportError(f"kernel_size {sizes}: only square kernels are known, like [3, 3]")
+        shown = reprlib.repr(sizes)
+        raise WeightImportError(f"kernel_size {shown}: only square kernels are known, like [3, 3]")
     factors = _factors(values)
     with as_import_errors():
         return WaveFlowConfig(
@@ -83,8 +85,9 @@ def l0sg_config(source: Mapping[str, Any]) -> WaveFlowConfig:
     if coupling is None:
         coupling = "waveflow_bipartize" if values.get("bipartize") else "waveflow"
     permutations = {"waveflow": "reverse", "waveflow_bipartize": "bipartite"}
-    if coupling not in permutations:
-        raise WeightImportError(f"coupling_type {coupling!r}: only {', '.join(permutations)} exist")
+    if not isinstance(coupling, str) or coupling not in permutations:
+        shown = reprlib.repr(coupling)
+        raise WeightImportError(f"coupling_type {shown}: only {', '.join(permutations)} exist")
     with as_import_errors():
         return WaveFlowConfig(
             height=values.integer("n_height"),
@@ -236,7 +239,8 @@ def _factors(values: SourceValues) -> tuple[int, ...]:
     factors = values.get("upsample_factors", default=[16, 16])
     listed = isinstance(factors, list | tuple) and bool(factors)
     if not listed or not all(type(n) is int and 0 < n < 1 << 16 for n in factors):
-        raise WeightImportError(f"upsample_factors {factors!r}: not a list like [16, 16]")
+        shown = reprlib.repr(factors)
+        raise WeightImportError(f"upsample_factors {shown}: not a list like [16, 16]")
     return tuple(factors)
 
 

@@ -1,0 +1,77 @@
+"""The audio files in a folder and below it, links to folders followed, and what else is there."""
+
+import os
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from data_pipeline.audio_files import SUFFIXES
+
+# Found as well, so that they are named as unsuitable and not passed over in silence.
+_LOSSY_SUFFIXES = (".mp3", ".ogg", ".oga", ".opus", ".m4a", ".aac", ".wma")
+
+
+def is_audio(file: str) -> bool:
+    """Whether the suffix is that of a recording."""
+    return Path(file).suffix.lower() in SUFFIXES + _LOSSY_SUFFIXES
+
+
+@dataclass
+class Listing:
+    """What is in a folder.
+
+    Attributes:
+        audio: paths in the folder, with "/".
+        others: how many files there are with other suffixes; "" stands for none.
+    """
+
+    audio: list[str] = field(default_factory=list)
+    others: Counter[str] = field(default_factory=Counter)
+
+
+def list_audio(folder: Path) -> Listing:
+    """Every file of the folder and the folders below it; hidden ones (.name) are passed over.
+
+    Links to folders are followed after all else, each folder once: what may be reached without a
+    link has its name without one, and a circle ends.
+
+    Raises:
+        OSError: a folder cannot be read.
+    """
+    listing, seen = Listing(), set()
+    waiting = [("", folder)]
+    while waiting:
+        links: list[tuple[str, Path]] = []
+        while waiting:
+            prefix, path = waiting.pop(0)
+            status = path.stat()
+            if (status.st_dev, status.st_ino) in seen:
+                continue
+            seen.add((status.st_dev, status.st_ino))
+            folders, linked = _read(path, prefix, listing)
+            waiting += folders
+            links += linked
+        waiting = links
+    return listing
+
+
+_Folders = list[tuple[str, Path]]
+
+
+def _read(path: Path, prefix: str, listing: Listing) -> tuple[_Folders, _Folders]:
+    """Adds the files of one folder; its folders, and the links to folders."""
+    folders, links = [], []
+    with os.scandir(path) as entries:
+        for entry in sorted(entries, key=lambda entry: entry.name):
+            if entry.name.startswith("."):  # macOS leaves ._name.wav
+                continue
+            name = prefix + entry.name
+            if entry.is_dir():
+                (links if entry.is_symlink() else folders).append((f"{name}/", Path(entry.path)))
+                continue
+            # A link that leads nowhere counts too: reading it says so.
+            if is_audio(entry.name) and (entry.is_file() or not Path(entry.path).exists()):
+                listing.audio.append(name)
+            else:
+                listing.others[Path(entry.name).suffix.lower()] += 1
+    return folders, links

@@ -1,0 +1,46 @@
+"""Files of strangers, read up to a size."""
+
+import errno
+from pathlib import Path
+from typing import BinaryIO
+
+LARGEST_CONFIG = 1 << 20  # bytes of what describes a model or a run; the largest has 4 KiB
+_BLOCK = 1 << 20
+
+
+class TooLargeError(ValueError):
+    """A file has more bytes than any that makes sense; without its name."""
+
+
+def open_file(path: Path) -> BinaryIO:
+    """Opens a regular file to read; others may never end, or never begin.
+
+    Args:
+        path: a pathlib.Path, or what has the same methods.
+
+    Raises:
+        OSError: it is missing, cannot be read, or is a pipe, a device or a folder.
+    """
+    if path.exists() and not path.is_file():
+        raise OSError(errno.EINVAL, "not a regular file", str(path))
+    return path.open("rb")
+
+
+def read_bounded(path: Path, most: int) -> bytes:
+    """All of a file, which has `most` bytes at most.
+
+    Args:
+        path: a pathlib.Path, or what has the same methods.
+        most: bytes.
+
+    Raises:
+        OSError: as `open_file`.
+        TooLargeError: it has more.
+    """
+    data = bytearray()
+    with open_file(path) as file:
+        while block := file.read(_BLOCK):
+            data += block
+            if len(data) > most:
+                raise TooLargeError(f"larger than {most:,} bytes, the most that is read")
+    return bytes(data)
