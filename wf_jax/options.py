@@ -36,7 +36,7 @@ class Number:
         above: whether `low` itself is no longer allowed.
         below: whether `high` itself is no longer allowed.
         usual: a value for messages to propose.
-        also: a value outside the range that is allowed and has a meaning of its own; None for none.
+        also: a value outside the range that is allowed, for what suits; None for none.
     """
 
     low: float
@@ -58,8 +58,9 @@ class Number:
         return bound and f"is not {bound}{self._remedy()}"
 
     def _remedy(self) -> str:
-        known = [f"{value:.12g}" for value in (self.usual, self.also) if value is not None]
-        return f"; choose {' or '.join(known)}" if known else ""
+        if self.also is not None:
+            return f"; choose {self.also:.12g} for what suits"
+        return "" if self.usual is None else f"; choose {self.usual:.12g}"
 
 
 @dataclasses.dataclass(frozen=True)
