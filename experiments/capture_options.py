@@ -59,8 +59,9 @@ def gear(config: Any) -> dict[str, Any]:
 
 
 def _check_audio(data: Any) -> None:
-    for path in () if data.input == "demo" else (data.input, data.output):
-        AudioFile(path)
+    for name in () if data.input == "demo" else ("input", "output"):
+        channel = getattr(data, f"{name}_channel") or None
+        AudioFile(getattr(data, name)).index_of(channel, f"--config.data.{name}_channel")
     if data.loudness_probe:
         probe = AudioFile(data.loudness_probe)
         if probe.channels != 1 or probe.seconds > LONGEST_PROBE:

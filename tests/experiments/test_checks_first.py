@@ -69,6 +69,11 @@ CAPTURES = {
     "no such task": (["--config.task=sing"], "--config.task=sing is none of capture"),
     "no recording": (["--config.data.output={t}/none.wav"], "{t}/none.wav: no such file"),
     "no audio": (["--config.data.input={t}/text.wav"], "{t}/text.wav: can not be read as audio"),
+    "two channels": (
+        ["--config.data.input={t}/stereo.wav"],
+        "(--config.data.input_channel=1 to",
+    ),
+    "no such channel": (["--config.data.output_channel=2"], "channel 2 was asked for, but it has"),
     "no probe": (["--config.data.loudness_probe={t}/none.wav"], "{t}/none.wav: no such file"),
     "a long probe": (["--config.data.loudness_probe={t}/long.wav"], "give one channel of 60 s"),
     "a probe of two": (["--config.data.loudness_probe={t}/stereo.wav"], "2 channels of"),

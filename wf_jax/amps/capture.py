@@ -94,7 +94,8 @@ class CaptureTask:
                 counted together; what suits the device if None.
 
         Raises:
-            ValueError: the training part holds less than one batch.
+            ValueError: the training part holds less than one batch, or the validation part no
+                sample with a whole context.
         """
         self.sizes, self.sample_rate = tuple(models or sizes), sample_rate
         self._models = models
@@ -112,6 +113,13 @@ class CaptureTask:
                 f"the training part holds {max(self.windows, 0)} windows of {window} samples, "
                 f"fewer than one batch of {batch_size}; record at least {needed:.1f} s of it, or "
                 "lower train.batch_size"
+            )
+        held_out = audio.input_validation.shape[1]
+        if held_out <= self.context:
+            raise ValueError(
+                f"the held-out part has {held_out} samples, and the model needs {self.context} "
+                f"before the first that is judged; hold out {self.context / sample_rate + 1:.1f} s "
+                "(data.validation_seconds)"
             )
         self.sequences_at_once = sequences_at_once or choices().sequences
         self.best_metrics = {f"{size}/": f"esr/{size}" for size in self.sizes}
