@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from experiments.workdir import WorkdirError, model_folder
 from wf_jax.atomic import is_remote
 from wf_jax.errors import UserError
 
@@ -32,7 +33,6 @@ def read_initial(folder: Path) -> "Params":
     Raises:
         InitialError: there is neither, or it is damaged.
     """
-    from experiments.workdir import WorkdirError, model_folder
     from wf_jax.flows.model_folder import ModelFolderError, load_model
     from wf_jax.modules import split
     from wf_jax.training.checkpoint_faults import CheckpointError

@@ -15,7 +15,8 @@ from ml_collections import config_flags
 from experiments.initial import InitialError, check_initial, read_initial
 from experiments.launch import INTERRUPTED, exit_code, parse_config_flags, run_main, set_up
 from experiments.sweep import SweepError, check_trials, configs_of, read_sweep, run_sweep
-from wf_jax.atomic import FolderError, folder_path
+from experiments.workdir import Workdir, check_same_run
+from wf_jax.atomic import FolderError, folder_path, is_remote
 from wf_jax.errors import UserError
 from wf_jax.options import check_options
 from wf_jax.training.settings import FlagError, Session, parse_range
@@ -85,11 +86,11 @@ def _check(config: Any) -> None:
         check_trials(configs_of(trials, config, _SWEEP_INDEX.value), workdir, check)
     else:
         check(config)
+        if not is_remote(workdir):
+            check_same_run(workdir, config)
 
 
 def _run(task: Any, config: Any) -> int:
-    from experiments.workdir import Workdir
-
     session, workdir = _session(), folder_path(_WORKDIR.value)
     if _SWEEP.value:
         return _sweep(task, config, workdir, session)
@@ -99,8 +100,6 @@ def _run(task: Any, config: Any) -> int:
 
 def _sweep(task: Any, config: Any, workdir: Path, session: Any) -> int:
     import jax
-
-    from experiments.workdir import Workdir
 
     if _SWEEP_INDEX.value is None and jax.process_count() > 1:
         raise FlagError("--sweep in several processes trains one run of it: give --sweep_index")

@@ -10,7 +10,6 @@ from typing import Any, Self
 from experiments.launch import say
 from wf_jax.atomic import folder_path, is_remote, naming, read_text, why, write_text
 from wf_jax.errors import UserError
-from wf_jax.training.distributed import all_agree, on_main
 
 # What may change between two sessions of one run.
 CHANGEABLE = (
@@ -72,6 +71,8 @@ class Workdir:
                 one that all processes see.
             DistributedError: it is process 0 that raised.
         """
+        from wf_jax.training.distributed import all_agree, on_main
+
         on_main(lambda: _open(self.shared, config))
         if not all_agree((self.shared / "config.json").exists()):
             raise WorkdirError(
@@ -81,6 +82,8 @@ class Workdir:
 
     def make(self, action: Callable[[], object]) -> None:
         """Has files made in `local`: by process 0, or by each where each has its own."""
+        from wf_jax.training.distributed import on_main
+
         if self._remote:
             action()
         else:
@@ -131,8 +134,21 @@ def _open(workdir: Path, config: Any) -> None:
             workdir.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise WorkdirError(f"{workdir}: cannot be made: {why(error)}") from None
-    path, new = workdir / "config.json", flat_config(config)
-    old = _read_config(path)
+    check_same_run(workdir, config)
+    path = workdir / "config.json"
+    try:
+        write_json(path, flat_config(config))
+    except OSError as error:
+        raise WorkdirError(f"{workdir}: cannot be written: {why(error)}") from None
+
+
+def check_same_run(workdir: Path, config: Any) -> None:
+    """Compares a config with that of the run in a folder, if one has begun there; writes nothing.
+
+    Raises:
+        WorkdirError: an option that may not change has, or config.json is damaged.
+    """
+    old, new = _read_config(workdir / "config.json"), flat_config(config)
     if "train.decay" in old:  # of before there was a choice
         old.setdefault("train.optimizer", "adam")
         del old["train.decay"]
@@ -143,10 +159,6 @@ def _open(workdir: Path, config: Any) -> None:
                     f"{workdir}: this run was started with --config.{name}={old.get(name)}, not "
                     f"{new.get(name)}; give another --workdir, or the old value to continue"
                 )
-    try:
-        write_json(path, new)
-    except OSError as error:
-        raise WorkdirError(f"{workdir}: cannot be written: {why(error)}") from None
 
 
 def _read_config(path: Path) -> dict[str, Any]:

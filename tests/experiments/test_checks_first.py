@@ -127,6 +127,24 @@ def test_a_vocoder(place, tmp_path, options, says):
     assert says.format(t=place) in line
 
 
+def test_another_config_in_the_folder_of_a_run(tmp_path):
+    (tmp_path / "config.json").write_text(json.dumps({"train.seed": 7}))
+    (tmp_path / "metrics.jsonl").write_text('{"step": 18}\n')
+    config = "--config=experiments/configs/a2_capture.py:demo"
+    line = error_line(run("experiments.train", config, f"--workdir={tmp_path}"))
+    assert line.startswith(f"{tmp_path}: this run was started with --config.train.seed=7, not 0; ")
+    assert json.loads((tmp_path / "config.json").read_text()) == {"train.seed": 7}
+
+
+@pytest.mark.parametrize("rate", [0, "22050", None, 22050.0])
+def test_a_corpus_without_a_rate(place, tmp_path, rate):
+    corpus(tmp_path / "corpus", rate)
+    config = "--config=experiments/configs/waveflow.py:tiny"
+    given = [f"--workdir={tmp_path / 'run'}", f"--config.data.corpus={tmp_path / 'corpus'}"]
+    line = error_line(run("experiments.train", config, *given))
+    assert "index.json: damaged (a sample rate of " in line
+
+
 def test_a_comparison(place, tmp_path):
     command = ["experiments.compare", "--config=experiments/configs/likelihood.py"]
     command.append(f"--workdir={tmp_path / 'run'}")
