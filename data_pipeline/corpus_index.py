@@ -145,7 +145,9 @@ def _parse(entries: dict[str, Any]) -> Index:
 
 
 def _check_layout(index: Index) -> None:
-    """ValueError where clips overlap, leave gaps or are not of a split."""
+    """ValueError where there is no rate, or clips overlap, leave gaps or are not of a split."""
+    if type(index.sample_rate) is not int or index.sample_rate < 1:
+        raise ValueError(f"a sample rate of {index.sample_rate!r}")
     position = 0
     for clip in index.clips:
         if clip.start != position or clip.samples < 1 or clip.split not in SPLITS:

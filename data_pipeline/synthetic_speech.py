@@ -13,6 +13,7 @@ import soundfile
 
 from wf_jax.whole_files import atomic_path
 
+SAMPLE_RATE = 22050  # Hz, of the built-in audio
 SPEECH_LEVEL = -21.0  # dB of full scale, RMS over the syllables
 NOISE_LEVEL = -65.0  # dB of full scale, RMS, throughout
 PEAK = 0.78  # of full scale, at most
@@ -42,7 +43,7 @@ _TIME, _VOICE, _NOISE, _CENTRE, _WIDTH, _F1 = 0, 1, 2, 3, 4, 5  # then F2, F3
 
 
 def write_demo_corpus(
-    folder: Path, clips: int = 24, seconds: float = 4.0, sample_rate: int = 22050
+    folder: Path, clips: int = 24, seconds: float = 4.0, sample_rate: int = SAMPLE_RATE
 ) -> None:
     """Writes clip-00.wav, clip-01.wav, ... (16 bit, mono) into `folder`; clip n has seed n."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -52,7 +53,7 @@ def write_demo_corpus(
             soundfile.write(temporary, samples, sample_rate, subtype="PCM_16")
 
 
-def synthetic_speech(seconds: float, sample_rate: int = 22050, seed: int = 0) -> np.ndarray:
+def synthetic_speech(seconds: float, sample_rate: int = SAMPLE_RATE, seed: int = 0) -> np.ndarray:
     """Speech-like audio: phrases of syllables between pauses.
 
     Args:

@@ -7,39 +7,37 @@ from typing import Any
 import jax
 import numpy as np
 
-from data_pipeline.audio_files import AudioFileError, md5_of, read_audio
+from data_pipeline.audio_files import LOUD, AudioFileError, md5_of, read_audio
 from data_pipeline.captures import Capture, CaptureError, load_capture
-from data_pipeline.linear_fit import linear_esr
 from data_pipeline.synthetic import write_demo_pair
 from experiments.capture_models import Family, read_family
+from experiments.capture_options import CaptureConfigError, check
 from experiments.capture_results import write_results
 from experiments.capture_samples import Samples
 from experiments.configs.a2_capture import recipe
+from experiments.decoration import DecorationError
 from experiments.launch import say
 from experiments.settings import length, read_settings
 from experiments.workdir import Workdir, WorkdirError, flat_config
 from wf_jax.amps.capture import CaptureAudio, CaptureTask, LossWeights
-from wf_jax.amps.nam_file import NamFileError, read_json
-from wf_jax.errors import UserError
+from wf_jax.amps.nam_file import NamFileError
+from wf_jax.options import OptionError
 from wf_jax.platforms import choices
 from wf_jax.training.checkpoint_faults import CheckpointError
 from wf_jax.training.dispatch import SettingsError
 from wf_jax.training.distributed import is_main, part
 from wf_jax.training.loop import DivergedError, Result, train
-from wf_jax.training.settings import Session, Settings
-
-
-class CaptureConfigError(UserError):
-    """An option has a value that cannot be used."""
-
+from wf_jax.training.settings import Session
 
 ERRORS = (
     AudioFileError,
     CaptureConfigError,
     CaptureError,
     CheckpointError,
+    DecorationError,
     DivergedError,
     NamFileError,
+    OptionError,
     SettingsError,
     WorkdirError,
 )
@@ -51,7 +49,8 @@ def run(config: Any, workdir: Workdir, session: Session) -> Result:
     Raises:
         ERRORS: each with one line that says what to do.
     """
-    settings = _validate(config)
+    check(config)
+    settings = read_settings(config, recipe)
     capture = _load(config, workdir)
     workdir.open(config, _digests(config))
     for finding in capture.findings:
@@ -79,15 +78,10 @@ def run(config: Any, workdir: Workdir, session: Session) -> Result:
     part()
     if result.again or not is_main():
         return result
-    baseline = linear_esr(
-        capture.input_train,
-        capture.output_train,
-        capture.input_validation,
-        capture.output_validation,
-        skip=task.context,
-    )
-    write_results(config, workdir.local, capture, task, family, result, baseline, probe)
-    workdir.finish()
+    try:
+        write_results(config, workdir.local, capture, task, family, result, probe)
+    finally:
+        workdir.finish()
     return result
 
 
@@ -174,33 +168,13 @@ def _write_demo_pair(paths: tuple[Path, Path]) -> None:
 
 
 def _probe(path: str) -> np.ndarray | None:
-    return read_audio(path).samples.astype(np.float32) if path else None
-
-
-def _validate(config: Any) -> Settings:
-    """Refuses what would otherwise fail late, or in another's words."""
-    data = config.data
-    if data.input != "demo":
-        for name in ("input", "output"):
-            if not getattr(data, name):
-                raise CaptureConfigError(
-                    f"--config.data.{name} is missing; name the file, or try the built-in amp "
-                    "with --config=experiments/configs/a2_capture.py:demo"
-                )
-    if data.latency != "auto" and not data.latency.lstrip("+-").isdigit():
+    if not path:
+        return None
+    probe = read_audio(path).samples.astype(np.float32)
+    peak = float(np.abs(probe).max())
+    if not 0 < peak <= LOUD:
         raise CaptureConfigError(
-            f"--config.data.latency={data.latency} is neither a number of samples nor auto"
+            f"--config.data.loudness_probe={path}: its peak is {peak:g} of full scale; give a "
+            "second of guitar, or leave it out"
         )
-    unknown = set(config.model.sizes) - {"nano", "standard"}
-    if unknown or not config.model.sizes:
-        raise CaptureConfigError(
-            f"--config.model.sizes={tuple(config.model.sizes)} is not of nano and standard"
-        )
-    if config.train.window <= 0:
-        raise CaptureConfigError(f"--config.train.window={config.train.window} is not > 0")
-    for path in filter(None, (config.init_from, config.model.nam)):
-        read_json(path)  # complains now of what is no file
-    try:
-        return read_settings(config, recipe)
-    except ValueError as error:
-        raise CaptureConfigError(str(error)) from None
+    return probe

@@ -3,6 +3,7 @@
 import dataclasses
 from typing import Any
 
+from experiments.capture_options import gear
 from wf_jax.amps import a2
 from wf_jax.amps.container import SlimmableContainer, uniform_max_values
 from wf_jax.amps.model import AmpModel
@@ -17,10 +18,12 @@ class Family:
     Attributes:
         models: by name, smallest first; None for fresh A2 models of the configured sizes.
         max_values: of their container; None where the file has a single model.
+        gear: metadata of the gear, as `capture_options.gear` has them.
     """
 
     models: dict[str, AmpModel] | None = None
     max_values: tuple[float, ...] | None = None
+    gear: dict[str, Any] = dataclasses.field(default_factory=dict)
 
     def assemble(self, trained: dict[str, AmpModel]) -> AmpModel:
         """The model of the exported file."""
@@ -42,12 +45,10 @@ def read_family(config: Any, sample_rate: float) -> Family:
 
     Raises:
         NamFileError: the file cannot be used.
-        ValueError: both are given, or the model is not for this recording.
+        ValueError: the model is not for this recording.
     """
     if not (config.init_from or config.model.nam):
-        return Family()
-    if config.init_from and config.model.nam:
-        raise ValueError("--config.init_from and --config.model.nam exclude each other; give one")
+        return Family(gear=gear(config))
     if config.init_from:
         flag, path = "--config.init_from", config.init_from
         model = load_nam(path, sample_rate)
@@ -65,12 +66,12 @@ def read_family(config: Any, sample_rate: float) -> Family:
             "only mono models can be trained"
         )
     if not isinstance(model, SlimmableContainer):
-        return Family({_name(model): model})
+        return Family({_name(model): model}, gear=gear(config))
     models: dict[str, AmpModel] = {}
     for submodel in model.models:
         name = _name(submodel)
         models[name if name not in models else f"{name}_{len(models) + 1}"] = submodel
-    return Family(models, model.max_values)
+    return Family(models, model.max_values, gear(config))
 
 
 def _name(model: AmpModel) -> str:

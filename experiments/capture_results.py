@@ -1,6 +1,6 @@
 """What a capture run leaves in its folder: model.nam, metrics.json and report.html."""
 
-import dataclasses
+import math
 import platform
 from functools import partial
 from pathlib import Path
@@ -12,21 +12,21 @@ import numpy as np
 
 from data_pipeline import captures
 from data_pipeline.captures import Capture
+from data_pipeline.linear_fit import linear_esr
 from experiments.capture_models import Family
 from experiments.command_lines import command, differences
 from experiments.configs import a2_capture
+from experiments.decoration import decorating
 from experiments.plots import plot_latency
 from experiments.report import CaptureReport, SizeReport, esr_words, write_capture_report
 from experiments.workdir import flat_config, write_json
 from wf_jax.amps.capture import CaptureTask
 from wf_jax.amps.model import AmpModel
 from wf_jax.amps.nam_file import read_nam
-from wf_jax.amps.nam_models import USER_KEYS, save_nam
+from wf_jax.amps.nam_models import save_nam
 from wf_jax.modules import split
 from wf_jax.training.loop import Result
 from wf_jax.training.metrics import duration
-
-LEVELS = ("input_level_dbu", "output_level_dbu")
 
 
 def write_results(
@@ -36,17 +36,41 @@ def write_results(
     task: CaptureTask,
     family: Family,
     result: Result,
-    baseline: float,
     probe: np.ndarray | None,
 ) -> None:
-    """Exports the best models, measures them, and writes and names the files."""
+    """Exports the best models first; then measures them, and writes and names the files.
+
+    Raises:
+        DecorationError: the model is written, and something failed after that.
+    """
     models = {size: playing_level(result.models[size], capture.output_gain) for size in task.sizes}
     ordered = sorted(models, key=lambda size: _parameters(models[size]))
     nam = workdir / "model.nam"
-    metadata = _metadata(config, capture, result, ordered[-1])
+    metadata = _metadata(capture, family, result, ordered[-1])
     save_nam(family.assemble(models), nam, metadata, loudness_probe=probe)
-    esrs = {size: float(result.metrics[f"esr/{size}"][0]) for size in ordered}
-    epochs = {size: float(result.best_epochs[f"esr/{size}"][0]) for size in ordered}
+    with decorating(nam):
+        _describe(config, workdir, capture, task, {k: models[k] for k in ordered}, result)
+
+
+def _describe(
+    config: Any,
+    workdir: Path,
+    capture: Capture,
+    task: CaptureTask,
+    models: dict[str, AmpModel],
+    result: Result,
+) -> None:
+    """Writes metrics.json and report.html, and prints the figures; `models` are smallest first."""
+    baseline = linear_esr(
+        capture.input_train,
+        capture.output_train,
+        capture.input_validation,
+        capture.output_validation,
+        skip=task.context,
+    )
+    nam = workdir / "model.nam"
+    esrs = {size: float(result.metrics[f"esr/{size}"][0]) for size in models}
+    epochs = {size: float(result.best_epochs[f"esr/{size}"][0]) for size in models}
     write_json(
         workdir / "metrics.json",
         {
@@ -67,7 +91,7 @@ def write_results(
     }
     skip = task.context
     report = CaptureReport(
-        title=metadata["name"],
+        title=read_nam(nam).metadata["name"],
         sample_rate=capture.sample_rate,
         sizes={
             size: SizeReport(
@@ -76,7 +100,7 @@ def write_results(
                 best_epoch=round(epochs[size]),
                 parameters=_parameters(models[size]),
             )
-            for size in ordered
+            for size in models
         },
         history=result.history,
         steps=result.steps,
@@ -111,20 +135,16 @@ def _parameters(model: AmpModel) -> int:
     return sum(value.size for value in split(model)[1].values())
 
 
-def _metadata(config: Any, capture: Capture, result: Result, largest: str) -> dict[str, Any]:
-    given = dataclasses.asdict(config.metadata)
-    # What is fine-tuned is still the same gear, where the user says nothing else.
-    before = read_nam(config.init_from).metadata if config.init_from else {}
-    metadata: dict[str, Any] = {key: given[key] or before.get(key) for key in USER_KEYS}
-    for key in LEVELS:
-        metadata[key] = float(given[key]) if given[key] else before.get(key)
-    metadata["name"] = metadata["name"] or capture.name
-    metadata["training"] = {
+def _metadata(capture: Capture, family: Family, result: Result, largest: str) -> dict[str, Any]:
+    # The file's name may hold bytes that are no UTF-8, and JSON may not.
+    name = family.gear["name"] or capture.name.encode(errors="replace").decode()
+    esr = float(result.metrics[f"esr/{largest}"][0])
+    training = {
         "settings": {"ignore_checks": capture.ignore_checks},
         "data": captures.metadata(capture),
-        "validation_esr": float(result.metrics[f"esr/{largest}"][0]),
+        "validation_esr": esr if math.isfinite(esr) else None,
     }
-    return metadata
+    return {**family.gear, "name": name, "training": training}
 
 
 def _facts(config: Any, capture: Capture, result: Result, nam: Path) -> dict[str, str]:

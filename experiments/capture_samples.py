@@ -9,6 +9,7 @@ import numpy as np
 from data_pipeline.captures import Capture
 from experiments.board import Board
 from experiments.capture_results import playing_level
+from experiments.decoration import showing
 from experiments.report import capture_figures as figures
 from experiments.report.drawing import picture
 from experiments.workdir import Workdir
@@ -23,6 +24,7 @@ class Samples:
 
     def __init__(self, workdir: Workdir, task: CaptureTask, capture: Capture):
         """Does nothing where tensorboardX is missing."""
+        self._folder = workdir.local / "tensorboard"
         self._board, self._sizes, self._rate = Board(workdir), task.sizes, capture.sample_rate
         self._gain, self._context = capture.output_gain, task.context
         end = task.context + round(EXCERPT_SECONDS * capture.sample_rate)
@@ -32,10 +34,12 @@ class Samples:
 
     def __call__(self, step: int, models: SizedModels, record: dict[str, Any]) -> None:
         """Is called after each evaluation; see wf_jax.training.loop.train."""
-        if self._board.active and time.monotonic() - self._shown > SECONDS_BETWEEN:
-            self._show(step, models)
-            self._shown = time.monotonic()
-        self._board(step, models, record)
+        with showing(self._folder):
+            if self._board.active and time.monotonic() - self._shown > SECONDS_BETWEEN:
+                self._shown = time.monotonic()
+                self._show(step, models)
+        with showing(self._folder):
+            self._board(step, models, record)
 
     def _show(self, step: int, models: SizedModels) -> None:
         predictions = {}

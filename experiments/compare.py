@@ -11,7 +11,11 @@ import sys
 from absl import app, flags
 from ml_collections import config_flags
 
+from experiments.comparison_members import check_members, members_of
 from experiments.launch import parse_config_flags, run_main, set_up
+from wf_jax.atomic import folder_path
+from wf_jax.errors import UserError
+from wf_jax.options import check_options
 
 _CONFIG = config_flags.DEFINE_config_file(
     "config", None, "The comparison, e.g. experiments/configs/likelihood.py"
@@ -28,15 +32,19 @@ def main(argv: list[str]) -> None:
         config = _CONFIG.value
     except OSError as error:
         sys.exit(f"{str(error).split()[-1]}: no such config file; see experiments/configs")
-    from experiments.comparison import ERRORS, compare
-    from wf_jax.atomic import folder_path
-
     if not hasattr(config, "members"):
         sys.exit(
             "--config has no members to compare; use experiments/configs/likelihood.py, or "
             "experiments.train for one model"
         )
-    folder = folder_path(_WORKDIR.value)
+    try:
+        check_options(config)
+        check_members(members_of(config))
+        folder = folder_path(_WORKDIR.value)
+    except UserError as error:
+        sys.exit(str(error))
+    from experiments.comparison import ERRORS, compare  # and with it JAX
+
     sys.exit(run_main(lambda: compare(config, folder), ERRORS, config.train.batch_size, "none"))
 
 

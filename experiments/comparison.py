@@ -10,32 +10,19 @@ import jax
 
 from experiments import vocoder
 from experiments.comparison_figures import draw
+from experiments.comparison_members import ComparisonError, Entry, check_members, members_of
 from experiments.comparison_table import Line, table
-from experiments.configs import voice
+from experiments.decoration import DecorationError, decorating
 from experiments.launch import INTERRUPTED, exit_code
 from experiments.run_folder import read_result
 from experiments.speaking_speed import real_time
 from experiments.sweep import AGAIN, finished, train_each
 from experiments.workdir import Workdir, write_json
 from wf_jax.atomic import is_remote, write_text
-from wf_jax.errors import UserError
 from wf_jax.flows.model_folder import ModelFolderError, load_model
 from wf_jax.training.settings import Session
 
-
-class ComparisonError(UserError):
-    """A comparison that cannot be made: one line with the remedy."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Entry:
-    """A member: its run, and its row in the paper's table ("" for none)."""
-
-    run: Any
-    paper: str
-
-
-ERRORS = (*vocoder.ERRORS, ComparisonError, ModelFolderError)
+ERRORS = (*vocoder.ERRORS, ComparisonError, DecorationError, ModelFolderError)
 
 
 def compare(config: Any, folder: Path) -> int:
@@ -54,7 +41,7 @@ def compare(config: Any, folder: Path) -> int:
     if is_remote(folder):
         raise ComparisonError(f"--workdir={folder}: a comparison is written to local folders only")
     entries = members_of(config)
-    _check(entries)
+    check_members(entries)
     configs = {
         name: (f"member {i + 1} of {len(entries)}: {name}", entry.run)
         for i, (name, entry) in enumerate(entries.items())
@@ -73,26 +60,6 @@ def compare(config: Any, folder: Path) -> int:
     return code
 
 
-def members_of(config: Any) -> dict[str, Entry]:
-    """The runs of a comparison by name.
-
-    Raises:
-        ComparisonError: no members, or an unknown one asked for.
-    """
-    only = [name for names in config.only for name in names.split(",")]
-    unknown = [name for name in only if name not in config.members]
-    if unknown or not config.members:
-        known = ", ".join(config.members) or "none"
-        raise ComparisonError(
-            f"--config.only={','.join(unknown)}: no such member; there are {known}"
-        )
-    return {
-        name: Entry(_run_of(config, member), member.paper)
-        for name, member in config.members.items()
-        if name in only or not only
-    }
-
-
 def write_comparison(folder: Path, entries: Mapping[str, Entry]) -> None:
     """Measures the members that were trained in `folder`, and writes and prints the table."""
     if not entries:
@@ -101,24 +68,11 @@ def write_comparison(folder: Path, entries: Mapping[str, Entry]) -> None:
     text = "\n".join(table(lines)) + "\n"
     write_json(folder / "likelihood.json", [dataclasses.asdict(line) for line in lines])
     write_text(folder / "likelihood.md", text)
-    draw(folder / "likelihood.png", lines)
     print(f"\n{text}")
     print(f"table:   {folder / 'likelihood.md'}")
+    with decorating(folder / "likelihood.md"):
+        draw(folder / "likelihood.png", lines)
     print(f"picture: {folder / 'likelihood.png'}")
-
-
-def _check(entries: Mapping[str, Entry]) -> None:
-    """Finds what would stop a member, before another has cost its time."""
-    for name, entry in entries.items():
-        if not entry.run.data.corpus:
-            raise ComparisonError(
-                "--config.data.corpus is missing; make one with python -m experiments.prepare, or "
-                "try the built-in audio with --config=experiments/configs/likelihood.py:demo"
-            )
-        try:
-            vocoder.check(entry.run)
-        except vocoder.VocoderConfigError as error:
-            raise ComparisonError(f"{name}: {error}") from None
 
 
 def _train(config: Any, folder: Path) -> int:
@@ -131,19 +85,6 @@ def _train(config: Any, folder: Path) -> int:
         return 1
     finally:
         jax.clear_caches()  # programs hold memory maps, of which a process has a limited number
-
-
-def _run_of(config: Any, member: Any) -> voice.Config:
-    training = config.train
-    if member.learning_rate:
-        training = dataclasses.replace(training, learning_rate=member.learning_rate)
-    return voice.Config(
-        member.model,
-        data=dataclasses.replace(config.data),
-        mel=dataclasses.replace(config.mel),
-        train=dataclasses.replace(training),
-        checkpoints=dataclasses.replace(config.checkpoints),
-    )
 
 
 def _line(folder: Path, name: str, entry: Entry) -> Line:

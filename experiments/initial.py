@@ -1,23 +1,43 @@
 """Parameters of another run or model, to begin from (--init_from)."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from experiments.workdir import WorkdirError, model_folder
 from wf_jax.atomic import is_remote
-from wf_jax.flows.model_folder import ModelFolderError, load_model
-from wf_jax.modules import Params, split
-from wf_jax.training.checkpoint_faults import CheckpointError
-from wf_jax.training.checkpoints import load_params
+from wf_jax.errors import UserError
+
+if TYPE_CHECKING:
+    from wf_jax.modules import Params
 
 
-def read_initial(folder: Path) -> Params:
+class InitialError(UserError):
+    """There is nothing to begin from: one line with the remedy."""
+
+
+def check_initial(folder: Path) -> None:
+    """Looks whether there is a folder; needs no JAX.
+
+    Raises:
+        InitialError: a local one is missing.
+    """
+    if not is_remote(folder) and not folder.is_dir():
+        raise _missing(folder)
+
+
+def read_initial(folder: Path) -> "Params":
     """The best parameters of a run's newest checkpoint, or those of a model folder.
 
     Raises:
-        WorkdirError: there is neither, or it is damaged.
+        InitialError: there is neither, or it is damaged.
     """
+    from wf_jax.flows.model_folder import ModelFolderError, load_model
+    from wf_jax.modules import split
+    from wf_jax.training.checkpoint_faults import CheckpointError
+    from wf_jax.training.checkpoints import load_params
+
     try:
         if (folder / "checkpoints").is_dir():
             return load_params(folder / "checkpoints")[1]
@@ -25,8 +45,12 @@ def read_initial(folder: Path) -> Params:
             params = split(load_model(model_folder(folder)))[1]
             return {name: np.asarray(value) for name, value in params.items()}
     except (CheckpointError, ModelFolderError, WorkdirError) as error:
-        raise WorkdirError(f"--init_from={folder}: {error}") from None
-    raise WorkdirError(
+        raise InitialError(f"--init_from={folder}: {error}") from None
+    raise _missing(folder)
+
+
+def _missing(folder: Path) -> InitialError:
+    return InitialError(
         f"--init_from={folder}: no such folder; name the --workdir of a training run, or a local "
         "model folder"
     )

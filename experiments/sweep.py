@@ -17,6 +17,7 @@ from experiments.run_folder import Best, judged, read_result
 from experiments.run_table import title, value
 from experiments.sweep_file import SweepError, Trial
 from experiments.sweep_file import read_sweep as read_sweep
+from wf_jax.errors import UserError
 
 AGAIN = 75  # exit code: to be started again after SIGTERM
 
@@ -47,14 +48,43 @@ def run_sweep(
         SweepError: no such index; an unknown option, or a value of a wrong type (before any
             training).
     """
+    return train_each(configs_of(trials, base_config, index), workdir, run, "sweep")
+
+
+def configs_of(
+    trials: Sequence[Trial], base_config: Any, index: int | None = None
+) -> dict[str, tuple[str, Any]]:
+    """Of each trial, or of one, by its name: what to call it on the terminal, and its config.
+
+    Raises:
+        SweepError: no such index; an unknown option, or a value of a wrong type.
+    """
     if index is not None and not 0 <= index < len(trials):
         raise SweepError(f"trial {index} does not exist; choose one of 0 to {len(trials) - 1}")
-    chosen = range(len(trials)) if index is None else [index]
-    configs = [apply(base_config, trials[i].overrides, trials[i].source) for i in chosen]
-    labels = [f"sweep {i + 1} of {len(trials)}: {trials[i].name}" for i in chosen]
-    names = [trials[i].name for i in chosen]
-    named = dict(zip(names, zip(labels, configs, strict=True), strict=True))
-    return train_each(named, workdir, run, "sweep")
+    return {
+        trial.name: (
+            f"sweep {i + 1} of {len(trials)}: {trial.name}",
+            apply(base_config, trial.overrides, trial.source),
+        )
+        for i, trial in enumerate(trials)
+        if index is None or i == index
+    }
+
+
+def check_trials(
+    configs: Mapping[str, tuple[str, Any]], workdir: Path, check: Callable[[Any], None]
+) -> None:
+    """Checks the config of each trial that is not finished, before one costs its time.
+
+    Raises:
+        SweepError: a trial could not begin; one line that names it.
+    """
+    for name, (label, config) in configs.items():
+        if not finished(workdir / name):
+            try:
+                check(config)
+            except UserError as error:
+                raise SweepError(f"{label}: {error}") from None
 
 
 def train_each(

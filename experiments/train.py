@@ -13,7 +13,14 @@ from absl import app, flags
 from ml_collections import config_flags
 
 from experiments.command_lines import same_command
+from experiments.initial import InitialError, check_initial, read_initial
 from experiments.launch import INTERRUPTED, exit_code, parse_config_flags, run_main, say, set_up
+from experiments.sweep import SweepError, check_trials, configs_of, read_sweep, run_sweep
+from experiments.workdir import Workdir, check_same_run
+from wf_jax.atomic import FolderError, folder_path, is_remote
+from wf_jax.errors import UserError
+from wf_jax.options import check_options
+from wf_jax.training.settings import FlagError, Session, parse_range
 
 _CONFIG = config_flags.DEFINE_config_file(
     "config", None, "The run's configuration, e.g. experiments/configs/a2_capture.py"
@@ -34,7 +41,11 @@ _DEBUG_NANS = flags.DEFINE_bool("debug_nans", False, "Stop where the first NaN i
 _SWEEP = flags.DEFINE_string("sweep", None, "File of config overrides: one run after the other")
 _SWEEP_INDEX = flags.DEFINE_integer("sweep_index", None, "Only this run of the sweep, from 0", 0)
 
-TASKS = {"capture": "experiments.capture", "vocoder": "experiments.vocoder"}
+# Of each: the module that trains it, and the one that checks its config without JAX.
+TASKS = {
+    "capture": ("experiments.capture", "experiments.capture_options"),
+    "vocoder": ("experiments.vocoder", "experiments.vocoder_options"),
+}
 
 
 def main(argv: list[str]) -> None:
@@ -46,22 +57,41 @@ def main(argv: list[str]) -> None:
     try:
         if not hasattr(config, "task"):
             sys.exit("--config is no training's; for likelihood.py use experiments.compare")
-        task = importlib.import_module(TASKS[config.task])
     except OSError as error:  # the flag complains of a missing file at the first look only
         sys.exit(f"{str(error).split()[-1]}: no such config file; see experiments/configs")
-    from experiments.sweep import SweepError
-    from wf_jax.atomic import FolderError
-    from wf_jax.training.settings import FlagError
-
-    errors = (*task.ERRORS, FlagError, FolderError, SweepError)
+    try:
+        _check(config)
+    except UserError as error:
+        sys.exit(str(error))
+    task = importlib.import_module(TASKS[config.task][0])  # and with it JAX
+    errors = (*task.ERRORS, FlagError, FolderError, InitialError, SweepError)
     devices = config.train.batch_size
     sys.exit(run_main(lambda: _run(task, config), errors, devices, _DISTRIBUTED.value))
 
 
-def _run(task: Any, config: Any) -> int:
-    from experiments.workdir import Workdir
-    from wf_jax.atomic import folder_path
+def _check(config: Any) -> None:
+    """Finds what can be known of a run before anything slow is loaded.
 
+    Raises:
+        UserError: an option, a flag or a file cannot be used.
+    """
+    check_options(config)
+    check = importlib.import_module(TASKS[config.task][1]).check
+    workdir = folder_path(_WORKDIR.value)
+    parse_range(_PROFILE_STEPS.value)
+    # A run that goes on from its own checkpoints begins from nothing else.
+    if _INIT_FROM.value and not (workdir / "checkpoints").is_dir():
+        check_initial(folder_path(_INIT_FROM.value))
+    if _SWEEP.value:
+        trials = read_sweep(Path(_SWEEP.value))
+        check_trials(configs_of(trials, config, _SWEEP_INDEX.value), workdir, check)
+    else:
+        check(config)
+        if not is_remote(workdir):
+            check_same_run(workdir, config)
+
+
+def _run(task: Any, config: Any) -> int:
     session, workdir = _session(), folder_path(_WORKDIR.value)
     if _SWEEP.value:
         return _sweep(task, config, workdir, session)
@@ -78,10 +108,6 @@ def _run(task: Any, config: Any) -> int:
 
 def _sweep(task: Any, config: Any, workdir: Path, session: Any) -> int:
     import jax
-
-    from experiments.sweep import read_sweep, run_sweep
-    from experiments.workdir import Workdir
-    from wf_jax.training.settings import FlagError
 
     if _SWEEP_INDEX.value is None and jax.process_count() > 1:
         raise FlagError("--sweep in several processes trains one run of it: give --sweep_index")
@@ -100,10 +126,6 @@ def _sweep(task: Any, config: Any, workdir: Path, session: Any) -> int:
 
 
 def _session() -> Any:
-    from experiments.initial import read_initial
-    from wf_jax.atomic import folder_path
-    from wf_jax.training.settings import Session, parse_range
-
     initial = folder_path(_INIT_FROM.value) if _INIT_FROM.value else None
     return Session(
         initial=(lambda: read_initial(initial)) if initial else None,

@@ -19,6 +19,7 @@ from data_pipeline.linear_prediction import (
 from experiments.board import Board
 from experiments.command_lines import command, differences
 from experiments.configs import waveflow, waveglow, wavenet
+from experiments.decoration import decorating, showing
 from experiments.report import VoiceReport, write_voice_report
 from experiments.report import voice_figures as figures
 from experiments.report.drawing import picture
@@ -64,11 +65,8 @@ class Samples:
 
     def __call__(self, step: int, module: Flow, record: dict[str, Any]) -> None:
         """Is called after each evaluation; see wf_jax.training.loop.train."""
-        try:
+        with showing(self._folder):
             self._show(step, module, record)
-        except OSError as error:  # no reason to end the training
-            where, what = error.filename or self._folder, error.strerror or error
-            print(f"\n{where}: cannot be written: {what}; the training goes on", flush=True)
 
     def _show(self, step: int, module: Flow, record: dict[str, Any]) -> None:
         if record["bits/validation"] < self._best:
@@ -97,17 +95,28 @@ class Samples:
 def write_results(
     workdir: Path, task: VocoderTask, result: Result, corpus: Corpus, config: Any
 ) -> None:
-    """Saves the best model, measures it, and writes and names the files."""
+    """Saves the best model first; then measures it, and writes and names the files.
+
+    Raises:
+        DecorationError: the model is saved, and something failed after that.
+    """
     model: Flow = jax.device_get(result.models)
-    params = split(model)[1]
-    save_model(workdir / "model", task.config, params)
+    save_model(workdir / "model", task.config, split(model)[1])
+    with decorating(workdir / "model"):
+        _describe(workdir, task, model, result, corpus, config)
+
+
+def _describe(
+    workdir: Path, task: VocoderTask, model: Flow, result: Result, corpus: Corpus, config: Any
+) -> None:
+    """Writes metrics.json and report.html, and prints the figures."""
     value = float(result.metrics["bits/validation"])
     likelihood = float(FULL_SCALE - value * np.log(2))
     baselines = _baselines(corpus)
     amount = SLOW_JUDGED if is_slow(task.config) else JUDGED
     judged = judge(model, some(task.held_out, task.config, amount))
     best_step = round(float(result.best_epochs["bits/validation"]) * task.steps_per_epoch)
-    parameters = sum(value.size for value in params.values())
+    parameters = sum(value.size for value in split(model)[1].values())
     report = VoiceReport(
         title=f"{task.config.family} voice: {_corpus_name(config, corpus)}",
         sample_rate=corpus.sample_rate,

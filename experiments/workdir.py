@@ -16,8 +16,6 @@ from experiments.launch import say
 from wf_jax.atomic import folder_path, is_remote, naming, read_text, why, write_text
 from wf_jax.bounded_files import LARGEST_CONFIG, read_bounded
 from wf_jax.errors import UserError
-from wf_jax.training.checkpoints import saved_config
-from wf_jax.training.distributed import all_agree, from_main, on_main
 
 # What may change between two sessions of one run.
 CHANGEABLE = (
@@ -94,6 +92,8 @@ class Workdir:
                 inputs, or is not one that all processes see; or they have different configs.
             DistributedError: it is process 0 that raised.
         """
+        from wf_jax.training.distributed import all_agree, on_main
+
         self._compare_processes(config)
         on_main(lambda: self._open(config, inputs or {}))
         if not all_agree((self.shared / "config.json").exists()):
@@ -104,6 +104,8 @@ class Workdir:
 
     def _compare_processes(self, config: Any) -> None:
         """Refuses a process that was started with another config than process 0."""
+        from wf_jax.training.distributed import all_agree, from_main
+
         text = json.dumps(flat_config(config), sort_keys=True, default=str).encode()
         here = np.frombuffer(hashlib.sha256(text).digest(), np.uint8)
         same = bool((from_main(here) == here).all())
@@ -121,11 +123,15 @@ class Workdir:
                 self._lock = FolderLock(self.shared)
             if not self._lock.held:
                 say(f"{self}: this file system has no locks; start one run here at a time")
-        _write_config(self.shared, config)
+        check_same_run(self.shared, config)
+        with _writing(self.shared):
+            write_json(self.shared / "config.json", flat_config(config))
         _write_inputs(self.shared, inputs)
 
     def make(self, action: Callable[[], object]) -> None:
         """Has files made in `local`: by process 0, or by each where each has its own."""
+        from wf_jax.training.distributed import on_main
+
         if self._remote:
             action()
         else:
@@ -186,9 +192,13 @@ def _writing(workdir: Path) -> Iterator[None]:
         raise WorkdirError(f"{workdir}: cannot be written: {why(error)}") from None
 
 
-def _write_config(workdir: Path, config: Any) -> None:
-    path, new = workdir / "config.json", flat_config(config)
-    old = _read_config(path)
+def check_same_run(workdir: Path, config: Any) -> None:
+    """Compares a config with that of the run in a folder, if one has begun there; writes nothing.
+
+    Raises:
+        WorkdirError: an option that may not change has.
+    """
+    old, new = _read_config(workdir / "config.json"), flat_config(config)
     if "train.decay" in old:  # of before there was a choice
         old.setdefault("train.optimizer", "adam")
         del old["train.decay"]
@@ -199,8 +209,6 @@ def _write_config(workdir: Path, config: Any) -> None:
                     f"{workdir}: this run was started with --config.{name}={old.get(name)}, not "
                     f"{new.get(name)}; give another --workdir, or the old value to continue"
                 )
-    with _writing(workdir):
-        write_json(path, new)
 
 
 def _write_inputs(workdir: Path, inputs: Mapping[str, str]) -> None:
@@ -221,7 +229,11 @@ def _write_inputs(workdir: Path, inputs: Mapping[str, str]) -> None:
 def _read_config(path: Path) -> dict[str, Any]:
     """The config of the run; where its file is damaged, the one in its newest checkpoint."""
     config = _read_object(path)
-    return saved_config(path.parent / "checkpoints") if config is None else config
+    if config is None:
+        from wf_jax.training.checkpoints import saved_config
+
+        config = saved_config(path.parent / "checkpoints")
+    return config
 
 
 def _read_object(path: Path) -> dict[str, Any] | None:

@@ -12,10 +12,18 @@ steps, the demo 0.008 and 0.002 after 500.
 
 import dataclasses
 
-from experiments.configs.running import OWN, Checkpoints
-from wf_jax.amps.capture import LossWeights
+from experiments.configs.running import OWN, SEED, Checkpoints
+from wf_jax.amps.loss_weights import LossWeights
+from wf_jax.amps.nam_metadata import Metadata
+from wf_jax.options import COUNT, Choice, Items, Number, Text, WrittenNumber, like, option
 from wf_jax.training.schedule import Schedule
 from wf_jax.training.settings import Settings
+
+SIZES = ("nano", "standard")
+_CHANNEL = Number(0, 1024)
+_LATENCY = WrittenNumber(
+    Number(-10_000_000, 10_000_000, usual=95), "a number of samples", word="auto", whole=True
+)
 
 
 @dataclasses.dataclass
@@ -33,14 +41,14 @@ class Data:
         loudness_probe: WAV to measure loudness and gain with; "" for the built-in one.
     """
 
-    input: str = ""
-    output: str = ""
-    input_channel: int = 0
-    output_channel: int = 0
-    latency: str = "auto"
-    validation_seconds: float = 9.0
+    input: str = option("", Text())
+    output: str = option("", Text())
+    input_channel: int = option(0, _CHANNEL)
+    output_channel: int = option(0, _CHANNEL)
+    latency: str = option("auto", _LATENCY)
+    validation_seconds: float = option(9.0, Number(0, 100_000, above=True))
     ignore_checks: bool = False
-    loudness_probe: str = ""
+    loudness_probe: str = option("", Text())
 
 
 @dataclasses.dataclass
@@ -53,8 +61,8 @@ class Model:
             architecture in place of A2.
     """
 
-    sizes: tuple[str, ...] = ("nano", "standard")
-    nam: str = ""
+    sizes: tuple[str, ...] = option(SIZES, Items(Choice(SIZES), least=1, most=2, different=True))
+    nam: str = option("", Text())
 
 
 @dataclasses.dataclass
@@ -79,21 +87,21 @@ class Train:
         seed: of weights and windows.
     """
 
-    epochs: int = Settings.epochs
-    steps: int = Settings.steps
-    minutes: float = Settings.minutes
-    optimizer: str = "soap"
-    learning_rate: float = OWN
-    warmup: float = OWN
-    hold: float = OWN
-    end: float = OWN
-    weight_decay: float = Settings.weight_decay
-    batch_size: int = 16
-    window: int = 8192
-    accumulate: int = Settings.accumulate
-    substeps: int = 0
-    shards: int = Settings.shards
-    seed: int = 0
+    epochs: int = like(Settings, "epochs")
+    steps: int = like(Settings, "steps")
+    minutes: float = like(Settings, "minutes")
+    optimizer: str = like(Settings, "optimizer", "soap")
+    learning_rate: float = like(Settings, "learning_rate", OWN, also=OWN)
+    warmup: float = like(Schedule, "warmup", OWN, also=OWN)
+    hold: float = like(Schedule, "hold", OWN, also=OWN)
+    end: float = like(Schedule, "end", OWN, also=OWN)
+    weight_decay: float = like(Settings, "weight_decay")
+    batch_size: int = option(16, COUNT)
+    window: int = option(8192, COUNT)
+    accumulate: int = like(Settings, "accumulate")
+    substeps: int = like(Settings, "substeps", 0)
+    shards: int = like(Settings, "shards")
+    seed: int = option(0, SEED)
 
 
 def recipe(train: Train) -> tuple[float, Schedule]:
@@ -113,43 +121,18 @@ def recipe(train: Train) -> tuple[float, Schedule]:
 class Loss:
     """Weights of the loss's terms beside the MSE: see wf_jax.amps.capture.LossWeights."""
 
-    mrstft: float = LossWeights.mrstft
-    pre_emphasis: float = LossWeights.pre_emphasis
-    pre_emphasis_mse: float = LossWeights.pre_emphasis_mse
-    pre_emphasis_mrstft: float = LossWeights.pre_emphasis_mrstft
-
-
-@dataclasses.dataclass
-class Metadata:
-    """What the .nam file says of the gear; empty strings are written as null.
-
-    Attributes:
-        name: of the capture; the output file's name if empty.
-        modeled_by: who made it.
-        gear_make: maker of the amp.
-        gear_model: its model.
-        gear_type: amp, pedal, pedal_amp, amp_cab, amp_pedal_cab, preamp or studio.
-        tone_type: clean, overdrive, crunch, hi_gain or fuzz.
-        input_level_dbu: dBu of a 1 kHz sine at 0 dBFS peak, at the gear's input; "" if unknown.
-        output_level_dbu: the same at the return.
-    """
-
-    name: str = ""
-    modeled_by: str = ""
-    gear_make: str = ""
-    gear_model: str = ""
-    gear_type: str = ""
-    tone_type: str = ""
-    input_level_dbu: str = ""
-    output_level_dbu: str = ""
+    mrstft: float = like(LossWeights, "mrstft")
+    pre_emphasis: float = like(LossWeights, "pre_emphasis")
+    pre_emphasis_mse: float = like(LossWeights, "pre_emphasis_mse")
+    pre_emphasis_mrstft: float = like(LossWeights, "pre_emphasis_mrstft")
 
 
 @dataclasses.dataclass
 class Config:
     """A capture run; `init_from` names a .nam file to fine-tune, of any architecture."""
 
-    task: str = "capture"
-    init_from: str = ""
+    task: str = option("capture", Choice(("capture",)))
+    init_from: str = option("", Text())
     data: Data = dataclasses.field(default_factory=Data)
     model: Model = dataclasses.field(default_factory=Model)
     train: Train = dataclasses.field(default_factory=Train)

@@ -2,16 +2,18 @@
 
 import dataclasses
 
+from wf_jax.options import MOST, Number, like
 from wf_jax.training.settings import CheckpointSettings
 
 OWN = -1.0  # of an option whose value follows from another
+SEED = Number(0, MOST)
 
 
 @dataclasses.dataclass
 class Checkpoints:
     """When a run is saved: see wf_jax.training.settings.CheckpointSettings."""
 
-    minutes: float = CheckpointSettings.minutes
-    steps: int = CheckpointSettings.steps
-    keep: int = CheckpointSettings.keep
-    keep_best: int = CheckpointSettings.keep_best
+    minutes: float = like(CheckpointSettings, "minutes")
+    steps: int = like(CheckpointSettings, "steps")
+    keep: int = like(CheckpointSettings, "keep")
+    keep_best: int = like(CheckpointSettings, "keep_best")

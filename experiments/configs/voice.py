@@ -3,9 +3,11 @@
 import dataclasses
 from typing import Any
 
-from experiments.configs.running import Checkpoints
-from wf_jax.audio.mel import MelSettings
+from experiments.configs.running import SEED, Checkpoints
+from wf_jax.audio.mel_settings import MelSettings
+from wf_jax.options import COUNT, Choice, Text, like, option
 from wf_jax.training.schedule import Schedule
+from wf_jax.training.settings import Settings
 
 
 @dataclasses.dataclass
@@ -17,21 +19,21 @@ class Data:
         window: training samples per window.
     """
 
-    corpus: str = ""
-    window: int = 16000
+    corpus: str = option("", Text())
+    window: int = option(16000, COUNT)
 
 
 @dataclasses.dataclass
 class Mel:
     """What the conditioner sees: see wf_jax.audio.mel.MelSettings. The rate is the corpus's."""
 
-    fft_size: int = MelSettings.fft_size
-    hop: int = MelSettings.hop
-    window_length: int = MelSettings.window_length
-    bands: int = MelSettings.bands
-    low_hz: float = MelSettings.low_hz
-    high_hz: float = MelSettings.high_hz
-    floor: float = MelSettings.floor
+    fft_size: int = like(MelSettings, "fft_size")
+    hop: int = like(MelSettings, "hop")
+    window_length: int = like(MelSettings, "window_length")
+    bands: int = like(MelSettings, "bands")
+    low_hz: float = like(MelSettings, "low_hz")
+    high_hz: float = like(MelSettings, "high_hz")
+    floor: float = like(MelSettings, "floor")
     center: bool = MelSettings.center
     peak_normalise: bool = MelSettings.peak_normalise
 
@@ -61,23 +63,23 @@ class Train:
         seed: of weights, windows and noise.
     """
 
-    steps: int = 1_000_000
-    minutes: float = 0.0
-    optimizer: str = "adam"
-    learning_rate: float = 2e-4
-    warmup: float = 0.0
-    hold: float = 0.0
-    end: float = 1.0
-    batch_size: int = 8
-    clip_norm: float = 0.0
-    average_decay: float = 0.0
+    steps: int = option(1_000_000, COUNT)
+    minutes: float = like(Settings, "minutes")
+    optimizer: str = like(Settings, "optimizer")
+    learning_rate: float = like(Settings, "learning_rate", 2e-4)
+    warmup: float = like(Schedule, "warmup")
+    hold: float = like(Schedule, "hold")
+    end: float = like(Schedule, "end")
+    batch_size: int = option(8, COUNT)
+    clip_norm: float = like(Settings, "clip_norm")
+    average_decay: float = like(Settings, "average_decay")
     dequantise: bool = False
-    evaluate_every: int = 2000
-    samples_every: int = 5
-    accumulate: int = 1
-    substeps: int = 0
-    shards: int = 1
-    seed: int = 0
+    evaluate_every: int = option(2000, COUNT)
+    samples_every: int = option(5, COUNT)
+    accumulate: int = like(Settings, "accumulate")
+    substeps: int = like(Settings, "substeps", 0)
+    shards: int = like(Settings, "shards")
+    seed: int = option(0, SEED)
 
 
 @dataclasses.dataclass
@@ -94,7 +96,7 @@ class Config:
     """
 
     model: Any
-    task: str = "vocoder"
+    task: str = option("vocoder", Choice(("vocoder",)))
     data: Data = dataclasses.field(default_factory=Data)
     mel: Mel = dataclasses.field(default_factory=Mel)
     train: Train = dataclasses.field(default_factory=Train)

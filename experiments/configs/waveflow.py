@@ -18,6 +18,7 @@ import re
 
 from experiments.configs.voice import TINY_WINDOW, Config, built_in, tiny
 from wf_jax.flows.waveflow_config import WaveFlowConfig
+from wf_jax.options import Text, like, option
 
 NAMES = (
     "tiny",
@@ -30,17 +31,17 @@ NAMES = (
 class Model:
     """The model: see wf_jax.flows.waveflow_config.WaveFlowConfig."""
 
-    family: str = WaveFlowConfig.family
-    height: int = WaveFlowConfig.height
-    flows: int = WaveFlowConfig.flows
-    layers: int = WaveFlowConfig.layers
-    channels: int = WaveFlowConfig.channels
-    kernel: int = WaveFlowConfig.kernel
-    permutation: str = WaveFlowConfig.permutation
-    height_dilations: tuple[int, ...] = ()
-    upsample_factors: tuple[int, ...] = (16, 16)
-    compute_dtype: str = WaveFlowConfig.compute_dtype
-    matmul_precision: str = WaveFlowConfig.matmul_precision
+    family: str = option(WaveFlowConfig.family, Text())
+    height: int = like(WaveFlowConfig, "height")
+    flows: int = like(WaveFlowConfig, "flows")
+    layers: int = like(WaveFlowConfig, "layers")
+    channels: int = like(WaveFlowConfig, "channels")
+    kernel: int = like(WaveFlowConfig, "kernel")
+    permutation: str = like(WaveFlowConfig, "permutation")
+    height_dilations: tuple[int, ...] = like(WaveFlowConfig, "height_dilations")
+    upsample_factors: tuple[int, ...] = like(WaveFlowConfig, "upsample_factors")
+    compute_dtype: str = like(WaveFlowConfig, "compute_dtype")
+    matmul_precision: str = like(WaveFlowConfig, "matmul_precision")
 
 
 def get_config(argument: str = "64") -> Config:

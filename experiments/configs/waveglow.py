@@ -14,6 +14,7 @@ import dataclasses
 
 from experiments.configs.voice import TINY_WINDOW, Config, built_in, tiny
 from wf_jax.flows.waveglow_config import WaveGlowConfig
+from wf_jax.options import Text, like, option
 
 CHANNELS = ("64", "128", "256", "512")
 NAMES = ("tiny", "demo", *CHANNELS)
@@ -23,17 +24,17 @@ NAMES = ("tiny", "demo", *CHANNELS)
 class Model:
     """The model: see wf_jax.flows.waveglow_config.WaveGlowConfig."""
 
-    family: str = WaveGlowConfig.family
-    groups: int = WaveGlowConfig.groups
-    flows: int = WaveGlowConfig.flows
-    early_every: int = WaveGlowConfig.early_every
-    early_size: int = WaveGlowConfig.early_size
-    layers: int = WaveGlowConfig.layers
-    channels: int = WaveGlowConfig.channels
-    kernel: int = WaveGlowConfig.kernel
-    upsample_hops: int = WaveGlowConfig.upsample_hops
-    compute_dtype: str = WaveGlowConfig.compute_dtype
-    matmul_precision: str = WaveGlowConfig.matmul_precision
+    family: str = option(WaveGlowConfig.family, Text())
+    groups: int = like(WaveGlowConfig, "groups")
+    flows: int = like(WaveGlowConfig, "flows")
+    early_every: int = like(WaveGlowConfig, "early_every")
+    early_size: int = like(WaveGlowConfig, "early_size")
+    layers: int = like(WaveGlowConfig, "layers")
+    channels: int = like(WaveGlowConfig, "channels")
+    kernel: int = like(WaveGlowConfig, "kernel")
+    upsample_hops: int = like(WaveGlowConfig, "upsample_hops")
+    compute_dtype: str = like(WaveGlowConfig, "compute_dtype")
+    matmul_precision: str = like(WaveGlowConfig, "matmul_precision")
 
 
 def get_config(argument: str = "256") -> Config:

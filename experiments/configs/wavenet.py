@@ -17,6 +17,7 @@ import dataclasses
 
 from experiments.configs.voice import TINY_WINDOW, Config, built_in, tiny
 from wf_jax.flows.wavenet_config import WaveNetConfig
+from wf_jax.options import Text, like, option
 
 HEADS = ("gaussian", "affine", "gaussian_mixture", "logistic_mixture", "softmax", "flow")
 NAMES = (*HEADS, *(f"tiny_{head}" for head in HEADS), "demo")
@@ -26,19 +27,19 @@ NAMES = (*HEADS, *(f"tiny_{head}" for head in HEADS), "demo")
 class Model:
     """The model: see wf_jax.flows.wavenet_config.WaveNetConfig."""
 
-    family: str = WaveNetConfig.family
-    head: str = WaveNetConfig.head
-    mixtures: int = WaveNetConfig.mixtures
-    classes: int = WaveNetConfig.classes
-    companded_classes: int = WaveNetConfig.companded_classes
-    flows: int = WaveNetConfig.flows
-    layers: int = WaveNetConfig.layers
-    cycle: int = WaveNetConfig.cycle
-    channels: int = WaveNetConfig.channels
-    kernel: int = WaveNetConfig.kernel
-    upsample_factors: tuple[int, ...] = WaveNetConfig.upsample_factors
-    compute_dtype: str = WaveNetConfig.compute_dtype
-    matmul_precision: str = WaveNetConfig.matmul_precision
+    family: str = option(WaveNetConfig.family, Text())
+    head: str = like(WaveNetConfig, "head")
+    mixtures: int = like(WaveNetConfig, "mixtures")
+    classes: int = like(WaveNetConfig, "classes")
+    companded_classes: int = like(WaveNetConfig, "companded_classes")
+    flows: int = like(WaveNetConfig, "flows")
+    layers: int = like(WaveNetConfig, "layers")
+    cycle: int = like(WaveNetConfig, "cycle")
+    channels: int = like(WaveNetConfig, "channels")
+    kernel: int = like(WaveNetConfig, "kernel")
+    upsample_factors: tuple[int, ...] = like(WaveNetConfig, "upsample_factors")
+    compute_dtype: str = like(WaveNetConfig, "compute_dtype")
+    matmul_precision: str = like(WaveNetConfig, "matmul_precision")
 
 
 def get_config(argument: str = "gaussian") -> Config:

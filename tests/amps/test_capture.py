@@ -211,6 +211,16 @@ def test_too_short_says_how_much_is_needed(audio):
         make_task(short)
 
 
+def test_a_held_out_part_without_a_whole_context_is_refused(audio):
+    short = dataclasses.replace(
+        audio,
+        input_validation=audio.input_validation[:, :6346],
+        output_validation=audio.output_validation[:, :6346],
+    )
+    with pytest.raises(ValueError, match=r"the held-out part has 6346 samples.*hold out 1\.1 s"):
+        make_task(short)
+
+
 @pytest.mark.slow
 def test_two_captures_train_as_each_alone(audio, tmp_path):
     """The leading axis: a pair of captures is two runs, to float32 rounding."""

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from experiments.capture_models import read_family
+from experiments.capture_options import CaptureConfigError, check
 from experiments.configs.a2_capture import get_config
 from tests.amps.nam_examples import EXAMPLES
 from wf_jax.amps import NamFileError, a2, load_nam
@@ -72,7 +73,44 @@ def test_what_cannot_be_trained_says_so(tmp_path):
         family(mono)
     with pytest.raises(NamFileError, match=r"none\.nam.*cannot be read"):
         family(tmp_path / "none.nam")
-    config = get_config()
+    config = get_config("demo")
     config.init_from = config.model.nam = str(mono)
-    with pytest.raises(ValueError, match="exclude each other"):
-        read_family(config, 48000.0)
+    with pytest.raises(CaptureConfigError, match="exclude each other"):
+        check(config)
+
+
+def test_the_gear_is_read_before_the_training(tmp_path):
+    """What a run begins from may be gone at its end."""
+    metadata = {"name": "Bassman", "gear_type": "amp", "input_level_dbu": 12, "tone_type": None}
+    path = write(tmp_path / "x.nam", EXAMPLES["lstm"]() | {"metadata": metadata})
+    config = get_config()
+    config.init_from, config.metadata.output_level_dbu = str(path), "-1.5"
+    found = read_family(config, 48000.0)
+    path.unlink()
+    assert found.gear["name"] == "Bassman"
+    assert found.gear["gear_type"] == "amp"
+    assert (found.gear["input_level_dbu"], found.gear["output_level_dbu"]) == (12.0, -1.5)
+    assert found.gear["tone_type"] is found.gear["modeled_by"] is None
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "says"),
+    [
+        ("name", 5, "5 is not a string"),
+        ("name", ["a"], "a list is not a string"),
+        ("gear_type", "guitar", "'guitar' is none of amp, pedal, "),
+        ("tone_type", "loud", "'loud' is none of clean, "),
+        ("input_level_dbu", "12", "'12' is not a number"),
+        ("input_level_dbu", True, "True is not a number"),
+        ("output_level_dbu", 10**400, "digits is not 100 or less"),
+    ],
+)
+def test_metadata_of_another_file_are_checked_unless_they_are_replaced(tmp_path, key, value, says):
+    path = write(tmp_path / "x.nam", EXAMPLES["lstm"]() | {"metadata": {key: value}})
+    config = get_config("demo")
+    config.init_from = str(path)
+    with pytest.raises(NamFileError, match=rf"x\.nam: metadata\.{key} .*{says}") as error:
+        check(config)
+    assert str(error.value).endswith(f"give --config.metadata.{key}, or mend the file")
+    setattr(config.metadata, key, {"gear_type": "amp", "tone_type": "fuzz"}.get(key, "3"))
+    check(config)

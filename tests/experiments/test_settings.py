@@ -54,7 +54,7 @@ def test_what_is_said_stands():
         ({"learning_rate": 0.0}, "--config.train.learning_rate=0.0 is not > 0"),
         ({"learning_rate": float("nan")}, "--config.train.learning_rate=nan is not > 0"),
         ({"warmup": 0.7}, "--config.train: warmup 0.7 and hold 0.6"),
-        ({"end": 2.0}, "--config.train: end 2"),
+        ({"end": 2.0}, "--config.train.end=2.0 is not 1 or less; choose -1 for what suits"),
         ({"substeps": -1}, "--config.train.substeps=-1 is not 0 or more"),
     ],
 )

@@ -162,7 +162,7 @@ def test_render_folder_rates_and_faults(capture, tmp_path):
         ([], "--config.data.input is missing"),
         (["--config.data.input=none.wav", "--config.data.output=b.wav"], "none.wav: no such file"),
         (["--config.data.input=demo", "--config.data.latency=soon"], "neither a number"),
-        (["--config.data.input=demo", "--config.model.sizes=('huge',)"], "not of nano and"),
+        (["--config.data.input=demo", "--config.model.sizes=('huge',)"], "none of nano, standard"),
         (["--config.data.input=demo", "--config.train.batch_size=0"], "batch_size=0 is not > 0"),
     ],
 )

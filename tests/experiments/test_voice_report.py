@@ -16,6 +16,7 @@ from data_pipeline.corpus import Corpus
 from data_pipeline.corpus_preparation import prepare_corpus
 from data_pipeline.synthetic_speech import write_demo_corpus
 from experiments.configs.waveflow import get_config
+from experiments.decoration import DecorationError
 from experiments.report import VoiceReport, write_voice_report
 from experiments.report.voice_figures import latent, likelihood_over_time, loudest_window
 from experiments.vocoder import make_task, model_config
@@ -213,6 +214,38 @@ def test_the_next_command_repeats_every_option(run, written):
     command = next(c for c in re.findall(r"<code>(.*?)</code>", html) if "experiments.train" in c)
     for option in ("waveflow.py:tiny", "model.flows=2", "model.height=8", "train.steps=60"):
         assert option in command
+
+
+@pytest.mark.parametrize("name", ["judge", "write_json", "write_voice_report", "_say"])
+def test_a_voice_is_saved_before_what_decorates_it(run, tmp_path, monkeypatch, name):
+    task, result, corpus, config = run
+
+    def fail(*_):
+        raise RuntimeError("no font")
+
+    monkeypatch.setattr(f"experiments.vocoder_results.{name}", fail)
+    with pytest.raises(DecorationError) as error:
+        write_results(tmp_path, task, result, corpus, config)
+    assert str(error.value) == (
+        f"{tmp_path / 'model'} is complete, but not what is made after it: RuntimeError: no font; "
+        "mend that, then the same command makes it"
+    )
+    load_model(tmp_path / "model")
+
+
+def test_samples_that_fail_do_not_end_a_training(run, tmp_path, monkeypatch, capsys):
+    task, result, _, _ = run
+
+    def fail(*_):
+        raise RuntimeError("no font")
+
+    monkeypatch.setattr("experiments.vocoder_results.picture", fail)
+    Samples(Workdir(tmp_path), task, 1)(10, result.models, {"bits/validation": 9.0})
+    said = capsys.readouterr().out
+    assert said == (
+        f"\n{tmp_path}/samples: nothing shown: RuntimeError: no font; the training goes on\n"
+    )
+    load_model(tmp_path / "model")
 
 
 @pytest.mark.parametrize("board", [True, False])

@@ -18,42 +18,12 @@ from flax import nnx
 from jax import lax
 
 from wf_jax.amps import a2, losses
+from wf_jax.amps.loss_weights import LossWeights as LossWeights
 from wf_jax.amps.model import AmpModel
-from wf_jax.audio.filters import pre_emphasis
 from wf_jax.mesh import AxisNames
 from wf_jax.platforms import choices
 from wf_jax.random_streams import random_stream
 from wf_jax.training.matrices import Axes
-
-
-@dataclasses.dataclass(frozen=True)
-class LossWeights:
-    """MSE plus weighted extras; the defaults are the NAM trainer's.
-
-    Attributes:
-        mrstft: weight of the multi-resolution STFT loss.
-        pre_emphasis: coefficient c of x[t] - c x[t - 1] in the two losses below.
-        pre_emphasis_mse: weight of the MSE of pre-emphasised signals.
-        pre_emphasis_mrstft: weight of their multi-resolution STFT loss.
-    """
-
-    mrstft: float = 0.0005
-    pre_emphasis: float = 0.85
-    pre_emphasis_mse: float = 0.0
-    pre_emphasis_mrstft: float = 0.0
-
-    def __call__(self, p: jax.Array, t: jax.Array, axis_name: AxisNames = None) -> jax.Array:
-        """Prediction p [B, T] against target t [B, T] -> scalar."""
-        total = losses.mse(p, t, axis_name)
-        if self.mrstft:
-            total += self.mrstft * losses.multi_resolution_stft(p, t, axis_name)
-        if self.pre_emphasis_mse or self.pre_emphasis_mrstft:
-            p, t = pre_emphasis(p, self.pre_emphasis), pre_emphasis(t, self.pre_emphasis)
-            total += self.pre_emphasis_mse * losses.mse(p, t, axis_name)
-            if self.pre_emphasis_mrstft:
-                stft = losses.multi_resolution_stft(p, t, axis_name)
-                total += self.pre_emphasis_mrstft * stft
-        return total
 
 
 @dataclasses.dataclass(frozen=True)
@@ -125,7 +95,8 @@ class CaptureTask:
                 counted together; what suits the device if None.
 
         Raises:
-            ValueError: the training part holds less than one batch.
+            ValueError: the training part holds less than one batch, or the validation part no
+                sample with a whole context.
         """
         self.sizes, self.sample_rate = tuple(models or sizes), sample_rate
         self._models = models
@@ -143,6 +114,13 @@ class CaptureTask:
                 f"the training part holds {max(self.windows, 0)} windows of {window} samples, "
                 f"fewer than one batch of {batch_size}; record at least {needed:.1f} s of it, or "
                 "lower train.batch_size"
+            )
+        held_out = audio.input_validation.shape[1]
+        if held_out <= self.context:
+            raise ValueError(
+                f"the held-out part has {held_out} samples, and the model needs {self.context} "
+                f"before the first that is judged; hold out {self.context / sample_rate + 1:.1f} s "
+                "(data.validation_seconds)"
             )
         self.sequences_at_once = sequences_at_once or choices().sequences
         self.best_metrics = {f"{size}/": f"esr/{size}" for size in self.sizes}

@@ -21,16 +21,6 @@ from wf_jax.amps.wavenet import WaveNet
 from wf_jax.audio.loudness_probe import loudness_probe as built_in_probe
 
 FILE_VERSION = "0.7.0"
-USER_KEYS = (
-    "name",
-    "modeled_by",
-    "gear_make",
-    "gear_model",
-    "gear_type",
-    "tone_type",
-    "input_level_dbu",
-    "output_level_dbu",
-)
 
 DEEPEST = 8  # models inside models
 MOST_MODELS = 64

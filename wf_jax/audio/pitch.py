@@ -7,6 +7,7 @@ its numbers compare runs of this project with one another, not with published on
 import numpy as np
 
 LOWEST, HIGHEST = 60.0, 400.0  # Hz
+LOWEST_RATE = 4000  # Hz, of the audio
 HOP = 0.01  # seconds
 _WINDOW = 0.025  # seconds under each comparison
 _DIP = 0.15  # the first lag whose normalised difference dips below this is the period
@@ -34,10 +35,10 @@ def pitch_track(x: np.ndarray, sample_rate: int) -> tuple[np.ndarray, np.ndarray
         ValueError: several channels, or a sample rate below 4000 Hz.
     """
     x = np.asarray(x, np.float64)
-    if x.ndim != 1 or sample_rate < 4000:
+    if x.ndim != 1 or sample_rate < LOWEST_RATE:
         raise ValueError(
             f"audio of shape {x.shape} at {sample_rate} Hz can not be tracked; "
-            "pass one channel, [T], at 4000 Hz or more"
+            f"pass one channel, [T], at {LOWEST_RATE} Hz or more"
         )
     hop, longest = round(HOP * sample_rate), round(sample_rate / LOWEST) + 1
     length = round(_WINDOW * sample_rate) + longest

@@ -4,7 +4,15 @@ import dataclasses
 import math
 from typing import ClassVar, Literal
 
-from wf_jax.audio.mel import MelSettings
+from wf_jax.audio.mel_settings import MelSettings
+from wf_jax.options import Choice, Items, Number, option
+
+SIZE = Number(0, 65536, above=True)  # of a net: channels, taps, rows
+DEPTH = Number(0, 1024, above=True)  # layers, flows
+DOUBLINGS = Number(0, 24, above=True)  # layers in a row, each with twice the dilation
+FACTORS = Items(SIZE)
+_TYPES = ("float32", "bfloat16", "float64")
+_PRECISIONS = ("highest", "high", "default")
 
 # Far above all that make sense: a configuration may come from a stranger, and what it describes is
 # made at least in shapes before anything is compared. Those of 256 layers take a second.
@@ -28,8 +36,8 @@ class FlowConfig:
     family: ClassVar[str]
 
     mel: MelSettings = dataclasses.field(default_factory=MelSettings)
-    compute_dtype: Literal["float32", "bfloat16", "float64"] = "float32"
-    matmul_precision: Literal["highest", "high", "default"] = "highest"
+    compute_dtype: Literal["float32", "bfloat16", "float64"] = option("float32", Choice(_TYPES))
+    matmul_precision: Literal["highest", "high", "default"] = option("highest", Choice(_PRECISIONS))
 
     def __post_init__(self) -> None:
         """Checks every value.
@@ -42,8 +50,8 @@ class FlowConfig:
             numbers = value if isinstance(value, tuple) else (value,)
             if any(isinstance(number, int) and number > MOST for number in numbers):
                 raise ValueError(f"{field.name} is above {MOST:,}")
-        self._check_choice("compute_dtype", ("float32", "bfloat16", "float64"))
-        self._check_choice("matmul_precision", ("highest", "high", "default"))
+        self._check_choice("compute_dtype", _TYPES)
+        self._check_choice("matmul_precision", _PRECISIONS)
 
     @property
     def group(self) -> int:

@@ -1,8 +1,9 @@
-"""The families of flows: what describes a model of each, and what makes one."""
+"""The families of flows: what makes a model of each."""
 
 import numpy as np
 
 from wf_jax.flows.config import FlowConfig
+from wf_jax.flows.family_configs import CONFIGS as CONFIGS
 from wf_jax.flows.flow import Flow
 from wf_jax.flows.waveflow import WaveFlow
 from wf_jax.flows.waveflow_config import WaveFlowConfig
@@ -11,9 +12,6 @@ from wf_jax.flows.waveglow_config import WaveGlowConfig
 from wf_jax.flows.wavenet import WaveNet
 from wf_jax.flows.wavenet_config import WaveNetConfig
 
-CONFIGS: dict[str, type[FlowConfig]] = {
-    config.family: config for config in (WaveFlowConfig, WaveGlowConfig, WaveNetConfig)
-}
 MODELS: dict[str, type[Flow]] = {
     WaveFlowConfig.family: WaveFlow,
     WaveGlowConfig.family: WaveGlow,

@@ -3,7 +3,8 @@
 import dataclasses
 from typing import ClassVar, Literal
 
-from wf_jax.flows.config import FlowConfig
+from wf_jax.flows.config import DEPTH, DOUBLINGS, FACTORS, SIZE, FlowConfig
+from wf_jax.options import Choice, Items, Number, option
 
 # Paper, table 2: the height dilations of eight layers for each squeeze height.
 HEIGHT_DILATIONS = {
@@ -13,6 +14,7 @@ HEIGHT_DILATIONS = {
     64: (1, 2, 4, 8, 16, 1, 2, 4),
     128: (1, 2, 4, 8, 16, 32, 64, 1),
 }
+_PERMUTATIONS = ("reverse", "bipartite")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -34,14 +36,14 @@ class WaveFlowConfig(FlowConfig):
 
     family: ClassVar[str] = "WaveFlow"
 
-    height: int = 16
-    flows: int = 8
-    layers: int = 8
-    channels: int = 64
-    kernel: int = 3
-    permutation: Literal["reverse", "bipartite"] = "bipartite"
-    height_dilations: tuple[int, ...] = ()
-    upsample_factors: tuple[int, ...] = (16, 16)
+    height: int = option(16, Number(2, 65536))
+    flows: int = option(8, DEPTH)
+    layers: int = option(8, DOUBLINGS)
+    channels: int = option(64, SIZE)
+    kernel: int = option(3, SIZE)
+    permutation: Literal["reverse", "bipartite"] = option("bipartite", Choice(_PERMUTATIONS))
+    height_dilations: tuple[int, ...] = option((), Items(SIZE))
+    upsample_factors: tuple[int, ...] = option((16, 16), FACTORS)
 
     def __post_init__(self) -> None:
         """Checks every value; see FlowConfig."""
@@ -59,7 +61,7 @@ class WaveFlowConfig(FlowConfig):
             )
         if any(d < 1 for d in self.height_dilations):
             raise ValueError(f"height_dilations {self.height_dilations} hold a value below 1")
-        self._check_choice("permutation", ("reverse", "bipartite"))
+        self._check_choice("permutation", _PERMUTATIONS)
 
     @property
     def dilations(self) -> tuple[tuple[int, int], ...]:

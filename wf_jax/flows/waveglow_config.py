@@ -3,7 +3,10 @@
 import dataclasses
 from typing import ClassVar
 
-from wf_jax.flows.config import FlowConfig
+from wf_jax.flows.config import DEPTH, DOUBLINGS, SIZE, FlowConfig
+from wf_jax.options import Number, option
+
+_EVEN = Number(2, 65536)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -23,14 +26,14 @@ class WaveGlowConfig(FlowConfig):
 
     family: ClassVar[str] = "WaveGlow"
 
-    groups: int = 8
-    flows: int = 12
-    early_every: int = 4
-    early_size: int = 2
-    layers: int = 8
-    channels: int = 256
-    kernel: int = 3
-    upsample_hops: int = 4
+    groups: int = option(8, _EVEN)
+    flows: int = option(12, DEPTH)
+    early_every: int = option(4, Number(0, 1024))
+    early_size: int = option(2, _EVEN)
+    layers: int = option(8, DOUBLINGS)
+    channels: int = option(256, SIZE)
+    kernel: int = option(3, SIZE)
+    upsample_hops: int = option(4, DEPTH)
 
     def __post_init__(self) -> None:
         """Checks every value; see FlowConfig."""

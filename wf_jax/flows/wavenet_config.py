@@ -3,11 +3,13 @@
 import dataclasses
 from typing import ClassVar, Literal
 
-from wf_jax.flows.config import FlowConfig
+from wf_jax.flows.config import DEPTH, DOUBLINGS, FACTORS, SIZE, FlowConfig
+from wf_jax.options import Choice, Number, option
 
 HEADS = ("gaussian", "affine", "gaussian_mixture", "logistic_mixture", "softmax")
 INVERTIBLE = ("gaussian", "affine")
 CLASSES = ("logistic_mixture", "softmax")
+_CLASSES = Number(2, 1 << 24)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -32,18 +34,18 @@ class WaveNetConfig(FlowConfig):
 
     family: ClassVar[str] = "WaveNet"
 
-    head: Literal["gaussian", "affine", "gaussian_mixture", "logistic_mixture", "softmax"] = (
-        "gaussian"
+    head: Literal["gaussian", "affine", "gaussian_mixture", "logistic_mixture", "softmax"] = option(
+        "gaussian", Choice(HEADS)
     )
-    mixtures: int = 10
-    classes: int = 65536
-    companded_classes: int = 256
-    flows: int = 1
-    layers: int = 30
-    cycle: int = 10
-    channels: int = 128
-    kernel: int = 3
-    upsample_factors: tuple[int, ...] = (16, 16)
+    mixtures: int = option(10, DEPTH)
+    classes: int = option(65536, _CLASSES)
+    companded_classes: int = option(256, _CLASSES)
+    flows: int = option(1, DEPTH)
+    layers: int = option(30, DEPTH)
+    cycle: int = option(10, DOUBLINGS)
+    channels: int = option(128, SIZE)
+    kernel: int = option(3, SIZE)
+    upsample_factors: tuple[int, ...] = option((16, 16), FACTORS)
 
     def __post_init__(self) -> None:
         """Checks every value; see FlowConfig."""

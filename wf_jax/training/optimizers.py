@@ -3,9 +3,8 @@
 import optax
 
 from wf_jax.training.matrices import AxesOf
+from wf_jax.training.settings import OPTIMIZERS as OPTIMIZERS
 from wf_jax.training.soap import scale_by_soap
-
-OPTIMIZERS = ("adam", "soap")
 
 
 def make_optimizer(

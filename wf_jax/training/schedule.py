@@ -3,6 +3,8 @@
 import dataclasses
 import math
 
+from wf_jax.options import MOST, Number, option
+
 
 @dataclasses.dataclass(frozen=True)
 class Schedule:
@@ -19,11 +21,11 @@ class Schedule:
         stairs: how many steps of equal length the fall has over a whole budget; 0 for a smooth one.
     """
 
-    warmup: float = 0.0
-    hold: float = 0.0
-    end: float = 1.0
+    warmup: float = option(0.0, Number(0, 1))
+    hold: float = option(0.0, Number(0, 1))
+    end: float = option(1.0, Number(0, 1, above=True))
     even_ratios: bool = False
-    stairs: int = 0
+    stairs: int = option(0, Number(0, MOST))
 
     def __post_init__(self) -> None:
         """Checks every value.

@@ -3,10 +3,18 @@
 import dataclasses
 import re
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from wf_jax.errors import UserError
-from wf_jax.modules import Params
+from wf_jax.options import COUNT, MOST, Choice, Number, option
 from wf_jax.training.schedule import CONSTANT, Schedule
+
+if TYPE_CHECKING:
+    from wf_jax.modules import Params
+
+OPTIMIZERS = ("adam", "soap")
+_MINUTES = Number(0, 10_000_000)
+_STEPS = Number(0, MOST)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,10 +29,10 @@ class CheckpointSettings:
             with the lowest metric. (The best parameters are part of every checkpoint.)
     """
 
-    minutes: float = 1.0
-    steps: int = 0
-    keep: int = 2
-    keep_best: int = 1
+    minutes: float = option(1.0, _MINUTES)
+    steps: int = option(0, _STEPS)
+    keep: int = option(2, COUNT)
+    keep_best: int = option(1, _STEPS)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,18 +59,18 @@ class Settings:
         checkpoints: when the state is saved.
     """
 
-    epochs: int = 100
-    steps: int = 0
-    minutes: float = 0.0
-    optimizer: str = "adam"
-    learning_rate: float = 0.004
+    epochs: int = option(100, Number(0, 100_000, above=True))
+    steps: int = option(0, _STEPS)
+    minutes: float = option(0.0, _MINUTES)
+    optimizer: str = option("adam", Choice(OPTIMIZERS))
+    learning_rate: float = option(0.004, Number(0, 10, above=True))
     schedule: Schedule = CONSTANT
-    weight_decay: float = 3.17e-7
-    clip_norm: float = 0.0
-    average_decay: float = 0.0
-    accumulate: int = 1
-    substeps: int = 1
-    shards: int = 1
+    weight_decay: float = option(3.17e-7, Number(0, 1))
+    clip_norm: float = option(0.0, Number(0, 1e9))
+    average_decay: float = option(0.0, Number(0, 1, below=True, usual=0.999))
+    accumulate: int = option(1, COUNT)
+    substeps: int = option(1, Number(0, 10_000))
+    shards: int = option(1, COUNT)
     checkpoints: CheckpointSettings = CheckpointSettings()
 
     def rate(self, progress: float) -> float:
@@ -81,7 +89,7 @@ class Session:
         debug_nans: stop at the operation that makes the first NaN (slow).
     """
 
-    initial: Callable[[], Params] | None = None
+    initial: "Callable[[], Params] | None" = None
     initial_name: str = ""
     profile: tuple[int, ...] = ()
     debug_nans: bool = False

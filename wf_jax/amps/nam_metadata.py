@@ -1,0 +1,80 @@
+"""What the metadata of a .nam file says of the gear: NAM's keys and the values they may have."""
+
+import dataclasses
+from typing import Any
+
+from wf_jax.amps.nam_file import NamFileError, shown
+from wf_jax.options import Choice, Number, Text, WrittenNumber, option, rule_of
+
+GEAR_TYPES = ("amp", "pedal", "pedal_amp", "amp_cab", "amp_pedal_cab", "preamp", "studio")
+TONE_TYPES = ("clean", "overdrive", "crunch", "hi_gain", "fuzz")
+LEVELS = ("input_level_dbu", "output_level_dbu")
+_LEVEL = Number(-100, 100, usual=12.2)  # dBu
+
+
+@dataclasses.dataclass
+class Metadata:
+    """What the .nam file says of the gear; empty strings are written as null.
+
+    Attributes:
+        name: of the capture; the output file's name if empty.
+        modeled_by: who made it.
+        gear_make: maker of the amp.
+        gear_model: its model.
+        gear_type: amp, pedal, pedal_amp, amp_cab, amp_pedal_cab, preamp or studio.
+        tone_type: clean, overdrive, crunch, hi_gain or fuzz.
+        input_level_dbu: dBu of a 1 kHz sine at 0 dBFS peak, at the gear's input; "" if unknown.
+        output_level_dbu: the same at the return.
+    """
+
+    name: str = option("", Text())
+    modeled_by: str = option("", Text())
+    gear_make: str = option("", Text())
+    gear_model: str = option("", Text())
+    gear_type: str = option("", Choice(GEAR_TYPES, optional=True))
+    tone_type: str = option("", Choice(TONE_TYPES, optional=True))
+    input_level_dbu: str = option("", WrittenNumber(_LEVEL, "a level in dBu"))
+    output_level_dbu: str = option("", WrittenNumber(_LEVEL, "a level in dBu"))
+
+
+USER_KEYS = tuple(field.name for field in dataclasses.fields(Metadata))
+
+
+def joined(given: Metadata, before: dict[str, Any], source: str) -> dict[str, Any]:
+    """The user's part of a file's metadata: what is given, else what another file says.
+
+    Args:
+        given: as checked by `check_options`.
+        before: the metadata of the model that the new one begins from; {} for none.
+        source: the file of that model, for messages.
+
+    Returns:
+        A value for each of USER_KEYS: text, a level in dBu, or None.
+
+    Raises:
+        NamFileError: a value of `before` is needed and is none that NAM has; one line.
+    """
+    return {
+        field.name: _joined(field, getattr(given, field.name), before.get(field.name), source)
+        for field in dataclasses.fields(given)
+    }
+
+
+def _joined(field: dataclasses.Field, given: str, before: Any, source: str) -> str | float | None:
+    if given:
+        return float(given) if field.name in LEVELS else given
+    if before is None or before == "":
+        return None
+    kind, fault = ("a number", int | float) if field.name in LEVELS else ("a string", str), None
+    if not isinstance(before, kind[1]) or isinstance(before, bool):
+        fault = f"is not {kind[0]}"
+    elif field.name in LEVELS:
+        fault = _LEVEL.fault(before)
+    elif rule := rule_of(field):
+        fault = rule.fault(before)
+    if fault:
+        raise NamFileError(
+            f"{source}: metadata.{field.name} {shown(before)} {fault.partition('; ')[0]}; give "
+            f"--config.metadata.{field.name}, or mend the file"
+        )
+    return float(before) if field.name in LEVELS else before

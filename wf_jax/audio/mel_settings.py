@@ -1,0 +1,162 @@
+"""How a mel spectrogram is made, checked, and its filters: Slaney's mel scale in numpy."""
+
+import dataclasses
+
+import numpy as np
+
+from wf_jax.options import Number, option
+
+_LENGTH = Number(0, 1 << 20, above=True)  # samples
+# Settings may come from a stranger: the filters take 67 MB at most.
+_MOST = {"sample_rate": 768_000, "fft_size": 1 << 16, "bands": 512}
+_MOST_FILTERS = 1 << 24  # bands times fft_size
+
+
+@dataclasses.dataclass(frozen=True)
+class MelSettings:
+    """How a mel spectrogram is made.
+
+    Attributes:
+        sample_rate: Hz.
+        fft_size: samples per frame, even.
+        hop: samples between frames.
+        window_length: samples under the Hann window, even, centred in the frame.
+        bands: M.
+        low_hz: lower edge of the first band, Hz.
+        high_hz: upper edge of the last band, Hz.
+        floor: least mel magnitude; the least log-mel is ln(floor).
+        center: whether frame t is centred on sample t hop rather than on its block of hop samples.
+        peak_normalise: whether clips are scaled to a peak of 0.999 first; see `peak_gain`.
+    """
+
+    sample_rate: int = option(22050, Number(0, 10_000_000, above=True))
+    fft_size: int = option(1024, _LENGTH)
+    hop: int = option(256, _LENGTH)
+    window_length: int = option(1024, _LENGTH)
+    bands: int = option(80, Number(0, 4096, above=True))
+    low_hz: float = option(0.0, Number(0, 5_000_000))
+    high_hz: float = option(8000.0, Number(0, 5_000_000, above=True))
+    floor: float = option(1e-5, Number(1e-12, 1, below=True))
+    center: bool = True
+    peak_normalise: bool = False
+
+    def __post_init__(self) -> None:
+        """Raises ValueError, one line with the remedy, for settings that make no mel."""
+        self._check_counts()
+        self._check_lengths()
+        self._check_range()
+        _check_filters(self)
+
+    @property
+    def padding(self) -> int:
+        """Samples by which the first frame begins before the clip."""
+        return self.fft_size // 2 if self.center else (self.fft_size - self.hop) // 2
+
+    def frames(self, samples: int) -> int:
+        """F of a clip of `samples`: its hops, the last one counted even if begun only."""
+        return -(-samples // self.hop)
+
+    def _check_counts(self) -> None:
+        for name in ("sample_rate", "fft_size", "hop", "window_length", "bands"):
+            value = getattr(self, name)
+            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+                raise ValueError(f"{name} is {value!r}; choose a whole number of 1 or more")
+            if value > _MOST.get(name, value):
+                raise ValueError(f"{name} is above {_MOST[name]:,}; choose that or less")
+        if self.bands * self.fft_size > _MOST_FILTERS:
+            raise ValueError(
+                f"bands {self.bands} of fft_size {self.fft_size} are too many; choose bands 80"
+            )
+
+    def _check_lengths(self) -> None:
+        for name in ("fft_size", "window_length"):
+            value = getattr(self, name)
+            if value % 2:
+                raise ValueError(f"{name} {value} is odd; choose {value - 1} or {value + 1}")
+        if self.window_length > self.fft_size:
+            size = 1 << (self.window_length - 1).bit_length()
+            raise ValueError(
+                f"window_length {self.window_length} is more than fft_size {self.fft_size}; "
+                f"choose fft_size {size} or a shorter window"
+            )
+        if self.hop > self.window_length:
+            raise ValueError(
+                f"hop {self.hop} is more than window_length {self.window_length}, so samples "
+                f"between the frames are lost; choose hop {max(1, self.window_length // 4)}"
+            )
+
+    def _check_range(self) -> None:
+        nyquist = self.sample_rate / 2
+        if not 0 <= self.low_hz < self.high_hz:
+            raise ValueError(
+                f"low_hz {self.low_hz} to high_hz {self.high_hz} is no range; "
+                "choose low_hz of 0 or more and high_hz above it"
+            )
+        if self.high_hz > nyquist:
+            raise ValueError(
+                f"high_hz {self.high_hz} is above half the sample rate {self.sample_rate}; "
+                f"choose {nyquist:g} or less"
+            )
+        if not 1e-12 <= self.floor < 1:
+            raise ValueError(f"floor {self.floor} is not in 1e-12 to 1; choose 1e-5")
+
+
+def mel_filterbank(settings: MelSettings) -> np.ndarray:
+    """Triangular filters of unit area on Slaney's scale, float64 [M, fft_size // 2 + 1].
+
+    Equals librosa.filters.mel(htk=False, norm="slaney"); from Slaney's Auditory Toolbox.
+    """
+    return _filters(settings, settings.bands)
+
+
+def _filters(settings: MelSettings, bands: int) -> np.ndarray:
+    edges, frequency = _edges(settings, bands)[:, None], _bins(settings)
+    rising = (frequency - edges[:-2]) / (edges[1:-1] - edges[:-2])
+    falling = (edges[2:] - frequency) / (edges[2:] - edges[1:-1])
+    return np.maximum(0, np.minimum(rising, falling)) * 2 / (edges[2:] - edges[:-2])
+
+
+def _edges(settings: MelSettings, bands: int) -> np.ndarray:
+    """Hz, [M + 2]; band i begins at edge i and ends at edge i + 2."""
+    low, high = _hz_to_mel(np.array([settings.low_hz, settings.high_hz], np.float64))
+    return _mel_to_hz(np.linspace(low, high, bands + 2))
+
+
+def _bins(settings: MelSettings) -> np.ndarray:
+    """Hz, [fft_size // 2 + 1]."""
+    return np.fft.rfftfreq(settings.fft_size, 1 / settings.sample_rate)
+
+
+# Slaney's scale: linear below 1 kHz (15 mel), logarithmic above, 27 mel per factor 6.4.
+
+
+def _hz_to_mel(hz: np.ndarray) -> np.ndarray:
+    above = 15 + 27 / np.log(6.4) * np.log(np.maximum(hz, 1000) / 1000)
+    return np.where(hz < 1000, 3 * hz / 200, above)
+
+
+def _mel_to_hz(mel: np.ndarray) -> np.ndarray:
+    above = 1000 * np.exp((np.maximum(mel, 15) - 15) * np.log(6.4) / 27)
+    return np.where(mel < 15, 200 * mel / 3, above)
+
+
+def _check_filters(settings: MelSettings) -> None:
+    """No band may lie between two FFT bins: it would hold the floor whatever is played."""
+    empty = _empty_bands(settings, settings.bands)
+    if not len(empty):
+        return
+    fewer = range(settings.bands - 1, 0, -1)
+    enough = next((n for n in fewer if not len(_empty_bands(settings, n))), None)
+    remedy = f"bands {enough} or less, or a larger fft_size" if enough else "a larger fft_size"
+    raise ValueError(
+        f"bands {settings.bands} are too many for fft_size {settings.fft_size}: no FFT bin falls "
+        f"into band {', '.join(map(str, empty[:8]))}{', ...' if len(empty) > 8 else ''}; "
+        f"choose {remedy}"
+    )
+
+
+def _empty_bands(settings: MelSettings, bands: int) -> np.ndarray:
+    """Bands [N] with no FFT bin between their edges."""
+    edges, bins = _edges(settings, bands), _bins(settings)
+    first = np.searchsorted(bins, edges[:-2], side="right")
+    return np.flatnonzero(np.searchsorted(bins, edges[2:], side="left") <= first)
