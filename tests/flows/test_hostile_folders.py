@@ -195,7 +195,7 @@ def test_a_pipe_is_not_waited_for(folder):
 
 
 def test_least_sizes_are_below_those_of_models():
-    """What is refused for its size could not have been loaded."""
+    """A model that is refused for its size could not have been loaded."""
     from tests.flows import small
 
     for config in (
