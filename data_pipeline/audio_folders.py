@@ -18,7 +18,7 @@ def is_audio(file: str) -> bool:
 
 @dataclass
 class Listing:
-    """What is in a folder.
+    """The files of a folder and of those below it.
 
     Attributes:
         audio: paths in the folder, with "/".

@@ -44,7 +44,7 @@ class Source:
 
 @dataclass(frozen=True)
 class Found:
-    """What a folder holds.
+    """The recordings of a folder, and the other files in it.
 
     Attributes:
         sources: the recordings in the order of the corpus.

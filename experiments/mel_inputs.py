@@ -1,12 +1,14 @@
 """What a vocoder is asked to speak: recordings and mels, checked before any is used."""
 
 import dataclasses
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
 import soxr
 
 from data_pipeline.audio_files import SUFFIXES, AudioFileError, read_mono
+from data_pipeline.corpus_sources import counted
 from wf_jax.array_files import ArrayFileError, open_npz, read_npy
 from wf_jax.audio.clips import clip_mel
 from wf_jax.audio.mel import MelSettings
@@ -69,8 +71,17 @@ def find_inputs(
     ]
 
 
+def passed_over(source: Path, inputs: list[MelInput]) -> str:
+    """How many other files a folder has, by suffix: "2 .txt"; "" if none, or of a file."""
+    if not source.is_dir():
+        return ""
+    used = {item.path for item in inputs}
+    others = (path for path in source.iterdir() if path.is_file() and path not in used)
+    return counted(Counter(p.suffix.lower() for p in others if not p.name.startswith(".")))
+
+
 def _paths_in(folder: Path) -> list[Path]:
-    """What a folder has to speak; only where there is nothing else, what it has in other forms."""
+    """The recordings and mels of a folder; names a mel of another form where there are none."""
     files = sorted(folder.iterdir())
     paths = [path for path in files if path.suffix.lower() in (*SUFFIXES, *_ARRAYS)]
     if not paths:

@@ -18,7 +18,7 @@ from absl import app, flags
 
 from data_pipeline.audio_files import AudioFileError
 from experiments.launch import set_up
-from experiments.mel_inputs import MelInput, MelInputError, find_inputs
+from experiments.mel_inputs import MelInput, MelInputError, find_inputs, passed_over
 from experiments.wav_output import write_clipped
 from experiments.workdir import WorkdirError, model_folder
 from wf_jax.audio.clips import bucket
@@ -56,6 +56,8 @@ def main(argv: list[str]) -> None:
         inputs = find_inputs(
             Path(_INPUT.value), settings, resample=_RESAMPLE.value, any_scale=_ANY_SCALE.value
         )
+        if others := passed_over(Path(_INPUT.value), inputs):
+            print(f"passed over {others}: no audio, no mel", file=sys.stderr)
         output = Path(_OUTPUT.value)
         _spare(inputs, output)
         output.mkdir(parents=True, exist_ok=True)

@@ -64,7 +64,7 @@ def patch(path: Path, offset: int, value: bytes) -> Path:
 
 
 def limited(code: str, *arguments: object) -> str:
-    """What Python code prints that may take 1 GiB beyond the imports and 2 s.
+    """Runs Python code that may take 1 GiB beyond the imports and 2 s; returns what it prints.
 
     The code finds its arguments in `sys.argv[1:]`; its imports stand before a line `# measured`.
     """

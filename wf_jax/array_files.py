@@ -29,7 +29,7 @@ RATIO, FREE = 4, 1 << 28
 MOST_MEMBERS = 1 << 12  # models have hundreds of arrays; so many are read within two seconds
 _LONGEST_DIRECTORY = 1 << 22  # bytes
 _LONGEST_HEADER = 10_000  # bytes; NumPy's own limit
-_MOST_AXES = 32
+MOST_AXES = 32  # of an array
 _BLOCK = 1 << 20
 _ENCRYPTED = 0x41  # bits of a member's flags
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
@@ -241,7 +241,7 @@ def _read_header(file: BinaryIO) -> ArrayHeader:
         raise ArrayFileError("a damaged header") from None
     if dtype.kind not in "fiubc" or dtype.subdtype is not None:
         raise ArrayFileError(f"type {shown(str(dtype))}, which is no plain numbers")
-    if len(shape) > _MOST_AXES or not all(type(n) is int and 0 <= n < 1 << 63 for n in shape):
+    if len(shape) > MOST_AXES or not all(type(n) is int and 0 <= n < 1 << 63 for n in shape):
         raise ArrayFileError("a damaged shape")
     return ArrayHeader(shape, dtype, fortran_order)
 
@@ -260,7 +260,7 @@ def _read_values(file: BinaryIO, header: ArrayHeader) -> np.ndarray:
 
 @contextlib.contextmanager
 def as_array_errors() -> Iterator[None]:
-    """Whatever a zip is damaged by is one kind of error."""
+    """Makes one kind of error of whatever a zip is damaged by."""
     try:
         yield
     except ArrayFileError:

@@ -27,7 +27,7 @@ def open_file(path: Path) -> BinaryIO:
 
 
 def read_bounded(path: Path, most: int) -> bytes:
-    """All of a file, which has `most` bytes at most.
+    """Reads a file that has `most` bytes at most.
 
     Args:
         path: a pathlib.Path, or what has the same methods.

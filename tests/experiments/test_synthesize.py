@@ -11,7 +11,7 @@ import pytest
 import soundfile
 
 from data_pipeline.synthetic_speech import synthetic_speech
-from experiments.mel_inputs import MelInputError, find_inputs
+from experiments.mel_inputs import MelInputError, find_inputs, passed_over
 from experiments.wav_output import write_clipped
 from tests import hostile_files as hostile
 from tests.flows import small
@@ -231,6 +231,15 @@ def test_mels_of_other_tools_have_a_remedy(name, says, tmp_path):
         with pytest.raises(MelInputError, match=f"{name}: {says}") as error:
             find_inputs(source, MelSettings())
         assert "\n" not in str(error.value)
+
+
+def test_other_files_of_a_folder_are_counted(tmp_path):
+    np.save(tmp_path / "mel.npy", natural_mel())
+    for name in ("a.txt", "b.TXT", "c.mp3", ".hidden"):
+        (tmp_path / name).write_text("no mel")
+    inputs = find_inputs(tmp_path, MelSettings())
+    assert passed_over(tmp_path, inputs) == "2 .txt, 1 .mp3"
+    assert passed_over(tmp_path / "mel.npy", inputs) == ""
 
 
 def test_files_that_announce_more_than_they_hold(tmp_path):

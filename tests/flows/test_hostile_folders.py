@@ -11,6 +11,7 @@ import pytest
 
 from experiments.workdir import model_folder
 from tests import hostile_files as hostile
+from tests.flows import small
 from wf_jax.flows.model_folder import ModelFolderError, load_model, save_model
 from wf_jax.flows.waveflow import WaveFlow
 from wf_jax.flows.waveflow_config import WaveFlowConfig
@@ -153,6 +154,23 @@ def test_a_configuration_of_a_huge_model(folder, sizes):
 
 
 @pytest.mark.parametrize(
+    ("sizes", "says"),
+    [
+        ({"groups": 512}, "groups 512 is above 256"),
+        ({"early_every": 1, "early_size": 2, "flows": 100}, "leave nothing"),
+        ({"upsample_hops": 65536}, "makes a model of"),
+        ({"flows": 256, "layers": 2}, "layers 2 of 256 flows are more than 256"),
+        ({"layers": 33, "flows": 1}, "double 33 times"),
+    ],
+)
+def test_a_configuration_of_a_huge_waveglow(tmp_path, sizes, says):
+    model = small.random_model(WaveGlowConfig(flows=2, layers=2, channels=4, early_every=0))
+    save_model(tmp_path, model.config, split(model)[1])
+    found = fault(sign(tmp_path, **sizes))
+    assert says in found
+
+
+@pytest.mark.parametrize(
     "mel",
     [
         {"bands": HUGE},
@@ -195,9 +213,7 @@ def test_a_pipe_is_not_waited_for(folder):
 
 
 def test_least_sizes_are_below_those_of_models():
-    """What is refused for its size could not have been loaded."""
-    from tests.flows import small
-
+    """A model that is refused for its size could not have been loaded."""
     for config in (
         SMALL,
         small.config(),

@@ -37,7 +37,7 @@ def describe_scale(mel: np.ndarray, settings: MelSettings) -> str | None:
 
 
 def describe_doubts(mel: np.ndarray, settings: MelSettings) -> str | None:
-    """What cannot be told from the values of a mel that nothing seems wrong with, one line.
+    """Says what cannot be told from a mel that nothing seems wrong with, one line, or None.
 
     A clip may be spoken all the same: a hiss is loudest in its highest bands too.
 

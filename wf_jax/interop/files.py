@@ -15,6 +15,7 @@ import numpy as np
 
 from wf_jax.array_files import (
     FREE,
+    MOST_AXES,
     RATIO,
     ArrayFileError,
     as_array_errors,
@@ -143,7 +144,7 @@ def _span(path: Path, name: str, entry: Any) -> tuple[str, str, list[int], int, 
     lists = isinstance(shape, list) and isinstance(offsets, list) and len(offsets) == 2
     if not lists or not all(type(n) is int and n >= 0 for n in shape + offsets):
         raise WeightImportError(f"{path}: {shown(name)}: damaged header; fetch the file again")
-    if len(shape) > 32:  # before they are multiplied, which takes long for many
+    if len(shape) > MOST_AXES:  # before they are multiplied, which takes long for many
         raise WeightImportError(
             f"{path}: {shown(name)}: shape of {len(shape)} axes; fetch it again"
         )

@@ -16,12 +16,12 @@ from typing import Any
 
 import numpy as np
 
-from wf_jax.array_files import ArrayFileError
+from wf_jax.array_files import MOST_AXES, ArrayFileError
+from wf_jax.array_files import shown as shown_text
 from wf_jax.interop.errors import WeightImportError
 
 MOST_OPCODES = 300_000  # an array takes about 40; so many are run within a second
 NAME_TABLE = "StructuredToParameterName@@"  # Paddle's own bookkeeping: strings, no weights
-_MOST_AXES = 32
 _STATE_KEYS = ("state_dict", "model", "generator", "params", "main_params")
 
 
@@ -73,8 +73,7 @@ def shown(text: Any) -> str:
     flat = isinstance(text, (list, tuple)) and all(type(n) is int for n in text)
     if not flat and not isinstance(text, (str, int, Exception)):
         return type(text).__name__  # the text of a nested tuple can outgrow any memory
-    escaped = str(text)[:100].encode("unicode_escape").decode("ascii")
-    return escaped if len(escaped) <= 100 else escaped[:97] + "..."
+    return shown_text(str(text))
 
 
 def load(data: bytes, source: str, storage: Callable[[tuple], np.ndarray] | None = None) -> Any:
@@ -154,7 +153,7 @@ class _Pending:
 
 def _filled(data: bytes, dtype: _Dtype, shape: tuple[int, ...], order: str) -> np.ndarray:
     # Counted before they are multiplied, which takes long for many.
-    if len(shape) > _MOST_AXES or not all(type(n) is int and n >= 0 for n in shape):
+    if len(shape) > MOST_AXES or not all(type(n) is int and n >= 0 for n in shape):
         raise WeightImportError(f"damaged: an array of shape {shown(shape)}; fetch the file again")
     expected = math.prod(shape) * dtype.dtype.itemsize
     if expected != len(data):
@@ -192,7 +191,7 @@ def _pair(pair: tuple[str, _Pending]) -> tuple[str, _Pending]:
 def _tensor(flat: Any, offset: int, size: tuple, stride: tuple, *_: Any) -> np.ndarray:
     """A view of a storage that reaches no element outside it and has no more than it."""
     numbers = (offset, *size, *stride)
-    few = len(size) <= _MOST_AXES
+    few = len(size) <= MOST_AXES
     if (
         not few
         or not isinstance(flat, np.ndarray)
