@@ -13,7 +13,7 @@ _LEVEL = Number(-100, 100, usual=12.2)  # dBu
 
 
 @dataclasses.dataclass
-class Metadata:
+class Gear:
     """What the .nam file says of the gear; empty strings are written as null.
 
     Attributes:
@@ -37,14 +37,14 @@ class Metadata:
     output_level_dbu: str = option("", WrittenNumber(_LEVEL, "a level in dBu"))
 
 
-USER_KEYS = tuple(field.name for field in dataclasses.fields(Metadata))
+USER_KEYS = tuple(field.name for field in dataclasses.fields(Gear))
 
 
-def joined(given: Metadata, before: dict[str, Any], source: str) -> dict[str, Any]:
+def joined(given: Any, before: dict[str, Any], source: str) -> dict[str, Any]:
     """The user's part of a file's metadata: what is given, else what another file says.
 
     Args:
-        given: as checked by `check_options`.
+        given: has the fields of Gear, checked by `check_options`.
         before: the metadata of the model that the new one begins from; {} for none.
         source: the file of that model, for messages.
 
@@ -56,7 +56,7 @@ def joined(given: Metadata, before: dict[str, Any], source: str) -> dict[str, An
     """
     return {
         field.name: _joined(field, getattr(given, field.name), before.get(field.name), source)
-        for field in dataclasses.fields(given)
+        for field in dataclasses.fields(Gear)
     }
 
 
