@@ -61,20 +61,23 @@ def joined(given: Any, before: dict[str, Any], source: str) -> dict[str, Any]:
 
 
 def _joined(field: dataclasses.Field, given: str, before: Any, source: str) -> str | float | None:
+    is_level = field.name in LEVELS
     if given:
-        return float(given) if field.name in LEVELS else given
+        return float(given) if is_level else given
     if before is None or before == "":
         return None
-    kind, fault = ("a number", int | float) if field.name in LEVELS else ("a string", str), None
-    if not isinstance(before, kind[1]) or isinstance(before, bool):
-        fault = f"is not {kind[0]}"
-    elif field.name in LEVELS:
-        fault = _LEVEL.fault(before)
-    elif rule := rule_of(field):
-        fault = rule.fault(before)
-    if fault:
+    if fault := _fault(field, before):
         raise NamFileError(
             f"{source}: metadata.{field.name} {shown(before)} {fault.partition('; ')[0]}; give "
             f"--config.metadata.{field.name}, or mend the file"
         )
-    return float(before) if field.name in LEVELS else before
+    return float(before) if is_level else before
+
+
+def _fault(field: dataclasses.Field, value: Any) -> str | None:
+    """What is wrong with a value that a file has, where levels are numbers."""
+    is_level = field.name in LEVELS
+    if not isinstance(value, int | float if is_level else str) or isinstance(value, bool):
+        return f"is not a {'number' if is_level else 'string'}"
+    rule = _LEVEL if is_level else rule_of(field)
+    return rule.fault(value) if rule else None
