@@ -108,7 +108,7 @@ class Choice:
         """Says what there is to choose from."""
         if value in self.words or (self.optional and value == ""):
             return None
-        out = ", or leave it out" if self.optional else ""
+        out = "; choose one of them, or leave it out" if self.optional else "; choose one of them"
         return f"is none of {', '.join(self.words)}{out}"
 
 

@@ -14,7 +14,7 @@ import dataclasses
 
 from experiments.configs.running import OWN, SEED, Checkpoints
 from wf_jax.amps.loss_weights import LossWeights
-from wf_jax.amps.nam_metadata import Metadata
+from wf_jax.amps.nam_metadata import Gear
 from wf_jax.options import COUNT, Choice, Items, Number, Text, WrittenNumber, like, option
 from wf_jax.training.schedule import Schedule
 from wf_jax.training.settings import Settings
@@ -125,6 +125,20 @@ class Loss:
     pre_emphasis: float = like(LossWeights, "pre_emphasis")
     pre_emphasis_mse: float = like(LossWeights, "pre_emphasis_mse")
     pre_emphasis_mrstft: float = like(LossWeights, "pre_emphasis_mrstft")
+
+
+@dataclasses.dataclass
+class Metadata:
+    """What the .nam file says of the gear: see wf_jax.amps.nam_metadata.Gear."""
+
+    name: str = like(Gear, "name")
+    modeled_by: str = like(Gear, "modeled_by")
+    gear_make: str = like(Gear, "gear_make")
+    gear_model: str = like(Gear, "gear_model")
+    gear_type: str = like(Gear, "gear_type")
+    tone_type: str = like(Gear, "tone_type")
+    input_level_dbu: str = like(Gear, "input_level_dbu")
+    output_level_dbu: str = like(Gear, "output_level_dbu")
 
 
 @dataclasses.dataclass

@@ -13,7 +13,7 @@ _LEVEL = Number(-100, 100, usual=12.2)  # dBu
 
 
 @dataclasses.dataclass
-class Metadata:
+class Gear:
     """What the .nam file says of the gear; empty strings are written as null.
 
     Attributes:
@@ -37,14 +37,14 @@ class Metadata:
     output_level_dbu: str = option("", WrittenNumber(_LEVEL, "a level in dBu"))
 
 
-USER_KEYS = tuple(field.name for field in dataclasses.fields(Metadata))
+USER_KEYS = tuple(field.name for field in dataclasses.fields(Gear))
 
 
-def joined(given: Metadata, before: dict[str, Any], source: str) -> dict[str, Any]:
+def joined(given: Any, before: dict[str, Any], source: str) -> dict[str, Any]:
     """The user's part of a file's metadata: what is given, else what another file says.
 
     Args:
-        given: as checked by `check_options`.
+        given: has the fields of Gear, checked by `check_options`.
         before: the metadata of the model that the new one begins from; {} for none.
         source: the file of that model, for messages.
 
@@ -56,25 +56,28 @@ def joined(given: Metadata, before: dict[str, Any], source: str) -> dict[str, An
     """
     return {
         field.name: _joined(field, getattr(given, field.name), before.get(field.name), source)
-        for field in dataclasses.fields(given)
+        for field in dataclasses.fields(Gear)
     }
 
 
 def _joined(field: dataclasses.Field, given: str, before: Any, source: str) -> str | float | None:
+    is_level = field.name in LEVELS
     if given:
-        return float(given) if field.name in LEVELS else given
+        return float(given) if is_level else given
     if before is None or before == "":
         return None
-    kind, fault = ("a number", int | float) if field.name in LEVELS else ("a string", str), None
-    if not isinstance(before, kind[1]) or isinstance(before, bool):
-        fault = f"is not {kind[0]}"
-    elif field.name in LEVELS:
-        fault = _LEVEL.fault(before)
-    elif rule := rule_of(field):
-        fault = rule.fault(before)
-    if fault:
+    if fault := _fault(field, before):
         raise NamFileError(
             f"{source}: metadata.{field.name} {shown(before)} {fault.partition('; ')[0]}; give "
             f"--config.metadata.{field.name}, or mend the file"
         )
-    return float(before) if field.name in LEVELS else before
+    return float(before) if is_level else before
+
+
+def _fault(field: dataclasses.Field, value: Any) -> str | None:
+    """What is wrong with a value that a file has, where levels are numbers."""
+    is_level = field.name in LEVELS
+    if not isinstance(value, int | float if is_level else str) or isinstance(value, bool):
+        return f"is not a {'number' if is_level else 'string'}"
+    rule = _LEVEL if is_level else rule_of(field)
+    return rule.fault(value) if rule else None
