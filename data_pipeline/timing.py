@@ -1,5 +1,6 @@
 """How the delay of a recording runs over time: samples lost or doubled, clocks that drift apart."""
 
+import itertools
 from dataclasses import dataclass
 
 import numpy as np
@@ -135,7 +136,7 @@ def longest_part(timing: Timing, total: int, margin: int) -> tuple[int, int]:
     edges = [0, *(jump.position for jump in timing.jumps), total]
     parts = [
         (start + (margin if start else 0), stop - (margin if stop < total else 0))
-        for start, stop in zip(edges[:-1], edges[1:], strict=True)
+        for start, stop in itertools.pairwise(edges)
     ]
     return max(parts, key=lambda part: part[1] - part[0])
 
@@ -178,16 +179,12 @@ class _Followed:
         start, drift, sizes = _fit(t, d, steps, drift)
         jumps = [
             Jump(self._locate(t, split, start + drift * t[split], before, size), round(size))
-            for split, before, size in zip(
-                splits, np.cumsum(sizes) - sizes, sizes, strict=True
-            )
+            for split, before, size in zip(splits, np.cumsum(sizes) - sizes, sizes, strict=True)
         ]
         shifted = tuple(Jump(jump.position + offset, jump.samples) for jump in jumps)
         return Timing(t, d + offset, start + offset, drift, shifted)
 
-    def _locate(
-        self, t: np.ndarray, split: int, start: float, before: float, size: float
-    ) -> int:
+    def _locate(self, t: np.ndarray, split: int, start: float, before: float, size: float) -> int:
         """Position in the output at which one delay explains it better before, the other after."""
         old, new = round(start + before), round(start + before + size)
         half = self.windows.length // 2

@@ -4,8 +4,8 @@
 class UserError(ValueError):
     """A line for people, or several: what is wrong, the value, and what to do.
 
-    Commands print them and end. Names and values in it come from files of strangers: characters that
-    would move a terminal's cursor are written as their escapes.
+    Commands print them and end. Names and values in it come from files of strangers: characters
+    that would move a terminal's cursor are written as their escapes.
     """
 
     def __str__(self) -> str:
