@@ -125,6 +125,8 @@ def check_capture(
         found = _find_latency(x, y, standard, latency)
     except LatencyError as error:
         message, _, remedy = f"{y.path.name}: {error}".partition("; ")
+        if report.timing is not None and not report.timing.is_steady:
+            remedy = "mend its timing first (see above), or give the latency by hand"
         failed = Finding("latency", "error", message, remedy, ignorable=False)
         return replace(report, findings=(*report.findings, failed))
     lost = abs(found.samples)

@@ -23,6 +23,8 @@ _LEAST_JUMP = 0.75  # samples
 _LEAST_DRIFT = 1.0  # samples from the first window to the last
 _NOISES = 6.0  # standard deviations that a jump must exceed
 _BEFORE, _AFTER = 96, 480  # samples of the linear response around the delay
+_NEAR = 8  # windows whose linear response tells where a jump is
+_PIECE = 240  # samples that are compared at once there
 _POSITIONS = 400  # at which the cost is averaged
 _BLOCK = 1 << 16
 
@@ -128,7 +130,7 @@ def best_esr(
     omega = 2.0 * np.pi * rfftfreq(_BLOCK)
     learned = np.mean(_turns(timing, train, omega), axis=0)
     missed = np.mean(np.abs(_turns(timing, validation, omega) - learned) ** 2, axis=0)
-    return float(power @ missed / max(power.sum(), 1e-30))
+    return min(float(power @ missed / max(power.sum(), 1e-30)), 1.0)  # that of silence
 
 
 def longest_part(timing: Timing, total: int, margin: int) -> tuple[int, int]:
@@ -185,32 +187,39 @@ class _Followed:
         return Timing(t, d + offset, start + offset, drift, shifted)
 
     def _locate(self, t: np.ndarray, split: int, start: float, before: float, size: float) -> int:
-        """Position in the output at which one delay explains it better before, the other after."""
+        """Position in the output up to which one delay explains it, and from which the other."""
         old, new = round(start + before), round(start + before + size)
         half = self.windows.length // 2
-        first = max(round(t[split - 1]) - half, 0)
+        first = max(round(t[split - 1]) - half, -min(old, new, 0))
         last = min(round(t[split]) + half, len(self.x), len(self.y) - max(old, new, 0))
-        first = max(first, -min(old, new, 0))
-        predicted = self._predicted(first - max(old, new), last - min(old, new))
-        heard = _whitened(self.y, first, last, self.windows.y_predictor)
-        shift = max(old, new)
-        errors = [
-            (heard - predicted[shift - delay : shift - delay + len(heard)]) ** 2
-            for delay in (old, new)
-        ]
-        return first + int(np.argmax(np.cumsum(errors[1] - errors[0])))
+        last -= (last - first) % _PIECE
+        center = 0.5 * (t[split - 1] + t[split])
+        predicted = self._predicted(first - max(old, new), last - min(old, new), center)
+        heard = _pieces(_whitened(self.y, first, last, self.windows.y_predictor))
+        likeness = []
+        for delay in (old, new):
+            begin = max(old, new) - delay
+            expected = _pieces(predicted[begin : begin + last - first])
+            energy = np.sum(heard**2, axis=1) * np.sum(expected**2, axis=1)
+            likeness.append(np.sum(heard * expected, axis=1) / np.sqrt(energy + 1e-20))
+        return first + _PIECE * (1 + int(np.argmax(np.cumsum(likeness[0] - likeness[1]))))
 
-    def _predicted(self, first: int, last: int) -> np.ndarray:
-        """Whitened input [last - first] through the linear response that all windows share."""
+    def _predicted(self, first: int, last: int, center: float) -> np.ndarray:
+        """Whitened input [last - first] through the linear response of the windows around."""
         windows = self.windows
-        count = 2 * (windows.x_spectra.shape[1] - 1)
-        omega = 2.0 * np.pi * rfftfreq(count)
-        turn = np.exp(1j * np.outer(self.delays + windows.reach + MARGIN - _BEFORE, omega))
-        cross = np.sum(np.conj(windows.x_spectra) * windows.y_spectra * turn, axis=0)
-        power = np.sum(np.abs(windows.x_spectra) ** 2, axis=0)
-        response = irfft(cross / (power + 1e-6 * power.mean()), count)[: _BEFORE + _AFTER]
+        near = np.argsort(np.abs(windows.middles - center))[:_NEAR]
+        size = 2 * (windows.x_spectra.shape[1] - 1)
+        lead = self.delays[near] + windows.reach + MARGIN - _BEFORE
+        turn = np.exp(2j * np.pi * np.outer(lead, rfftfreq(size)))
+        cross = np.sum(np.conj(windows.x_spectra[near]) * windows.y_spectra[near] * turn, axis=0)
+        power = np.sum(np.abs(windows.x_spectra[near]) ** 2, axis=0)
+        response = irfft(cross / (power + 1e-6 * power.mean()), size)[: _BEFORE + _AFTER]
         played = _whitened(self.x, first - _AFTER, last + _BEFORE, windows.x_predictor)
         return oaconvolve(played, response)[_AFTER + _BEFORE :][: last - first]
+
+
+def _pieces(signal: np.ndarray) -> np.ndarray:
+    return signal.reshape(-1, _PIECE)
 
 
 def _whitened(signal: np.ndarray, first: int, last: int, predictor: np.ndarray) -> np.ndarray:

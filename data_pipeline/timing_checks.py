@@ -11,7 +11,7 @@ from data_pipeline.timing import Timing, longest_part
 
 MAX_TIMING_ESR = 0.01
 _LITTLE_ESR = 0.0005
-_MARGIN_SECONDS = 0.1  # kept away from a jump
+_MARGIN_SECONDS = 1.0  # kept away from a jump: where little plays its place is uncertain
 _DROPOUT_SECONDS = 0.25
 _PLAYING = 0.3  # of the input's RMS: no noise gate closes over that
 _SAID = 3  # jumps that are named
@@ -98,13 +98,13 @@ def _faults(x: Audio, y: Audio, timing: Timing) -> str:
         count = abs(jump.samples)
         noun = f"{count} sample{'' if count == 1 else 's'} {'is' if count == 1 else 'are'}"
         state = "missing" if jump.samples < 0 else "too many"
-        words.append(f"{noun} {state} at {y.time_of(jump.position):.2f} s")
+        words.append(f"{noun} {state} at {y.time_of(jump.position):.1f} s")
     if len(timing.jumps) > _SAID:
         words.append(f"{len(timing.jumps) - _SAID} more such places")
     if timing.drift:
         samples = round(abs(timing.drift) * len(x.samples))
         words.append(
-            f"the clocks differ by {1e6 * abs(timing.drift):.2g} ppm"
+            f"the clocks differ by {1e6 * abs(timing.drift):.3g} ppm"
             f" ({samples} sample{'' if samples == 1 else 's'} from start to end)"
         )
     return " and ".join(words)
