@@ -208,7 +208,7 @@ def check_part(audio: Audio, name: str, part: tuple[int, int], can_cut: bool) ->
     state = "silent" if peak < SILENT_PEAK else "constant"
     loud = np.flatnonzero(np.abs(audio.samples - np.median(audio.samples)) >= SILENT_PEAK)
     remedy = "record again"
-    if can_cut and len(loud):
+    if can_cut and len(loud) and loud[-1] - loud[0] > 0.5 * len(audio.samples):
         first, last = audio.time_of(loud[0]), audio.time_of(loud[-1])
         remedy += (
             f", or use only where it plays (start_seconds={first:.2f}, stop_seconds={last:.2f})"

@@ -83,10 +83,9 @@ def without_drift(y: Audio, drift: float) -> tuple[Audio, Finding]:
     Returns:
         The output with sample n taken from n (1 + drift), and what is said about it.
     """
-    samples = soxr.resample(y.samples, y.sample_rate * (1.0 + drift), y.sample_rate, quality="VHQ")
-    message = (
-        f"{y.path.name}: resampled by {1e6 * drift:+.2f} ppm, so that its clock is the input's"
-    )
+    rate = y.sample_rate
+    samples = soxr.resample(y.samples, rate * (1.0 + drift), rate, quality="VHQ")
+    message = f"{y.path.name}: resampled by {1e6 * drift:+.2f} ppm to the input's clock"
     remedy = "record both with one clock to do without"
     return replace(y, samples=samples), Finding("drift", "note", message, remedy)
 
