@@ -206,10 +206,9 @@ def check_part(audio: Audio, name: str, part: tuple[int, int], can_cut: bool) ->
     if min(peak, swing) >= SILENT_PEAK:
         return Finding("parts", "ok", f"{audio.path.name}: the {where} is not silent")
     state = "silent" if peak < SILENT_PEAK else "constant"
-    loud = np.flatnonzero(np.abs(audio.samples - np.median(audio.samples)) >= SILENT_PEAK)
     remedy = "record again"
-    if can_cut and len(loud) and loud[-1] - loud[0] > 0.5 * len(audio.samples):
-        first, last = audio.time_of(loud[0]), audio.time_of(loud[-1])
+    first, last = (audio.time_of(position) for position in _playing(audio.samples))
+    if can_cut and last - first > 0.5 * audio.seconds:
         remedy += (
             f", or use only where it plays (start_seconds={first:.2f}, stop_seconds={last:.2f})"
         )
@@ -276,6 +275,13 @@ def check_not_identical(x: Audio, y: Audio) -> Finding:
         f"{y.path.name}: holds the same audio as {x.path.name}",
         "give the recording of the amp as the output",
     )
+
+
+def _playing(samples: np.ndarray, frame: int = 480) -> tuple[int, int]:
+    """(start, stop) of what lies between silent or constant frames at either end."""
+    frames = samples[: len(samples) // frame * frame].reshape(-1, frame)
+    loud = np.flatnonzero(np.ptp(frames, axis=1) >= 2.0 * SILENT_PEAK)
+    return (int(loud[0]) * frame, int(loud[-1] + 1) * frame) if len(loud) else (0, 0)
 
 
 def _flat_top(samples: np.ndarray, peak: float) -> int:

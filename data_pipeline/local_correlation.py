@@ -20,8 +20,10 @@ REACH_SECONDS = 0.5
 MOST_WINDOWS = 192
 FEWEST_WINDOWS = 4
 _QUIETEST = 1e-4  # of the loudest window's energy: more than 40 dB below it tells nothing
-_FLOOR = 20.0  # nats that a window which does not fit costs at most
-_JUMP = 25.0  # nats that a change of lag costs: two windows must ask for it, for an excursion three
+_BLUR = 0.15  # of its height: how far a peak may be below the highest one and be as likely
+_FLOOR = 12.0  # nats that a window which does not fit costs at most
+_JUMP = 30.0  # nats that a change of lag costs: three windows must ask for it, for an excursion six
+_CLEAR, _HIGH = 0.7, 6.0  # of the highest peak, and in standard deviations: a window that fits
 _STEP, _STEP_COST = 8, 0.3  # samples per window that count as drift, and nats per sample
 _BEFORE_SECONDS, _AFTER_SECONDS = 0.001, 0.004  # of the response around its strongest lag
 
@@ -89,16 +91,18 @@ def correlation_curves(windows: Windows) -> np.ndarray:
 def best_path(curves: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The index of a lag for each window, together the likeliest.
 
+    A lag costs a window -((top - height) / (_BLUR top + 1))^2 / 2: the lags of a note's period are
+    nearly as high as the right one, and which of them is the highest is no noise but the note.
+
     Args:
         curves: [K, L].
 
     Returns:
-        int [K], and bool [K]: whether the window by itself is strongest near there.
+        int [K], and bool [K]: whether the window's correlation is clear and high near there.
     """
-    score = 0.5 * curves.astype(np.float32) ** 2
-    peak = score.max(axis=1, keepdims=True)
-    score -= peak + np.log(np.exp(score - peak).sum(axis=1, keepdims=True))
-    np.maximum(score, -_FLOOR, out=score)
+    height = np.abs(curves.astype(np.float32))
+    top = height.max(axis=1, keepdims=True)
+    score = np.maximum(-0.5 * ((top - height) / (_BLUR * top + 1.0)) ** 2, -_FLOOR)
     came_from = np.empty(score.shape, np.int32)
     total, lags = score[0], np.arange(score.shape[1], dtype=np.int32)
     for k in range(1, len(score)):
@@ -116,8 +120,9 @@ def best_path(curves: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     path[-1] = np.argmax(total)
     for k in range(len(score) - 1, 0, -1):
         path[k - 1] = came_from[k, path[k]]
-    own = np.argmax(np.abs(curves), axis=1)
-    return path, np.abs(own - path) <= 2 * _STEP
+    near = np.clip(path[:, None] + np.arange(-_STEP, _STEP + 1), 0, curves.shape[1] - 1)
+    reached = np.take_along_axis(height, near, axis=1).max(axis=1)
+    return path, (reached >= _CLEAR * top[:, 0]) & (reached >= _HIGH)
 
 
 def refined_path(curves: np.ndarray, path: np.ndarray, sample_rate: int) -> np.ndarray:

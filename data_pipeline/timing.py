@@ -176,9 +176,12 @@ class _Followed:
         """Start, drift and jumps that explain the delays."""
         t, d = self.windows.middles[self.clear], self.delays[self.clear]
         drift, splits = _explain(t, d)
+        kept = _consistent(t, d, drift, splits)
+        splits = [int(np.sum(kept[:split])) for split in splits]
+        t, d = t[kept], d[kept]
         steps = np.array([np.arange(len(t)) >= split for split in splits], float)
         steps = steps.reshape(-1, len(t))
-        start, drift, sizes = _fit(t, d, steps, drift)
+        start, drift, sizes = _fit(t, d, steps)
         jumps = [
             Jump(self._locate(t, split, start + drift * t[split], before, size), round(size))
             for split, before, size in zip(splits, np.cumsum(sizes) - sizes, sizes, strict=True)
@@ -251,6 +254,13 @@ def _explain(t: np.ndarray, d: np.ndarray) -> tuple[float, list[int]]:
     return drift, _splits(rest, max(_LEAST_JUMP, _NOISES * noise), 0)
 
 
+def _consistent(t: np.ndarray, d: np.ndarray, drift: float, splits: list[int]) -> np.ndarray:
+    """Which windows are near the line of their stretch, bool [K]."""
+    stretches = np.split(d - drift * t, splits)
+    off = np.concatenate([np.abs(rest - np.median(rest)) for rest in stretches])
+    return off <= max(5.0 * float(np.median(off)) / 0.6745, 1.0)
+
+
 def _splits(rest: np.ndarray, least: float, first: int) -> list[int]:
     """Recursively, where the median of rest [K] changes by `least` or more."""
     costs = {
@@ -269,26 +279,20 @@ def _spread(values: np.ndarray) -> float:
     return float(np.sum(np.abs(values - np.median(values))))
 
 
-def _fit(
-    t: np.ndarray, d: np.ndarray, steps: np.ndarray, drift: float
-) -> tuple[float, float, list[float]]:
-    """Start, drift and step sizes by least squares, without windows that are far off.
+def _fit(t: np.ndarray, d: np.ndarray, steps: np.ndarray) -> tuple[float, float, list[float]]:
+    """Start, drift and step sizes by least squares.
 
     Args:
         t: float64 [K], positions.
         d: float64 [K], delays.
         steps: float64 [J, K], 0 before a jump and 1 after it.
-        drift: a first guess, in samples per sample.
     """
-    rest, stretch = d - drift * t, steps.sum(axis=0)
-    off = np.abs(rest - [np.median(rest[stretch == number]) for number in stretch])
-    kept = off <= max(5.0 * float(np.median(off)) / 0.6745, 1.0)
     line = (t - t[0]) / np.ptp(t)
-    matrix = np.array([np.ones(len(t)), line, *steps]).T[kept]
-    solution = np.linalg.lstsq(matrix, d[kept], rcond=None)[0]
-    noise = float(np.std(d[kept] - matrix @ solution))
+    matrix = np.array([np.ones(len(t)), line, *steps]).T
+    solution = np.linalg.lstsq(matrix, d, rcond=None)[0]
+    noise = float(np.std(d - matrix @ solution))
     if abs(solution[1]) < max(_LEAST_DRIFT, 2.0 * noise):
         matrix[:, 1] = 0.0
-        solution = np.linalg.lstsq(matrix, d[kept], rcond=None)[0]  # the least norm: no drift
+        solution = np.linalg.lstsq(matrix, d, rcond=None)[0]  # the least norm: no drift
     slope = float(solution[1] / np.ptp(t))
     return float(solution[0] - slope * t[0]), slope, solution[2:].tolist()
