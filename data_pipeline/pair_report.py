@@ -183,7 +183,9 @@ def _in_step(
     findings, offset = [], manual or 0
     timing = measure_timing(x.samples, y.samples, x.sample_rate, offset)
     if used.correct_drift and timing is not None and timing.drift:
-        y, done = timing_checks.without_drift(y, timing.drift)
+        once, _ = timing_checks.without_drift(y, timing.drift)
+        rest = measure_timing(x.samples, once.samples, x.sample_rate, offset)  # finer by now
+        y, done = timing_checks.without_drift(y, timing.drift + (rest.finest_drift if rest else 0))
         y = _padded(y, len(x.samples)) if standard else y
         findings.append(done)
         timing = measure_timing(x.samples, y.samples, x.sample_rate, offset)

@@ -74,6 +74,13 @@ class Timing:
             delay = delay + jump.samples * (positions >= jump.position)
         return delay
 
+    @property
+    def finest_drift(self) -> float:
+        """Drift, together with what is too small to be called one; in samples per sample."""
+        rest = self.delays - self.delay_at(self.positions)
+        near = np.abs(rest) <= _LEAST_DRIFT
+        return self.drift + float(np.polyfit(self.positions[near], rest[near], 1)[0])
+
 
 def measure_timing(
     x: np.ndarray, y: np.ndarray, sample_rate: int, offset: int = 0
