@@ -119,7 +119,11 @@ def check_capture(
     report = PairReport(tuple(f for f in findings if f), None, None, standard, x, y)
     if report.errors(ignore_checks=True):
         return report
-    report = _in_step(report, round(validation_seconds * x.sample_rate), latency, used)
+    history = receptive_field - 1
+    report = _with_parts(report, round(validation_seconds * x.sample_rate), history)
+    if report.errors(ignore_checks=True):
+        return report
+    report = _in_step(report, latency, used)
     x, y, train, validation = report.input, report.output, report.train, report.validation
     try:
         found = _find_latency(x, y, standard, latency)
@@ -134,20 +138,15 @@ def check_capture(
         "training": train[1] - train[0] - lost,
         "validation": validation[1] - validation[0] - lost,
     }
-    history = receptive_field - 1
     needed = {"training": history + window * batch_size, "validation": history + window}
-    enough = checks.check_enough(x, parts, needed, lost)
     findings = (
         *report.findings,
         *_aligned_findings(x, y, standard, found),
         pair_checks.check_direction(x, y, found),
         timing_checks.check_dropouts(x, y, found.samples, standard is None),
-        enough,
+        checks.check_enough(x, parts, needed, lost),
     )
-    report = replace(report, findings=findings, latency=found)
-    if enough.level == "error":
-        return report
-    return replace(report, findings=(*findings, *_part_findings(report, history)))
+    return replace(report, findings=findings, latency=found)
 
 
 def _read(
@@ -175,45 +174,42 @@ def _file_findings(x: Audio, y: Audio, standard: StandardFile | None) -> list[Fi
     return findings
 
 
-def _in_step(
-    report: PairReport, validation_samples: int, manual: int | None, used: Used
-) -> PairReport:
-    """The parts, and the delay over time, after the drift was undone where that was asked for."""
+def _with_parts(report: PairReport, validation_samples: int, history: int) -> PairReport:
+    """The parts, and checks of what is trained and judged: outputs without history are neither."""
+    x, y, can_cut = report.input, report.output, report.standard is None
+    train, validation = _parts(x, y, report.standard, validation_samples)
+    findings, heard = [], []
+    for name, (start, stop) in (("training", train), ("held-out", validation)):
+        heard.append((start + history, stop))
+        if stop > start + history:  # or it is too short, which is said where the latency is known
+            findings.append(checks.check_part(x, name, (start, stop), can_cut))
+            findings.append(checks.check_part(y, name, heard[-1], can_cut))
+    if len(findings) == 4 and all(finding.level == "ok" for finding in findings):
+        findings.append(checks.check_part_levels(y, *heard))
+    findings = (*report.findings, *findings)
+    return replace(report, findings=findings, train=train, validation=validation)
+
+
+def _in_step(report: PairReport, manual: int | None, used: Used) -> PairReport:
+    """The delay over time, after the drift was undone where that was asked for."""
     x, y, standard = report.input, report.output, report.standard
     findings, offset = [], manual or 0
     timing = measure_timing(x.samples, y.samples, x.sample_rate, offset)
     if used.correct_drift and timing is not None and timing.drift:
         once, _ = timing_checks.without_drift(y, timing.drift)
         rest = measure_timing(x.samples, once.samples, x.sample_rate, offset)  # finer by now
-        y, done = timing_checks.without_drift(y, timing.drift + (rest.finest_drift if rest else 0))
+        drift = timing.drift + (rest.finest_drift if rest else 0.0)
+        y, done = timing_checks.without_drift(y, drift)
         y = _padded(y, len(x.samples)) if standard else y
         findings.append(done)
         timing = measure_timing(x.samples, y.samples, x.sample_rate, offset)
-    train, validation = _parts(x, y, standard, validation_samples)
+        report = replace(report, output=y)
+    held_out = report.validation[1] - report.validation[0]
+    train, validation = _parts(x, y, standard, held_out)
     cost = best_esr(timing, y.samples, train, validation) if timing is not None else 0.0
     findings.append(timing_checks.check_timing(x, y, timing, cost, standard is None))
-    return replace(
-        report,
-        findings=(*report.findings, *findings),
-        timing=timing,
-        output=y,
-        train=train,
-        validation=validation,
-    )
-
-
-def _part_findings(report: PairReport, history: int) -> list[Finding]:
-    """Checks of what is trained and judged, without the outputs that lack their history."""
-    x, y, can_cut = report.input, report.output, report.standard is None
-    late = history + max(report.latency.samples, 0)
-    findings, heard = [], []
-    for name, (start, stop) in (("training", report.train), ("held-out", report.validation)):
-        findings.append(checks.check_part(x, name, (start, stop), can_cut))
-        heard.append((start + late, stop + min(report.latency.samples, 0)))
-        findings.append(checks.check_part(y, name, heard[-1], can_cut))
-    if all(finding.level == "ok" for finding in findings):
-        findings.append(checks.check_part_levels(y, *heard))
-    return findings
+    findings = (*report.findings, *findings)
+    return replace(report, findings=findings, timing=timing, train=train, validation=validation)
 
 
 def _part_of(audio: Audio, used: Used) -> Audio:
