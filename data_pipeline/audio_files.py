@@ -267,6 +267,7 @@ class Audio:
         md5: of the file's bytes, hexadecimal.
         bits: per sample in the file.
         is_float: whether the file holds floating-point samples.
+        start: where in the file the samples begin.
     """
 
     samples: np.ndarray
@@ -275,11 +276,16 @@ class Audio:
     md5: str
     bits: int
     is_float: bool
+    start: int = 0
 
     @property
     def seconds(self) -> float:
         """Length in seconds."""
         return len(self.samples) / self.sample_rate
+
+    def time_of(self, position: float) -> float:
+        """Where in the file a position in `samples` is, in seconds."""
+        return (self.start + position) / self.sample_rate
 
 
 def read_audio(path: str | Path, channel: int | None = None) -> Audio:

@@ -8,7 +8,7 @@ import numpy as np
 
 from data_pipeline.checks import Finding
 from data_pipeline.latency import MAX_DISAGREEMENT, SAFETY_FACTOR, Latency
-from data_pipeline.pair_report import BATCH_SIZE, check_capture
+from data_pipeline.pair_report import ALL, BATCH_SIZE, Used, check_capture
 from data_pipeline.standard_files import STANDARD_FILES, StandardFile
 from wf_jax.errors import UserError
 
@@ -33,6 +33,7 @@ class Capture:
         findings: of all checks, errors that were ignored included.
         standard_version: "3.0.0" and so on; None for a user's own DI.
         validation_start_seconds: where the validation part begins in the input file.
+        part_seconds: (start, stop) of the part of the input file that is used.
         ignore_checks: as asked for by the user.
     """
 
@@ -47,6 +48,7 @@ class Capture:
     findings: tuple[Finding, ...]
     standard_version: str | None
     validation_start_seconds: float
+    part_seconds: tuple[float, float] = (0.0, 0.0)
     ignore_checks: bool = False
 
 
@@ -57,6 +59,7 @@ def load_capture(
     input_channel: int | None = None,
     output_channel: int | None = None,
     latency: int | None = None,
+    used: Used = ALL,
     validation_seconds: float = 9.0,
     ignore_checks: bool = False,
     receptive_field: int = 6347,
@@ -73,6 +76,7 @@ def load_capture(
         input_channel: counted from 1; needed when the input file has several.
         output_channel: the same for the output file.
         latency: samples by which the output lags; None measures it.
+        used: which part of both files, and whether a drift of the clocks is undone.
         validation_seconds: length of the last part, over a user's own DI.
         ignore_checks: go on in spite of errors that leave something to train on.
         receptive_field: of the model, in samples.
@@ -93,6 +97,7 @@ def load_capture(
         input_channel=input_channel,
         output_channel=output_channel,
         latency=latency,
+        used=used,
         validation_seconds=validation_seconds,
         receptive_field=receptive_field,
         window=window,
@@ -117,7 +122,8 @@ def load_capture(
         latency=report.latency,
         findings=report.findings,
         standard_version=report.standard.version if report.standard else None,
-        validation_start_seconds=report.validation[0] / x.sample_rate,
+        validation_start_seconds=x.time_of(report.validation[0]),
+        part_seconds=(x.time_of(0), x.time_of(len(x.samples))),
         ignore_checks=ignore_checks,
     )
 

@@ -14,10 +14,14 @@ from data_pipeline.standard_files import StandardFile
 
 PLAYER_RATE = 48_000
 MAX_LENGTH_DIFFERENCE = 1.0  # seconds
+SMALL_DIFFERENCE = 0.1  # seconds; no more than an export's rounding
 MAX_REPLICATE_ESR = 0.01
 PRE_SILENCE_SECONDS = 0.4
 SILENT_PEAK = 1e-4  # -80 dBFS
 QUIET_PEAK = 1e-2  # -40 dBFS
+QUIET_DI_PEAK = 10.0 ** (-26.0 / 20.0)  # 20 dB below where a DI usually peaks
+USUAL_DI_PEAK = -6.0  # dBFS
+QUIET_PART = 40.0  # dB that the held-out part may be below the training part
 DC_RATIO = 0.05  # of the RMS; an offset left unmodelled then adds 0.0025 to the ESR
 FLAT_RUN = 3
 FLAT_EDGE = 4.0 / 2**15  # a run that a 16-bit sine's rounded top makes steps by one unit only
@@ -78,26 +82,41 @@ def check_player_rate(x: Audio) -> Finding:
 
 
 def check_lengths(x: Audio, y: Audio, standard: StandardFile | None) -> Finding:
-    """A standard file's output may be up to 1 s longer; over an own DI, 1 s longer or shorter."""
-    difference = y.seconds - x.seconds
-    lowest = -MAX_LENGTH_DIFFERENCE if standard is None else 0.0
+    """A standard file's output may be up to 1 s longer; over an own DI, 1 s longer or shorter.
+
+    What is missing at the end is no more than a note up to 0.1 s: it becomes silence where a
+    standard file has its parts counted from the end.
+    """
+    missing = len(x.samples) - len(y.samples)
+    difference = -missing / x.sample_rate
+    lowest = -MAX_LENGTH_DIFFERENCE if standard is None else -SMALL_DIFFERENCE
     message = (
-        f"{y.path.name}: {y.seconds:.3f} s, {abs(difference):.3f} s"
-        f" {'longer' if difference > 0 else 'shorter'} than {x.path.name}"
+        f"{y.path.name}: {y.seconds:.3f} s, {duration(abs(missing), x.sample_rate)}"
+        f" {'longer' if missing < 0 else 'shorter'} than {x.path.name}"
     )
     if not lowest <= difference <= MAX_LENGTH_DIFFERENCE:
         return Finding(
             "lengths",
             "error",
             message,
-            f"export it from the start of {x.path.name}, {-lowest + 0.0:g} s shorter"
+            f"export it from the start of {x.path.name}, {-lowest:g} s shorter"
             f" to {MAX_LENGTH_DIFFERENCE:g} s longer",
             ignorable=False,
         )
-    if standard is None and len(x.samples) != len(y.samples):
+    if standard is None and missing:
         remedy = "both are cut to the shorter; check that they start at the same time"
-        return Finding("lengths", "warning", message, remedy)
+        level = "note" if abs(difference) <= SMALL_DIFFERENCE else "warning"
+        return Finding("lengths", level, message, remedy)
+    if missing > 0:
+        return Finding("lengths", "note", message, "silence is put in place of what is missing")
     return Finding("lengths", "ok", f"{y.path.name}: {y.seconds:.3f} s fits {x.path.name}")
+
+
+def duration(samples: int, sample_rate: int) -> str:
+    """In seconds with three decimals, or in samples where those would all be zero."""
+    if round(samples / sample_rate, 3):
+        return f"{samples / sample_rate:.3f} s"
+    return f"{samples} sample{'' if samples == 1 else 's'}"
 
 
 def check_enough(x: Audio, parts: dict[str, int], needed: dict[str, int], lost: int) -> Finding:
@@ -114,6 +133,7 @@ def check_enough(x: Audio, parts: dict[str, int], needed: dict[str, int], lost: 
             seconds = (needed[name] + lost) / x.sample_rate
             total = seconds + len(x.samples) / x.sample_rate
             total -= max(parts[name] + lost, 0) / x.sample_rate
+            total, seconds = np.ceil(10.0 * total) / 10.0, np.ceil(100.0 * seconds) / 100.0
             remedies = {
                 "training": f"record at least {total:.1f} s, or shorten the validation part",
                 "validation": f"make the validation part {seconds:.2f} s or longer",
@@ -122,7 +142,8 @@ def check_enough(x: Audio, parts: dict[str, int], needed: dict[str, int], lost: 
                 "too short",
                 "error",
                 f"{x.path.name}: {x.seconds:.2f} s leave {max(samples, 0) / x.sample_rate:.2f} s of"
-                f" {name}, but the model needs {needed[name] / x.sample_rate:.2f} s",
+                f" {name}, but the model needs {needed[name] / x.sample_rate:.2f} s"
+                f" ({needed[name] - max(samples, 0)} samples more)",
                 remedies[name],
                 ignorable=False,
             )
@@ -152,13 +173,73 @@ def check_not_silent(audio: Audio) -> Finding:
     return Finding("level", "ok", f"{audio.path.name}: peak {level}")
 
 
+def check_di_level(x: Audio) -> Finding:
+    """A DI that peaks below -26 dBFS teaches little of how the amp answers to hard playing."""
+    peak = 20.0 * np.log10(max(float(np.max(np.abs(x.samples))), 1e-10))
+    rms = 10.0 * np.log10(max(float(np.mean(x.samples**2)), 1e-20))
+    message = f"{x.path.name}: peak {peak:.0f} dBFS, RMS {rms:.0f} dBFS"
+    if peak >= 20.0 * np.log10(QUIET_DI_PEAK):
+        return Finding("DI level", "ok", message)
+    return Finding(
+        "DI level",
+        "note",
+        f"{message}, {USUAL_DI_PEAK - peak:.0f} dB below where a DI usually peaks"
+        f" ({USUAL_DI_PEAK:g} dBFS)",
+        "raise the input gain or the level of the reamp and record again: a model knows only what"
+        " it has heard",
+    )
+
+
+def check_part(audio: Audio, name: str, part: tuple[int, int], can_cut: bool) -> Finding:
+    """A part that is trained on or judged by must be neither silent nor constant.
+
+    Args:
+        audio: input or output.
+        name: of the part, "training" or "held-out".
+        part: (start, stop), in samples.
+        can_cut: whether the user may choose the part of the files that is used.
+    """
+    samples = audio.samples[slice(*part)]
+    where = f"{name} part ({audio.time_of(part[0]):.2f} to {audio.time_of(part[1]):.2f} s)"
+    peak = float(np.max(np.abs(samples), initial=0.0))
+    swing = 0.5 * float(np.ptp(samples)) if len(samples) else 0.0
+    if min(peak, swing) >= SILENT_PEAK:
+        return Finding("parts", "ok", f"{audio.path.name}: the {where} is not silent")
+    state = "silent" if peak < SILENT_PEAK else "constant"
+    remedy = "record again"
+    first, last = (audio.time_of(position) for position in _playing(audio.samples))
+    if can_cut and last - first > 0.5 * audio.seconds:
+        remedy += (
+            f", or use only where it plays (start_seconds={first:.2f}, stop_seconds={last:.2f})"
+        )
+    level = f"{peak:.2g}" if peak else "zero"
+    return Finding(
+        "parts",
+        "error",
+        f"{audio.path.name}: the {where} is {state}, its peak is {level}",
+        remedy,
+        ignorable=False,
+    )
+
+
+def check_part_levels(y: Audio, train: tuple[int, int], validation: tuple[int, int]) -> Finding:
+    """The part that judges must play about as loud as the one that teaches."""
+    levels = [np.sqrt(np.mean(y.samples[slice(*part)] ** 2)) for part in (train, validation)]
+    below = 20.0 * float(np.log10(max(levels[0], 1e-10) / max(levels[1], 1e-10)))
+    message = f"{y.path.name}: the held-out part is {below:.0f} dB below the training part"
+    if below < QUIET_PART:
+        return Finding("part levels", "ok", message)
+    remedy = "play as loud at the end: the ESR says little over near silence"
+    return Finding("part levels", "warning", message, remedy)
+
+
 def check_clipping(audio: Audio, is_output: bool) -> Finding:
     """Full scale reached (an error in the output), or a flat top below it (a warning)."""
     gain = "the interface's input gain" if is_output else "the level of the DI"
     height = np.abs(audio.samples)
     at = int(np.argmax(height))
     peak = float(height[at])
-    where = f"{audio.path.name}: peak {peak:.3f} at {at / audio.sample_rate:.2f} s"
+    where = f"{audio.path.name}: peak {peak:#.4g} at {audio.time_of(at):.2f} s"
     remedy = f"lower {gain} and record again"
     if peak >= 1.0:
         level = "error" if is_output else "warning"
@@ -178,7 +259,7 @@ def check_dc_offset(audio: Audio) -> Finding:
     return Finding(
         "DC offset",
         "warning",
-        f"{audio.path.name}: DC offset {mean:+.5f}, {100.0 * abs(mean) / rms:.0f}% of its RMS",
+        f"{audio.path.name}: DC offset {mean:+#.4g}, {100.0 * abs(mean) / rms:.0f}% of its RMS",
         "remove it with a high-pass at 5 Hz, or check the interface",
     )
 
@@ -194,6 +275,13 @@ def check_not_identical(x: Audio, y: Audio) -> Finding:
         f"{y.path.name}: holds the same audio as {x.path.name}",
         "give the recording of the amp as the output",
     )
+
+
+def _playing(samples: np.ndarray, frame: int = 480) -> tuple[int, int]:
+    """(start, stop) of what lies between silent or constant frames at either end."""
+    frames = samples[: len(samples) // frame * frame].reshape(-1, frame)
+    loud = np.flatnonzero(np.ptp(frames, axis=1) >= 2.0 * SILENT_PEAK)
+    return (int(loud[0]) * frame, int(loud[-1] + 1) * frame) if len(loud) else (0, 0)
 
 
 def _flat_top(samples: np.ndarray, peak: float) -> int:

@@ -13,7 +13,7 @@ import numpy as np
 PREDICTOR_ORDER = 128
 _FLOOR_ORDER = 32
 _EDGE = 480
-_MARGIN = _EDGE + PREDICTOR_ORDER + _FLOOR_ORDER  # lags spoilt by the edges of y
+MARGIN = _EDGE + PREDICTOR_ORDER + _FLOOR_ORDER  # lags spoilt by the edges of y
 _MOST_SEGMENTS = 32
 _FEWEST_SEGMENTS = 6
 
@@ -59,8 +59,8 @@ def whitened_cross_correlation(x: np.ndarray, y: np.ndarray, reach: int) -> Cros
     loudness = np.linalg.norm(x_whitened, axis=1) * np.linalg.norm(y_whitened, axis=1)
     segments = np.fft.irfft(np.conj(x_whitened) * y_whitened / loudness[:, None], axis=1)
     plain = np.fft.irfft(np.sum(np.conj(x_spectra) * y_spectra, axis=0))
-    curve, segments = _in_units_of_noise(segments[:, : 2 * reach + 1 + _MARGIN], _MARGIN)
-    plain = plain[_MARGIN : _MARGIN + 2 * reach + 1]
+    curve, segments = _in_units_of_noise(segments[:, : 2 * reach + 1 + MARGIN], MARGIN)
+    plain = plain[MARGIN : MARGIN + 2 * reach + 1]
     return CrossCorrelation(np.arange(-reach, reach + 1), curve, segments, plain)
 
 
@@ -82,7 +82,7 @@ def _segment_spectra(
     """Spectra [S, F] of segments of x, and of y from over `reach` before each to after it."""
     total = min(len(x), len(y))
     share = max(total // _FEWEST_SEGMENTS, 1)
-    guard = reach + _MARGIN
+    guard = reach + MARGIN
     size = 1 << (min(share, 4 * guard) + 2 * guard).bit_length()
     length = min(share, size - 2 * guard)
     starts = np.arange(0, total - length + 1, length)
@@ -91,12 +91,12 @@ def _segment_spectra(
     kept = np.sort(loudest[np.take(loudness, loudest) > 1e-6 * np.max(loudness)])
     if len(kept) == 0:
         return None
-    x_segments = [_cut(x, start, start + length) for start in starts[kept]]
-    y_segments = [_cut(y, start - guard, start + length + guard) for start in starts[kept]]
+    x_segments = [cut(x, start, start + length) for start in starts[kept]]
+    y_segments = [cut(y, start - guard, start + length + guard) for start in starts[kept]]
     return np.fft.rfft(x_segments, size), np.fft.rfft(y_segments, size)
 
 
-def _cut(signal: np.ndarray, start: int, stop: int) -> np.ndarray:
+def cut(signal: np.ndarray, start: int, stop: int) -> np.ndarray:
     """signal[start:stop] without its mean, faded in and out; zeros beyond the signal."""
     inside = signal[max(start, 0) : stop]
     inside = (inside - inside.mean()) * _taper(len(inside))
@@ -116,13 +116,17 @@ def _taper(length: int) -> np.ndarray:
 
 
 def _predictor_spectrum(spectra: np.ndarray) -> np.ndarray:
-    """The inverse filter [F] of the average spectrum, every segment weighing the same."""
+    """The frequency response [F] of `predictor`."""
+    return np.fft.rfft(predictor(spectra), 2 * (spectra.shape[1] - 1))
+
+
+def predictor(spectra: np.ndarray) -> np.ndarray:
+    """The inverse filter [P + 1] of the average of spectra [S, F], each weighing the same."""
     power = np.abs(spectra) ** 2
     average = np.mean(power / power.sum(axis=1, keepdims=True), axis=0)
     autocorrelation = np.fft.irfft(average)[: PREDICTOR_ORDER + 1]
     autocorrelation[0] *= 1.0 + 1e-9  # -90 dB of white noise: band-limited files stay solvable
-    size = 2 * (spectra.shape[1] - 1)
-    return np.fft.rfft(linear_predictor(autocorrelation), size)
+    return linear_predictor(autocorrelation)
 
 
 def _in_units_of_noise(segments: np.ndarray, skip: int) -> tuple[np.ndarray, np.ndarray]:

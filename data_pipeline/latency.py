@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
+import soxr
 
 from data_pipeline.cross_correlation import CrossCorrelation, whitened_cross_correlation
 from data_pipeline.standard_files import StandardFile
@@ -23,6 +24,7 @@ _CLEAR_CONFIDENCE = 0.7
 _BEFORE_PEAK_SECONDS = 0.002
 _AROUND_PEAK_SECONDS = 0.02
 _PLOT_SECONDS = 0.004
+_SLOWER = 8
 
 
 class LatencyError(UserError):
@@ -178,6 +180,34 @@ def latency_from_playing(
             " check that the two files belong together, or give the latency by hand"
         )
     return _onset(found, confidence, sample_rate)
+
+
+def far_latency(
+    x: np.ndarray, y: np.ndarray, sample_rate: int, search_seconds: float = 30.0
+) -> int | None:
+    """A latency beyond the reach of `latency_from_playing`, or None where there is no clear one.
+
+    It is looked for at an eighth of the sample rate, then measured around what was found.
+
+    Args:
+        x: the input, float64 [T].
+        y: the output, float64 [T].
+        sample_rate: Hz.
+        search_seconds: the largest delay looked for, either way.
+    """
+    slow = sample_rate // _SLOWER
+    x_slow, y_slow = (soxr.resample(signal, sample_rate, slow) for signal in (x, y))
+    reach = min(round(search_seconds * slow), min(len(x_slow), len(y_slow)) // 2)
+    found = whitened_cross_correlation(x_slow, y_slow, reach)
+    if _confidence(found, slow) < MIN_CONFIDENCE:
+        return None
+    coarse = round(int(found.lags[found.peak()]) * sample_rate / slow)
+    late = max(coarse, 0)
+    try:
+        near = latency_from_playing(x[late - coarse :], y[late:], sample_rate)
+    except LatencyError:
+        return None
+    return coarse + near.samples
 
 
 def _first_above(scan: np.ndarray, threshold: float) -> int | None:

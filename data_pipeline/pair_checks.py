@@ -3,7 +3,13 @@
 import numpy as np
 
 from data_pipeline.audio_files import Audio
-from data_pipeline.checks import MAX_REPLICATE_ESR, PRE_SILENCE_SECONDS, Finding, esr
+from data_pipeline.checks import (
+    MAX_REPLICATE_ESR,
+    PRE_SILENCE_SECONDS,
+    Finding,
+    duration,
+    esr,
+)
 from data_pipeline.latency import Latency
 from data_pipeline.standard_files import StandardFile
 
@@ -11,6 +17,35 @@ _BLIP_BEFORE, _BLIP_AFTER = 10, 1_000
 _EARLY_SAMPLES = -10
 _EARLY_ASYMMETRY = -1.5  # dB
 _MANUAL_TOLERANCE_SECONDS = 0.002
+
+
+def check_used(
+    x: Audio, y: Audio, start: float, stop: float, standard: StandardFile | None
+) -> Finding:
+    """The part of both files to use must be in both; a standard file has parts of its own.
+
+    Args:
+        x: the whole input.
+        y: the whole output.
+        start: seconds.
+        stop: seconds; 0 for the end.
+        standard: the layout of the input, if it has one.
+    """
+    shorter = x if x.seconds <= y.seconds else y
+    fault, remedy = "", ""
+    if standard is not None:
+        fault = f"version {standard.version} of the standard file has its own parts"
+        remedy = "leave out start_seconds and stop_seconds"
+    elif not 0.0 <= start < shorter.seconds:
+        fault = f"start_seconds={start:g} is not between 0 and {shorter.seconds:.3f} s, its end"
+        remedy = "choose another start_seconds"
+    elif stop and not start < stop <= shorter.seconds + 0.001:
+        fault = f"stop_seconds={stop:g} is not between {start:g} and {shorter.seconds:.3f} s"
+        remedy = "choose another stop_seconds, or 0 for the end"
+    if fault:
+        return Finding("part", "error", f"{shorter.path.name}: {fault}", remedy, ignorable=False)
+    until = f"{stop or shorter.seconds:.2f} s"
+    return Finding("part", "note", f"{y.path.name}: used from {start:.2f} to {until} only")
 
 
 def check_standard_rate(x: Audio, standard: StandardFile) -> Finding:
@@ -42,13 +77,14 @@ def check_version(x: Audio, standard: StandardFile) -> Finding:
 
 def check_output_holds_all(y: Audio, standard: StandardFile) -> Finding:
     """The output must be as long as the version's layout asks."""
+    missing = round(standard.min_seconds * y.sample_rate) - len(y.samples)
     if y.seconds >= standard.min_seconds:
         return Finding("complete", "ok", f"{y.path.name}: {y.seconds:.1f} s is long enough")
     return Finding(
         "complete",
         "error",
         f"{y.path.name}: {y.seconds:.1f} s, version {standard.version} needs at least"
-        f" {standard.min_seconds:g} s",
+        f" {standard.min_seconds:g} s ({duration(missing, y.sample_rate)} more)",
         "record the whole file",
     )
 

@@ -3,19 +3,46 @@
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from data_pipeline import checks, pair_checks
+import numpy as np
+
+from data_pipeline import checks, pair_checks, timing_checks
 from data_pipeline.audio_files import Audio, AudioFileError, read_audio
 from data_pipeline.checks import Finding
 from data_pipeline.latency import (
     Latency,
     LatencyError,
+    far_latency,
     latency_from_blips,
     latency_from_playing,
     manual_latency,
 )
 from data_pipeline.standard_files import STANDARD_FILES, StandardFile, recognise
+from data_pipeline.timing import Timing, best_esr, measure_timing
 
 BATCH_SIZE = 16
+
+
+@dataclass(frozen=True)
+class Used:
+    """What of the files is used, and how.
+
+    Attributes:
+        start_seconds: first second of both files that is used, over a user's own DI.
+        stop_seconds: second at which that ends; 0 for the end of the files.
+        correct_drift: whether the output is resampled where its clock differs from the input's.
+    """
+
+    start_seconds: float = 0.0
+    stop_seconds: float = 0.0
+    correct_drift: bool = False
+
+    @property
+    def is_part(self) -> bool:
+        """Whether it is not all of both files."""
+        return self.start_seconds != 0.0 or self.stop_seconds != 0.0
+
+
+ALL = Used()
 
 
 @dataclass(frozen=True)
@@ -25,15 +52,18 @@ class PairReport:
     Attributes:
         findings: in the order of the checks.
         latency: None when it could not be told.
+        timing: the delay over time; None when it could not be followed.
         standard: the layout of the input; None for a user's own DI or an unreadable input.
-        input: as read; None when unreadable.
-        output: as read; None when unreadable.
+        input: the part that is used; None when unreadable.
+        output: the same part, as long as the input where that is a standard file, and resampled
+            where that was asked for; None when unreadable.
         train: (start, stop) of the training part, in samples, before alignment.
         validation: the same for the validation part.
     """
 
     findings: tuple[Finding, ...]
     latency: Latency | None = None
+    timing: Timing | None = None
     standard: StandardFile | None = None
     input: Audio | None = None
     output: Audio | None = None
@@ -56,6 +86,7 @@ def check_capture(
     input_channel: int | None = None,
     output_channel: int | None = None,
     latency: int | None = None,
+    used: Used = ALL,
     validation_seconds: float = 9.0,
     receptive_field: int = 6347,
     window: int = 8192,
@@ -73,18 +104,33 @@ def check_capture(
         unreadable = [finding for finding in (unreadable_input, unreadable_output) if finding]
         return PairReport(tuple(unreadable), input=x, output=y)
     standard = recognise(x, standard_files)
-    findings = _file_findings(x, y, standard)
+    lengths = checks.check_lengths(x, y, standard)
+    if used.is_part:
+        findings = [pair_checks.check_used(x, y, used.start_seconds, used.stop_seconds, standard)]
+        if findings[0].level == "error":
+            return PairReport(tuple(findings), None, None, standard, x, y)
+        x, y = (_part_of(audio, used) for audio in (x, y))
+    else:
+        findings = [lengths]
+    findings += _file_findings(x, y, standard)
     swapped = None if standard else recognise(y, standard_files)
     findings.append(pair_checks.check_output_is_no_standard_file(x, y, swapped))
-    report = PairReport(tuple(f for f in findings if f), None, standard, x, y)
+    y = _padded(y, len(x.samples)) if standard and lengths.level != "error" else y
+    report = PairReport(tuple(f for f in findings if f), None, None, standard, x, y)
     if report.errors(ignore_checks=True):
         return report
-    train, validation = _parts(x, y, standard, round(validation_seconds * x.sample_rate))
-    report = replace(report, train=train, validation=validation)
+    history = receptive_field - 1
+    report = _with_parts(report, round(validation_seconds * x.sample_rate), history)
+    if report.errors(ignore_checks=True):
+        return report
+    report = _in_step(report, latency, used)
+    x, y, train, validation = report.input, report.output, report.train, report.validation
     try:
         found = _find_latency(x, y, standard, latency)
     except LatencyError as error:
         message, _, remedy = f"{y.path.name}: {error}".partition("; ")
+        if report.timing is not None and not report.timing.is_steady:
+            remedy = "mend its timing first (see above), or give the latency by hand"
         failed = Finding("latency", "error", message, remedy, ignorable=False)
         return replace(report, findings=(*report.findings, failed))
     lost = abs(found.samples)
@@ -92,12 +138,12 @@ def check_capture(
         "training": train[1] - train[0] - lost,
         "validation": validation[1] - validation[0] - lost,
     }
-    history = receptive_field - 1
     needed = {"training": history + window * batch_size, "validation": history + window}
     findings = (
         *report.findings,
         *_aligned_findings(x, y, standard, found),
         pair_checks.check_direction(x, y, found),
+        timing_checks.check_dropouts(x, y, found.samples, standard is None),
         checks.check_enough(x, parts, needed, lost),
     )
     return replace(report, findings=findings, latency=found)
@@ -116,17 +162,66 @@ def _read(
 def _file_findings(x: Audio, y: Audio, standard: StandardFile | None) -> list[Finding | None]:
     """Checks that need no latency."""
     findings: list[Finding | None] = [checks.check_rates(x, y), checks.check_player_rate(x)]
-    findings.append(checks.check_lengths(x, y, standard))
     if standard is not None:
         findings.append(pair_checks.check_standard_rate(x, standard))
         findings.append(pair_checks.check_version(x, standard))
         findings.append(pair_checks.check_output_holds_all(y, standard))
     findings += [checks.check_not_silent(x), checks.check_not_silent(y)]
-    findings.append(checks.check_not_identical(x, y))
+    findings += [checks.check_di_level(x), checks.check_not_identical(x, y)]
     findings.append(checks.check_clipping(x, is_output=False))
     findings.append(checks.check_clipping(y, is_output=True))
     findings += [checks.check_dc_offset(x), checks.check_dc_offset(y)]
     return findings
+
+
+def _with_parts(report: PairReport, validation_samples: int, history: int) -> PairReport:
+    """The parts, and checks of what is trained and judged: outputs without history are neither."""
+    x, y, can_cut = report.input, report.output, report.standard is None
+    train, validation = _parts(x, y, report.standard, validation_samples)
+    findings, heard = [], []
+    for name, (start, stop) in (("training", train), ("held-out", validation)):
+        heard.append((start + history, stop))
+        if stop > start + history:  # or it is too short, which is said where the latency is known
+            findings.append(checks.check_part(x, name, (start, stop), can_cut))
+            findings.append(checks.check_part(y, name, heard[-1], can_cut))
+    if len(findings) == 4 and all(finding.level == "ok" for finding in findings):
+        findings.append(checks.check_part_levels(y, *heard))
+    findings = (*report.findings, *findings)
+    return replace(report, findings=findings, train=train, validation=validation)
+
+
+def _in_step(report: PairReport, manual: int | None, used: Used) -> PairReport:
+    """The delay over time, after the drift was undone where that was asked for."""
+    x, y, standard = report.input, report.output, report.standard
+    findings, offset = [], manual or 0
+    timing = measure_timing(x.samples, y.samples, x.sample_rate, offset)
+    if used.correct_drift and timing is not None and timing.drift:
+        once, _ = timing_checks.without_drift(y, timing.drift)
+        rest = measure_timing(x.samples, once.samples, x.sample_rate, offset)  # finer by now
+        drift = timing.drift + (rest.finest_drift if rest else 0.0)
+        y, done = timing_checks.without_drift(y, drift)
+        y = _padded(y, len(x.samples)) if standard else y
+        findings.append(done)
+        timing = measure_timing(x.samples, y.samples, x.sample_rate, offset)
+        report = replace(report, output=y)
+    held_out = report.validation[1] - report.validation[0]
+    train, validation = _parts(x, y, standard, held_out)
+    cost = best_esr(timing, y.samples, train, validation) if timing is not None else 0.0
+    findings.append(timing_checks.check_timing(x, y, timing, cost, standard is None))
+    findings = (*report.findings, *findings)
+    return replace(report, findings=findings, timing=timing, train=train, validation=validation)
+
+
+def _part_of(audio: Audio, used: Used) -> Audio:
+    start = round(used.start_seconds * audio.sample_rate)
+    stop = round(used.stop_seconds * audio.sample_rate) or None
+    return replace(audio, samples=audio.samples[start:stop], start=start)
+
+
+def _padded(audio: Audio, total: int) -> Audio:
+    """As long as `total` samples at least, with silence at the end."""
+    missing = max(total - len(audio.samples), 0)
+    return replace(audio, samples=np.pad(audio.samples, (0, missing)))
 
 
 def _aligned_findings(
@@ -156,7 +251,15 @@ def _find_latency(x: Audio, y: Audio, standard: StandardFile | None, manual: int
             found = latency_from_playing(x.samples, y.samples, x.sample_rate)
     except LatencyError:
         if manual is None:
-            raise
+            far = None if standard else far_latency(x.samples, y.samples, x.sample_rate)
+            if far is None:
+                raise
+            size = f"{abs(far) / x.sample_rate:.3f} s ({abs(far)} samples)"
+            fault = f"its first {size} are missing" if far < 0 else f"it begins {size} late"
+            raise LatencyError(
+                f"{fault}; export it again from the start of {x.path.name}, or give the latency"
+                f" by hand (latency={far})"
+            ) from None
         found = None
     return found if manual is None else manual_latency(manual, found)
 

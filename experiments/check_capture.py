@@ -3,7 +3,8 @@
     python -m experiments.check_capture --input=di.wav --output=amp.wav
 
 One line per check, then the latency, which is also drawn. `--output` may be a folder: every audio
-file in it is checked. Exit code: 0 fine, 1 an error was found, 2 wrong flags.
+file in it is checked, and latencies that differ are set beside each other. Exit code: 0 fine, 1 an
+error was found, 2 wrong flags.
 """
 
 import sys
@@ -12,7 +13,7 @@ from pathlib import Path
 from absl import flags
 
 from data_pipeline.audio_files import SUFFIXES
-from data_pipeline.pair_report import PairReport, check_capture
+from data_pipeline.pair_report import PairReport, Used, check_capture
 from wf_jax.whole_files import atomic_path
 
 _MARKS = {"ok": "ok", "note": "note", "warning": "WARNING", "error": "ERROR"}
@@ -35,7 +36,7 @@ def main(argv: list[str]) -> int:
     output = Path(options.output)
     if output.is_dir():
         return _check_folder(output, options)
-    return 1 if _check_one(output, options) else 0
+    return 1 if _first_error(_check_one(output, options), options) else 0
 
 
 def _check_folder(folder: Path, options: flags.FlagValues) -> int:
@@ -44,7 +45,9 @@ def _check_folder(folder: Path, options: flags.FlagValues) -> int:
     if not files:
         print(f"ERROR    {folder}: no recordings ({', '.join(SUFFIXES)}); name another folder")
         return 1
-    errors = {path.name: _check_one(path, options) for path in sorted(files)}
+    reports = {path.name: _check_one(path, options) for path in sorted(files)}
+    errors = {name: _first_error(report, options) for name, report in reports.items()}
+    _compare_latencies(reports)
     failed = sum(bool(error) for error in errors.values())
     print(f"{len(files)} recordings checked, {failed} with errors")
     for name, error in errors.items():
@@ -52,17 +55,43 @@ def _check_folder(folder: Path, options: flags.FlagValues) -> int:
     return 1 if failed else 0
 
 
-def _check_one(output: Path, options: flags.FlagValues) -> str:
-    """Print what was found out about a recording and draw it; the first error, "" if none."""
-    channels = {name: options[name].value for name in ("input_channel", "output_channel")}
-    report = check_capture(options.input, output, latency=options.latency, **channels)
+def _compare_latencies(reports: dict[str, PairReport]) -> None:
+    """Prints the latencies of recordings over one DI where they differ by more than a sample."""
+    found = {name: report.latency for name, report in reports.items()}
+    samples = {name: latency.samples for name, latency in found.items() if latency is not None}
+    if not samples or max(samples.values()) - min(samples.values()) <= 1:
+        return
+    each = ", ".join(f"{name} {count}" for name, count in samples.items())
+    print(
+        f"WARNING  the latencies differ by {max(samples.values()) - min(samples.values())} samples:"
+        f" {each}; record all with one buffer size, or give each its own latency"
+    )
+
+
+def _first_error(report: PairReport, options: flags.FlagValues) -> str:
+    return next((error.line() for error in report.errors(options.ignore_checks)), "")
+
+
+def _check_one(output: Path, options: flags.FlagValues) -> PairReport:
+    """Print what was found out about a recording, and draw its latency."""
+    report = check_capture(
+        options.input,
+        output,
+        input_channel=options.input_channel,
+        output_channel=options.output_channel,
+        latency=options.latency,
+        used=Used(options.start_seconds, options.stop_seconds, options.correct_drift),
+        validation_seconds=options.validation_seconds,
+        receptive_field=options.receptive_field,
+    )
     print(output)
     for finding in report.findings:
         print(f"{_MARKS[finding.level]:8s} {finding.line()}")
     if report.latency is not None:
         print(f"latency  {report.latency.describe(report.input.sample_rate)}")
-        print(_draw(report, Path(options.plot or f"{output.stem}_latency.png")), end="\n\n")
-    return next((error.line() for error in report.errors(options.ignore_checks)), "")
+        path = Path(options.plot or output.with_name(f"{output.stem}_latency.png"))
+        print(_draw(report, path), end="\n\n")
+    return report
 
 
 def _draw(report: PairReport, path: Path) -> str:
@@ -86,13 +115,18 @@ def _draw(report: PairReport, path: Path) -> str:
 
 def _define_flags() -> flags.FlagValues:
     values = flags.FlagValues()  # not the global ones: several commands may live in one process
-    text, number = flags.DEFINE_string, flags.DEFINE_integer
+    text, number, real = flags.DEFINE_string, flags.DEFINE_integer, flags.DEFINE_float
     text("input", None, "The DI that was played: WAV, FLAC, AIFF.", values, required=True)
     text("output", None, "What came back, or a folder of such files.", values, required=True)
-    text("plot", None, "Picture to write; default: OUTPUT_latency.png here.", values)
+    text("plot", None, "Picture to write; default: beside OUTPUT.", values)
     number("latency", None, "Samples the output lags; default: measured.", flag_values=values)
     number("input_channel", None, "Of a file with several, from 1.", flag_values=values)
     number("output_channel", None, "Of files with several, from 1.", flag_values=values)
+    real("start_seconds", 0.0, "First second of both that is used.", flag_values=values)
+    real("stop_seconds", 0.0, "Where that ends; 0: at their end.", flag_values=values)
+    real("validation_seconds", 9.0, "Held out at the end, own DI.", flag_values=values)
+    number("receptive_field", 6347, "Of the model to train; A2's.", flag_values=values)
+    flags.DEFINE_boolean("correct_drift", False, "Resample the output to one clock.", values)
     flags.DEFINE_boolean("ignore_checks", False, "Fail only if training is impossible.", values)
     return values
 

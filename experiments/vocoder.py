@@ -26,7 +26,7 @@ from wf_jax.platforms import choices
 from wf_jax.training.checkpoint_faults import CheckpointError
 from wf_jax.training.dispatch import SettingsError
 from wf_jax.training.distributed import is_main, on_main, part
-from wf_jax.training.loop import DivergedError, Result, train
+from wf_jax.training.loop import DivergedError, NotJudgedError, Result, train
 from wf_jax.training.settings import Session
 
 ERRORS = (
@@ -35,6 +35,7 @@ ERRORS = (
     DecorationError,
     DivergedError,
     OptionError,
+    NotJudgedError,
     SettingsError,
     VocoderConfigError,
     WorkdirError,

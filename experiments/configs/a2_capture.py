@@ -36,6 +36,9 @@ class Data:
         input_channel: of a multi-channel input file, counted from 1; 0 for a mono file.
         output_channel: the same for the output file.
         latency: samples by which the output lags the input, or "auto" to measure it.
+        start_seconds: first second of both files that is used, over a user's own DI.
+        stop_seconds: where that ends; 0 for the end of the files.
+        correct_drift: resample the output where its clock differs from the input's.
         validation_seconds: held out at the end, over a user's own DI.
         ignore_checks: train although checks failed.
         loudness_probe: WAV to measure loudness and gain with; "" for the built-in one.
@@ -46,6 +49,9 @@ class Data:
     input_channel: int = option(0, _CHANNEL)
     output_channel: int = option(0, _CHANNEL)
     latency: str = option("auto", _LATENCY)
+    start_seconds: float = option(0.0, Number(0, 100_000))
+    stop_seconds: float = option(0.0, Number(0, 100_000))
+    correct_drift: bool = False
     validation_seconds: float = option(9.0, Number(0, 100_000, above=True))
     ignore_checks: bool = False
     loudness_probe: str = option("", Text())

@@ -1,15 +1,18 @@
 """Pairs of files from end to end: what comes out of good ones, what is said about bad ones."""
 
 import hashlib
+import re
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
+import soxr
 
 from data_pipeline.audio_files import write_wav
 from data_pipeline.captures import CaptureError, check_capture, load_capture, metadata
+from data_pipeline.pair_report import Used
 from data_pipeline.standard_files import VERSION_2, VERSION_3
 
 RATE = 48_000
@@ -160,6 +163,33 @@ def test_faults_that_may_be_ignored(standard):
     assert load_capture(*paths, ignore_checks=True, **options).name == "output"
 
 
+@pytest.mark.parametrize("short", [1, 4_000])
+def test_a_standard_file_that_lacks_its_end(standard, short):
+    """Silence takes its place, so that the parts are where they were."""
+    paths, x, y, layout = standard
+    rewrite(paths[1], y[:-short])
+    capture = load_capture(*paths, standard_files=(layout,), ignore_checks=True, **SMALL)
+    said = [finding.line() for finding in capture.findings if finding.check == "lengths"]
+    words = "1 sample shorter" if short == 1 else "0.083 s shorter"
+    assert said == [
+        f"output.wav: {(240_000 - short) / RATE:.3f} s, {words} than input.wav;"
+        " silence is put in place of what is missing"
+    ]
+    assert capture.validation_start_seconds == (240_000 - 38_400) / RATE
+    np.testing.assert_array_equal(capture.input_validation, np.float32(x[-38_400:-119]))
+    heard = capture.output_validation / capture.output_gain
+    np.testing.assert_allclose(heard[:-short], np.float32(y)[-38_400 + 119 : -short], rtol=1e-5)
+    assert not heard[-short:].any()
+    if short == 1:
+        assert {finding.level for finding in capture.findings} == {"ok", "note"}
+
+
+def test_a_standard_file_is_used_whole(standard):
+    paths, _, _, layout = standard
+    message = error_of(paths, standard_files=(layout,), used=Used(start_seconds=1.0))
+    assert "version 3.0.0 of the standard file has its own parts" in message
+
+
 def test_an_old_version_needs_ignore_checks(standard):
     paths, _, _, layout = standard
     old = replace(layout, version="2.0.0", deprecated=True, replicates=VERSION_2.replicates)
@@ -240,10 +270,122 @@ def test_faults_that_own_recordings_may_have(files, signals):
     assert load_capture(*files, ignore_checks=True, **SMALL).latency.samples == 36
 
 
+@pytest.fixture(scope="session")
+def longer_signals(playing, amp):
+    x = playing(12.0)
+    return x, amp(x, 37)
+
+
+@pytest.fixture
+def longer(tmp_path, longer_signals):
+    write_wav(tmp_path / "di.wav", longer_signals[0], RATE)
+    write_wav(tmp_path / "amp.wav", longer_signals[1], RATE)
+    return tmp_path / "di.wav", tmp_path / "amp.wav"
+
+
+@pytest.mark.parametrize("which", [0, 1])
+@pytest.mark.parametrize("value", [0.0, 0.1])
+def test_a_held_out_part_without_a_sound(longer, longer_signals, which, value):
+    """It can not be ignored: there is nothing to judge by."""
+    samples = longer_signals[which].copy()
+    samples[10 * RATE :] = value
+    rewrite(longer[which], samples)
+    options = SMALL | {"validation_seconds": 1.9}
+    with pytest.raises(CaptureError) as caught:
+        load_capture(*longer, ignore_checks=True, **options)
+    name = longer[which].name
+    state = "constant" if value else "silent"
+    expected = (
+        rf"{name}: the held-out part \(10\.1\d to 12\.00 s\) is {state}, .*; .*stop_seconds=10"
+    )
+    assert re.search(expected, str(caught.value))
+    assert load_capture(*longer, used=Used(0.0, 10.0), **SMALL).validation_start_seconds == 9.0
+
+
+def test_a_training_part_without_a_sound(longer, longer_signals):
+    y = longer_signals[1].copy()
+    y[: 11 * RATE] = 0.0
+    rewrite(longer[1], y)
+    with pytest.raises(CaptureError, match=r"amp.wav: the training part .* is silent"):
+        load_capture(*longer, ignore_checks=True, latency=36, **SMALL)
+
+
+def test_what_is_judged_begins_after_the_context(longer, longer_signals):
+    """The sound before it does not count."""
+    y = longer_signals[1].copy()
+    y[round(11.4 * RATE) :] = 0.0
+    rewrite(longer[1], y)
+    options = SMALL | {"ignore_checks": True}
+    assert load_capture(*longer, **options).name == "amp"
+    with pytest.raises(CaptureError, match=r"the held-out part \(11.42 to 12.00 s\) is silent"):
+        load_capture(*longer, **(options | {"receptive_field": 20_000}))
+
+
+def test_lost_samples_cost_something_and_a_part_is_in_step(longer, longer_signals):
+    x, y = longer_signals
+    rewrite(longer[1], np.r_[y[: 5 * RATE], y[5 * RATE + 64 :]])
+    message = error_of(longer)
+    assert re.match(
+        r"amp.wav: 64 samples are missing at 5.0 s, so no model .* of 0\.\d+; ", message
+    )
+    part = re.search(r"start_seconds=(6\.\d+), stop_seconds=(12\.00|11\.99)\)", message)
+    assert load_capture(*longer, ignore_checks=True, **SMALL).name == "amp"
+    capture = load_capture(*longer, used=Used(float(part[1]), 0.0), **SMALL)
+    assert capture.latency.samples == 36 - 64
+    assert "note" in {f.level for f in capture.findings if "used from 6." in f.message}
+    assert capture.part_seconds[0] == pytest.approx(float(part[1]), abs=1e-4)
+    begin = round(float(part[1]) * RATE)
+    np.testing.assert_array_equal(capture.input_train[:9], np.float32(x)[begin + 28 : begin + 37])
+
+
+@pytest.mark.parametrize(
+    ("start", "stop", "fault"),
+    [
+        (-1.0, 0.0, "start_seconds=-1 is not between 0 and 4.000 s"),
+        (4.0, 0.0, "start_seconds=4 is not between"),
+        (2.0, 1.0, "stop_seconds=1 is not between 2 and 4.000 s"),
+        (0.0, 5.0, "stop_seconds=5 is not between 0 and 4.000 s"),
+        (float("nan"), 0.0, "start_seconds=nan"),
+    ],
+)
+def test_a_part_that_is_not_there(files, start, stop, fault):
+    assert fault in error_of(files, used=Used(start, stop))
+
+
+def test_a_drift_is_undone_where_asked(longer, longer_signals):
+    _, y = longer_signals
+    drifting = soxr.resample(y, RATE, RATE * 1.0001, quality="VHQ")
+    rewrite(longer[1], drifting)
+    assert "amp.wav: the clocks differ by 100 ppm (58 samples" in error_of(longer)
+    capture = load_capture(*longer, used=Used(correct_drift=True), **SMALL)
+    assert any("resampled by +" in finding.message for finding in capture.findings)
+    heard = capture.output_train / capture.output_gain
+    expected = y[capture.latency.samples :][: len(heard)]
+    # What is left is above the passband of the two resamplers.
+    assert np.mean((heard - expected) ** 2) < 5e-3 * np.mean(expected**2)
+    rewrite(longer[1], y)
+    plain, asked = (load_capture(*longer, used=Used(correct_drift=c), **SMALL) for c in (0, 1))
+    np.testing.assert_array_equal(plain.output_train, asked.output_train)
+
+
+@pytest.mark.parametrize("missing", [0.8, -1.5])
+def test_a_start_that_is_missing(longer, longer_signals, missing):
+    y, count = longer_signals[1], round(abs(missing) * RATE)
+    late = np.r_[y[count:], np.zeros(count)] if missing > 0 else np.r_[np.zeros(count), y[:-count]]
+    rewrite(longer[1], late)
+    message = error_of(longer)
+    words = "its first 0.799 s" if missing > 0 else "it begins 1.501 s"
+    latency = 36 - round(missing * RATE)
+    assert words in message
+    assert f"latency={latency})" in message
+    capture = load_capture(*longer, latency=latency, **(SMALL | {"validation_seconds": 3.0}))
+    assert capture.latency.samples == latency
+
+
 def test_too_short_says_how_long(files):
     options = {"receptive_field": 6347, "window": 8192}
     message = error_of(files, batch_size=17, **options)
-    needed = (6346 + 17 * 8192 + 36) / RATE + 1.0
+    needed = (6346 + 17 * 8192 + 36) / RATE + 1.0 + 0.05  # rounded up
     assert "di.wav: 4.00 s leave 3.00 s of training" in message
     assert load_capture(*files, **(SMALL | options)).name == "amp"
     assert f"at least {needed:.1f} s" in message

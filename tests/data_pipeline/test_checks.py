@@ -61,7 +61,10 @@ def test_player_rate():
         (3 * RATE, "ok", "ok"),
         (4 * RATE, "ok", "warning"),
         (4 * RATE + 1, "error", "error"),
-        (3 * RATE - 1, "error", "warning"),
+        (3 * RATE + 1, "ok", "note"),
+        (3 * RATE - 1, "note", "note"),
+        (3 * RATE - 4_800, "note", "note"),
+        (3 * RATE - 4_801, "error", "warning"),
         (2 * RATE, "error", "warning"),
         (2 * RATE - 1, "error", "error"),
     ],
@@ -88,6 +91,54 @@ def test_levels(peak, level, shown):
     finding = checks.check_not_silent(audio([0.0, -peak, 0.0]))
     assert_line(finding, level, "amp.wav", shown)
     assert finding.ignorable != (level == "error")
+
+
+def test_a_number_that_is_a_reason_is_never_zero(playing):
+    x = audio(np.ones(3 * RATE), "di.wav")
+    for missing, words in ((1, "1 sample shorter"), (20, "20 samples"), (480, "0.010 s shorter")):
+        finding = checks.check_lengths(x, audio(np.ones(3 * RATE - missing)), VERSION_3)
+        assert_line(finding, "note", words, "silence")
+    needed = {"training": RATE, "validation": RATE}
+    finding = checks.check_enough(x, {"training": RATE - 1, "validation": RATE}, needed, 0)
+    assert "1 samples more" in finding.message
+    short = audio(np.ones(11 * 44_100 - 1), rate=44_100)
+    assert "1 sample more" in pair_checks.check_output_holds_all(short, VERSION_4).message
+    quiet = 1e-4 * np.clip(10 * playing(1.0), -1, 1)
+    assert "peak 0.0001000 at" in checks.check_clipping(audio(quiet), is_output=True).message
+
+
+@pytest.mark.parametrize(("decibels", "level"), [(0, "ok"), (-19, "ok"), (-21, "note")])
+def test_a_quiet_di(playing, decibels, level):
+    x = playing(1.0) * 10 ** (decibels / 20)
+    finding = checks.check_di_level(audio(x, "di.wav"))
+    assert_line(finding, level, "di.wav", f"peak {decibels - 6} dBFS", "RMS")
+    assert level == "ok" or "21 dB below" in finding.message
+
+
+@pytest.mark.parametrize(
+    ("value", "state", "level"),
+    [(0.0, "silent", "zero"), (9e-5, "silent", "9e-05"), (0.3, "constant", "0.3")],
+)
+def test_a_part_in_which_nothing_happens(playing, value, state, level):
+    y = playing(10.0)
+    y[8 * RATE :] = value
+    part = (8 * RATE, 10 * RATE)
+    finding = checks.check_part(audio(y), "held-out", part, True)
+    where = f"held-out part (8.00 to 10.00 s) is {state}, its peak is {level}"
+    assert_line(finding, "error", "amp.wav", where, "stop_seconds=8.00")
+    assert not finding.ignorable
+    assert "stop_seconds" not in checks.check_part(audio(y), "held-out", part, False).remedy
+    later = replace(audio(y), start=5 * RATE)
+    assert "13.00 to 15.00 s" in checks.check_part(later, "held-out", part, True).message
+    assert checks.check_part(audio(y), "training", (0, 8 * RATE), True).level == "ok"
+
+
+def test_a_held_out_part_that_is_far_quieter(playing):
+    y = playing(4.0)
+    parts = (0, 2 * RATE), (2 * RATE, 4 * RATE)
+    assert checks.check_part_levels(audio(y), *parts).level == "ok"
+    y[2 * RATE :] *= 0.005
+    assert_line(checks.check_part_levels(audio(y), *parts), "warning", "amp.wav", "45 dB below")
 
 
 def test_clipping_at_full_scale(playing):

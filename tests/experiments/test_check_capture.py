@@ -1,12 +1,14 @@
 """The command line that checks recordings: what it prints, writes and returns."""
 
+import re
 import subprocess
 import sys
 
 import numpy as np
 import pytest
+import soxr
 
-from data_pipeline.audio_files import write_wav
+from data_pipeline.audio_files import read_audio, write_wav
 from experiments.check_capture import main
 
 RATE = 48_000
@@ -40,9 +42,10 @@ def test_a_good_recording(folder, capsys):
     printed = capsys.readouterr().out
     assert "ERROR" not in printed
     assert "latency  output late by 47 samples (0.98 ms), found by cross-correlation" in printed
-    assert "plot     good_latency.png" in printed
-    assert [p.name for p in (folder / "here").iterdir()] == ["good_latency.png"]
-    assert is_png(folder / "here" / "good_latency.png")
+    picture = folder / "recordings" / "good_latency.png"
+    assert f"plot     {picture}" in printed
+    assert list((folder / "here").iterdir()) == []
+    assert is_png(picture)
 
 
 def test_a_named_plot_and_a_manual_latency(folder, capsys):
@@ -78,6 +81,45 @@ def test_a_folder_of_recordings(folder, capsys):
     assert "can not be read as audio" in summary[3]
 
 
+def test_latencies_that_differ_are_said_beside_each_other(folder, capsys):
+    recordings = folder / "recordings"
+    y = read_audio(recordings / "good.wav").samples
+    for name, more in (("a.wav", 1), ("b.wav", 13)):
+        write_wav(recordings / name, np.r_[np.zeros(more), y[:-more]], RATE)
+    assert run(folder, recordings) == 0
+    printed = capsys.readouterr().out
+    line = "WARNING  the latencies differ by 13 samples: a.wav 48, b.wav 60, good.wav 47; record"
+    assert line in printed
+    (recordings / "b.wav").unlink()
+    run(folder, recordings)
+    assert "latencies differ" not in capsys.readouterr().out
+
+
+def test_a_part_and_another_model(folder, capsys):
+    recording = folder / "recordings" / "good.wav"
+    y = read_audio(recording).samples
+    y[: 2 * RATE] = 0.0
+    write_wav(recording, y, RATE)
+    assert run(folder, recording) == 1
+    assert "silent from 0.00 to 2.00 s while di.wav plays" in capsys.readouterr().out
+    part = ["--start_seconds=2", "--validation_seconds=3"]
+    assert run(folder, recording, *part) == 0
+    assert "used from 2.00 to 13.00 s only" in capsys.readouterr().out
+    assert run(folder, recording, *part, "--receptive_field=144000") == 1
+    assert "the model needs 3.17 s" in capsys.readouterr().out
+
+
+def test_a_drift_is_resampled_away_where_asked(folder, capsys):
+    recording = folder / "recordings" / "good.wav"
+    y = read_audio(recording).samples
+    write_wav(recording, soxr.resample(y, RATE, RATE * 1.00003, quality="VHQ"), RATE)
+    assert run(folder, recording) == 1
+    assert "the clocks differ by 30" in capsys.readouterr().out
+    assert run(folder, recording, "--correct_drift") == 0
+    ppm = re.search(r"resampled by (.+) ppm to the input's clock", capsys.readouterr().out)
+    assert float(ppm[1]) == pytest.approx(30.0, abs=0.5)
+
+
 def test_an_empty_folder(folder, capsys):
     assert run(folder, folder / "here") == 1
     assert "no recordings" in capsys.readouterr().out
@@ -85,10 +127,9 @@ def test_an_empty_folder(folder, capsys):
 
 def test_errors_that_may_be_ignored(folder, capsys):
     clipped = folder / "recordings" / "good.wav"
-    y = np.clip(20 * np.random.default_rng(1).standard_normal(100), -1, 1)
-    x = np.zeros(13 * RATE, np.float32)
-    x[RATE : RATE + 100] = y
-    write_wav(clipped, x, RATE)
+    y = read_audio(clipped).samples
+    y[RATE : RATE + 100] = np.clip(20 * np.random.default_rng(1).standard_normal(100), -1, 1)
+    write_wav(clipped, y, RATE)
     assert run(folder, clipped, "--latency=0") == 1
     assert run(folder, clipped, "--latency=0", "--ignore_checks") == 0
     assert "ERROR    good.wav: peak 1.000" in capsys.readouterr().out
@@ -114,7 +155,15 @@ def test_wrong_flags(capsys, arguments, fault):
 def test_help_names_every_flag(capsys):
     assert main(["check_capture", "--help"]) == 0
     printed = capsys.readouterr().out
-    for flag in ("input", "output", "latency", "input_channel", "output_channel", "plot"):
+    for flag in (
+        "input",
+        "output",
+        "latency",
+        "input_channel",
+        "output_channel",
+        "plot",
+        "stop_seconds",
+    ):
         assert f"--{flag}:" in printed
     assert "ignore_checks" in printed
 

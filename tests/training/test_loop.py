@@ -11,7 +11,7 @@ from tests.training.processes import launch, records, wait_for_steps
 from tests.training.toy import TRUTH, ToyTask
 from wf_jax.mesh import data_mesh
 from wf_jax.modules import split
-from wf_jax.training.loop import DivergedError, train
+from wf_jax.training.loop import DivergedError, NotJudgedError, train
 from wf_jax.training.metrics import MetricsFile, Progress, duration
 from wf_jax.training.settings import Settings
 from wf_jax.training.stopping import LEAST, Budget
@@ -128,6 +128,30 @@ def test_a_run_that_diverges_keeps_the_best_before(tmp_path):
 def test_a_run_that_diverges_at_once_is_an_error(tmp_path):
     with pytest.raises(DivergedError, match="diverged at step 0"):
         train(ToyTask(broken_after=0), FAST, tmp_path)
+
+
+class Unjudged(ToyTask):
+    """Its score is no number from the given evaluation on."""
+
+    def __init__(self, first):
+        super().__init__()
+        self.left = first
+
+    def evaluate(self, lines):
+        self.left -= 1
+        return {"esr/line": super().evaluate(lines)["esr/line"] / (self.left >= 0)}
+
+
+def test_a_score_that_is_no_number_is_no_divergence(tmp_path):
+    with pytest.raises(NotJudgedError, match="held-out audio cannot be judged: esr/line") as error:
+        train(Unjudged(0), FAST, tmp_path)
+    assert "diverged" not in str(error.value)
+    assert "learning_rate" not in str(error.value)
+
+
+def test_a_score_that_stops_being_a_number_is_divergence(tmp_path):
+    result = train(Unjudged(1), FAST, tmp_path)
+    assert result.stopped.startswith("the training diverged at step 9 (held-out audio)")
 
 
 def test_batches_are_split_over_the_devices_that_divide_them():

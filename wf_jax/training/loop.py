@@ -24,7 +24,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from wf_jax.modules import Params
+from wf_jax.modules import Params, split
 from wf_jax.training.checkpoints import Checkpoints
 from wf_jax.training.control import Control
 from wf_jax.training.dispatch import Dispatcher, Sent, SettingsError
@@ -70,6 +70,10 @@ class DivergedError(RuntimeError):
     """The loss stopped being a number before anything worth keeping was reached."""
 
 
+class NotJudgedError(RuntimeError):
+    """The first score is no number, although loss and parameters are: the judging is at fault."""
+
+
 def train(
     task: Any,
     settings: Settings,
@@ -93,6 +97,8 @@ def train(
         CheckpointError: `workdir` holds another run's checkpoints, or only damaged ones; or the
             disk is full.
         DivergedError: the loss became NaN or infinite before the first evaluation.
+        NotJudgedError: the score of the first evaluation is NaN or infinite, but loss and
+            parameters are finite.
         SettingsError: see there.
     """
     # What to do, and when
@@ -172,8 +178,11 @@ def train(
                 module = dispatcher.module(state.judged)
                 evaluation = from_main(_numbers(task.evaluate(module)))
                 trouble = _trouble(task, last)
-                if not _finite(evaluation):
-                    trouble = trouble or (step - 1, "held-out audio")
+                if not (trouble or _finite(evaluation)):
+                    judged_before = _finite(jax.device_get(state.best.metrics))
+                    if not judged_before and _finite(split(module)[1]):
+                        raise NotJudgedError(_not_judged(evaluation, step))
+                    trouble = (step - 1, "held-out audio")
                 if trouble:
                     break
                 names = list(task.best_metrics.values())
@@ -248,6 +257,14 @@ def _numbers(metrics: dict[str, Any]) -> dict[str, np.ndarray]:
 
 def _finite(metrics: dict[str, np.ndarray]) -> bool:
     return all(bool(np.isfinite(value).all()) for value in metrics.values())
+
+
+def _not_judged(evaluation: dict[str, np.ndarray], step: int) -> str:
+    names = ", ".join(name for name, value in evaluation.items() if not np.isfinite(value).all())
+    return (
+        f"the held-out audio cannot be judged: {names} is no number after {step} steps, although "
+        "loss and parameters are; check that it is longer than the model's context and not silent"
+    )
 
 
 def _record(

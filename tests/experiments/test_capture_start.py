@@ -1,0 +1,126 @@
+"""What is refused before a capture trains, and what that leaves behind: nothing."""
+
+import json
+
+import numpy as np
+import pytest
+
+from data_pipeline.audio_files import write_wav
+from data_pipeline.captures import CaptureError
+from data_pipeline.synthetic import demo_pair
+from experiments import capture
+from experiments.configs.a2_capture import get_config
+from experiments.workdir import Workdir
+from wf_jax.training.settings import Session
+
+RATE = 48_000
+
+
+@pytest.fixture(scope="module")
+def signals():
+    return demo_pair(12.0)
+
+
+@pytest.fixture
+def config(signals, tmp_path):
+    """Of a small pair, 3 s held out."""
+    config = get_config()
+    for name, samples in zip(("di", "amp"), signals, strict=True):
+        write_wav(tmp_path / f"{name}.wav", samples, RATE)
+    config.data.input, config.data.output = str(tmp_path / "di.wav"), str(tmp_path / "amp.wav")
+    config.data.validation_seconds = 3.0
+    config.train.batch_size, config.train.window = 2, 4096
+    return config
+
+
+def refusal(config, workdir, error=CaptureError):
+    with pytest.raises(error) as caught:
+        capture.run(config, Workdir(workdir), Session())
+    assert not workdir.exists()
+    return str(caught.value)
+
+
+class StoppedError(Exception):
+    """The training would begin."""
+
+
+@pytest.fixture
+def stopped(monkeypatch):
+    def train(task, *others, **options):
+        raise StoppedError(task)
+
+    monkeypatch.setattr(capture, "train", train)
+
+
+def test_a_silent_end(config, signals, tmp_path):
+    amp = signals[1].copy()
+    amp[9 * RATE :] = 0.0
+    write_wav(config.data.output, amp, RATE)
+    config.data.ignore_checks = True
+    said = refusal(config, tmp_path / "run")
+    assert (
+        "amp.wav: the held-out part (9.13 to 12.00 s) is silent, its peak is zero; record" in said
+    )
+    assert "learning_rate" not in said
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "words"),
+    [
+        ({"output": "none.wav"}, Exception, "none.wav: no such file"),
+        ({"input": "none.wav"}, Exception, "none.wav: no such file"),
+        ({"loudness_probe": "none.wav"}, Exception, "none.wav: no such file"),
+        ({"stop_seconds": 99.0}, CaptureError, "stop_seconds=99"),
+        ({"input": "demo", "validation_seconds": 59.9}, CaptureError, "di.wav: 60.00 s leave"),
+    ],
+)
+def test_a_refused_start_leaves_no_folder(config, tmp_path, options, error, words):
+    for name, value in options.items():
+        setattr(config.data, name, value)
+    assert words in refusal(config, tmp_path / "run", error)
+
+
+def test_the_built_in_pair_is_kept_with_the_run(tmp_path, stopped):
+    with pytest.raises(StoppedError):
+        capture.run(get_config("demo"), Workdir(tmp_path / "run"), Session())
+    names = {path.name for path in (tmp_path / "run" / "pair").iterdir()}
+    assert names == {"di.wav", "amp.wav"}
+
+
+def linear(path, receptive_field):
+    sizes = {"receptive_field": receptive_field, "bias": False}
+    path.write_text(json.dumps({"architecture": "Linear", "config": sizes}))
+    return str(path)
+
+
+@pytest.mark.parametrize(
+    ("receptive_field", "validation", "fault"),
+    [
+        (200_000, 3.0, "leave 2.998 s of validation, but the model needs 4.2"),
+        (400_000, 9.0, "of training, but the model needs 8.5"),
+        (30_000, 3.0, None),
+    ],
+)
+def test_the_context_is_that_of_the_model(
+    config, tmp_path, stopped, receptive_field, validation, fault
+):
+    config.model.nam = linear(tmp_path / "long.json", receptive_field)
+    config.data.validation_seconds = validation
+    if fault:
+        said = refusal(config, tmp_path / "run")
+        assert fault.replace("2.998", "3.00") in said
+        return
+    with pytest.raises(StoppedError) as caught:
+        capture.run(config, Workdir(tmp_path / "run"), Session())
+    task = caught.value.args[0]
+    assert task.context == receptive_field - 1
+    assert np.isfinite(task.evaluate(task.init())["esr/linear"][0])
+
+
+def test_a_part_and_a_drift_reach_the_capture(config, tmp_path, stopped, capsys):
+    config.data.start_seconds, config.data.correct_drift = 2.0, True
+    with pytest.raises(StoppedError) as caught:
+        capture.run(config, Workdir(tmp_path / "run"), Session())
+    task = caught.value.args[0]
+    assert task.resident["input"].shape[1] + 95 == 7 * RATE
+    assert "used from 2.00 to 12.00 s only" in capsys.readouterr().out
