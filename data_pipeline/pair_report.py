@@ -120,7 +120,8 @@ def check_capture(
     if report.errors(ignore_checks=True):
         return report
     history = receptive_field - 1
-    report = _with_parts(report, round(validation_seconds * x.sample_rate), history)
+    needed = {"training": history + window * batch_size, "validation": history + window}
+    report = _with_parts(report, round(validation_seconds * x.sample_rate), history, needed)
     if report.errors(ignore_checks=True):
         return report
     report = _in_step(report, latency, used)
@@ -138,7 +139,6 @@ def check_capture(
         "training": train[1] - train[0] - lost,
         "validation": validation[1] - validation[0] - lost,
     }
-    needed = {"training": history + window * batch_size, "validation": history + window}
     findings = (
         *report.findings,
         *_aligned_findings(x, y, standard, found),
@@ -174,16 +174,19 @@ def _file_findings(x: Audio, y: Audio, standard: StandardFile | None) -> list[Fi
     return findings
 
 
-def _with_parts(report: PairReport, validation_samples: int, history: int) -> PairReport:
+def _with_parts(
+    report: PairReport, validation_samples: int, history: int, needed: dict[str, int]
+) -> PairReport:
     """The parts, and checks of what is trained and judged: outputs without history are neither."""
     x, y, can_cut = report.input, report.output, report.standard is None
     train, validation = _parts(x, y, report.standard, validation_samples)
     findings, heard = [], []
-    for name, (start, stop) in (("training", train), ("held-out", validation)):
+    for name, (start, stop) in (("training", train), ("validation", validation)):
         heard.append((start + history, stop))
-        if stop > start + history:  # or it is too short, which is said where the latency is known
-            findings.append(checks.check_part(x, name, (start, stop), can_cut))
-            findings.append(checks.check_part(y, name, heard[-1], can_cut))
+        if stop - start >= needed[name]:  # or it is too short, which is said with the latency
+            words = "held-out" if name == "validation" else name
+            findings.append(checks.check_part(x, words, (start, stop), can_cut))
+            findings.append(checks.check_part(y, words, heard[-1], can_cut))
     if len(findings) == 4 and all(finding.level == "ok" for finding in findings):
         findings.append(checks.check_part_levels(y, *heard))
     findings = (*report.findings, *findings)

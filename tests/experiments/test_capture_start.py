@@ -1,13 +1,14 @@
 """What is refused before a capture trains, and what that leaves behind: nothing."""
 
 import json
+from functools import partial
 
 import numpy as np
 import pytest
 
 from data_pipeline.audio_files import write_wav
 from data_pipeline.captures import CaptureError
-from data_pipeline.synthetic import demo_pair
+from data_pipeline.synthetic import demo_pair, write_demo_pair
 from experiments import capture
 from experiments.configs.a2_capture import get_config
 from experiments.workdir import Workdir
@@ -52,6 +53,12 @@ def stopped(monkeypatch):
     monkeypatch.setattr(capture, "train", train)
 
 
+@pytest.fixture
+def short(monkeypatch):
+    """A built-in pair of 24 s."""
+    monkeypatch.setattr(capture, "write_demo_pair", partial(write_demo_pair, seconds=24.0))
+
+
 def test_a_silent_end(config, signals, tmp_path):
     amp = signals[1].copy()
     amp[9 * RATE :] = 0.0
@@ -71,16 +78,16 @@ def test_a_silent_end(config, signals, tmp_path):
         ({"input": "none.wav"}, Exception, "none.wav: no such file"),
         ({"loudness_probe": "none.wav"}, Exception, "none.wav: no such file"),
         ({"stop_seconds": 99.0}, CaptureError, "stop_seconds=99"),
-        ({"input": "demo", "validation_seconds": 59.9}, CaptureError, "di.wav: 60.00 s leave"),
+        ({"input": "demo", "validation_seconds": 23.9}, CaptureError, "di.wav: 24.00 s leave"),
     ],
 )
-def test_a_refused_start_leaves_no_folder(config, tmp_path, options, error, words):
+def test_a_refused_start_leaves_no_folder(config, tmp_path, short, options, error, words):
     for name, value in options.items():
         setattr(config.data, name, value)
     assert words in refusal(config, tmp_path / "run", error)
 
 
-def test_the_built_in_pair_is_kept_with_the_run(tmp_path, stopped):
+def test_the_built_in_pair_is_kept_with_the_run(tmp_path, stopped, short):
     with pytest.raises(StoppedError):
         capture.run(get_config("demo"), Workdir(tmp_path / "run"), Session())
     names = {path.name for path in (tmp_path / "run" / "pair").iterdir()}
