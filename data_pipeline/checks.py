@@ -17,6 +17,7 @@ MAX_LENGTH_DIFFERENCE = 1.0  # seconds
 SMALL_DIFFERENCE = 0.1  # seconds; no more than an export's rounding
 MAX_REPLICATE_ESR = 0.01
 PRE_SILENCE_SECONDS = 0.4
+LEAST_SECONDS = 1.0  # of a recording that is looked at
 SILENT_PEAK = 1e-4  # -80 dBFS
 QUIET_PEAK = 1e-2  # -40 dBFS
 QUIET_DI_PEAK = 10.0 ** (-26.0 / 20.0)  # 20 dB below where a DI usually peaks
@@ -149,6 +150,19 @@ def check_enough(x: Audio, parts: dict[str, int], needed: dict[str, int], lost: 
             )
     seconds = ", ".join(f"{n / x.sample_rate:.1f} s of {name}" for name, n in parts.items())
     return Finding("too short", "ok", f"{x.path.name}: {seconds}")
+
+
+def check_not_too_short(audio: Audio) -> Finding | None:
+    """Below LEAST_SECONDS nothing else can be said of a file."""
+    if audio.seconds >= LEAST_SECONDS:
+        return None
+    return Finding(
+        "length",
+        "error",
+        f"{audio.path.name}: {len(audio.samples)} samples are no recording",
+        "record a few minutes",
+        ignorable=False,
+    )
 
 
 def check_not_silent(audio: Audio) -> Finding:

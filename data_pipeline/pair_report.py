@@ -112,6 +112,9 @@ def check_capture(
         x, y = (_part_of(audio, used) for audio in (x, y))
     else:
         findings = [lengths]
+    short = [checks.check_not_too_short(audio) for audio in (x, y)]
+    if any(short):
+        return PairReport(tuple(filter(None, short)), None, None, standard, x, y)
     findings += _file_findings(x, y, standard)
     swapped = None if standard else recognise(y, standard_files)
     findings.append(pair_checks.check_output_is_no_standard_file(x, y, swapped))

@@ -5,10 +5,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 
 from data_pipeline import checks, pair_checks
 from data_pipeline.audio_files import Audio
 from data_pipeline.latency import latency_from_playing, manual_latency
+from data_pipeline.pair_report import check_capture
 from data_pipeline.standard_files import STANDARD_FILES, VERSION_2, VERSION_3, VERSION_4
 
 RATE = 48_000
@@ -349,3 +351,12 @@ def test_a_standard_file_as_the_output(pair):
     assert pair_checks.check_output_is_no_standard_file(x, y, None) is None
     finding = pair_checks.check_output_is_no_standard_file(x, y, VERSION_3)
     assert_line(finding, "error", "amp.wav", "3.0.0", "swap them")
+
+
+@pytest.mark.parametrize("samples", [1, 2, 100, 960, 47_999])
+def test_less_than_a_second_is_no_recording(tmp_path, samples):
+    path = tmp_path / "a.wav"
+    soundfile.write(path, np.full(samples, 0.1), 48_000)
+    report = check_capture(path, path)
+    assert [finding.check for finding in report.findings][-1] == "length"
+    assert "are no recording; record" in report.findings[-1].line()
