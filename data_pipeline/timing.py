@@ -9,6 +9,7 @@ from scipy.signal import oaconvolve
 
 from data_pipeline.cross_correlation import MARGIN
 from data_pipeline.local_correlation import (
+    FEWEST_WINDOWS,
     Windows,
     best_path,
     correlation_curves,
@@ -79,6 +80,8 @@ class Timing:
         """Drift, together with what is too small to be called one; in samples per sample."""
         rest = self.delays - self.delay_at(self.positions)
         near = np.abs(rest) <= _LEAST_DRIFT
+        if np.sum(near) < FEWEST_WINDOWS:
+            return self.drift
         return self.drift + float(np.polyfit(self.positions[near], rest[near], 1)[0])
 
 
@@ -106,7 +109,7 @@ def measure_timing(
         other = _follow(np.abs(x), y, sample_rate)  # an octave fuzz has only |x| in its output
         if other is not None and (found is None or other.share > found.share + 0.1):
             found = other
-    if found is None or found.share < _MIN_CLEAR:
+    if found is None or found.share < _MIN_CLEAR or np.sum(found.clear) < FEWEST_WINDOWS:
         return None
     return found.timing(offset)
 

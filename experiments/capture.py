@@ -136,6 +136,8 @@ def _training_level(config: Any, family: Family, gain: float) -> dict[str, AmpMo
 
 
 def _family(config: Any, input_path: Path) -> Family:
+    if not (config.init_from or config.model.nam):
+        return Family()
     try:
         return read_family(config, float(AudioFile(input_path).sample_rate))
     except (AudioFileError, NamFileError):
