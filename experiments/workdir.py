@@ -123,7 +123,7 @@ class Workdir:
                 self._lock = FolderLock(self.shared)
             if not self._lock.held:
                 say(f"{self}: this file system has no locks; start one run here at a time")
-        check_same_run(self.shared, config)
+        _compare(self.shared, _read_config(self.shared / "config.json"), flat_config(config))
         with _writing(self.shared):
             write_json(self.shared / "config.json", flat_config(config))
         _write_inputs(self.shared, inputs)
@@ -193,12 +193,15 @@ def _writing(workdir: Path) -> Iterator[None]:
 
 
 def check_same_run(workdir: Path, config: Any) -> None:
-    """Compares a config with that of the run in a folder, if one has begun there; writes nothing.
+    """Compares a config with that of the run in a folder, if one has begun there and says so.
 
     Raises:
         WorkdirError: an option that may not change has.
     """
-    old, new = _read_config(workdir / "config.json"), flat_config(config)
+    _compare(workdir, _read_object(workdir / "config.json") or {}, flat_config(config))
+
+
+def _compare(workdir: Path, old: dict[str, Any], new: dict[str, Any]) -> None:
     if "train.decay" in old:  # of before there was a choice
         old.setdefault("train.optimizer", "adam")
         del old["train.decay"]
