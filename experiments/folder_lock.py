@@ -35,8 +35,8 @@ class FolderLock:
             LockedError: another process holds it.
             OSError: the file cannot be written.
         """
-        self.held = False  # where the file system has no locks
         self._file: IO[str] | None = None
+        self.held = False  # where the file system has no locks
         if fcntl is None:
             return
         file = (folder / NAME).open("a+")
@@ -54,6 +54,10 @@ class FolderLock:
         json.dump({"host": socket.gethostname(), "process": os.getpid(), "since": now}, file)
         file.flush()
         self._file, self.held = file, True
+
+    def __del__(self) -> None:
+        """Releases it."""
+        self.release()
 
     def release(self) -> None:
         """Lets others in; may be called twice."""
