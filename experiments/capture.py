@@ -14,7 +14,7 @@ from data_pipeline.captures import Capture, CaptureError, load_capture
 from data_pipeline.pair_report import Used
 from data_pipeline.synthetic import write_demo_pair
 from experiments.capture_models import Family, read_family
-from experiments.capture_options import CaptureConfigError, check
+from experiments.capture_options import CaptureConfigError, check, gear
 from experiments.capture_results import write_results
 from experiments.capture_samples import Samples
 from experiments.configs.a2_capture import recipe
@@ -137,7 +137,7 @@ def _training_level(config: Any, family: Family, gain: float) -> dict[str, AmpMo
 
 def _family(config: Any, input_path: Path) -> Family:
     if not (config.init_from or config.model.nam):
-        return Family()
+        return Family(gear=gear(config))
     try:
         return read_family(config, float(AudioFile(input_path).sample_rate))
     except (AudioFileError, NamFileError):
