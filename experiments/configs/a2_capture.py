@@ -170,7 +170,7 @@ def get_config(argument: str = "") -> Config:
     config = Config()
     if argument == "demo":
         config.data = Data(input="demo")
-        config.train.minutes = 2.2
+        config.train.minutes = 1.5
     elif argument:
         raise ValueError(f"a2_capture.py:{argument} does not exist; use a2_capture.py:demo")
     return config
