@@ -19,6 +19,7 @@ from experiments.comparison_figures import COLOURS, draw
 from experiments.comparison_table import Line, table
 from experiments.configs import waveflow, waveglow, wavenet
 from experiments.configs.likelihood import get_config
+from experiments.decoration import DecorationError
 from experiments.paper_likelihoods import ROWS
 from experiments.vocoder import VocoderConfigError, model_config
 from experiments.vocoder_results import CONFIG_FILES
@@ -96,6 +97,17 @@ def test_the_table_says_it_all_with_the_best_first(tmp_path):
     assert len({line.count("|") for line in lines}) == 1
     draw(tmp_path / "picture.png", [LINE, better])
     assert (tmp_path / "picture.png").read_bytes()[:4] == b"\x89PNG"
+
+
+def test_a_picture_that_fails_leaves_the_table(tmp_path, monkeypatch):
+    def fail(*_):
+        raise RuntimeError("no font")
+
+    monkeypatch.setattr(comparison, "_line", lambda *_: LINE)
+    monkeypatch.setattr(comparison, "draw", fail)
+    with pytest.raises(DecorationError, match=r"likelihood\.md is complete, .*: no font; mend"):
+        comparison.write_comparison(tmp_path, {"wave_glow": None})
+    assert "wave glow" in (tmp_path / "likelihood.md").read_text()
 
 
 def test_a_member_that_fails_costs_no_other(tmp_path, monkeypatch, capsys):
