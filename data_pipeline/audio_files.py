@@ -284,7 +284,7 @@ class Audio:
         return len(self.samples) / self.sample_rate
 
     def time_of(self, position: float) -> float:
-        """Where in the file a position in `samples` is, in seconds."""
+        """Returns the time in the file of a position in `samples`, seconds."""
         return (self.start + position) / self.sample_rate
 
 

@@ -26,7 +26,7 @@ class AudioFileWarning(UserWarning):
 
 @dataclass(frozen=True)
 class Header:
-    """How much audio a file's header announces, and how much there is.
+    """The amount of audio that a file's header announces, and the amount that is there.
 
     Attributes:
         announced: bytes of audio (samples of FLAC); None where it does not say.
@@ -189,7 +189,7 @@ def _is_filling(file: BinaryIO, position: int) -> bool:
 
 
 def _audio_end(file: BinaryIO, start: int, length: int) -> int:
-    """Where audio of unknown length ends: before well-known chunks that go up to the end."""
+    """Returns where audio of unknown length ends: before well-known chunks that go up to the end."""
     first = max(start, length - _TRAILER)
     file.seek(first)
     rest = file.read(length - first)

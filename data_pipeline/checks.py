@@ -1,4 +1,4 @@
-"""What can be wrong with a recorded pair: one small pure function per check, one line per finding.
+"""Checks of a recorded pair: one small pure function for each, one line per finding.
 
 Thresholds of the checks of standard files are those of the trainer neural-amp-modeler 0.13.0; the
 others are this project's own.
@@ -30,7 +30,7 @@ FLAT_EDGE = 4.0 / 2**15  # a run that a 16-bit sine's rounded top makes steps by
 
 @dataclass(frozen=True)
 class Finding:
-    """What one check says.
+    """The result of one check.
 
     Attributes:
         check: its name.

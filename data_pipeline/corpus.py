@@ -44,7 +44,7 @@ class Corpus:
 
     @property
     def sample_rate(self) -> int:
-        """Of all clips, Hz."""
+        """The sample rate of all clips, Hz."""
         return self.index.sample_rate
 
     @property

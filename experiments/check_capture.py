@@ -14,6 +14,7 @@ from absl import flags
 
 from data_pipeline.audio_files import SUFFIXES
 from data_pipeline.pair_report import PairReport, Used, check_capture
+from experiments.terminal import prepare_terminal
 from wf_jax.whole_files import atomic_path
 
 _MARKS = {"ok": "ok", "note": "note", "warning": "WARNING", "error": "ERROR"}
@@ -132,4 +133,5 @@ def _define_flags() -> flags.FlagValues:
 
 
 if __name__ == "__main__":
+    prepare_terminal()
     sys.exit(main(sys.argv))

@@ -30,7 +30,7 @@ def differences(given: Mapping[str, Any], usual: Mapping[str, Any]) -> list[str]
 
 
 def _value(value: Any) -> str:
-    return f"({','.join(map(repr, value))},)" if isinstance(value, list | tuple) else str(value)
+    return str(tuple(value) if isinstance(value, list) else value)
 
 
 def _interpreter() -> str:

@@ -1,6 +1,5 @@
 """What every command line does first."""
 
-import io
 import sys
 import traceback
 import warnings
@@ -9,8 +8,8 @@ from typing import Any
 
 from absl import flags, logging
 
-from data_pipeline.audio_headers import AudioFileWarning
 from experiments.programs import AUTO, keep_programs
+from experiments.terminal import prepare_terminal
 
 INTERRUPTED = 130  # by Ctrl-C, as shells have it
 
@@ -26,21 +25,9 @@ def set_up() -> None:
     """Keeps compiled programs as --programs says, and hides what libraries log below warnings.
 
     Unless --verbosity asks for it. Hides too the pages that orbax logs, also of what it began and
-    could not end: all of it is raised as well. What an audio file's header says wrongly is a line.
-    A terminal that cannot show a character of a file's name shows its number.
+    could not end: all of it is raised as well.
     """
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
-    shown = warnings.showwarning
-
-    def show(message: Warning | str, category: type[Warning], *others: Any, **options: Any) -> None:
-        if issubclass(category, AudioFileWarning):
-            print(f"note: {message}", file=sys.stderr)
-        else:
-            shown(message, category, *others, **options)
-
-    warnings.showwarning = show
+    prepare_terminal()
     if not flags.FLAGS["verbosity"].present:
         logging.set_verbosity(logging.WARNING)
         logging.get_absl_logger().addFilter(lambda record: "/orbax/" not in record.pathname)

@@ -15,6 +15,7 @@ from absl import flags
 from data_pipeline.corpus_index import SPLITS, Clip, CorpusError
 from data_pipeline.corpus_preparation import Report, prepare_corpus
 from experiments.command_lines import command
+from experiments.terminal import prepare_terminal
 from wf_jax.errors import printable
 from wf_jax.training.metrics import Progress
 
@@ -97,4 +98,5 @@ def _define_flags() -> flags.FlagValues:
 
 
 if __name__ == "__main__":
+    prepare_terminal()
     sys.exit(main(sys.argv))

@@ -3,10 +3,15 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+import soundfile
 
 from data_pipeline.audio_stream import write_blocks
+from wf_jax.amps import a2, save_nam
+
+ROOT = Path(__file__).parents[2]
 
 SHOW = """
 import sys, warnings
@@ -33,3 +38,30 @@ def test_any_name_can_be_shown_and_a_lying_header_is_a_line(encoding):
 def test_audio_beyond_4_gib_has_a_header_that_can_say_so(tmp_path, samples, magic):
     write_blocks(tmp_path / "a.wav", [], 48000, samples)
     assert (tmp_path / "a.wav").read_bytes()[:4] == magic
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["check_capture", "--input={0}/di.wav", "--output={0}/in/amp.wav", "--plot={0}/a.png"],
+        ["prepare", "--input={0}/in", "--output={0}/corpus", "--validation=0"],
+        ["render", "--model={0}/amp.nam", "--input={0}/in/amp.wav", "--output={0}/out.wav"],
+    ],
+)
+def test_every_command_says_that_a_header_lies(tmp_path, command, rng):
+    (tmp_path / "in").mkdir()
+    save_nam(a2.create("nano", rng), tmp_path / "amp.nam", {})
+    for name in ("di.wav", "in/amp.wav"):
+        soundfile.write(tmp_path / name, rng.uniform(-0.3, 0.3, 2 * 48000), 48000)
+    amp = tmp_path / "in" / "amp.wav"
+    content = bytearray(amp.read_bytes())
+    at = content.index(b"data") + 4
+    size = int.from_bytes(content[at : at + 4], "little")
+    content[at : at + 4] = (size - 1000).to_bytes(4, "little")
+    amp.write_bytes(content)
+    arguments = [sys.executable, "-m", f"experiments.{command[0]}"]
+    arguments += [part.format(tmp_path) for part in command[1:]]
+    done = subprocess.run(arguments, capture_output=True, text=True, cwd=ROOT)
+    said = f"note: {amp}: its header announces 1.990 s of audio; 1000 bytes that follow are left"
+    assert done.stderr.count(said) == 1, done.stderr
+    assert "AudioFileWarning" not in done.stderr

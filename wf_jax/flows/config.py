@@ -5,20 +5,20 @@ import math
 from typing import ClassVar, Literal
 
 from wf_jax.audio.mel_settings import MelSettings
-from wf_jax.options import Choice, Items, Number, option
-
-SIZE = Number(0, 65536, above=True)  # of a net: channels, taps, rows
-DEPTH = Number(0, 1024, above=True)  # layers, flows
-DOUBLINGS = Number(0, 24, above=True)  # layers in a row, each with twice the dilation
-FACTORS = Items(SIZE)
-_TYPES = ("float32", "bfloat16", "float64")
-_PRECISIONS = ("highest", "high", "default")
+from wf_jax.options import Choice, Items, Number, option, rule_of
 
 # Far above all that make sense: a configuration may come from a stranger, and what it describes is
 # made at least in shapes before anything is compared. Those of 256 layers take a second.
 MOST = 1 << 16  # of any size
 MOST_LAYERS = 256  # of all nets together
-MOST_DOUBLINGS = 32  # layers with a dilation that is twice that of the layer before
+MOST_DOUBLINGS = 24  # layers with a dilation that is twice that of the layer before
+
+SIZE = Number(0, MOST, above=True)  # of a net: channels, taps, rows
+DEPTH = Number(0, MOST_LAYERS, above=True)  # layers, flows
+DOUBLINGS = Number(0, MOST_DOUBLINGS, above=True)
+FACTORS = Items(SIZE)
+_TYPES = ("float32", "bfloat16", "float64")
+_PRECISIONS = ("highest", "high", "default")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -45,11 +45,7 @@ class FlowConfig:
         Raises:
             ValueError: one does not fit; the message says which and what would.
         """
-        for field in dataclasses.fields(self):
-            value = getattr(self, field.name)
-            numbers = value if isinstance(value, tuple) else (value,)
-            if any(isinstance(number, int) and number > MOST for number in numbers):
-                raise ValueError(f"{field.name} is above {MOST:,}")
+        self._check_highest()
         self._check_choice("compute_dtype", _TYPES)
         self._check_choice("matmul_precision", _PRECISIONS)
 
@@ -91,16 +87,20 @@ class FlowConfig:
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} {getattr(self, name)} is below 1")
 
-    def _check_layers(self, nets: int, layers: int, doublings: int) -> None:
-        """Layers of each of `nets` nets, whose dilations double so many times in a row."""
+    def _check_highest(self) -> None:
+        """Holds numbers against the upper bounds of their rules; below them, each has its words."""
+        for field in dataclasses.fields(self):
+            rule, value = rule_of(field), getattr(self, field.name)
+            numbers = value if isinstance(rule, Items) else (value,)
+            rule = rule.rule if isinstance(rule, Items) else rule
+            if isinstance(rule, Number) and any(number > rule.high for number in numbers):
+                raise ValueError(f"{field.name} is above {rule.high:,}")
+
+    def _check_layers(self, nets: int, layers: int) -> None:
+        """Refuses more than MOST_LAYERS in all of `nets` nets."""
         if nets * layers > MOST_LAYERS:
             raise ValueError(
                 f"layers {layers} of {nets} flows are more than {MOST_LAYERS}; choose fewer"
-            )
-        if doublings > MOST_DOUBLINGS:
-            raise ValueError(
-                f"layers {layers}: dilations that double {doublings} times are too wide for any "
-                f"clip; choose {MOST_DOUBLINGS} or fewer"
             )
 
     def _check_odd(self, name: str) -> None:

@@ -3,7 +3,7 @@
 import dataclasses
 from typing import ClassVar, Literal
 
-from wf_jax.flows.config import DEPTH, DOUBLINGS, FACTORS, SIZE, FlowConfig
+from wf_jax.flows.config import DEPTH, DOUBLINGS, FACTORS, MOST, SIZE, FlowConfig
 from wf_jax.options import Choice, Items, Number, option
 
 # Paper, table 2: the height dilations of eight layers for each squeeze height.
@@ -36,7 +36,7 @@ class WaveFlowConfig(FlowConfig):
 
     family: ClassVar[str] = "WaveFlow"
 
-    height: int = option(16, Number(2, 65536))
+    height: int = option(16, Number(2, MOST))
     flows: int = option(8, DEPTH)
     layers: int = option(8, DOUBLINGS)
     channels: int = option(64, SIZE)
@@ -49,7 +49,7 @@ class WaveFlowConfig(FlowConfig):
         """Checks every value; see FlowConfig."""
         super().__post_init__()
         self._check_positive("flows", "layers", "channels")
-        self._check_layers(self.flows, self.layers, self.layers)
+        self._check_layers(self.flows, self.layers)
         if self.height < 2 or self.height % 2:
             raise ValueError(f"height {self.height} is not an even number; choose 8, 16, 32 or 64")
         self._check_odd("kernel")

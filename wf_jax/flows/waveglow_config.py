@@ -3,10 +3,10 @@
 import dataclasses
 from typing import ClassVar
 
-from wf_jax.flows.config import DEPTH, DOUBLINGS, SIZE, FlowConfig
+from wf_jax.flows.config import DEPTH, DOUBLINGS, MOST_LAYERS, SIZE, FlowConfig
 from wf_jax.options import Number, option
 
-_EVEN = Number(2, 65536)
+_EVEN = Number(2, 256)  # groups: a new model rotates them, which takes time
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -28,7 +28,7 @@ class WaveGlowConfig(FlowConfig):
 
     groups: int = option(8, _EVEN)
     flows: int = option(12, DEPTH)
-    early_every: int = option(4, Number(0, 1024))
+    early_every: int = option(4, Number(0, MOST_LAYERS))
     early_size: int = option(2, _EVEN)
     layers: int = option(8, DOUBLINGS)
     channels: int = option(256, SIZE)
@@ -39,13 +39,11 @@ class WaveGlowConfig(FlowConfig):
         """Checks every value; see FlowConfig."""
         super().__post_init__()
         self._check_positive("flows", "layers", "channels", "upsample_hops")
-        self._check_layers(self.flows, self.layers, self.layers)
+        self._check_layers(self.flows, self.layers)
         self._check_odd("kernel")
         for name in ("groups", "early_size"):
             if getattr(self, name) < 2 or getattr(self, name) % 2:
                 raise ValueError(f"{name} {getattr(self, name)} is not an even number above 0")
-        if self.groups > 256:  # a new model rotates them, which takes time
-            raise ValueError(f"groups {self.groups} is above 256; choose 8")
         if self.early_every < 0:
             raise ValueError(f"early_every {self.early_every} is below 0; 0 is for none")
         if self.mel.hop % self.groups:

@@ -3,13 +3,13 @@
 import dataclasses
 from typing import ClassVar, Literal
 
-from wf_jax.flows.config import DEPTH, DOUBLINGS, FACTORS, SIZE, FlowConfig
+from wf_jax.flows.config import DEPTH, DOUBLINGS, FACTORS, MOST, SIZE, FlowConfig
 from wf_jax.options import Choice, Number, option
 
 HEADS = ("gaussian", "affine", "gaussian_mixture", "logistic_mixture", "softmax")
 INVERTIBLE = ("gaussian", "affine")
 CLASSES = ("logistic_mixture", "softmax")
-_CLASSES = Number(2, 1 << 24)
+_CLASSES = Number(2, 1 << 24)  # of 24-bit audio
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -39,7 +39,7 @@ class WaveNetConfig(FlowConfig):
     )
     mixtures: int = option(10, DEPTH)
     classes: int = option(65536, _CLASSES)
-    companded_classes: int = option(256, _CLASSES)
+    companded_classes: int = option(256, Number(2, MOST))
     flows: int = option(1, DEPTH)
     layers: int = option(30, DEPTH)
     cycle: int = option(10, DOUBLINGS)
@@ -51,7 +51,7 @@ class WaveNetConfig(FlowConfig):
         """Checks every value; see FlowConfig."""
         super().__post_init__()
         self._check_positive("mixtures", "flows", "layers", "cycle", "channels", "kernel")
-        self._check_layers(self.flows, self.layers, min(self.layers, self.cycle))
+        self._check_layers(self.flows, self.layers)
         self._check_choice("head", HEADS)
         for name in ("classes", "companded_classes"):
             if getattr(self, name) < 2:

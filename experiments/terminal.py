@@ -1,0 +1,29 @@
+"""What commands write for people, whatever they have to name."""
+
+import io
+import sys
+import warnings
+from typing import Any
+
+from data_pipeline.audio_headers import AudioFileWarning
+from wf_jax.errors import printable
+
+
+def prepare_terminal() -> None:
+    """Has any name be shown, and what an audio file's header says wrongly be a line, once.
+
+    A character that a terminal cannot show becomes its number.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+    shown, said = warnings.showwarning, set[str]()
+
+    def show(message: Warning | str, category: type[Warning], *others: Any, **options: Any) -> None:
+        if not issubclass(category, AudioFileWarning):
+            shown(message, category, *others, **options)
+        elif str(message) not in said:  # a file may be opened at several places
+            said.add(str(message))
+            print(f"note: {printable(str(message))}", file=sys.stderr)
+
+    warnings.showwarning = show
