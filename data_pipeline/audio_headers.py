@@ -189,7 +189,7 @@ def _is_filling(file: BinaryIO, position: int) -> bool:
 
 
 def _audio_end(file: BinaryIO, start: int, length: int) -> int:
-    """Returns where audio of unknown length ends: before well-known chunks that go up to the end."""
+    """Returns where audio of unknown length ends: at well-known chunks that go up to the end."""
     first = max(start, length - _TRAILER)
     file.seek(first)
     rest = file.read(length - first)

@@ -1,5 +1,6 @@
 """One process at a time in a run's folder."""
 
+import contextlib
 import json
 import os
 import socket
@@ -64,6 +65,21 @@ class FolderLock:
         if self._file is not None:
             self._file.close()
             self._file = None
+
+
+def check_unlocked(folder: Path) -> None:
+    """Looks whether another process holds a folder, and leaves it as it is.
+
+    Raises:
+        LockedError: one does.
+    """
+    if fcntl is None or not (folder / NAME).exists():
+        return
+    with contextlib.suppress(OSError), (folder / NAME).open() as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise LockedError(f"{folder}: {_holder(file)}") from None
 
 
 def _holder(file: IO[str]) -> str:

@@ -13,6 +13,7 @@ from absl import app, flags
 from ml_collections import config_flags
 
 from experiments.command_lines import same_command
+from experiments.folder_lock import check_unlocked
 from experiments.initial import InitialError, check_initial, read_initial
 from experiments.launch import INTERRUPTED, exit_code, parse_config_flags, run_main, say, set_up
 from experiments.sweep import SweepError, check_trials, configs_of, read_sweep, run_sweep
@@ -88,6 +89,7 @@ def _check(config: Any) -> None:
     else:
         check(config)
         if not is_remote(workdir):
+            check_unlocked(workdir)
             check_same_run(workdir, config)
 
 

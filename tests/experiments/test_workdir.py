@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from experiments.configs import a2_capture
-from experiments.folder_lock import FolderLock, LockedError
+from experiments.folder_lock import FolderLock, LockedError, check_unlocked
 from experiments.workdir import Workdir, WorkdirError, flat_config
 from wf_jax.training.checkpoints import Checkpoints
 
@@ -34,10 +34,13 @@ def test_a_second_process_is_told_who_is_there(tmp_path):
             assert process.stdout.readline() == b"held\n"
             said = rf"process {process.pid} on .* has trained here since 20.*another --workdir"
             with pytest.raises(LockedError, match=said):
+                check_unlocked(tmp_path)
+            with pytest.raises(LockedError, match=said):
                 Workdir(tmp_path).open(a2_capture.get_config())
         finally:
             process.kill()
-    with Workdir(tmp_path) as workdir:  # the dead do not stop the living
+    check_unlocked(tmp_path)  # the dead do not stop the living
+    with Workdir(tmp_path) as workdir:
         workdir.open(a2_capture.get_config())
 
 
