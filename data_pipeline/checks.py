@@ -240,7 +240,9 @@ def check_part_levels(y: Audio, train: tuple[int, int], validation: tuple[int, i
     """The part that judges must play about as loud as the one that teaches."""
     levels = [np.sqrt(np.mean(y.samples[slice(*part)] ** 2)) for part in (train, validation)]
     below = 20.0 * float(np.log10(max(levels[0], 1e-10) / max(levels[1], 1e-10)))
-    message = f"{y.path.name}: the held-out part is {below:.0f} dB below the training part"
+    side = "below" if below > 0 else "above"
+    far = f"{abs(below):.0f} dB {side}" if abs(below) > 0.5 else "as loud as"
+    message = f"{y.path.name}: the held-out part is {far} the training part"
     if below < QUIET_PART:
         return Finding("part levels", "ok", message)
     remedy = "play as loud at the end: the ESR says little over near silence"
