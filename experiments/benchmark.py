@@ -18,15 +18,15 @@ from pathlib import Path
 
 from absl import app, flags
 
-from experiments.launch import set_up
+from experiments.terminal.start import set_up
 
 CASES = {
-    "a2_stream": "experiments.benchmark_amps",
-    "a2_render": "experiments.benchmark_amps",
-    "waveflow_synthesis": "experiments.benchmark_flows",
-    "waveflow_training": "experiments.benchmark_flows",
-    "release": "experiments.benchmark_releases",
-    "stream": "experiments.benchmark_releases",
+    "a2_stream": "experiments.benchmarks.amps",
+    "a2_render": "experiments.benchmarks.amps",
+    "waveflow_synthesis": "experiments.benchmarks.flows",
+    "waveflow_training": "experiments.benchmarks.flows",
+    "release": "experiments.benchmarks.releases",
+    "stream": "experiments.benchmarks.releases",
 }
 FLAGS = flags.FLAGS
 flags.DEFINE_enum("case", None, list(CASES), "What to measure")

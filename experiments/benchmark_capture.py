@@ -16,7 +16,7 @@ import numpy as np
 from absl import app, flags
 
 from data_pipeline.synthetic import demo_pair
-from experiments.launch import set_up
+from experiments.terminal.start import set_up
 from wf_jax.amps.capture import CaptureAudio, CaptureTask
 from wf_jax.training.devices import use_every_core
 from wf_jax.training.dispatch import Dispatcher

@@ -15,10 +15,10 @@ from absl import app, flags
 
 from data_pipeline.synthetic import demo_pair
 from experiments.accelerator.steps import time_steps
+from experiments.benchmarks.noise_windows import NoiseWindows
 from experiments.configs.waveflow import get_config
-from experiments.launch import set_up
-from experiments.noise_windows import NoiseWindows
-from experiments.vocoder import model_config
+from experiments.terminal.start import set_up
+from experiments.vocoder.job import model_config
 from wf_jax.amps.capture import CaptureAudio, CaptureTask
 from wf_jax.flows.vocoder import VocoderTask
 from wf_jax.training.devices import use_every_core

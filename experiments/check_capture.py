@@ -14,7 +14,7 @@ from absl import flags
 
 from data_pipeline.audio_files import SUFFIXES
 from data_pipeline.pair_report import PairReport, Used, check_capture
-from experiments.terminal import prepare_terminal
+from experiments.terminal.streams import prepare_terminal
 from wf_jax.whole_files import atomic_path
 
 _MARKS = {"ok": "ok", "note": "note", "warning": "WARNING", "error": "ERROR"}
@@ -101,7 +101,7 @@ def _draw(report: PairReport, path: Path) -> str:
         return "plot     none: nothing was measured"
     from matplotlib.figure import Figure  # here, so that --help and wrong flags answer at once
 
-    from experiments.plots import plot_latency
+    from experiments.capture.latency_plot import plot_latency
 
     figure = Figure(figsize=(10, 5), layout="constrained")
     rate, name = report.input.sample_rate, report.output.path.name

@@ -11,8 +11,8 @@ import sys
 from absl import app, flags
 from ml_collections import config_flags
 
-from experiments.comparison_members import check_members, members_of
-from experiments.launch import parse_config_flags, run_main, set_up
+from experiments.comparison.members import check_members, members_of
+from experiments.terminal.start import parse_config_flags, run_main, set_up
 from wf_jax.atomic import folder_path
 from wf_jax.errors import UserError
 from wf_jax.options import check_options
@@ -43,7 +43,7 @@ def main(argv: list[str]) -> None:
         folder = folder_path(_WORKDIR.value)
     except UserError as error:
         sys.exit(str(error))
-    from experiments.comparison import ERRORS, compare  # and with it JAX
+    from experiments.comparison.suite import ERRORS, compare  # and with it JAX
 
     sys.exit(run_main(lambda: compare(config, folder), ERRORS, config.train.batch_size, "none"))
 

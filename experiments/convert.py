@@ -18,7 +18,7 @@ from pathlib import Path
 
 from absl import app, flags
 
-from experiments.launch import set_up
+from experiments.terminal.start import set_up
 from wf_jax.flows.model_folder import save_model
 from wf_jax.interop import (
     WeightImportError,

@@ -14,11 +14,11 @@ from absl import app, flags
 
 from data_pipeline.corpus import Corpus
 from data_pipeline.corpus_index import CorpusError
-from experiments.launch import set_up
-from experiments.vocoder import held_out_clips
-from experiments.vocoder_evaluation import SCORES, Judged, formatted, judge, mean_scores
-from experiments.vocoder_results import SLOW_JUDGED, is_slow, some
-from experiments.workdir import WorkdirError, model_folder, write_json
+from experiments.run.folder import WorkdirError, model_folder, write_json
+from experiments.terminal.start import set_up
+from experiments.vocoder.evaluation import SCORES, Judged, formatted, judge, mean_scores
+from experiments.vocoder.job import held_out_clips
+from experiments.vocoder.results import SLOW_JUDGED, is_slow, some
 from wf_jax.errors import UserError
 from wf_jax.flows.model_folder import ModelFolderError, load_model
 

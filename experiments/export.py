@@ -17,9 +17,9 @@ from pathlib import Path
 from absl import app, flags
 
 from data_pipeline.audio_files import AudioFileError
-from experiments.launch import set_up
-from experiments.release_sources import SourceError, find_source
-from experiments.releases import ReleaseOptions, make_release, remake_release
+from experiments.releases.sources import SourceError, find_source
+from experiments.releases.writing import ReleaseOptions, make_release, remake_release
+from experiments.terminal.start import set_up
 from wf_jax.amps import NamFileError
 from wf_jax.atomic import why
 from wf_jax.export import ReleaseError

@@ -20,9 +20,9 @@ from typing import BinaryIO
 import numpy as np
 from absl import app, flags
 
-from experiments.launch import set_up
-from experiments.onnx_programs import ExportError, Program, amp, checked, target, vocoder
-from experiments.workdir import WorkdirError, model_folder
+from experiments.onnx_export.programs import ExportError, Program, amp, checked, target, vocoder
+from experiments.run.folder import WorkdirError, model_folder
+from experiments.terminal.start import set_up
 from wf_jax.amps import NamFileError, load_nam
 from wf_jax.atomic import why
 from wf_jax.flows.model_folder import ModelFolderError, load_model

@@ -14,8 +14,8 @@ from pathlib import Path
 
 from absl import app, flags
 
-from experiments.launch import set_up
 from experiments.report import elements
+from experiments.terminal.start import set_up
 from wf_jax.errors import UserError
 
 _OUTPUT = flags.DEFINE_string("output", None, "The page to write")

@@ -14,8 +14,8 @@ from absl import flags
 
 from data_pipeline.corpus_index import SPLITS, Clip, CorpusError
 from data_pipeline.corpus_preparation import Report, prepare_corpus
-from experiments.command_lines import command
-from experiments.terminal import prepare_terminal
+from experiments.terminal.command_lines import command
+from experiments.terminal.streams import prepare_terminal
 from wf_jax.errors import printable
 from wf_jax.training.metrics import Progress
 

@@ -16,7 +16,7 @@ from absl import app, flags
 
 from data_pipeline.audio_files import SUFFIXES, AudioFile, AudioFileError
 from data_pipeline.audio_stream import exactly, resample, write_blocks
-from experiments.launch import set_up
+from experiments.terminal.start import set_up
 from wf_jax.amps import NamFileError, load_nam
 from wf_jax.amps.fast import Playable, fastest
 from wf_jax.amps.model import AmpModel

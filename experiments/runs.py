@@ -15,9 +15,9 @@ from pathlib import Path
 
 from absl import app, flags
 
-from experiments.launch import parse_config_flags, set_up
-from experiments.run_folder import Run, RunError, find_runs, read_run
-from experiments.run_table import Table, compare, json_lines, text
+from experiments.run.reading import Run, RunError, find_runs, read_run
+from experiments.run.table import Table, compare, json_lines, text
+from experiments.terminal.start import parse_config_flags, set_up
 from wf_jax.whole_files import atomic_path
 
 KINDS = (".png", ".svg")
@@ -89,7 +89,7 @@ def _common(folders: Sequence[Path]) -> Path:
 
 
 def _draw(tables: Sequence[Table], output: Path) -> None:
-    from experiments.run_curves import curves, has_curves  # matplotlib takes longer than all else
+    from experiments.run.curves import curves, has_curves  # matplotlib takes longer than all else
 
     drawn = [table for table in tables if has_curves(table)]
     if not drawn:

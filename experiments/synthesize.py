@@ -17,10 +17,10 @@ import soundfile
 from absl import app, flags
 
 from data_pipeline.audio_files import AudioFileError
-from experiments.launch import set_up
-from experiments.mel_inputs import MelInput, MelInputError, find_inputs, passed_over
-from experiments.wav_output import write_clipped
-from experiments.workdir import WorkdirError, model_folder
+from experiments.run.folder import WorkdirError, model_folder
+from experiments.terminal.start import set_up
+from experiments.vocoder.mel_inputs import MelInput, MelInputError, find_inputs, passed_over
+from experiments.vocoder.wav_output import write_clipped
 from wf_jax.audio.clips import bucket
 from wf_jax.flows.denoiser import Denoiser, DenoiserError
 from wf_jax.flows.flow import Flow

@@ -12,12 +12,19 @@ from typing import Any
 from absl import app, flags
 from ml_collections import config_flags
 
-from experiments.command_lines import same_command
-from experiments.folder_lock import check_unlocked
-from experiments.initial import InitialError, check_initial, read_initial
-from experiments.launch import INTERRUPTED, exit_code, parse_config_flags, run_main, say, set_up
-from experiments.sweep import SweepError, check_trials, configs_of, read_sweep, run_sweep
-from experiments.workdir import Workdir, check_same_run
+from experiments.run.folder import Workdir, check_same_run
+from experiments.run.initial import InitialError, check_initial, read_initial
+from experiments.run.lock import check_unlocked
+from experiments.run.sweep import SweepError, check_trials, configs_of, read_sweep, run_sweep
+from experiments.terminal.command_lines import same_command
+from experiments.terminal.start import (
+    INTERRUPTED,
+    exit_code,
+    parse_config_flags,
+    run_main,
+    say,
+    set_up,
+)
 from wf_jax.atomic import FolderError, folder_path, is_remote
 from wf_jax.errors import UserError
 from wf_jax.options import check_options
@@ -44,8 +51,8 @@ _SWEEP_INDEX = flags.DEFINE_integer("sweep_index", None, "Only this run of the s
 
 # Of each: the module that trains it, and the one that checks its config without JAX.
 TASKS = {
-    "capture": ("experiments.capture", "experiments.capture_options"),
-    "vocoder": ("experiments.vocoder", "experiments.vocoder_options"),
+    "capture": ("experiments.capture.job", "experiments.capture.options"),
+    "vocoder": ("experiments.vocoder.job", "experiments.vocoder.options"),
 }
 
 

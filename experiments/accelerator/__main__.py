@@ -19,7 +19,7 @@ from absl import app, flags
 from data_pipeline.corpus import Corpus
 from data_pipeline.corpus_index import CorpusError
 from experiments.accelerator.parts import PARTS
-from experiments.launch import set_up
+from experiments.terminal.start import set_up
 from wf_jax.atomic import why
 
 _OUTPUT = flags.DEFINE_string("output", None, "Folder of the results; made if it is not there")

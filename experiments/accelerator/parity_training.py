@@ -25,7 +25,7 @@ from experiments.accelerator.parity_checks import (
     relative,
 )
 from experiments.accelerator.parity_flows import cases as flow_cases
-from experiments.noise_windows import NoiseWindows
+from experiments.benchmarks.noise_windows import NoiseWindows
 from wf_jax.amps import a2
 from wf_jax.amps.capture import CaptureAudio, CaptureTask, LossWeights, SizedModels
 from wf_jax.flows.flow import Flow

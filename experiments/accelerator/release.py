@@ -18,7 +18,7 @@ import soundfile
 from experiments.accelerator.commands import Command
 from experiments.accelerator.flows import random_flow
 from experiments.accelerator.report import Options, Report, Row
-from experiments.releases import TOLERANCE
+from experiments.releases.writing import TOLERANCE
 from wf_jax.amps import a2, lstm, save_nam
 from wf_jax.amps.model import AmpModel
 from wf_jax.audio.mel import mel_spectrogram

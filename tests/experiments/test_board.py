@@ -7,8 +7,8 @@ import matplotlib.image
 import numpy as np
 import pytest
 
-from experiments.board import Board
-from experiments.workdir import Workdir
+from experiments.run.board import Board
+from experiments.run.folder import Workdir
 
 pytest.importorskip("tensorboardX")
 

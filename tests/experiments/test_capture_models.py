@@ -3,8 +3,8 @@ import json
 import numpy as np
 import pytest
 
-from experiments.capture_models import read_family
-from experiments.capture_options import CaptureConfigError, check
+from experiments.capture.models import read_family
+from experiments.capture.options import CaptureConfigError, check
 from experiments.configs.a2_capture import get_config
 from tests.amps.nam_examples import EXAMPLES
 from wf_jax.amps import NamFileError, a2, load_nam

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from data_pipeline.latency import Latency
-from experiments.plots import plot_latency
-from experiments.report import CaptureReport, SizeReport, esr_words, write_capture_report
-from experiments.report.capture_figures import attack_window, error_over_time
+from experiments.capture.figures import attack_window, error_over_time
+from experiments.capture.latency_plot import plot_latency
+from experiments.capture.page import CaptureReport, SizeReport, write_capture_report
+from experiments.report.words import esr_words
 
 RATE = 48000
 

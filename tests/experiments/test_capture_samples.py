@@ -5,9 +5,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from experiments import capture_samples
-from experiments.capture_samples import Samples
-from experiments.workdir import Workdir
+from experiments.capture import samples as capture_samples
+from experiments.capture.samples import Samples
+from experiments.run.folder import Workdir
 from wf_jax.amps.capture import CaptureAudio, CaptureTask
 
 

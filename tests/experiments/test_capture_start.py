@@ -9,9 +9,9 @@ import pytest
 from data_pipeline.audio_files import write_wav
 from data_pipeline.captures import CaptureError
 from data_pipeline.synthetic import demo_pair, write_demo_pair
-from experiments import capture
+from experiments.capture import job as capture
 from experiments.configs.a2_capture import get_config
-from experiments.workdir import Workdir
+from experiments.run.folder import Workdir
 from wf_jax.training.settings import Session
 
 RATE = 48_000

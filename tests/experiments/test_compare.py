@@ -13,16 +13,16 @@ import pytest
 
 from data_pipeline.corpus_preparation import prepare_corpus
 from data_pipeline.synthetic_speech import write_demo_corpus
-from experiments import comparison
-from experiments.comparison import ComparisonError, members_of
-from experiments.comparison_figures import COLOURS, draw
-from experiments.comparison_table import Line, table
+from experiments.comparison import suite as comparison
+from experiments.comparison.figures import COLOURS, draw
+from experiments.comparison.paper_likelihoods import ROWS
+from experiments.comparison.suite import ComparisonError, members_of
+from experiments.comparison.table import Line, table
 from experiments.configs import waveflow, waveglow, wavenet
 from experiments.configs.likelihood import get_config
-from experiments.decoration import DecorationError
-from experiments.paper_likelihoods import ROWS
-from experiments.vocoder import VocoderConfigError, model_config
-from experiments.vocoder_results import CONFIG_FILES
+from experiments.run.decoration import DecorationError
+from experiments.vocoder.job import VocoderConfigError, model_config
+from experiments.vocoder.results import CONFIG_FILES
 from wf_jax.flows.families import CONFIGS, MODELS, new_flow
 from wf_jax.flows.model_folder import load_model
 from wf_jax.modules import split
@@ -125,7 +125,7 @@ def test_a_member_that_fails_costs_no_other(tmp_path, monkeypatch, capsys):
         diverged = len(trained) == 2
         return SimpleNamespace(again=False, diverged=diverged, finished=not diverged)
 
-    monkeypatch.setattr("experiments.vocoder.run", run)
+    monkeypatch.setattr("experiments.vocoder.job.run", run)
     monkeypatch.setattr(comparison, "write_comparison", lambda _, some: compared.extend(some))
     assert comparison.compare(config, tmp_path) == 1
     assert trained == ["waveflow_h2", "waveflow_h8", "waveglow"]

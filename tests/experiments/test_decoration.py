@@ -12,12 +12,16 @@ import soundfile
 from data_pipeline.captures import Capture
 from data_pipeline.latency import Latency
 from data_pipeline.synthetic import demo_pair
-from experiments import capture, capture_results, capture_samples, comparison, vocoder
-from experiments.capture_models import read_family
-from experiments.capture_samples import Samples
+from experiments.capture import job as capture
+from experiments.capture import results as capture_results
+from experiments.capture import samples as capture_samples
+from experiments.capture.models import read_family
+from experiments.capture.samples import Samples
+from experiments.comparison import suite as comparison
 from experiments.configs.a2_capture import get_config
-from experiments.decoration import DecorationError, decorating, showing
-from experiments.workdir import Workdir
+from experiments.run.decoration import DecorationError, decorating, showing
+from experiments.run.folder import Workdir
+from experiments.vocoder import job as vocoder
 from wf_jax.amps import load_nam
 from wf_jax.amps.capture import CaptureAudio, CaptureTask
 from wf_jax.amps.nam_file import read_nam
@@ -135,7 +139,7 @@ def test_what_cannot_be_shown_names_its_file(tmp_path, capsys):
 
 FAILING = """
 import runpy, sys
-from experiments import capture_results
+from experiments.capture import results as capture_results
 def fail(*_):
     raise RuntimeError("no font")
 capture_results.write_capture_report = fail

@@ -12,8 +12,8 @@ import pytest
 from data_pipeline.corpus import Corpus
 from data_pipeline.corpus_preparation import prepare_corpus
 from data_pipeline.synthetic_speech import write_demo_corpus
-from experiments.vocoder import held_out_clips
-from experiments.vocoder_evaluation import Judged, judge, latent, mean_scores
+from experiments.vocoder.evaluation import Judged, judge, latent, mean_scores
+from experiments.vocoder.job import held_out_clips
 from wf_jax.audio.mel import mel_spectrogram
 from wf_jax.audio.quality import mel_cepstral_distortion
 from wf_jax.flows.model_folder import save_model

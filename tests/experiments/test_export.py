@@ -14,9 +14,9 @@ import pytest
 import soundfile
 
 from experiments.examples import tpu_batch
-from experiments.release_card import card
-from experiments.release_sources import SourceError, find_source
-from experiments.releases import ReleaseOptions, make_release, remake_release
+from experiments.releases.card import card
+from experiments.releases.sources import SourceError, find_source
+from experiments.releases.writing import ReleaseOptions, make_release, remake_release
 from tests.export import small_releases as releases
 from tests.flows import small
 from wf_jax.export import ReleaseError, load
@@ -176,7 +176,7 @@ def test_what_somebody_added_to_a_release_stays(played, tmp_path):
 def test_nothing_is_left_of_a_release_that_fails(played, tmp_path, monkeypatch):
     """Here because it differs from its model."""
     source = find_source(str(played / "model.nam"), "other", None)
-    monkeypatch.setattr("experiments.releases.TOLERANCE", {"float32": 0.0})
+    monkeypatch.setattr("experiments.releases.writing.TOLERANCE", {"float32": 0.0})
     with pytest.raises(ReleaseError, match=r"render differs from the model by"):
         make_release(source, CPU, tmp_path / "release")
     assert not list(tmp_path.iterdir())

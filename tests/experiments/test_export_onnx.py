@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from experiments import onnx_programs
+from experiments.onnx_export import programs as onnx_programs
 from tests.flows import small
 from wf_jax.amps import a2, load_nam, save_nam
 from wf_jax.flows.model_folder import load_model, save_model

@@ -20,11 +20,11 @@ import soundfile
 
 from data_pipeline.corpus_preparation import prepare_corpus
 from data_pipeline.synthetic_speech import write_demo_corpus
-from experiments.board import Board
 from experiments.configs.voice import recipe
 from experiments.configs.waveflow import get_config
-from experiments.settings import read_settings
-from experiments.workdir import Workdir, WorkdirError
+from experiments.run.board import Board
+from experiments.run.folder import Workdir, WorkdirError
+from experiments.run.settings import read_settings
 from wf_jax.flows.model_folder import load_model, save_model
 from wf_jax.flows.waveflow import WaveFlow
 from wf_jax.flows.waveflow_config import WaveFlowConfig

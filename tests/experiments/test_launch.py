@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[2]
 SHOW = """
 import sys, warnings
 from absl import flags
-from experiments.launch import set_up
+from experiments.terminal.start import set_up
 from data_pipeline.audio_headers import AudioFileWarning
 flags.FLAGS(["show"])
 set_up()

@@ -6,9 +6,9 @@ import math
 
 import pytest
 
-from experiments.capture_options import check as check_capture
+from experiments.capture.options import check as check_capture
 from experiments.configs import a2_capture, likelihood, waveflow, waveglow, wavenet
-from experiments.vocoder_options import check as check_vocoder
+from experiments.vocoder.options import check as check_vocoder
 from wf_jax.options import Items, Number, OptionError, check_options, rule_of
 from wf_jax.training.settings import Settings
 

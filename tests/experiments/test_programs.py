@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from experiments import programs
+from experiments.terminal import programs
 
 ROOT = Path(__file__).parents[2]
 # Compiles something that takes long enough to be kept, and says how often it was found.
 USER = """
 import sys, jax, jax.numpy as jnp
 from absl import flags
-from experiments.launch import set_up
+from experiments.terminal.start import set_up
 found = []
 jax.monitoring.register_event_listener(lambda name, **_: found.append(name))
 flags.FLAGS(sys.argv)

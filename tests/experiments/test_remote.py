@@ -22,8 +22,8 @@ import pytest
 from data_pipeline.corpus_preparation import prepare_corpus
 from data_pipeline.synthetic_speech import write_demo_corpus
 from experiments.configs.waveflow import get_config
-from experiments.sweep import finished
-from experiments.workdir import Workdir, WorkdirError
+from experiments.run.folder import Workdir, WorkdirError
+from experiments.run.sweep import finished
 from tests.experiments import fake_gcs
 from wf_jax.atomic import copy_files, folder_path, is_remote, read_text, write_text
 from wf_jax.training.checkpoint_faults import CheckpointError

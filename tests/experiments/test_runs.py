@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from experiments.run_curves import curves
-from experiments.run_folder import RunError, find_runs, read_run
-from experiments.run_table import compare, json_lines, short_names, text
+from experiments.run.curves import curves
+from experiments.run.reading import RunError, find_runs, read_run
+from experiments.run.table import compare, json_lines, short_names, text
 
 ROOT = Path(__file__).parents[2]
 CAPTURE = {
@@ -369,7 +369,7 @@ def test_jax_is_not_imported(tmp_path):
     """It would take longer than all else."""
     capture(tmp_path / "a", [0.5, 0.1])
     code = (
-        "import sys; from experiments import run_curves, runs;"
+        "import sys; import experiments.runs, experiments.run.curves;"
         "print([m for m in ('jax', 'flax', 'matplotlib.pyplot') if m in sys.modules])"
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)

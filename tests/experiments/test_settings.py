@@ -5,8 +5,8 @@ import json
 import pytest
 
 from experiments.configs import a2_capture, voice, waveflow
-from experiments.settings import read_settings
-from experiments.workdir import Workdir, WorkdirError, flat_config
+from experiments.run.folder import Workdir, WorkdirError, flat_config
+from experiments.run.settings import read_settings
 from wf_jax.platforms import choices, chosen
 from wf_jax.training.schedule import Schedule
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from experiments.configs.a2_capture import get_config
-from experiments.sweep import SweepError, Trial, apply, finished, read_sweep, run_sweep
+from experiments.run.sweep import SweepError, Trial, apply, finished, read_sweep, run_sweep
 
 EXAMPLE = Path(__file__).parents[2] / "experiments" / "configs" / "sweep_learning_rate.py"
 

@@ -11,8 +11,8 @@ import pytest
 import soundfile
 
 from data_pipeline.synthetic_speech import synthetic_speech
-from experiments.mel_inputs import MelInputError, find_inputs, passed_over
-from experiments.wav_output import write_clipped
+from experiments.vocoder.mel_inputs import MelInputError, find_inputs, passed_over
+from experiments.vocoder.wav_output import write_clipped
 from tests import hostile_files as hostile
 from tests.flows import small
 from tests.flows.test_synthesis import FAMILIES

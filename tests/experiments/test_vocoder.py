@@ -11,7 +11,7 @@ import pytest
 
 from data_pipeline.corpus_preparation import prepare_corpus
 from data_pipeline.synthetic_speech import write_demo_corpus
-from experiments.workdir import WorkdirError, model_folder
+from experiments.run.folder import WorkdirError, model_folder
 from wf_jax.flows.model_folder import load_model
 
 ROOT = Path(__file__).parents[2]

@@ -16,13 +16,13 @@ from data_pipeline.corpus import Corpus
 from data_pipeline.corpus_preparation import prepare_corpus
 from data_pipeline.synthetic_speech import write_demo_corpus
 from experiments.configs.waveflow import get_config
-from experiments.decoration import DecorationError
-from experiments.report import VoiceReport, write_voice_report
-from experiments.report.voice_figures import latent, likelihood_over_time, loudest_window
-from experiments.vocoder import make_task, model_config
-from experiments.vocoder_evaluation import Judged
-from experiments.vocoder_results import Samples, write_results
-from experiments.workdir import Workdir
+from experiments.run.decoration import DecorationError
+from experiments.run.folder import Workdir
+from experiments.vocoder.evaluation import Judged
+from experiments.vocoder.figures import latent, likelihood_over_time, loudest_window
+from experiments.vocoder.job import make_task, model_config
+from experiments.vocoder.page import VoiceReport, write_voice_report
+from experiments.vocoder.results import Samples, write_results
 from wf_jax.flows.model_folder import load_model
 from wf_jax.flows.synthesis import synthesize
 from wf_jax.modules import split
@@ -223,7 +223,7 @@ def test_a_voice_is_saved_before_what_decorates_it(run, tmp_path, monkeypatch, n
     def fail(*_):
         raise RuntimeError("no font")
 
-    monkeypatch.setattr(f"experiments.vocoder_results.{name}", fail)
+    monkeypatch.setattr(f"experiments.vocoder.results.{name}", fail)
     with pytest.raises(DecorationError) as error:
         write_results(tmp_path, task, result, corpus, config)
     assert str(error.value) == (
@@ -239,7 +239,7 @@ def test_samples_that_fail_do_not_end_a_training(run, tmp_path, monkeypatch, cap
     def fail(*_):
         raise RuntimeError("no font")
 
-    monkeypatch.setattr("experiments.vocoder_results.picture", fail)
+    monkeypatch.setattr("experiments.vocoder.results.picture", fail)
     Samples(Workdir(tmp_path), task, 1)(10, result.models, {"bits/validation": 9.0})
     said = capsys.readouterr().out
     assert said == (
@@ -278,7 +278,7 @@ def test_samples_while_training(run, tmp_path, monkeypatch, board):
 def test_long_clips_are_cut_for_samples(run, tmp_path, monkeypatch):
     task, result, _, _ = run
     monkeypatch.setitem(sys.modules, "tensorboardX", None)
-    monkeypatch.setattr("experiments.vocoder_results.SAMPLES", (3, 0.2))
+    monkeypatch.setattr("experiments.vocoder.results.SAMPLES", (3, 0.2))
     Samples(Workdir(tmp_path), task, 1)(10, result.models, {"bits/validation": 9.0})
     files = list((tmp_path / "samples").rglob("*.wav"))
     assert [soundfile.info(path).frames for path in files] == [4410, 4410]

@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 
 from experiments.configs import a2_capture
-from experiments.folder_lock import FolderLock, LockedError, check_unlocked
-from experiments.workdir import Workdir, WorkdirError, flat_config
+from experiments.run.folder import Workdir, WorkdirError, flat_config
+from experiments.run.lock import FolderLock, LockedError, check_unlocked
 from wf_jax.training.checkpoints import Checkpoints
 
 HOLDER = """
 import sys, time
 from pathlib import Path
-from experiments.folder_lock import FolderLock
+from experiments.run.lock import FolderLock
 lock = FolderLock(Path(sys.argv[1]))
 print("held", flush=True)
 time.sleep(60)

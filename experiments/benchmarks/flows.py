@@ -1,0 +1,131 @@
+"""Speed of the flows, beside a large matrix product of the same run.
+
+FLOP are those of the direct form (two per multiply-add of every product, nothing else counted), so
+a share of the matrix product's rate says how well the arithmetic is used, and a formulation that
+needs fewer operations may exceed what it would give. Medians of rounds in turn.
+"""
+
+import statistics
+import time
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from experiments.benchmarks.noise_windows import NoiseWindows
+from wf_jax.flows.vocoder import VocoderTask
+from wf_jax.flows.waveflow import WaveFlow
+from wf_jax.flows.waveflow_config import WaveFlowConfig
+from wf_jax.training.devices import use_every_core
+from wf_jax.training.dispatch import Dispatcher
+from wf_jax.training.settings import Settings
+
+MATRIX = 4096
+
+
+def forward_flop(config: WaveFlowConfig) -> float:
+    """FLOP per audio sample of one pass through all nets, skip path folded into the output."""
+    c, m, layers = config.channels, config.mel.bands, config.layers
+    macs = layers * (2 * (config.kernel * c) ** 2 + 2 * m * c + c * c + 2 * c) - c * c + c
+    return 2.0 * config.flows * macs * (config.height - 1) / config.height
+
+
+def random_model(config: WaveFlowConfig) -> WaveFlow:
+    """A model whose flows do something: small weights at the end of each net."""
+    rng = np.random.default_rng(0)
+    model = WaveFlow(config, rng)
+    model.flows.end.kernel[...] = 0.01 * rng.standard_normal(model.flows.end.kernel.shape)
+    return jax.tree.map(lambda v: jnp.asarray(v, jnp.float32), model)
+
+
+def matrix_product() -> tuple[Callable[[], object], float]:
+    """A large float32 product, and its FLOP."""
+    a = jnp.full((MATRIX, MATRIX), 1e-3)
+    multiply = jax.jit(lambda a: jnp.matmul(a, a, precision="highest"))
+    return lambda: multiply(a), 2.0 * MATRIX**3
+
+
+def synthesis(config: WaveFlowConfig, options: Any) -> tuple[Callable[[], object], float, float]:
+    """Synthesis of the clips: to call, seconds of audio, FLOP."""
+    hop, rng = config.mel.hop, np.random.default_rng(1)
+    frames = round(options.seconds * config.mel.sample_rate / hop)
+    z = jnp.asarray(rng.standard_normal((options.clips, frames * hop)), jnp.float32)
+    mel = jnp.asarray(rng.standard_normal((options.clips, config.mel.bands, frames)), jnp.float32)
+    model = random_model(config)
+    inverse = jax.jit(lambda model, z, mel: model.inverse(z, mel))
+    seconds = z.size / config.mel.sample_rate
+    return lambda: inverse(model, z, mel), seconds, z.size * forward_flop(config)
+
+
+def training(config: WaveFlowConfig, options: Any) -> tuple[Callable[[], object], float, float]:
+    """One training step of 8 windows of 16,000 samples: to call, seconds of audio, FLOP."""
+    window, batch_size = 16000, 8
+    noise = NoiseWindows(config.mel, window, batch_size)
+    sizes = {"window": window, "batch_size": batch_size}
+    task = VocoderTask(config, noise, [], **sizes, steps_per_epoch=1, evaluate_every=1)
+    dispatcher = Dispatcher(task, Settings(weight_decay=0.0), lambda step: 1)
+    state, step = dispatcher.create(dispatcher.params), 0
+
+    def take() -> object:
+        nonlocal state, step
+        state, sent = dispatcher.send(state, step, [2e-4])
+        step += 1
+        return sent
+
+    samples = batch_size * window
+    # Forward and backward, without what rematerialisation computes again.
+    return take, samples / config.mel.sample_rate, 3 * samples * forward_flop(config)
+
+
+def seconds_of(call: Callable[[], object]) -> float:
+    """How long a call takes until its result is there."""
+    start = time.perf_counter()
+    jax.block_until_ready(call())
+    return time.perf_counter() - start
+
+
+def round_trip_error(config: WaveFlowConfig) -> float:
+    """RMS of x -> z -> x against x, relative; half a second of noise."""
+    frames = 43
+    rng = np.random.default_rng(2)
+    x = jnp.asarray(0.1 * rng.standard_normal((1, frames * config.mel.hop)), jnp.float32)
+    mel = jnp.asarray(rng.standard_normal((1, config.mel.bands, frames)), jnp.float32)
+
+    @jax.jit
+    def error(model: WaveFlow) -> jax.Array:
+        z, _ = model.forward(x, mel)
+        return jnp.sqrt(jnp.mean(jnp.square(model.inverse(z, mel) - x)) / jnp.mean(jnp.square(x)))
+
+    return float(error(random_model(config)))
+
+
+def run(options: Any) -> None:
+    """Measures what the flags ask for, and prints one line per precision."""
+    if options.case == "waveflow_training":
+        use_every_core(8)
+    product, product_flop = matrix_product()
+    seconds_of(product)
+    print(f"{jax.device_count()} x {jax.devices()[0].device_kind}, jax {jax.__version__}")
+    for precision in options.precision:
+        config = WaveFlowConfig(
+            channels=options.channels,
+            height=options.height,
+            compute_dtype="bfloat16" if precision == "bfloat16" else "float32",
+            matmul_precision="default" if precision == "bfloat16" else precision,
+        )
+        build = synthesis if options.case == "waveflow_synthesis" else training
+        call, audio_seconds, flop = build(config, options)
+        compiling = seconds_of(call)
+        pairs = [(seconds_of(call), seconds_of(product)) for _ in range(options.rounds)]
+        ours, theirs = (statistics.median(column) for column in zip(*pairs, strict=True))
+        share = statistics.median((flop / a) / (product_flop / b) for a, b in pairs)
+        print(
+            f"{precision:9} {audio_seconds:.1f} s of audio in {ours:.3f} s: "
+            f"{audio_seconds / ours:.2f} x real time, {flop / ours / 1e9:.0f} GFLOP/s, "
+            f"{share:.0%} of a {MATRIX} matrix product ({product_flop / theirs / 1e9:.0f}); "
+            f"first call {compiling:.0f} s"
+        )
+        if options.case == "waveflow_synthesis":
+            print(f"{'':9} round trip x -> z -> x: {round_trip_error(config):.1e} of the RMS")

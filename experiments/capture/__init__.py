@@ -1,0 +1,1 @@
+"""Captures: from a recorded pair to model.nam and its report."""

@@ -1,0 +1,79 @@
+"""Which models a capture trains: fresh A2, a .nam file's architecture, or its weights as well."""
+
+import dataclasses
+from typing import Any
+
+from experiments.capture.options import gear
+from wf_jax.amps import a2
+from wf_jax.amps.container import SlimmableContainer, uniform_max_values
+from wf_jax.amps.model import AmpModel
+from wf_jax.amps.nam_models import load_nam, new_model
+from wf_jax.random_streams import random_stream
+
+
+@dataclasses.dataclass(frozen=True)
+class Family:
+    """The models of one capture at recording level, and how they go into one file.
+
+    Attributes:
+        models: by name, smallest first; None for fresh A2 models of the configured sizes.
+        max_values: of their container; None where the file has a single model.
+        gear: metadata of the gear, as `capture_options.gear` has them.
+    """
+
+    models: dict[str, AmpModel] | None = None
+    max_values: tuple[float, ...] | None = None
+    gear: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+    def assemble(self, trained: dict[str, AmpModel]) -> AmpModel:
+        """The model of the exported file."""
+        if self.models is None:
+            ordered = sorted(trained.values(), key=lambda model: model.config.arrays[0].channels)
+            return SlimmableContainer(ordered, uniform_max_values(len(ordered)))
+        models = [trained[name] for name in self.models]
+        if self.max_values is None:
+            return models[0]
+        return SlimmableContainer(models, self.max_values)
+
+
+def read_family(config: Any, sample_rate: float) -> Family:
+    """What `config.init_from` and `config.model.nam` ask for.
+
+    Args:
+        config: of the capture.
+        sample_rate: Hz, the recording's.
+
+    Raises:
+        NamFileError: the file cannot be used.
+        ValueError: the model is not for this recording.
+    """
+    if not (config.init_from or config.model.nam):
+        return Family(gear=gear(config))
+    if config.init_from:
+        flag, path = "--config.init_from", config.init_from
+        model = load_nam(path, sample_rate)
+    else:
+        flag, path = "--config.model.nam", config.model.nam
+        model = new_model(path, random_stream(config.train.seed), sample_rate)
+    if model.sample_rate not in (None, sample_rate):
+        raise ValueError(
+            f"{flag}={path}: a model for {model.sample_rate:g} Hz; the recording has "
+            f"{sample_rate:g} Hz: resample it"
+        )
+    if (model.input_channels, model.output_channels) != (1, 1):
+        raise ValueError(
+            f"{flag}={path}: {model.input_channels} inputs and {model.output_channels} outputs; "
+            "only mono models can be trained"
+        )
+    if not isinstance(model, SlimmableContainer):
+        return Family({_name(model): model}, gear=gear(config))
+    models: dict[str, AmpModel] = {}
+    for submodel in model.models:
+        name = _name(submodel)
+        models[name if name not in models else f"{name}_{len(models) + 1}"] = submodel
+    return Family(models, model.max_values, gear(config))
+
+
+def _name(model: AmpModel) -> str:
+    """What reports call a model."""
+    return a2.size_of(model) or type(model).__name__.lower()

@@ -1,0 +1,177 @@
+"""The page of a capture: how close it is, how it sounds, and what it was made from."""
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+
+from experiments.capture import figures
+from experiments.report import elements
+from experiments.report.elements import Picture
+from experiments.report.words import band_rows, esr_words
+
+
+@dataclasses.dataclass(frozen=True)
+class SizeReport:
+    """One size of the model.
+
+    Attributes:
+        prediction: [T] over the held-out audio, at recording level.
+        best_esr: of the parameters that were kept.
+        best_epoch: when they were reached.
+        parameters: how many there are.
+    """
+
+    prediction: np.ndarray
+    best_esr: float
+    best_epoch: int
+    parameters: int
+
+
+@dataclasses.dataclass(frozen=True)
+class CaptureReport:
+    """All that the page shows.
+
+    Attributes:
+        title: the capture's name.
+        sample_rate: Hz.
+        sizes: by name, smallest first.
+        history: a record per evaluation, with "minutes" and "esr/SIZE".
+        steps: of training.
+        linear_esr: ESR of the best linear filter, or None.
+        di: [T] held-out input.
+        target: [T] held-out recording.
+        draw_latency: draws the latency on given axes, or None.
+        latency_words: the latency in words.
+        findings: what the data checks said (check, level, message, remedy).
+        facts: rows of the table of facts.
+        next_steps: command lines.
+    """
+
+    title: str
+    sample_rate: int
+    sizes: dict[str, SizeReport]
+    history: Sequence[dict[str, Any]]
+    steps: int
+    linear_esr: float | None
+    di: np.ndarray
+    target: np.ndarray
+    draw_latency: Callable[[Axes], None] | None
+    latency_words: str
+    findings: Sequence[Any]
+    facts: dict[str, str]
+    next_steps: Sequence[str]
+
+
+def write_capture_report(path: str | Path, report: CaptureReport) -> None:
+    """Writes the page, whole or not at all."""
+    sections = [
+        _result(report),
+        _players(report),
+        _pictures(report),
+        _latency(report),
+        _checks(report),
+        elements.facts(report.facts),
+        elements.next_steps(report.next_steps),
+    ]
+    elements.write_page(path, elements.document(report.title, sections))
+
+
+def _result(report: CaptureReport) -> str:
+    def words(size: SizeReport) -> str:
+        return esr_words(size.best_esr, report.linear_esr, report.steps)
+
+    cards = "".join(
+        f'<div class="result" style="border-color:{figures.colour(name)}"><h3>{escape(name)}</h3>'
+        f"<p><strong>ESR {size.best_esr:.4f}</strong><br>{escape(words(size))}</p>"
+        f"<p>{size.parameters:,} parameters, best at epoch {size.best_epoch}</p></div>"
+        for name, size in report.sizes.items()
+    )
+    linear = ""
+    if report.linear_esr is not None:
+        linear = (
+            f"<p>For comparison, the best linear filter, which is what an equaliser could do, "
+            f"reaches {report.linear_esr:.4f}.</p>"
+        )
+    return (
+        f'<section><div class="results">{cards}</div>'
+        "<p>ESR, the error-to-signal ratio, is the energy of the difference between model and amp "
+        "divided by the energy of the amp's sound, on audio that was not trained on. 0.01 means "
+        f"that the error lies 20 dB below the sound.</p>{linear}"
+        f"<details><summary>What an ESR sounds like</summary>{elements.table(band_rows())}"
+        "</details></section>"
+    )
+
+
+def _players(report: CaptureReport) -> str:
+    clips = {"DI": report.di, "target": report.target}
+    clips |= {name: size.prediction for name, size in report.sizes.items()}
+    gain = elements.common_gain(clips.values())
+    note = f"the held-out audio, at most {elements.PLAYER_SECONDS} seconds of it."
+    return elements.section(
+        "Listen",
+        f"{elements.players(clips, report.sample_rate, gain)}"
+        f"<p>{elements.levels(gain)}; {note}</p>",
+    )
+
+
+def _pictures(report: CaptureReport) -> str:
+    predictions = {name: size.prediction for name, size in report.sizes.items()}
+    best = {name: size.best_esr for name, size in report.sizes.items()}
+    largest = list(predictions)[-1]
+    rate = report.sample_rate
+    drawn = (
+        Picture(
+            "ESR while training",
+            figures.esr_over_time(report.history, best, report.linear_esr),
+            "svg",
+            "Lower is better. The marked models are the ones in the .nam file.",
+        ),
+        Picture(
+            "Prediction against target",
+            figures.waveforms(report.target, predictions, rate),
+            "svg",
+            "30 ms around the sharpest attack; the errors below are on the same scale.",
+        ),
+        Picture(
+            "Error over time",
+            figures.error_over_time(report.target, predictions, rate),
+            "svg",
+            "Level of every 50 ms. Where an error comes close to the target, listen there.",
+        ),
+        Picture(
+            "Spectrograms",
+            figures.spectrograms(report.target, largest, predictions[largest], rate),
+            "png",
+            f"Target, {largest}, and what is left between them.",
+        ),
+        Picture(
+            "Average spectrum",
+            figures.spectra(report.target, predictions, rate),
+            "svg",
+            "A dotted line far below its solid one is an error that the sound covers.",
+        ),
+    )
+    return elements.pictures(drawn)
+
+
+def _latency(report: CaptureReport) -> str:
+    image = ""
+    if report.draw_latency is not None:
+        image = elements.image(figures.latency(report.draw_latency), "svg", "Latency")
+    words = escape(report.latency_words)
+    return elements.section("Latency", f"{image}<p>{words}</p>")
+
+
+def _checks(report: CaptureReport) -> str:
+    rows = "".join(
+        f'<tr><td><span class="mark {escape(f.level)}">{escape(f.level)}</span></td>'
+        f"<td>{escape(f.check)}</td><td>{escape(f.message)}"
+        f"{f'<br><em>{escape(f.remedy)}</em>' if f.remedy else ''}</td></tr>"
+        for f in report.findings
+    )
+    return elements.section("Checks of the recording", f"<table>{rows}</table>")

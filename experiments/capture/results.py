@@ -1,0 +1,187 @@
+"""What a capture run leaves in its folder: model.nam, metrics.json and report.html."""
+
+import math
+import platform
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from data_pipeline import captures
+from data_pipeline.captures import Capture
+from data_pipeline.linear_fit import linear_esr
+from experiments.capture.latency_plot import plot_latency
+from experiments.capture.models import Family
+from experiments.capture.page import CaptureReport, SizeReport, write_capture_report
+from experiments.configs import a2_capture
+from experiments.report.words import esr_words
+from experiments.run.decoration import decorating
+from experiments.run.folder import flat_config, write_json
+from experiments.terminal.command_lines import command, differences
+from wf_jax.amps.capture import CaptureTask
+from wf_jax.amps.model import AmpModel
+from wf_jax.amps.nam_file import read_nam
+from wf_jax.amps.nam_models import save_nam
+from wf_jax.modules import split
+from wf_jax.training.loop import Result
+from wf_jax.training.metrics import duration
+
+
+def write_results(
+    config: Any,
+    workdir: Path,
+    capture: Capture,
+    task: CaptureTask,
+    family: Family,
+    result: Result,
+    probe: np.ndarray | None,
+) -> None:
+    """Exports the best models first; then measures them, and writes and names the files.
+
+    Raises:
+        DecorationError: the model is written, and something failed after that.
+    """
+    models = {size: playing_level(result.models[size], capture.output_gain) for size in task.sizes}
+    ordered = sorted(models, key=lambda size: _parameters(models[size]))
+    nam = workdir / "model.nam"
+    metadata = _metadata(capture, family, result, ordered[-1])
+    save_nam(family.assemble(models), nam, metadata, loudness_probe=probe)
+    with decorating(nam):
+        _describe(config, workdir, capture, task, {k: models[k] for k in ordered}, result)
+
+
+def _describe(
+    config: Any,
+    workdir: Path,
+    capture: Capture,
+    task: CaptureTask,
+    models: dict[str, AmpModel],
+    result: Result,
+) -> None:
+    """Writes metrics.json and report.html, and prints the figures; `models` are smallest first."""
+    baseline = linear_esr(
+        capture.input_train,
+        capture.output_train,
+        capture.input_validation,
+        capture.output_validation,
+        skip=task.context,
+    )
+    nam = workdir / "model.nam"
+    esrs = {size: float(result.metrics[f"esr/{size}"][0]) for size in models}
+    epochs = {size: float(result.best_epochs[f"esr/{size}"][0]) for size in models}
+    write_json(
+        workdir / "metrics.json",
+        {
+            "esr": esrs,
+            "best_epoch": epochs,
+            "linear_esr": baseline,
+            "steps": result.steps,
+            "minutes": result.minutes,
+            "stopped": result.stopped,
+            "finished": result.finished,
+            "latency_samples": capture.latency.samples,
+            "latency_method": capture.latency.method,
+        },
+    )
+    x = capture.input_validation
+    predictions = {
+        size: np.asarray(model(jnp.asarray(x[None])))[0] for size, model in models.items()
+    }
+    skip = task.context
+    report = CaptureReport(
+        title=read_nam(nam).metadata["name"],
+        sample_rate=capture.sample_rate,
+        sizes={
+            size: SizeReport(
+                prediction=predictions[size][skip:],
+                best_esr=esrs[size],
+                best_epoch=round(epochs[size]),
+                parameters=_parameters(models[size]),
+            )
+            for size in models
+        },
+        history=result.history,
+        steps=result.steps,
+        linear_esr=baseline,
+        di=x[skip:],
+        target=capture.output_validation[skip:] / np.float32(capture.output_gain),
+        draw_latency=partial(
+            plot_latency,
+            latency=capture.latency,
+            sample_rate=capture.sample_rate,
+            name=capture.name,
+        ),
+        latency_words=capture.latency.describe(capture.sample_rate),
+        findings=capture.findings,
+        facts=_facts(config, capture, result, nam),
+        next_steps=[
+            command("render", f"--model={nam}", "--input=di.wav", "--output=wet.wav"),
+            _longer(config, workdir),
+        ],
+    )
+    write_capture_report(workdir / "report.html", report)
+    _say(workdir, esrs, baseline, result)
+
+
+def playing_level(stacked: AmpModel, output_gain: float) -> AmpModel:
+    """One capture's model, its output brought back from training level to recording level."""
+    model: AmpModel = jax.tree.map(lambda leaf: leaf[0], stacked)
+    return model.scaled(1 / output_gain)
+
+
+def _parameters(model: AmpModel) -> int:
+    return sum(value.size for value in split(model)[1].values())
+
+
+def _metadata(capture: Capture, family: Family, result: Result, largest: str) -> dict[str, Any]:
+    # The file's name may hold bytes that are no UTF-8, and JSON may not.
+    name = family.gear["name"] or capture.name.encode(errors="replace").decode()
+    esr = float(result.metrics[f"esr/{largest}"][0])
+    training = {
+        "settings": {"ignore_checks": capture.ignore_checks},
+        "data": captures.metadata(capture),
+        "validation_esr": esr if math.isfinite(esr) else None,
+    }
+    return {**family.gear, "name": name, "training": training}
+
+
+def _facts(config: Any, capture: Capture, result: Result, nam: Path) -> dict[str, str]:
+    metadata = read_nam(nam).metadata
+    demo = config.data.input == "demo"
+    return {
+        "DI": "the built-in plucked strings" if demo else config.data.input,
+        "recording": "the built-in simulated amp" if demo else config.data.output,
+        "standard file": capture.standard_version or "none: the user's own DI",
+        "trained on": f"{len(capture.input_train) / capture.sample_rate:.1f} s, held out "
+        f"{len(capture.input_validation) / capture.sample_rate:.1f} s",
+        "training": f"{result.steps} steps in {duration(result.minutes)}; {result.stopped}",
+        "batch": f"{config.train.batch_size} windows of {config.train.window} samples",
+        "seed": str(config.train.seed),
+        "loudness": f"{metadata['loudness']:.1f} dB, gain {metadata['gain']:.2f}",
+        "device": f"{jax.device_count()} {jax.devices()[0].device_kind}",
+        "versions": f"Python {platform.python_version()}, jax {jax.__version__}",
+    }
+
+
+def _longer(config: Any, workdir: Path) -> str:
+    """The command that goes on with this run, for three times as long."""
+    given, name = flat_config(config), "demo" if config.data.input == "demo" else ""
+    given["train.minutes"] *= 3
+    given["train.epochs"] *= 1 if given["train.minutes"] else 3
+    given["train.steps"] *= 3
+    source = f"experiments/configs/a2_capture.py:{name}".rstrip(":")
+    options = differences(given, flat_config(a2_capture.get_config(name)))
+    return command("train", f"--config={source}", f"--workdir={workdir}", *options)
+
+
+def _say(workdir: Path, esrs: dict[str, float], baseline: float, result: Result) -> None:
+    print(f"\n{result.stopped}: {result.steps} steps in {duration(result.minutes)}")
+    for size, esr in esrs.items():
+        print(f"  {size:9} ESR {esr:.4f}  {esr_words(esr, baseline, result.steps)}")
+    print(f"  {'no model':9} ESR {baseline:.4f}  the best linear filter, for comparison")
+    print("ESR is the error's energy over the signal's: 0.01 is an error 20 dB below the sound.")
+    print(f"model:  {workdir / 'model.nam'}  (loads in any NAM player)")
+    print(f"report: {workdir / 'report.html'}")

@@ -1,0 +1,1 @@
+"""The comparison of likelihood models: its members, figures and table."""

@@ -1,0 +1,73 @@
+"""The members of a comparison: the run of each, checked before JAX is loaded."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+from experiments.configs import voice
+from experiments.vocoder.options import VocoderConfigError, check
+from wf_jax.errors import UserError
+from wf_jax.options import OptionError
+
+
+class ComparisonError(UserError):
+    """A comparison that cannot be made: one line with the remedy."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Entry:
+    """A member: its run, and its row in the paper's table ("" for none)."""
+
+    run: Any
+    paper: str
+
+
+def members_of(config: Any) -> dict[str, Entry]:
+    """The runs of a comparison by name.
+
+    Raises:
+        ComparisonError: no members, or an unknown one asked for.
+    """
+    only = [name for names in config.only for name in names.split(",")]
+    unknown = [name for name in only if name not in config.members]
+    if unknown or not config.members:
+        known = ", ".join(config.members) or "none"
+        raise ComparisonError(
+            f"--config.only={','.join(unknown)}: no such member; there are {known}"
+        )
+    return {
+        name: Entry(_run_of(config, member), member.paper)
+        for name, member in config.members.items()
+        if name in only or not only
+    }
+
+
+def check_members(entries: Mapping[str, Entry]) -> None:
+    """Finds what would stop a member, before another has cost its time.
+
+    Raises:
+        ComparisonError, CorpusError: one line; of an option it names the member.
+    """
+    for name, entry in entries.items():
+        if not entry.run.data.corpus:
+            raise ComparisonError(
+                "--config.data.corpus is missing; make one with python -m experiments.prepare, or "
+                "try the built-in audio with --config=experiments/configs/likelihood.py:demo"
+            )
+        try:
+            check(entry.run)
+        except (OptionError, VocoderConfigError) as error:
+            raise ComparisonError(f"{name}: {error}") from None
+
+
+def _run_of(config: Any, member: Any) -> voice.Config:
+    training = config.train
+    if member.learning_rate:
+        training = dataclasses.replace(training, learning_rate=member.learning_rate)
+    return voice.Config(
+        member.model,
+        data=dataclasses.replace(config.data),
+        mel=dataclasses.replace(config.mel),
+        train=dataclasses.replace(training),
+        checkpoints=dataclasses.replace(config.checkpoints),
+    )

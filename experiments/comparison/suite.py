@@ -1,0 +1,105 @@
+"""A comparison of flows: its members trained one after the other, then measured and set out."""
+
+import dataclasses
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from experiments.comparison.figures import draw
+from experiments.comparison.members import ComparisonError, Entry, check_members, members_of
+from experiments.comparison.speaking_speed import real_time
+from experiments.comparison.table import Line, table
+from experiments.run.decoration import DecorationError, decorating
+from experiments.run.folder import Workdir, write_json
+from experiments.run.reading import read_result
+from experiments.run.sweep import AGAIN, finished, train_each
+from experiments.terminal.start import INTERRUPTED, exit_code
+from experiments.vocoder import job as vocoder
+from wf_jax.atomic import is_remote, write_text
+from wf_jax.flows.model_folder import ModelFolderError, load_model
+from wf_jax.training.settings import Session
+
+ERRORS = (*vocoder.ERRORS, ComparisonError, DecorationError, ModelFolderError)
+
+
+def compare(config: Any, folder: Path) -> int:
+    """Trains the members that are not finished yet, then compares those that are.
+
+    Args:
+        config: see experiments/configs/likelihood.py.
+        folder: of the comparison; each member is trained in a folder below.
+
+    Returns:
+        The exit code: 0 if all members are compared, 75 or 130 if it was interrupted, else 1.
+
+    Raises:
+        ERRORS: before anything is trained, for what no training could mend.
+    """
+    if is_remote(folder):
+        raise ComparisonError(f"--workdir={folder}: a comparison is written to local folders only")
+    entries = members_of(config)
+    check_members(entries)
+    configs = {
+        name: (f"member {i + 1} of {len(entries)}: {name}", entry.run)
+        for i, (name, entry) in enumerate(entries.items())
+    }
+    code = train_each(configs, folder, _train, "comparison")
+    if code in (AGAIN, INTERRUPTED):
+        return code
+    missing = [name for name in entries if not finished(folder / name)]
+    if missing:
+        print(
+            f"left out: {', '.join(missing)}; the same command tries again, and with "
+            "--config.only=NAME,NAME takes those alone",
+            file=sys.stderr,
+        )
+    write_comparison(folder, {k: v for k, v in entries.items() if k not in missing})
+    return code
+
+
+def write_comparison(folder: Path, entries: Mapping[str, Entry]) -> None:
+    """Measures the members that were trained in `folder`, and writes and prints the table."""
+    if not entries:
+        return
+    lines = [_line(folder, name, entry) for name, entry in entries.items()]
+    text = "\n".join(table(lines)) + "\n"
+    write_json(folder / "likelihood.json", [dataclasses.asdict(line) for line in lines])
+    write_text(folder / "likelihood.md", text)
+    print(f"\n{text}")
+    print(f"table:   {folder / 'likelihood.md'}")
+    with decorating(folder / "likelihood.md"):
+        draw(folder / "likelihood.png", lines)
+    print(f"picture: {folder / 'likelihood.png'}")
+
+
+def _train(config: Any, folder: Path) -> int:
+    """One member; what goes wrong with it is said, and the others go on."""
+    try:
+        with Workdir(folder) as workdir:
+            return exit_code(vocoder.run(config, workdir, Session()))
+    except (*vocoder.ERRORS, OSError, ValueError, jax.errors.JaxRuntimeError) as error:
+        print(error, file=sys.stderr, flush=True)
+        return 1
+    finally:
+        jax.clear_caches()  # programs hold memory maps, of which a process has a limited number
+
+
+def _line(folder: Path, name: str, entry: Entry) -> Line:
+    result, model = read_result(folder / name), load_model(folder / name / "model")
+    config = model.config
+    return Line(
+        name=name,
+        family=config.family,
+        described=config.describe(),
+        parameters=result["parameters"],
+        steps=result["steps"],
+        minutes=result["minutes"],
+        log_likelihood=result["log_likelihood"],
+        bits=result["bits"],
+        sequential_steps=config.sequential_steps(config.mel.sample_rate),
+        real_time=real_time(model),
+        paper=entry.paper,
+    )

@@ -1,0 +1,70 @@
+"""What a comparison says of each model, and the table of all."""
+
+import dataclasses
+from collections.abc import Sequence
+
+from experiments.comparison.paper_likelihoods import ROWS
+
+HEADING = (
+    "model",
+    "parameters",
+    "steps",
+    "nats per sample",
+    "bits",
+    "evaluations in sequence",
+    "x real time",
+    "in the paper",
+    "its nats",
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Line:
+    """What is said of a member.
+
+    Attributes:
+        name: of the member and its folder.
+        family: of the model.
+        described: its sizes in words.
+        parameters: how many.
+        steps: of training.
+        minutes: of training.
+        log_likelihood: of the held-out clips, nats per sample at full scale 1.
+        bits: the same per int16 sample.
+        sequential_steps: evaluations of a net, one after the other, for a second of audio.
+        real_time: seconds of audio made in a second, one clip, after compilation.
+        paper: id of the paper's row, or "".
+    """
+
+    name: str
+    family: str
+    described: str
+    parameters: int
+    steps: int
+    minutes: float
+    log_likelihood: float
+    bits: float
+    sequential_steps: int
+    real_time: float
+    paper: str
+
+
+def table(lines: Sequence[Line]) -> list[str]:
+    """The comparison in markdown, the likeliest first."""
+    rows = [HEADING, ("---",) * len(HEADING)]
+    for line in sorted(lines, key=lambda line: -line.log_likelihood):
+        row = ROWS.get(line.paper)
+        rows.append(
+            (
+                line.name.replace("_", " "),
+                f"{line.parameters:,}",
+                f"{line.steps:,}",
+                f"{line.log_likelihood:.3f}",
+                f"{line.bits:.2f}",
+                f"{line.sequential_steps:,}",
+                f"{line.real_time:.3g}",
+                f"{row.name}, {row.parameters}" if row else "–",
+                f"{row.log_likelihood:.3f}" if row else "–",
+            )
+        )
+    return [f"| {' | '.join(row)} |" for row in rows]

@@ -1,0 +1,112 @@
+"""What a .nam file holds: python -m experiments.inspect amp.nam [more.nam ...].
+
+Of every model in it: architecture, sizes, receptive field, parameters, arithmetic per sample, and
+which way it is played; with the first field that differs where that is not the A2 pass.
+"""
+
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+from absl import app
+
+from experiments.terminal.start import set_up
+from wf_jax.amps import NamFileError, a2
+from wf_jax.amps.a2_pass import A2Pass
+from wf_jax.amps.container import SlimmableContainer
+from wf_jax.amps.describe import Cost, cost_of, words
+from wf_jax.amps.fast import fastest, forbidden
+from wf_jax.amps.model import AmpModel
+from wf_jax.amps.nam_file import NamFile, parse, read_nam
+from wf_jax.amps.nam_models import model_of
+from wf_jax.errors import printable
+
+RATE = 48000.0  # of a file that does not say
+
+
+def main(argv: list[str]) -> None:
+    """Describes every file; those that cannot be used are named, and make the exit code 1."""
+    set_up()
+    if len(argv) < 2:
+        raise app.UsageError("name a file: python -m experiments.inspect amp.nam")
+    failed = False
+    for path in argv[1:]:
+        try:
+            file = read_nam(path)
+            print("\n".join(_lines(file, model_of(file))))
+        except NamFileError as error:
+            print(error, file=sys.stderr)
+            failed = True
+    sys.exit(1 if failed else 0)
+
+
+def _lines(file: NamFile, model: AmpModel) -> Iterator[str]:
+    rate = (
+        "rate not given (48,000 Hz is usual)"
+        if model.sample_rate is None
+        else (f"{model.sample_rate:,g} Hz")
+    )
+    yield f"{printable(str(file.source))}: {file.architecture}, file version {file.version}, {rate}"
+    yield from (f"  {key:<18} {value}" for key, value in _metadata(file.metadata))
+    yield from _model(file, model, "  ")
+
+
+def _model(file: NamFile, model: AmpModel, indent: str) -> Iterator[str]:
+    """One model; those inside a container one after the other."""
+    if isinstance(model, SlimmableContainer):
+        low = 0.0
+        for i, (submodel, high) in enumerate(zip(model.models, model.max_values, strict=True)):
+            document = file.config["submodels"][i]["model"]
+            last = i + 1 == len(model.models)
+            yield f"{indent}sizes from {low:g} {'up' if last else f'to below {high:g}'}:"
+            yield from _model(parse(document, file.source), submodel, f"{indent}  ")
+            low = high
+        return
+    yield f"{indent}{'; '.join(words(model))}"
+    rate = model.sample_rate or RATE
+    for size in (*model.breakpoints, 1.0) if model.breakpoints else (None,):
+        cost = cost_of(model if size is None else model.at_size(size - 1e-9 if size < 1 else 1.0))
+        sized = "" if size is None else f"below size {size:g}: " if size < 1 else "full size: "
+        yield f"{indent}{sized}{_cost(cost, rate)}"
+    field = model.receptive_field
+    if field > 1:
+        yield f"{indent}receptive field {field:,} samples ({1000 * field / rate:.1f} ms)"
+    else:
+        yield f"{indent}remembers all it has played (its receptive field has no end)"
+    yield f"{indent}played by {_path(file, model)}"
+
+
+def _cost(cost: Cost, rate: float) -> str:
+    return (
+        f"{cost.parameters:,} parameters, {cost.macs:,} multiply-adds per sample "
+        f"({cost.macs * rate / 1e6:,.1f} million per second), a memory of {cost.state:,} numbers"
+    )
+
+
+def _path(file: NamFile, model: AmpModel) -> str:
+    if isinstance(fastest(model), A2Pass):
+        return "the A2 pass"
+    if file.architecture != "WaveNet":
+        return "the general pass; the A2 pass is for WaveNets"
+    if difference := a2.difference(file.config):
+        return f"the general pass; not A2, first at config.{difference}"
+    if a2.size_of(model):
+        return f"the general pass; {forbidden()}"
+    return "the general pass; a FiLM without the key active is active, which A2 has none of"
+
+
+def _metadata(metadata: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    for key, value in metadata.items():
+        if value is None or key == "training":
+            continue
+        if key == "date" and isinstance(value, dict):
+            numbers = [value.get(part) for part in ("year", "month", "day", "hour", "minute")]
+            if all(isinstance(number, int) for number in numbers):
+                value = "{:04}-{:02}-{:02} {:02}:{:02}".format(*numbers)
+        elif isinstance(value, float):
+            value = f"{value:.4g}"
+        yield printable(key), printable(" ".join(str(value).split())[:100])
+
+
+if __name__ == "__main__":
+    app.run(main)

@@ -1,0 +1,1 @@
+"""The ONNX converter, which runs in an environment of its own."""

@@ -1,0 +1,130 @@
+"""What a release is made of: a model, what is known of it, and something to try it on."""
+
+import dataclasses
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import soxr
+
+from data_pipeline.audio_files import read_mono
+from data_pipeline.corpus import Corpus
+from data_pipeline.corpus_index import CorpusError
+from data_pipeline.synthetic import plucked_di
+from data_pipeline.synthetic_speech import synthetic_speech
+from experiments.run.folder import WorkdirError, model_folder
+from wf_jax.amps.nam_file import NamFile, read_nam
+from wf_jax.bounded_files import LARGEST_CONFIG, read_bounded
+from wf_jax.errors import UserError
+from wf_jax.flows.flow import Flow
+from wf_jax.flows.model_folder import load_model
+
+EXAMPLE_SECONDS = 6.0
+DI_RATE = 48000  # Hz, of the built-in DI
+
+
+class SourceError(UserError):
+    """There is no model, or nothing to try it on; one line."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Source:
+    """A model that a release can be made of.
+
+    Attributes:
+        name: for people.
+        metrics: of its training, as far as a run knows them.
+        model: the vocoder, or the path of a .nam file.
+        example: audio [T], full scale 1, to say again or to play.
+        example_rate: of it, Hz.
+        example_words: what it is.
+    """
+
+    name: str
+    metrics: dict[str, Any]
+    model: Flow | Path
+    example: np.ndarray
+    example_rate: int
+    example_words: str
+
+
+def find_source(model: str, name: str | None, example: str | None) -> Source:
+    """The model that a user names: a run of either task, a model folder, or a .nam file.
+
+    Raises:
+        SourceError: there is none.
+        ModelFolderError, NamFileError, AudioFileError: a file cannot be used.
+    """
+    path = Path(model)
+    if not path.exists():
+        raise SourceError(f"{path}: no such file or folder; name a run, a model or a .nam file")
+    if path.is_dir() and (path / "model.nam").is_file():
+        metrics = _json(path / "metrics.json")
+        return _amp(path / "model.nam", name or path.resolve().name, metrics, example)
+    if path.is_dir() and _json(path / "config.json").get("task") == "capture":
+        raise SourceError(f"{path}: this run has no model.nam yet; wait for its end")
+    if path.is_dir():
+        return _vocoder(path, name or path.resolve().name, example)
+    return _amp(path, name, {}, example)
+
+
+def _vocoder(path: Path, name: str, example: str | None) -> Source:
+    try:
+        model = load_model(model_folder(path))
+    except WorkdirError as error:
+        raise SourceError(str(error)) from None
+    rate = model.config.mel.sample_rate
+    if example:
+        audio, words = _recording(Path(example), rate), Path(example).name
+    else:
+        audio, words = _held_out(path, rate)
+    return Source(name, _json(path / "metrics.json"), model, audio, rate, words)
+
+
+def _amp(path: Path, name: str | None, metrics: dict[str, Any], example: str | None) -> Source:
+    file = read_nam(path)
+    rate = round(file.sample_rate or DI_RATE)
+    if example:
+        audio, words = _recording(Path(example), rate), Path(example).name
+    else:
+        audio, words = plucked_di(EXAMPLE_SECONDS), "the built-in plucked strings"
+        audio = soxr.resample(audio, DI_RATE, rate, quality="VHQ").astype(np.float32)
+    title = file.metadata.get("name")
+    name = name or (title if isinstance(title, str) and title else path.stem)
+    return Source(name, metrics or _stored(file), path, audio, rate, words)
+
+
+def _held_out(path: Path, rate: int) -> tuple[np.ndarray, str]:
+    """A clip that the run held out, where its corpus is at hand; else the built-in voice."""
+    try:
+        folder = _json(path / "config.json")["data.corpus"]
+        corpus = Corpus.open(path / "corpus" if folder == "demo" else folder)
+        clip = corpus.select("validation")[0]
+    except (OSError, KeyError, TypeError, IndexError, CorpusError):
+        return np.float32(synthetic_speech(EXAMPLE_SECONDS, rate)), "the built-in voice"
+    audio = corpus.audio(clip)[: round(EXAMPLE_SECONDS * rate)]
+    return np.float32(audio / 32768), f"the held-out clip {clip.name}"
+
+
+def _recording(path: Path, rate: int) -> np.ndarray:
+    audio = read_mono(path)
+    samples = audio.samples[: math.ceil(EXAMPLE_SECONDS * audio.sample_rate)]
+    return soxr.resample(samples, audio.sample_rate, rate, quality="VHQ").astype(np.float32)
+
+
+def _json(path: Path) -> dict[str, Any]:
+    """What a file of a run says; {} where it says nothing, as that of a run that goes on."""
+    try:
+        content = json.loads(read_bounded(path, LARGEST_CONFIG))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def _stored(file: NamFile) -> dict[str, Any]:
+    """The error that a trainer wrote into a .nam file."""
+    training = file.metadata.get("training")
+    error = training.get("validation_esr") if isinstance(training, dict) else None
+    return {"validation_esr": error} if isinstance(error, float) else {}

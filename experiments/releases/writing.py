@@ -1,0 +1,194 @@
+"""Makes and remakes release folders: complete, tried against their model, or not at all."""
+
+import dataclasses
+import io
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import jax
+import numpy as np
+import soundfile
+
+from experiments.releases.card import card
+from experiments.releases.sources import Source
+from wf_jax.audio.mel import MelSettings, peak_gain
+from wf_jax.export import Amp, ReleaseError, Vocoder, load
+from wf_jax.export.artefacts import platform_of
+from wf_jax.export.check import amp_differences, fault_of, vocoder_differences
+from wf_jax.export.manifest import (
+    CARD,
+    EXAMPLE,
+    MANIFEST,
+    NAM,
+    PARAMS,
+    Manifest,
+    copied,
+    digest,
+    read_files,
+    read_manifest,
+)
+from wf_jax.export.rebuild import functions_of, model_of
+from wf_jax.export.write import About, write_amp, write_manifest, write_vocoder
+from wf_jax.training.metrics import Progress
+from wf_jax.whole_files import atomic_folder
+
+# Of the output's scale; in bfloat16 a sum in another order is off by as much as its steps.
+TOLERANCE = {"float32": 1e-5, "bfloat16": 2e-2}
+EXAMPLE_TEMPERATURE = 0.8
+Release = Vocoder | Amp
+
+
+@dataclasses.dataclass(frozen=True)
+class ReleaseOptions:
+    """How a release is made; see the flags of experiments.export."""
+
+    platforms: tuple[str, ...]
+    dtype: str | None = None
+    blocks: tuple[int, ...] = (64,)
+    size: float = 1.0
+    license: str = ""
+
+
+def make_release(source: Source, options: ReleaseOptions, output: Path) -> None:
+    """Writes the release of a model to `output`; a release that is there is replaced.
+
+    Raises:
+        ReleaseError: there is something else at `output`, or the result differs from the model.
+        NamFileError: the .nam file cannot be used.
+        OSError: a file cannot be written.
+    """
+    old = None
+    if output.exists() and (not output.is_dir() or any(output.iterdir())):
+        if not (output / MANIFEST).is_file():
+            raise ReleaseError(f"{output}: is there and is no release; name another --output")
+        old = read_manifest(output)
+    about = About(source.name, options.license, source.metrics)
+    model, platforms = source.model, options.platforms
+
+    def write(folder: Path) -> Manifest:
+        if not isinstance(model, Path):
+            return write_vocoder(folder, model, about, platforms, options.dtype)
+        if options.dtype == "bfloat16":
+            raise ReleaseError(
+                f"--dtype={options.dtype}: an amp's audio would have 8 bits; that is for vocoders"
+            )
+        return write_amp(folder, model, about, platforms, options.blocks, options.size)
+
+    _make(output, old, write, lambda release: _example(release, source), None)
+
+
+def remake_release(output: Path) -> None:
+    """Makes the artefacts of a release anew; its README.md too, unless somebody changed it.
+
+    Raises:
+        ReleaseError: it is none, is damaged, or the result differs from the model.
+        OSError: a file cannot be written.
+    """
+    old = read_manifest(output)
+    files = read_files(output, old)
+    about = About(old.name, old.license, old.metrics)
+    text = (output / CARD).read_bytes() if (output / CARD).is_file() else None
+    listed = old.files[CARD].sha256 if CARD in old.files else ""
+    edited = text if text is not None and digest(text) != listed else None
+
+    def write(folder: Path) -> Manifest:
+        with copied(files) as copy:
+            if old.amp:
+                sizes = old.amp.blocks, old.amp.size
+                return write_amp(folder, copy / NAM, about, old.platforms, *sizes)
+            try:
+                model = model_of(copy, old)
+            except ValueError as error:  # of another version of wf_jax
+                said = str(error).replace(str(copy), str(output))
+                raise ReleaseError(f"{output}: cannot be rebuilt: {said}") from None
+            return write_vocoder(folder, model, about, old.platforms, old.dtype)
+
+    _make(output, old, write, lambda release: (files.get(EXAMPLE), old.example), edited)
+
+
+def _make(
+    output: Path,
+    old: Manifest | None,
+    write: Callable[[Path], Manifest],
+    example: Callable[[Release], tuple[bytes | None, str]],
+    text: bytes | None,
+) -> None:
+    """Has `write` make a folder, tries what is in it, and adds the example and README.md.
+
+    What somebody put into the old release beside its own files stays.
+    """
+    with atomic_folder(output, replace=True) as folder:
+        manifest = write(folder)
+        release, error = _tried(folder, manifest)
+        wav, words = example(release)
+        if wav is not None:
+            (folder / EXAMPLE).write_bytes(wav)
+        manifest = dataclasses.replace(manifest, error=error, example=words)
+        fault = fault_of(manifest, TOLERANCE[manifest.dtype])
+        if fault:
+            raise ReleaseError(f"{output}: not written: {fault}; please report it")
+        if text is None:
+            text = card(write_manifest(folder, manifest)).encode()
+        (folder / CARD).write_bytes(text)
+        manifest = write_manifest(folder, manifest)
+        if old:
+            _keep_others(output, old, folder)
+    _say(output, manifest)
+
+
+def _keep_others(output: Path, old: Manifest, folder: Path) -> None:
+    """Copies what is in a release but was never part of it: a license, the .git of a hub."""
+    for path in output.iterdir():
+        if path.name in old.files or path.name == MANIFEST or (folder / path.name).exists():
+            continue
+        if path.is_dir() and not path.is_symlink():
+            shutil.copytree(path, folder / path.name, symlinks=True)
+        else:
+            shutil.copy2(path, folder / path.name, follow_symlinks=False)
+
+
+def _tried(folder: Path, manifest: Manifest) -> tuple[Release, dict[str, float]]:
+    """The release as users load it, and how far it is from the model.
+
+    Where it is not for this machine: the model in its place, and nothing tried.
+    """
+    model = model_of(folder, manifest)
+    if platform_of() not in manifest.platforms:
+        print(f"not tried: this machine computes on {platform_of()}")
+        kind = Amp if manifest.amp else Vocoder
+        calls = {function.name: function.call for function in functions_of(folder, manifest)}
+        with np.load(folder / PARAMS) as params:
+            return kind(manifest, calls, dict(params)), {}
+    Progress().keep("trying it beside the model (it compiles)")
+    release = load(folder)
+    if isinstance(release, Amp):
+        return release, amp_differences(release, model)
+    return release, vocoder_differences(release, model)
+
+
+def _example(release: Release, source: Source) -> tuple[bytes, str]:
+    """A WAV file of the source's example, spoken again or played; and what it is."""
+    x = source.example[None]
+    if isinstance(release, Amp):
+        inputs = release.manifest.amp.input_channels
+        y = release.render(x if inputs == 1 else np.repeat(x[:, None], inputs, axis=1))[0].T
+        words = f"{source.example_words}, through the amp"
+    else:
+        y = release.synthesize(release.mel(x), jax.random.key(0), EXAMPLE_TEMPERATURE)
+        settings = MelSettings(**release.manifest.vocoder.mel)
+        y = y[0, : x.shape[1]] / np.asarray(peak_gain(x, settings))[0]
+        words = f"{source.example_words}, its mel spoken at temperature {EXAMPLE_TEMPERATURE}"
+    wav = io.BytesIO()
+    y = np.clip(np.nan_to_num(y), -1, 1 - 2.0**-15)
+    soundfile.write(wav, y, source.example_rate, subtype="PCM_16", format="WAV")
+    return wav.getvalue(), words
+
+
+def _say(output: Path, manifest: Manifest) -> None:
+    total = sum(entry.bytes for entry in manifest.files.values())
+    worst = max(manifest.error.values(), default=None)
+    tried = "" if worst is None else f"; within {worst:.0e} of the model"
+    print(f"{output}: {manifest.model}, {total / 1e6:.1f} MB{tried}")
+    print(f"valid until {manifest.expires}; manifest.json {digest(manifest.dumps())}")
+    print(f'use it: wf_jax.export.load("{output}"), as its {CARD} shows')

@@ -1,0 +1,1 @@
+"""A run: its folder, options and settings, sweeps, and the table of several."""

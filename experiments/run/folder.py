@@ -1,0 +1,300 @@
+"""The folder of a run: its config, checkpoints, metrics and results."""
+
+import contextlib
+import dataclasses
+import hashlib
+import json
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+
+from experiments.run.lock import FolderLock
+from experiments.terminal.start import say
+from wf_jax.atomic import folder_path, is_remote, naming, read_text, why, write_text
+from wf_jax.bounded_files import LARGEST_CONFIG, read_bounded
+from wf_jax.errors import UserError
+
+# What may change between two sessions of one run.
+CHANGEABLE = (
+    "train.epochs",
+    "train.steps",
+    "train.minutes",
+    "train.samples_every",
+    "train.substeps",
+    "train.shards",
+    "checkpoints.",
+    # A run that diverged goes on from its last good checkpoint.
+    "train.learning_rate",
+    "train.warmup",
+    "train.hold",
+    "train.end",
+    "train.clip_norm",
+    "metadata.",
+    "data.loudness_probe",
+)
+
+
+class WorkdirError(UserError):
+    """The folder belongs to a run with another config."""
+
+
+class Workdir:
+    """Where a run is kept, for all its processes and sessions, and where its files are made.
+
+    Attributes:
+        shared: local or remote (gs://...): config, metrics and checkpoints.
+        local: where this process makes the other files: the same folder unless that is remote.
+    """
+
+    def __init__(self, shared: Path):
+        """Of a folder that need not exist."""
+        self.shared = shared
+        self._remote = is_remote(shared)
+        self.local = Path(tempfile.mkdtemp(prefix="wf_jax-")) if self._remote else shared
+        self._uploaded: dict[Path, tuple[int, int]] = {}
+        self._lock: FolderLock | None = None
+
+    def __enter__(self) -> Self:
+        """Nothing to open."""
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        """Lets other processes use the folder."""
+        if self._lock:
+            self._lock.release()
+
+    @classmethod
+    def named(cls, text: str) -> Self:
+        """As a user names it."""
+        return cls(folder_path(text))
+
+    def __truediv__(self, name: str) -> "Workdir":
+        """A folder in it."""
+        return Workdir(self.shared / name)
+
+    def __str__(self) -> str:
+        """As the user named it."""
+        return str(self.shared)
+
+    def open(self, config: Any, inputs: Mapping[str, str] | None = None) -> None:
+        """Makes the folder and locks it, and writes what the run is, or checks that it is the same.
+
+        Args:
+            config: of the run.
+            inputs: the digest of every file or folder that it is trained on, by its name.
+
+        Raises:
+            LockedError: another process works in it.
+            WorkdirError: the folder can not be made, holds a run with another config or of other
+                inputs, or is not one that all processes see; or they have different configs.
+            DistributedError: it is process 0 that raised.
+        """
+        from wf_jax.training.distributed import all_agree, on_main
+
+        self._compare_processes(config)
+        on_main(lambda: self._open(config, inputs or {}))
+        if not all_agree((self.shared / "config.json").exists()):
+            raise WorkdirError(
+                f"{self}: not all processes of the run see this folder; give a --workdir on a "
+                "file system that they share, or gs://..."
+            )
+
+    def _compare_processes(self, config: Any) -> None:
+        """Refuses a process that was started with another config than process 0."""
+        from wf_jax.training.distributed import all_agree, from_main
+
+        text = json.dumps(flat_config(config), sort_keys=True, default=str).encode()
+        here = np.frombuffer(hashlib.sha256(text).digest(), np.uint8)
+        same = bool((from_main(here) == here).all())
+        if not all_agree(same):
+            which = "another process of this run" if same else "this process"
+            raise WorkdirError(
+                f"{self}: {which} was started with another config than process 0; start all with "
+                "the same options"
+            )
+
+    def _open(self, config: Any, inputs: Mapping[str, str]) -> None:
+        _make(self.shared)
+        if not self._remote and self._lock is None:
+            with _writing(self.shared):
+                self._lock = FolderLock(self.shared)
+            if not self._lock.held:
+                say(f"{self}: this file system has no locks; start one run here at a time")
+        _compare(self.shared, _read_config(self.shared / "config.json"), flat_config(config))
+        with _writing(self.shared):
+            write_json(self.shared / "config.json", flat_config(config))
+        _write_inputs(self.shared, inputs)
+
+    def make(self, action: Callable[[], object]) -> None:
+        """Has files made in `local`: by process 0, or by each where each has its own."""
+        from wf_jax.training.distributed import on_main
+
+        if self._remote:
+            action()
+        else:
+            on_main(action)
+
+    def upload(self) -> None:
+        """Copies what is new or changed in `local` to a remote folder; nothing to do otherwise.
+
+        Raises:
+            OSError: a file cannot be copied; names the copy.
+        """
+        if not self._remote:
+            return
+        for path in self.local.rglob("*"):
+            stat = path.stat()
+            state = (stat.st_mtime_ns, stat.st_size)
+            if path.is_file() and self._uploaded.get(path) != state:
+                target = self.shared / path.relative_to(self.local).as_posix()
+                with naming(target):
+                    target.write_bytes(path.read_bytes())
+                self._uploaded[path] = state
+
+    def finish(self) -> None:
+        """Uploads the results, and says so.
+
+        Raises:
+            WorkdirError: they are only in `local`.
+        """
+        if self._remote:
+            try:
+                self.upload()
+            except OSError as error:
+                raise WorkdirError(
+                    f"{error.filename}: cannot be written: {why(error)}; the results are in "
+                    f"{self.local}"
+                ) from None
+            say(f"copied to {self}")
+
+
+def flat_config(config: Any) -> dict[str, Any]:
+    """A config as {"train.steps": 100, ...}."""
+    return _flat(dataclasses.asdict(config))
+
+
+def _make(workdir: Path) -> None:
+    try:
+        with naming(workdir):
+            workdir.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise WorkdirError(f"{workdir}: cannot be made: {why(error)}") from None
+
+
+@contextlib.contextmanager
+def _writing(workdir: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise WorkdirError(f"{workdir}: cannot be written: {why(error)}") from None
+
+
+def check_same_run(workdir: Path, config: Any) -> None:
+    """Compares a config with that of the run in a folder, if one has begun there and says so.
+
+    Raises:
+        WorkdirError: an option that may not change has.
+    """
+    _compare(workdir, _read_object(workdir / "config.json") or {}, flat_config(config))
+
+
+def _compare(workdir: Path, old: dict[str, Any], new: dict[str, Any]) -> None:
+    if "train.decay" in old:  # of before there was a choice
+        old.setdefault("train.optimizer", "adam")
+        del old["train.decay"]
+    if old and _has_begun(workdir):
+        for name in sorted(old.keys() | new.keys()):
+            if old.get(name, new.get(name)) != new.get(name) and not name.startswith(CHANGEABLE):
+                raise WorkdirError(
+                    f"{workdir}: this run was started with --config.{name}={old.get(name)}, not "
+                    f"{new.get(name)}; give another --workdir, or the old value to continue"
+                )
+
+
+def _write_inputs(workdir: Path, inputs: Mapping[str, str]) -> None:
+    path = workdir / "inputs.json"
+    old = _read_object(path) or {}
+    if _has_begun(workdir):
+        for name in sorted(old.keys() & inputs.keys()):
+            if old[name] != inputs[name]:
+                raise WorkdirError(
+                    f"{workdir}: {name} is another one than this run was trained on (digest "
+                    f"{inputs[name]:.12}, not {old[name]:.12}); give another --workdir, or bring "
+                    "the old one back"
+                )
+    with _writing(workdir):
+        write_json(path, {**old, **inputs})
+
+
+def _read_config(path: Path) -> dict[str, Any]:
+    """The config of the run; where its file is damaged, the one in its newest checkpoint."""
+    config = _read_object(path)
+    if config is None:
+        from wf_jax.training.checkpoints import saved_config
+
+        config = saved_config(path.parent / "checkpoints")
+    return config
+
+
+def _read_object(path: Path) -> dict[str, Any] | None:
+    """A JSON object, {} where there is no file, None where it is damaged."""
+    try:
+        text = read_text(path)
+        content = {} if text is None else json.loads(text)
+    except OSError as error:
+        raise WorkdirError(f"{path}: cannot be read: {why(error)}") from None
+    except ValueError:
+        return None
+    return content if isinstance(content, dict) else None
+
+
+def _has_begun(workdir: Path) -> bool:
+    """Whether there is a result that belongs to the config, not only a start that failed."""
+    saved = workdir / "checkpoints"
+    if saved.is_dir() and any(path.name.isdigit() for path in saved.iterdir()):
+        return True
+    return bool(read_text(workdir / "metrics.jsonl"))
+
+
+def model_folder(folder: Path) -> Path:
+    """Where the vocoder is: a training run keeps it in `model`, a converted one is the folder.
+
+    Raises:
+        WorkdirError: the folder of a run that has none.
+    """
+    inside = folder / "model"
+    if inside.is_dir():
+        return inside
+    try:
+        text = read_bounded(folder / "config.json", LARGEST_CONFIG)
+        task = json.loads(text).get("task")
+    except (
+        OSError,
+        ValueError,
+        AttributeError,
+        RecursionError,
+    ):  # says itself what is wrong when it is loaded
+        return folder
+    if task == "vocoder":
+        raise WorkdirError(f"{folder}: this run has no model yet; wait for its first evaluation")
+    if task:
+        raise WorkdirError(f"{folder}: a run of task {task}, not a vocoder; name another folder")
+    return folder
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Writes JSON whole or not at all."""
+    write_text(path, json.dumps(content, indent=2) + "\n")
+
+
+def _flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in tree.items():
+        if isinstance(value, dict):
+            flat |= _flat(value, f"{prefix}{key}.")
+        else:
+            flat[prefix + key] = list(value) if isinstance(value, tuple) else value
+    return flat

@@ -1,0 +1,56 @@
+"""Parameters of another run or model, to begin from (--init_from)."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from experiments.run.folder import WorkdirError, model_folder
+from wf_jax.atomic import is_remote
+from wf_jax.errors import UserError
+
+if TYPE_CHECKING:
+    from wf_jax.modules import Params
+
+
+class InitialError(UserError):
+    """There is nothing to begin from: one line with the remedy."""
+
+
+def check_initial(folder: Path) -> None:
+    """Looks whether there is a folder; needs no JAX.
+
+    Raises:
+        InitialError: a local one is missing.
+    """
+    if not is_remote(folder) and not folder.is_dir():
+        raise _missing(folder)
+
+
+def read_initial(folder: Path) -> "Params":
+    """The best parameters of a run's newest checkpoint, or those of a model folder.
+
+    Raises:
+        InitialError: there is neither, or it is damaged.
+    """
+    from wf_jax.flows.model_folder import ModelFolderError, load_model
+    from wf_jax.modules import split
+    from wf_jax.training.checkpoint_faults import CheckpointError
+    from wf_jax.training.checkpoints import load_params
+
+    try:
+        if (folder / "checkpoints").is_dir():
+            return load_params(folder / "checkpoints")[1]
+        if folder.is_dir() and not is_remote(folder):
+            params = split(load_model(model_folder(folder)))[1]
+            return {name: np.asarray(value) for name, value in params.items()}
+    except (CheckpointError, ModelFolderError, WorkdirError) as error:
+        raise InitialError(f"--init_from={folder}: {error}") from None
+    raise _missing(folder)
+
+
+def _missing(folder: Path) -> InitialError:
+    return InitialError(
+        f"--init_from={folder}: no such folder; name the --workdir of a training run, or a local "
+        "model folder"
+    )

@@ -1,0 +1,55 @@
+"""What the configs of all tasks have in common, read and checked."""
+
+import dataclasses
+from typing import Any
+
+import jax
+
+from experiments.run.option_checks import Recipe, check_training
+from wf_jax.mesh import data_mesh
+from wf_jax.options import OptionError
+from wf_jax.platforms import choices
+from wf_jax.training.settings import CheckpointSettings, Settings
+
+
+def read_settings(config: Any, recipe: Recipe) -> Settings:
+    """How to train, from `config.train` and `config.checkpoints`, on the devices there are.
+
+    Args:
+        config: of a run.
+        recipe: gives the learning rate and schedule where `config.train` has OWN.
+
+    Raises:
+        OptionError: a value cannot be used; the message names its flag.
+    """
+    rate, schedule = check_training(config, recipe)
+    _check_layout(config.train)
+    known = {field.name for field in dataclasses.fields(Settings)}
+    given = {k: v for k, v in dataclasses.asdict(config.train).items() if k in known}
+    given["substeps"] = config.train.substeps or choices().substeps
+    given["learning_rate"], given["schedule"] = rate, schedule
+    checkpoints = CheckpointSettings(**dataclasses.asdict(config.checkpoints))
+    return Settings(**given, checkpoints=checkpoints)
+
+
+def _check_layout(training: Any) -> None:
+    """Raises OptionError where a batch does not split over the devices."""
+    batch, parts, shards = training.batch_size, training.accumulate, training.shards
+    devices = jax.device_count()
+    if devices % shards:
+        fitting = [n for n in range(1, devices + 1) if devices % n == 0]
+        raise OptionError(
+            f"--config.train.shards={shards} does not divide {devices} devices; choose one of "
+            f"{', '.join(map(str, fitting))}"
+        )
+    try:
+        data_mesh(batch // parts, shards)
+    except ValueError as error:
+        raise OptionError(f"--config.train.batch_size={batch}: {error}") from None
+
+
+def length(settings: Settings) -> str:
+    """How long the run is to be, in words."""
+    if settings.minutes:
+        return f"{settings.minutes:g} minutes"
+    return f"{settings.steps:,} steps" if settings.steps else f"{settings.epochs} epochs"

@@ -1,0 +1,209 @@
+"""A sweep: one config trained several times, each time with other values of some options."""
+
+import contextlib
+import copy
+import dataclasses
+import difflib
+import json
+import numbers
+import types
+import typing
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from experiments.run.reading import Best, judged, read_result
+from experiments.run.sweep_file import SweepError, Trial
+from experiments.run.sweep_file import read_sweep as read_sweep
+from experiments.run.table import title, value
+from experiments.terminal.start import INTERRUPTED
+from wf_jax.errors import UserError
+
+AGAIN = 75  # exit code: to be started again after SIGTERM
+
+
+def run_sweep(
+    trials: Sequence[Trial],
+    base_config: Any,
+    workdir: Path,
+    run: Callable[[Any, Path], int],
+    index: int | None = None,
+) -> int:
+    """Trains each trial in its folder below `workdir`, in turn; what is finished is skipped.
+
+    A trial that fails does not stop the others; one that is interrupted does, and its exit code
+    is returned at once.
+
+    Args:
+        trials: see read_sweep.
+        base_config: what they have in common.
+        workdir: of the sweep.
+        run: trains a config in a folder; returns the exit code.
+        index: of the only trial to train, from 0; None for all.
+
+    Returns:
+        0 if every trial is finished, 75 or 130 if one was interrupted, else 1.
+
+    Raises:
+        SweepError: no such index; an unknown option, or a value of a wrong type (before any
+            training).
+    """
+    return train_each(configs_of(trials, base_config, index), workdir, run, "sweep")
+
+
+def configs_of(
+    trials: Sequence[Trial], base_config: Any, index: int | None = None
+) -> dict[str, tuple[str, Any]]:
+    """Of each trial, or of one, by its name: what to call it on the terminal, and its config.
+
+    Raises:
+        SweepError: no such index; an unknown option, or a value of a wrong type.
+    """
+    if index is not None and not 0 <= index < len(trials):
+        raise SweepError(f"trial {index} does not exist; choose one of 0 to {len(trials) - 1}")
+    return {
+        trial.name: (
+            f"sweep {i + 1} of {len(trials)}: {trial.name}",
+            apply(base_config, trial.overrides, trial.source),
+        )
+        for i, trial in enumerate(trials)
+        if index is None or i == index
+    }
+
+
+def check_trials(
+    configs: Mapping[str, tuple[str, Any]], workdir: Path, check: Callable[[Any], None]
+) -> None:
+    """Checks the config of each trial that is not finished, before one costs its time.
+
+    Raises:
+        SweepError: a trial could not begin; one line that names it.
+    """
+    for name, (label, config) in configs.items():
+        if not finished(workdir / name):
+            try:
+                check(config)
+            except UserError as error:
+                raise SweepError(f"{label}: {error}") from None
+
+
+def train_each(
+    configs: Mapping[str, tuple[str, Any]],
+    workdir: Path,
+    run: Callable[[Any, Path], int],
+    what: str,
+) -> int:
+    """Trains each config in `workdir`/NAME; see run_sweep.
+
+    Args:
+        configs: by the names of their folders: what to call it on the terminal, and the config.
+        workdir: of all of them.
+        run: trains a config in a folder; returns the exit code.
+        what: they are together.
+    """
+    states = {}
+    for name, (label, config) in configs.items():
+        folder = workdir / name
+        if finished(folder) and _same(folder, config):
+            print(f"{label} is finished already", flush=True)
+            states[name] = "skipped"
+            continue
+        print(label, flush=True)
+        code = run(config, folder)
+        if code in (AGAIN, INTERRUPTED):
+            print(f"{label} was interrupted; the same command goes on with it", flush=True)
+            return code
+        states[name] = "failed" if code else "finished"
+    print("\n".join(_summary(states, workdir, what)), flush=True)
+    return int("failed" in states.values())
+
+
+def finished(workdir: Path) -> bool:
+    """Whether the run in this folder came to its end."""
+    return read_result(workdir).get("finished") is True
+
+
+def _same(folder: Path, config: Any) -> bool:
+    """Whether the run there has this config: if not, `run` goes on with it, or says no."""
+    try:
+        old = json.loads((folder / "config.json").read_text())
+        return all(old.get(k, v) == v for k, v in json.loads(json.dumps(_options(config))).items())
+    except FileNotFoundError:
+        return True
+    except (OSError, ValueError, AttributeError):
+        return False
+
+
+def _summary(states: dict[str, str], workdir: Path, what: str) -> Iterator[str]:
+    """A line per trial: its name, how it ended, and what it reached."""
+    yield f"{what} in {workdir}:"
+    width = max(map(len, states))
+    for name, state in states.items():
+        kept = judged(read_result(workdir / name)) if state != "failed" else {}
+        reached = [f"{title(k)} {value(k, Best(v, None))}" for k, v in kept.items()]
+        yield f"  {name:{width}}  {state:8}  {', '.join(reached)}".rstrip()
+
+
+def apply(config: Any, overrides: dict[str, Any], source: str = "the sweep") -> Any:
+    """A copy of a nested dataclass with options set; `source` names the sweep in messages.
+
+    Raises:
+        SweepError: no such option, or a value of another type than the command line would take.
+    """
+    changed = copy.deepcopy(config)
+    known = list(_options(changed))
+    for name, new in overrides.items():
+        if name not in known:
+            raise SweepError(f"{name} in {source}: {_unknown(name, known)}")
+        group, last = changed, name
+        while "." in last:
+            first, _, last = last.partition(".")
+            group = getattr(group, first)
+        kind = typing.get_type_hints(type(group))[last]
+        try:
+            setattr(group, last, _converted(new, kind))
+        except TypeError:
+            words = kind.__name__ if type(kind) is type else kind
+            raise SweepError(f"{name} in {source}: {new!r} is not of type {words}") from None
+    return changed
+
+
+def _options(group: Any, prefix: str = "") -> dict[str, Any]:
+    """Every option of nested dataclasses by its full name."""
+    found = {}
+    for field in dataclasses.fields(group):
+        content = getattr(group, field.name)
+        if dataclasses.is_dataclass(content):
+            found |= _options(content, f"{prefix}{field.name}.")
+        else:
+            found[prefix + field.name] = content
+    return found
+
+
+def _unknown(name: str, known: Sequence[str]) -> str:
+    if inside := [option for option in known if option.startswith(f"{name}.")]:
+        return f"a group of options; name one of them, as {inside[0]}"
+    near = [option for option in known if option.endswith(f".{name}")]
+    near += difflib.get_close_matches(name, known, 1)
+    return f"no such option{f'; did you mean {near[0]}?' if near else ''}"
+
+
+def _converted(new: Any, kind: Any) -> Any:
+    """The value as `kind`, or a TypeError."""
+    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
+    if origin is tuple and isinstance(new, list | tuple):
+        return tuple(_converted(item, arguments[0]) for item in new)
+    if origin is typing.Literal and new in arguments:
+        return new
+    if origin in (typing.Union, types.UnionType):
+        for one in arguments:
+            with contextlib.suppress(TypeError):
+                return _converted(new, one)
+    if kind in (int, float):
+        # Numbers of numpy too, but as Python's: a config is written as JSON.
+        wanted = numbers.Integral if kind is int else numbers.Real
+        if isinstance(new, wanted) and not isinstance(new, bool):
+            return kind(new)
+    elif isinstance(kind, type) and isinstance(new, kind):
+        return new
+    raise TypeError

@@ -1,0 +1,120 @@
+"""The file of a sweep: it defines `get_sweep()`, which returns a dict of options per trial.
+
+    [{"train.learning_rate": rate, "train.seed": seed} for rate in (1e-3, 2e-3) for seed in (0, 1)]
+
+A trial is called by its options, as learning_rate=0.001,seed=0, unless its dict has a "name".
+"""
+
+import dataclasses
+import hashlib
+import re
+import traceback
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from experiments.run.table import short_options
+from wf_jax.errors import UserError
+
+EXAMPLE = "experiments/configs/sweep_learning_rate.py"
+LONGEST = 100  # characters of a made-up name
+
+
+class SweepError(UserError):
+    """A sweep that cannot be run: one line with the file and the remedy."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Trial:
+    """One training of a sweep.
+
+    Attributes:
+        name: of its folder.
+        overrides: option -> value, as {"train.seed": 0}.
+        source: the file that they come from, for messages.
+    """
+
+    name: str
+    overrides: dict[str, Any]
+    source: str = "the sweep"
+
+
+def read_sweep(path: Path) -> list[Trial]:
+    """The trials of a file that defines `get_sweep()`.
+
+    Raises:
+        SweepError: no such file, an error inside, or not a list of dicts with different names.
+    """
+    listed = _call(path)
+    if not (isinstance(listed, list | tuple) and all(isinstance(t, dict) for t in listed)):
+        raise SweepError(f"{path}: get_sweep() does not return a list of dicts; see {EXAMPLE}")
+    if not listed:
+        raise SweepError(f"{path}: get_sweep() returns an empty list; nothing would be trained")
+    overrides = [{k: v for k, v in trial.items() if k != "name"} for trial in listed]
+    for key in (key for trial in overrides for key in trial if not isinstance(key, str)):
+        raise SweepError(f"{path}: the option {key!r} is no text like 'train.seed'")
+    made = iter(_names([trial for trial in listed if "name" not in trial]))
+    names = [trial["name"] if "name" in trial else next(made) for trial in listed]
+    for name in names:
+        if not isinstance(name, str) or not re.fullmatch(r"[\w=,+@-][\w.=,+@-]*", name):
+            raise SweepError(f"{path}: the name {name!r} is no folder's; use letters, digits, -_.=")
+    # Some file systems hold A and a for the same folder.
+    twice = [n for n, count in Counter(name.casefold() for name in names).items() if count > 1]
+    if twice:
+        raise SweepError(f"{path}: two trials are called {twice[0]}; change an option, or a 'name'")
+    return [Trial(name, values, path.name) for name, values in zip(names, overrides, strict=True)]
+
+
+def _call(path: Path) -> Any:
+    """What the file's get_sweep() returns."""
+    try:
+        source = path.read_bytes()
+    except OSError as error:
+        raise SweepError(f"{path}: {error.strerror}; name a file like {EXAMPLE}") from None
+    space: dict[str, Any] = {"__name__": "sweep", "__file__": str(path)}
+    try:
+        exec(compile(source, str(path), "exec"), space)
+        get_sweep = space.get("get_sweep")
+        if callable(get_sweep):
+            return get_sweep()
+    except (Exception, SystemExit) as error:
+        raise SweepError(_inside(path, error)) from None
+    raise SweepError(f"{path}: defines no get_sweep(); see {EXAMPLE}")
+
+
+def _inside(path: Path, error: BaseException) -> str:
+    """The error, with the last line of the file on the way to it."""
+    frames = traceback.extract_tb(error.__traceback__)
+    lines = [frame.lineno for frame in frames if frame.filename == str(path)]
+    words = str(error).split("\n")[0]
+    if isinstance(error, SyntaxError) and error.filename == str(path):
+        lines, words = [error.lineno], error.msg
+    where = f"{path}, line {lines[-1]}" if lines else str(path)
+    return f"{where}: {type(error).__name__}: {words}"
+
+
+def _names(trials: Sequence[dict[str, Any]]) -> list[str]:
+    """Names made of the options; where they would not tell two apart, with a hash of the values."""
+    options = list(dict.fromkeys(option for trial in trials for option in trial))
+    short = dict(zip(options, short_options(options), strict=True))
+    names = []
+    for trial in trials:
+        parts = [f"{_written(short[option])}={_written(value)}" for option, value in trial.items()]
+        names.append(",".join(parts) or "base")
+    values = [repr(trial) for trial in trials]
+    uses = Counter(name.casefold() for name, _ in set(zip(names, values, strict=True)))
+    return [
+        f"{name[:LONGEST]}-{hashlib.sha256(content.encode()).hexdigest()[:6]}"
+        if len(name) > LONGEST or uses[name.casefold()] > 1
+        else name
+        for name, content in zip(names, values, strict=True)
+    ]
+
+
+def _written(value: Any) -> str:
+    """A value in characters that are safe in the name of a folder."""
+    if isinstance(value, list | tuple):
+        return "+".join(map(_written, value))
+    short = f"{value:.6g}" if isinstance(value, float) else str(value)
+    return re.sub(r"[^\w.+-]+", "-", short)

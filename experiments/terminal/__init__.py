@@ -1,0 +1,1 @@
+"""What every command does first, and what it prints."""

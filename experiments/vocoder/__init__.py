@@ -1,0 +1,1 @@
+"""Vocoders: from a corpus to a model folder and its report."""

@@ -1,0 +1,177 @@
+"""The page of a vocoder: how likely it finds speech it never saw, and how it speaks it again."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from experiments.report import elements
+from experiments.report.elements import Picture
+from experiments.vocoder import figures
+from experiments.vocoder.evaluation import SCORES, Judged, Scores, formatted
+from wf_jax.training.metrics import duration
+
+SHOWN_CLIPS = 4
+_SCORES_EXPLAINED = (
+    ("nats, bits", "likelihood of the clip per sample: more nats, fewer bits are better"),
+    ("MR-STFT", "distance of magnitude spectra at three resolutions; 0 for equal audio"),
+    ("MCD", "mel-cepstral distortion: distance of smoothed log spectra, frame by frame"),
+    ("V/UV F1", "how often both agree on what is voiced; 1 is always"),
+    ("periodicity", "error of the strength of the pitch, 0 to 1"),
+    ("f0", "error of the pitch where both are voiced; 100 cents are a semitone"),
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class VoiceReport:
+    """All that the page shows.
+
+    Attributes:
+        title: the voice's name.
+        sample_rate: Hz.
+        hop: samples per mel frame.
+        log_likelihood: of all held-out clips, nats per sample at full scale 1.
+        bits: the same in bits per int16 sample.
+        parameters: how many there are.
+        best_step: when they were reached.
+        steps: taken in all.
+        minutes: used in all.
+        history: a record per evaluation, with "minutes", "step", "ll/validation", "nll/train".
+        baselines: of simpler models by name: log-likelihood and bits, as above.
+        clips: held-out clips, at least one; the first few are shown, all are in the table.
+        mean_scores: over them, by the keys of SCORES.
+        latent: [T] z of the first clip; None of a model that has none.
+        facts: rows of the table of facts.
+        next_steps: command lines.
+    """
+
+    title: str
+    sample_rate: int
+    hop: int
+    log_likelihood: float
+    bits: float
+    parameters: int
+    best_step: int
+    steps: int
+    minutes: float
+    history: Sequence[dict[str, Any]]
+    baselines: Mapping[str, tuple[float, float]]
+    clips: Sequence[Judged]
+    mean_scores: Scores
+    latent: np.ndarray | None
+    facts: Mapping[str, str]
+    next_steps: Sequence[str]
+
+
+def write_voice_report(path: str | Path, report: VoiceReport) -> None:
+    """Writes the page, whole or not at all."""
+    sections = [
+        _result(report),
+        _players(report),
+        elements.pictures(_pictures(report)),
+        _scores(report),
+        elements.facts(report.facts),
+        elements.next_steps(report.next_steps),
+    ]
+    elements.write_page(path, elements.document(report.title, sections))
+
+
+def _result(report: VoiceReport) -> str:
+    cards = "".join(
+        f'<div class="result" style="border-color:{figures.COLOURS["resynthesis"]}">'
+        f"<h3>{escape(name)}</h3><p><strong>{escape(value)}</strong></p><p>{escape(note)}</p></div>"
+        for name, value, note in (
+            ("Held-out likelihood", f"{report.log_likelihood:.3f}", "nats per sample"),
+            ("Bits", f"{report.bits:.2f}", "per sample of 16 bits"),
+            ("Parameters", f"{report.parameters:,}", f"best at step {report.best_step:,}"),
+            ("Training", f"{report.steps:,} steps", f"took {duration(report.minutes)}"),
+        )
+    )
+    rows = [("this model", f"{report.log_likelihood:.3f}", f"{report.bits:.2f}")]
+    rows += [(name, f"{ll:.3f}", f"{bits:.2f}") for name, (ll, bits) in report.baselines.items()]
+    return (
+        f'<section><div class="results four">{cards}</div>'
+        "<p>The log-likelihood is the mean log density that the model gives to every sample of "
+        "speech it was not trained on, given its mel spectrogram; higher is better. In bits it is "
+        "what an ideal coder would need for each 16-bit sample; lower is better. What simpler "
+        "models, fitted to the same training audio, reach on the same clips:</p>"
+        f"{elements.numbers(('', 'nats per sample', 'bits per sample'), rows)}</section>"
+    )
+
+
+def _players(report: VoiceReport) -> str:
+    shown = report.clips[:SHOWN_CLIPS]
+    gain = elements.common_gain([x for clip in shown for x in (clip.original, clip.resynthesis)])
+    rows = "".join(
+        f'<h3 class="name">{escape(clip.name)}</h3>'
+        + elements.players(
+            {"original": clip.original, "resynthesis": clip.resynthesis}, report.sample_rate, gain
+        )
+        for clip in shown
+    )
+    return elements.section(
+        "Listen",
+        f"{rows}<p>{elements.levels(gain)}; each clip was held out of the training and spoken "
+        f"again from its mel spectrogram. At most {elements.PLAYER_SECONDS} seconds of each.</p>",
+    )
+
+
+def _pictures(report: VoiceReport) -> list[Picture]:
+    clip, rate = report.clips[0], report.sample_rate
+    audio = (clip.original, clip.resynthesis)
+    lls = {name: value for name, (value, _) in report.baselines.items()}
+    shown = [
+        Picture(
+            "Likelihood while training",
+            figures.likelihood_over_time(report.history, lls, report.log_likelihood),
+            "svg",
+            "Higher is better. A model below a dashed line has not yet learned as much as that "
+            "simple model knows.",
+        ),
+        Picture(
+            "Mel spectrograms",
+            figures.log_mels(clip.mel, clip.resynthesis_mel, report.hop / rate),
+            "png",
+            f"{clip.name}, on one colour scale. What the right one has that the left one has not "
+            "is audible.",
+        ),
+        Picture(
+            "Waveforms",
+            figures.waveforms(*audio, rate),
+            "svg",
+            "The loudest 40 ms. A mel spectrogram says nothing of the phase, so the two differ in "
+            "shape even where they sound alike; period and level should agree.",
+        ),
+        Picture(
+            "Average spectrum",
+            figures.spectra(*audio, rate),
+            "svg",
+            f"Of {clip.name}. A difference over a wide range is heard as hiss or dullness.",
+        ),
+    ]
+    if report.latent is not None:
+        picture = Picture(
+            "Latent of a held-out clip",
+            figures.latent(report.latent),
+            "svg",
+            "The flow should turn speech into standard normal noise. What is wider, narrower or "
+            "heavier in the tails than the curve is what it has not explained.",
+        )
+        shown.insert(-1, picture)
+    return shown
+
+
+def _scores(report: VoiceReport) -> str:
+    heading = ("clip", "seconds", *(name for _, name, _ in SCORES))
+    rows = [(clip.name, f"{clip.seconds:.1f}", *formatted(clip.scores)) for clip in report.clips]
+    seconds = sum(clip.seconds for clip in report.clips)
+    if len(rows) > 1:
+        rows.append(("mean", f"{seconds / len(rows):.1f}", *formatted(report.mean_scores)))
+    return elements.section(
+        "Measures",
+        f"{elements.numbers(heading, rows)}<details><summary>What they say</summary>"
+        f"{elements.table(_SCORES_EXPLAINED)}</details>",
+    )

@@ -1,0 +1,259 @@
+"""What a vocoder run leaves: samples while it trains, then model/, metrics.json and report.html."""
+
+import dataclasses
+import math
+import platform
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from data_pipeline.corpus import Corpus
+from data_pipeline.corpus_index import Clip
+from data_pipeline.linear_prediction import (
+    gaussian_log_likelihood,
+    linear_predictor_log_likelihood,
+)
+from experiments.configs import waveflow, waveglow, wavenet
+from experiments.report.drawing import picture
+from experiments.run.board import Board
+from experiments.run.decoration import decorating, showing
+from experiments.run.folder import Workdir, flat_config, write_json
+from experiments.terminal.command_lines import command, differences
+from experiments.vocoder import figures
+from experiments.vocoder.evaluation import judge, latent, mean_scores, resynthesise
+from experiments.vocoder.page import VoiceReport, write_voice_report
+from experiments.vocoder.wav_output import write_clipped
+from wf_jax.audio.clips import clip_mel
+from wf_jax.flows.config import FlowConfig
+from wf_jax.flows.flow import Flow
+from wf_jax.flows.model_folder import save_model
+from wf_jax.flows.vocoder import FULL_SCALE, HeldOut, VocoderTask, bits
+from wf_jax.modules import split
+from wf_jax.training.loop import Result
+from wf_jax.training.metrics import duration, read_records
+from wf_jax.whole_files import atomic_path
+
+# Held-out clips that are spoken while training, and those that are measured at its end; how many
+# seconds of each. A model that makes a sample at a time has time for few.
+SAMPLES, SLOW_SAMPLES = (3, 6.0), (1, 1.5)
+JUDGED, SLOW_JUDGED = (8, math.inf), (2, 3.0)
+SLOW = 10_000  # evaluations of a net, one after the other, for a second of audio
+CONFIG_FILES = {"WaveFlow": waveflow, "WaveGlow": waveglow, "WaveNet": wavenet}
+_BASELINE_CLIPS = 1000  # of the training ones, evenly spread: more change no digit
+
+
+class Samples:
+    """Shows a run while it goes: held-out clips spoken again, and TensorBoard where it is there.
+
+    `workdir`/samples/step-000500/NAME.wav and .png; scalars, audio and pictures for TensorBoard in
+    `workdir`/tensorboard, if tensorboardX is installed. And keeps the best model so far in
+    `workdir`/model, so that it can be used while the run goes on.
+    """
+
+    def __init__(self, workdir: Workdir, task: VocoderTask, every: int):
+        """Of `task`, with samples at each `every`-th evaluation."""
+        self._workdir, self._board = workdir, Board(workdir)
+        self._folder, self._model = workdir.local / "samples", workdir.local / "model"
+        self._config, self._best = task.config, _best_so_far(workdir.shared / "metrics.jsonl")
+        self._period = every * task.evaluate_every
+        self._clips = some(
+            task.held_out, task.config, SLOW_SAMPLES if is_slow(task.config) else SAMPLES
+        )
+
+    def __call__(self, step: int, module: Flow, record: dict[str, Any]) -> None:
+        """Is called after each evaluation; see wf_jax.training.loop.train."""
+        with showing(self._folder):
+            self._show(step, module, record)
+
+    def _show(self, step: int, module: Flow, record: dict[str, Any]) -> None:
+        if record["bits/validation"] < self._best:
+            save_model(self._model, self._config, jax.device_get(split(module)[1]))
+            self._best = record["bits/validation"]
+        if step % self._period == 0:
+            self._speak(step, jax.device_get(module))
+        self._board(step, module, record)
+
+    def _speak(self, step: int, model: Flow) -> None:
+        folder, settings = self._folder / f"step-{step:06d}", model.config.mel
+        folder.mkdir(parents=True, exist_ok=True)
+        for number, mel, new in resynthesise(model, self._clips):
+            clip = self._clips[number]
+            name, mels = clip.name.replace("/", "_"), (mel, clip_mel(new, settings))
+            levels = tuple(x / np.float32(clip.gain) for x in (clip.audio, new))
+            title = f"{clip.name}, step {step:,}"
+            drawn = picture(figures.sample(mels, levels, settings.sample_rate, title), "png")
+            write_clipped(folder / f"{name}.wav", levels[1], settings.sample_rate)
+            with atomic_path(folder / f"{name}.png") as path:
+                path.write_bytes(drawn)
+            self._board.add_audio(name, step, levels[1], settings.sample_rate)
+            self._board.add_picture(name, step, drawn)
+
+
+def write_results(
+    workdir: Path, task: VocoderTask, result: Result, corpus: Corpus, config: Any
+) -> None:
+    """Saves the best model first; then measures it, and writes and names the files.
+
+    Raises:
+        DecorationError: the model is saved, and something failed after that.
+    """
+    model: Flow = jax.device_get(result.models)
+    save_model(workdir / "model", task.config, split(model)[1])
+    with decorating(workdir / "model"):
+        _describe(workdir, task, model, result, corpus, config)
+
+
+def _describe(
+    workdir: Path, task: VocoderTask, model: Flow, result: Result, corpus: Corpus, config: Any
+) -> None:
+    """Writes metrics.json and report.html, and prints the figures."""
+    value = float(result.metrics["bits/validation"])
+    likelihood = float(FULL_SCALE - value * np.log(2))
+    baselines = _baselines(corpus)
+    amount = SLOW_JUDGED if is_slow(task.config) else JUDGED
+    judged = judge(model, some(task.held_out, task.config, amount))
+    best_step = round(float(result.best_epochs["bits/validation"]) * task.steps_per_epoch)
+    parameters = sum(value.size for value in split(model)[1].values())
+    report = VoiceReport(
+        title=f"{task.config.family} voice: {_corpus_name(config, corpus)}",
+        sample_rate=corpus.sample_rate,
+        hop=task.config.mel.hop,
+        log_likelihood=likelihood,
+        bits=value,
+        parameters=parameters,
+        best_step=best_step,
+        steps=result.steps,
+        minutes=result.minutes,
+        history=_history(result, task),
+        baselines={name: (ll, bits(ll)) for name, ll in baselines.items()},
+        clips=judged,
+        mean_scores=mean_scores(judged),
+        latent=latent(model, task.held_out[0]) if task.config.has_latent else None,
+        facts=_facts(config, task, corpus, result),
+        next_steps=_next_steps(config, workdir, result),
+    )
+    write_json(workdir / "metrics.json", _metrics(report, baselines, result))
+    write_voice_report(workdir / "report.html", report)
+    _say(workdir, report, result)
+
+
+def _best_so_far(path: Path) -> float:
+    """The best bits per sample that an interrupted run had reached."""
+    reached = (record.get("bits/validation", np.inf) for record in read_records(path))
+    return min(reached, default=np.inf)
+
+
+def is_slow(config: FlowConfig) -> bool:
+    """Whether a model speaks so slowly that it is asked for little."""
+    return config.sequential_steps(config.mel.sample_rate) > SLOW
+
+
+def some(
+    held_out: Sequence[HeldOut], config: FlowConfig, amount: tuple[int, float]
+) -> list[HeldOut]:
+    """So many of the clips, and so many seconds of each."""
+    clips, seconds = amount
+    samples = round(min(seconds * config.mel.sample_rate, 2**31))
+    return [dataclasses.replace(clip, audio=clip.audio[:samples]) for clip in held_out[:clips]]
+
+
+def _baselines(corpus: Corpus) -> dict[str, float]:
+    """Log-likelihoods of models that know no mel, nats per sample."""
+    clips = corpus.select("train")
+    chosen: Sequence[Clip] = clips[:: max(1, len(clips) // _BASELINE_CLIPS)]
+    train = [corpus.audio(clip) for clip in chosen]
+    validation = [corpus.audio(clip) for clip in corpus.select("validation")]
+    return {
+        "linear predictor, order 16": linear_predictor_log_likelihood(train, validation),
+        "independent Gaussian": gaussian_log_likelihood(train, validation),
+    }
+
+
+def _history(result: Result, task: VocoderTask) -> list[dict[str, Any]]:
+    """The records, without what does not compare: scaled clips are judged at another level."""
+    left_out = "nll/train" if task.config.mel.peak_normalise else ""
+    return [{k: v for k, v in record.items() if k != left_out} for record in result.history]
+
+
+def _metrics(report: VoiceReport, baselines: dict[str, float], result: Result) -> dict[str, Any]:
+    return {
+        "log_likelihood": report.log_likelihood,
+        "bits": report.bits,
+        "baselines": baselines,
+        "parameters": report.parameters,
+        "best_step": report.best_step,
+        "steps": result.steps,
+        "minutes": result.minutes,
+        "stopped": result.stopped,
+        "finished": result.finished,
+        "judged_clips": [clip.name for clip in report.clips],
+        "judged": dict(report.mean_scores),
+    }
+
+
+def _corpus_name(config: Any, corpus: Corpus) -> str:
+    return "the built-in audio" if config.data.corpus == "demo" else corpus.folder.resolve().name
+
+
+def _facts(config: Any, task: VocoderTask, corpus: Corpus, result: Result) -> dict[str, str]:
+    model, mel, training = task.config, task.config.mel, config.train
+    held = sum(len(clip.audio) for clip in task.held_out) / mel.sample_rate
+    learnt = sum(clip.samples for clip in corpus.select("train")) / mel.sample_rate
+    scaled = ", each clip scaled to a peak of 0.999" if mel.peak_normalise else ""
+    return {
+        "corpus": f"{_corpus_name(config, corpus)}, {mel.sample_rate} Hz{scaled}",
+        "trained on": f"{len(corpus.select('train'))} clips, {duration(learnt / 60)}",
+        "held out": f"{len(task.held_out)} clips, {duration(held / 60)}",
+        "model": model.describe(),
+        "mel": f"{mel.bands} bands, {mel.low_hz:g} to {mel.high_hz:g} Hz, {mel.fft_size} samples "
+        f"every {mel.hop}",
+        "training": f"{result.steps:,} steps in {duration(result.minutes)}; {result.stopped}",
+        "batch": f"{training.batch_size} windows of {config.data.window} samples",
+        "optimizer": f"{training.optimizer}, rate {training.learning_rate:g}, falling from "
+        f"{training.hold:g} of the run to {training.end:g} of it",
+        "options": f"gradient norm at most {training.clip_norm:g} (0: any), average of the weights "
+        f"{training.average_decay:g} (0: none), dequantised: {training.dequantise}",
+        "seed": str(training.seed),
+        "device": f"{jax.device_count()} {jax.devices()[0].device_kind}",
+        "versions": f"Python {platform.python_version()}, jax {jax.__version__}",
+    }
+
+
+def _next_steps(config: Any, workdir: Path, result: Result) -> list[str]:
+    return [
+        _synthesis(workdir),
+        command("evaluate", f"--workdir={workdir}"),
+        _longer(config, workdir, result),
+    ]
+
+
+def _synthesis(workdir: Path) -> str:
+    options = [f"--model={workdir}", "--input=speech.wav", f"--output={workdir / 'spoken'}"]
+    return command("synthesize", *options)
+
+
+def _longer(config: Any, workdir: Path, result: Result) -> str:
+    """The command that goes on with this run, for three times as long if it came to its end."""
+    given, file = flat_config(config), CONFIG_FILES[config.model.family]
+    given["train.steps"] *= 3 if result.steps >= config.train.steps else 1
+    given["train.minutes"] *= 3
+    options = {name: differences(given, flat_config(file.get_config(name))) for name in file.NAMES}
+    nearest = min(options, key=lambda name: len(options[name]))
+    source = f"experiments/configs/{Path(file.__file__).name}:{nearest}"
+    start = [f"--config={source}", f"--workdir={workdir}"]
+    return command("train", *start, *options[nearest])
+
+
+def _say(workdir: Path, report: VoiceReport, result: Result) -> None:
+    rows = {"this model": (report.log_likelihood, report.bits), **report.baselines}
+    width = max(map(len, rows))
+    print(f"\n{result.stopped}: {result.steps:,} steps in {duration(result.minutes)}")
+    for name, (likelihood, value) in rows.items():
+        print(f"  {name:{width}}  {likelihood:7.3f} nats per sample  {value:6.2f} bits")
+    print("Log-likelihood of held-out speech: more nats, fewer bits of each 16-bit sample.")
+    print(f"model:  {workdir / 'model'}")
+    print(f"report: {workdir / 'report.html'}")
+    print(f"speak:  {_synthesis(workdir)}")
