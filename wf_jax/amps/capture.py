@@ -24,6 +24,7 @@ from wf_jax.mesh import AxisNames
 from wf_jax.platforms import choices
 from wf_jax.random_streams import random_stream
 from wf_jax.training.matrices import Axes
+from wf_jax.training.task import Task
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,8 +64,8 @@ def fresh_a2(
     }
 
 
-class CaptureTask:
-    """What the training loop needs to know of a capture."""
+class CaptureTask(Task):
+    """Trains the models of one amp or of several, on windows of their recordings."""
 
     def __init__(
         self,

@@ -26,6 +26,7 @@ from wf_jax.mesh import DATA_AXIS, AxisNames, gather_processes, local_mesh
 from wf_jax.platforms import choices
 from wf_jax.random_streams import random_stream
 from wf_jax.training.matrices import Axes
+from wf_jax.training.task import Task
 
 FULL_SCALE = math.log(32768.0)  # nats between the density of x in [-1, 1) and of int16 steps
 
@@ -61,10 +62,9 @@ def bits(log_likelihood: float) -> float:
     return (FULL_SCALE - log_likelihood) / math.log(2)
 
 
-class VocoderTask:
-    """What the training loop needs to know of a vocoder."""
+class VocoderTask(Task):
+    """Trains a flow on windows of a corpus, judged by the likelihood of whole clips."""
 
-    models = ()
     best_metrics = {"": "bits/validation"}  # noqa: RUF012
 
     def __init__(
@@ -100,7 +100,6 @@ class VocoderTask:
         self.steps_per_epoch, self.evaluate_every = steps_per_epoch, evaluate_every
         self.masked, self.dequantise = masked, dequantise
         self.one_by_one = choices().sequences == 1
-        self.resident: dict[str, np.ndarray] = {}
         self.batch_axes = dict.fromkeys(("audio", "length", "gain", "noise"), 0)
         self.batch_seconds = batch_size * window / config.mel.sample_rate
 

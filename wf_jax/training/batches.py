@@ -2,11 +2,12 @@
 
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any
 
 import jax
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from wf_jax.training.task import Task
 
 
 class Batches:
@@ -18,14 +19,14 @@ class Batches:
 
     def __init__(
         self,
-        task: Any,
+        task: Task,
         mesh: Mesh,
         plan: Callable[[int], int],
         *,
         substeps: int = 1,
         accumulate: int = 1,
     ):
-        """Of `task` (see wf_jax.training.loop).
+        """Makes none yet.
 
         Args:
             task: makes the rows.

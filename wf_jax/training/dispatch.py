@@ -20,6 +20,7 @@ from wf_jax.training.optimizers import make_optimizer
 from wf_jax.training.settings import Session, Settings
 from wf_jax.training.state import TrainState, create_state, make_update_best
 from wf_jax.training.step import Program, compile_program, make_step
+from wf_jax.training.task import Task
 
 
 class SettingsError(UserError):
@@ -74,7 +75,7 @@ class Dispatcher:
 
     def __init__(
         self,
-        task: Any,
+        task: Task,
         settings: Settings,
         plan: Callable[[int], int],
         session: Session | None = None,
@@ -82,7 +83,7 @@ class Dispatcher:
         """Lays the work out over the devices; nothing is compiled yet.
 
         Args:
-            task: see wf_jax.training.loop.
+            task: what to train.
             settings: how to train it.
             plan: step -> how many steps the dispatch that begins there takes.
             session: what this start asks for.

@@ -7,6 +7,7 @@ from typing import Any, Self
 
 from wf_jax.training.metrics import Progress, duration
 from wf_jax.training.stopping import Budget
+from wf_jax.training.task import Task
 
 SLOW = 20  # seconds of compiling after which a line says so
 HIDDEN = ("loss", "time", "speed", "memory")  # of the last evaluation
@@ -24,7 +25,7 @@ class RunLines:
         """Nothing to open."""
         return self
 
-    def begin(self, task: Any, budget: Budget) -> None:
+    def begin(self, task: Task, budget: Budget) -> None:
         """Of which task and budget the steps are."""
         self._task, self._budget = task, budget
 

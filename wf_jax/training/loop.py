@@ -1,15 +1,4 @@
-"""The training loop, top to bottom. It knows nothing about audio: it is handed a task.
-
-A task has
-- `init() -> module`,
-- `batch(step, rows) -> arrays`, the given rows of a batch of `batch_size`, a pure function of the
-  step, and `describe(step) -> str`, what is in it,
-- `resident`, arrays that every batch shares (they stay on the devices), and `batch_axes`, of both
-  kinds of arrays the axis of the rows, or None,
-- `loss(module, batch, axis_names) -> (scalar, metrics)` and `evaluate(module) -> metrics`,
-- `steps_per_epoch`, `evaluate_every` (steps), `batch_size`, `batch_seconds` (of audio, or 0),
-- `axes_of(name, shape) -> Axes`, how an optimizer is to see an array as matrices (see matrices.py),
-- `models`, the leading axes of independent models, and `best_metrics` (see state.Best).
+"""The training loop, top to bottom. What it trains is a Task.
 
 With several processes each runs this loop, with the same task. What depends on a process's clock or
 on a signal is agreed within the step, one step late, so that all decide alike.
@@ -34,6 +23,7 @@ from wf_jax.training.metrics import MetricsFile
 from wf_jax.training.profile import Profile
 from wf_jax.training.settings import Session, Settings
 from wf_jax.training.stopping import Budget, StopOnSignal
+from wf_jax.training.task import Task
 from wf_jax.training.warm_start import warm_start
 
 
@@ -75,7 +65,7 @@ class NotJudgedError(RuntimeError):
 
 
 def train(
-    task: Any,
+    task: Task,
     settings: Settings,
     workdir: Path,
     publish: Callable[[int, Any, dict[str, Any]], None] | None = None,
@@ -86,7 +76,7 @@ def train(
     """Trains until the budget is used up or a signal comes; goes on where `workdir` stopped.
 
     Args:
-        task: what to train: see above.
+        task: what to train.
         settings: how.
         workdir: of metrics.jsonl, checkpoints/ and profile/, seen by all processes.
         publish: called in process 0 after each evaluation with step, module and record.
@@ -245,7 +235,7 @@ def _warm_start(params: Params, session: Session, lines: RunLines) -> Params:
     return taken
 
 
-def _trouble(task: Any, sent: Sent) -> tuple[int, str] | None:
+def _trouble(task: Task, sent: Sent) -> tuple[int, str] | None:
     """The first step that is no number, and what was in it."""
     step = sent.diverged_at
     return None if step is None else (step, task.describe(step))
@@ -268,7 +258,7 @@ def _not_judged(evaluation: dict[str, np.ndarray], step: int) -> str:
 
 
 def _record(
-    task: Any, step: int, budget: Budget, last: Sent, evaluation: dict[str, np.ndarray]
+    task: Task, step: int, budget: Budget, last: Sent, evaluation: dict[str, np.ndarray]
 ) -> dict[str, Any]:
     """One evaluation: every metric as its mean over the leading axis."""
     metrics = {**last.last, **evaluation}
