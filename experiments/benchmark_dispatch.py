@@ -18,7 +18,6 @@ from experiments.accelerator.steps import time_steps
 from experiments.benchmarks.noise_windows import NoiseWindows
 from experiments.configs.waveflow import get_config
 from experiments.terminal.start import set_up
-from experiments.vocoder.job import model_config
 from wf_jax.amps.capture import CaptureAudio, CaptureTask
 from wf_jax.flows.vocoder import VocoderTask
 from wf_jax.training.devices import use_every_core
@@ -37,7 +36,7 @@ def make_task(name: str) -> Any:
         di, amp = (x[None].astype(np.float32) for x in demo_pair(20.0))
         return CaptureTask(CaptureAudio(di, amp, di, amp))
     config = get_config(name.removeprefix("waveflow_"))
-    model, window, batch = model_config(config, 22050), config.data.window, config.train.batch_size
+    model, window, batch = config.flow_config(22050), config.data.window, config.train.batch_size
     noise = NoiseWindows(model.mel, window, batch)
     sizes = {"window": window, "batch_size": batch}
     return VocoderTask(model, noise, [], **sizes, steps_per_epoch=1, evaluate_every=1)

@@ -1,6 +1,6 @@
 """Train several flows on the same data with the same budget, and compare their likelihoods.
 
-    python -m experiments.compare --config=experiments/configs/likelihood.py --workdir=DIR
+    python -m experiments.compare --config=likelihood --workdir=DIR
 
 Each member is a run of its own in DIR/NAME, with its report and model; the same command goes on
 where it stopped. The table goes to DIR/likelihood.md, the picture to DIR/likelihood.png.
@@ -17,9 +17,7 @@ from wf_jax.atomic import folder_path
 from wf_jax.errors import UserError
 from wf_jax.options import check_options
 
-_CONFIG = config_flags.DEFINE_config_file(
-    "config", None, "The comparison, e.g. experiments/configs/likelihood.py"
-)
+_CONFIG = config_flags.DEFINE_config_file("config", None, "The comparison, e.g. likelihood")
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the comparison; continued if it exists")
 
 
@@ -34,8 +32,7 @@ def main(argv: list[str]) -> None:
         sys.exit(f"{str(error).split()[-1]}: no such config file; see experiments/configs")
     if not hasattr(config, "members"):
         sys.exit(
-            "--config has no members to compare; use experiments/configs/likelihood.py, or "
-            "experiments.train for one model"
+            "--config has no members to compare; use likelihood, or experiments.train for one model"
         )
     try:
         check_options(config)
@@ -43,9 +40,9 @@ def main(argv: list[str]) -> None:
         folder = folder_path(_WORKDIR.value)
     except UserError as error:
         sys.exit(str(error))
-    from experiments.comparison.suite import ERRORS, compare  # and with it JAX
+    from experiments.comparison.suite import compare  # and with it JAX
 
-    sys.exit(run_main(lambda: compare(config, folder), ERRORS, config.train.batch_size, "none"))
+    sys.exit(run_main(lambda: compare(config, folder), config.train.batch_size, "none"))
 
 
 if __name__ == "__main__":

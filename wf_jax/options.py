@@ -6,7 +6,9 @@ the rules of its fields. Nothing here needs JAX, so that a wrong value is said a
 
 import dataclasses
 import re
-from typing import Any, Protocol
+import typing
+from collections.abc import Collection, Iterator
+from typing import Any, Literal, Protocol
 
 from wf_jax.errors import UserError
 
@@ -175,6 +177,72 @@ def like(owner: type, name: str, default: Any = None, also: float | None = None)
     if isinstance(rule, Number) and also is not None:
         rule = dataclasses.replace(rule, also=also)
     return dataclasses.field(default=given, metadata={_RULE: rule})
+
+
+def editable(settings: type, *, without: Collection[str] = (), **defaults: Any) -> type:
+    """Makes the dataclass of the same options whose values can be set one by one.
+
+    Settings of the library are frozen and check themselves as a whole; a config is edited option
+    by option before it becomes settings.
+
+    Args:
+        settings: a dataclass of options.
+        without: fields that are left out.
+        **defaults: of options that differ; a field made by `option` or `like` may be one.
+
+    Returns:
+        A dataclass with the fields, rules and docstring of `settings`.
+    """
+    hints, fields = typing.get_type_hints(settings), []
+    for field in dataclasses.fields(settings):
+        if field.name not in without:
+            given = defaults.get(field.name, field.default)
+            if not isinstance(given, dataclasses.Field):
+                given = dataclasses.field(default=given, metadata=field.metadata)
+            kind = hints[field.name]
+            is_word = typing.get_origin(kind) is Literal
+            fields.append((field.name, str if is_word else kind, given))
+    return dataclasses.make_dataclass(
+        settings.__name__, fields, namespace={"__doc__": settings.__doc__}
+    )
+
+
+class Described(typing.NamedTuple):
+    """An option in words: its full name, type, default and meaning."""
+
+    name: str
+    kind: str
+    default: Any
+    meaning: str
+
+
+def describe_options(group: Any, prefix: str = "") -> Iterator[Described]:
+    """Describes every option of a dataclass and of those inside it, by their docstrings."""
+    hints, meanings = typing.get_type_hints(type(group)), _meanings(type(group))
+    for field in dataclasses.fields(group):
+        value, name = getattr(group, field.name), prefix + field.name
+        if dataclasses.is_dataclass(value):
+            yield from describe_options(value, f"{name}.")
+        else:
+            kind = hints[field.name]
+            words = kind.__name__ if isinstance(kind, type) and not typing.get_args(kind) else kind
+            yield Described(name, str(words), value, meanings.get(field.name, ""))
+
+
+def _meanings(owner: type) -> dict[str, str]:
+    """What the docstrings of a class, and of those it is made of, say of its attributes."""
+    found: dict[str, str] = {}
+    for base in reversed(owner.__mro__):
+        _, _, listed = (base.__doc__ or "").partition("Attributes:\n")
+        name = ""
+        for line in listed.splitlines():
+            if match := re.match(r" {8}(\w+): (.*)", line):
+                name, found[match[1]] = match[1], match[2].strip()
+            elif name and line.startswith(" " * 12):
+                found[name] += f" {line.strip()}"
+            else:
+                name = ""
+    return found
 
 
 def rule_of(field: dataclasses.Field) -> Rule | None:

@@ -1,102 +1,83 @@
 """The capture job: from a recorded pair to model.nam, metrics.json and report.html."""
 
 import dataclasses
-import shutil
 import tempfile
 from pathlib import Path
-from typing import Any
 
-import jax
 import numpy as np
 
 from data_pipeline.audio_files import LOUD, AudioFile, AudioFileError, md5_of, read_audio
-from data_pipeline.captures import Capture, CaptureError, load_capture
+from data_pipeline.captures import Capture, load_capture
 from data_pipeline.pair_report import Used
 from data_pipeline.synthetic import write_demo_pair
+from experiments.capture.config import CaptureConfig, CaptureConfigError
 from experiments.capture.models import Family, read_family
-from experiments.capture.options import CaptureConfigError, check, gear
 from experiments.capture.results import write_results
 from experiments.capture.samples import Samples
-from experiments.configs.a2_capture import recipe
-from experiments.run.decoration import DecorationError
-from experiments.run.folder import Workdir, WorkdirError, flat_config
-from experiments.run.settings import length, read_settings
-from experiments.terminal.start import say
+from experiments.run.folder import Workdir
+from experiments.run.job import Job
 from wf_jax.amps import a2
 from wf_jax.amps.capture import CaptureAudio, CaptureTask, LossWeights
 from wf_jax.amps.model import AmpModel
 from wf_jax.amps.nam_file import NamFileError
-from wf_jax.options import OptionError
-from wf_jax.platforms import choices
-from wf_jax.training.checkpoint_faults import CheckpointError
-from wf_jax.training.dispatch import SettingsError
-from wf_jax.training.distributed import is_main, part
-from wf_jax.training.loop import DivergedError, NotJudgedError, Result, train
-from wf_jax.training.settings import Session
-from wf_jax.whole_files import atomic_path
-
-ERRORS = (
-    AudioFileError,
-    CaptureConfigError,
-    CaptureError,
-    CheckpointError,
-    DecorationError,
-    DivergedError,
-    NamFileError,
-    OptionError,
-    NotJudgedError,
-    SettingsError,
-    WorkdirError,
-)
+from wf_jax.training.distributed import say
+from wf_jax.training.loop import Result
 
 
-def run(config: Any, workdir: Workdir, session: Session) -> Result:
-    """Checks the pair, trains, and writes the results into `workdir`.
+class CaptureJob(Job):
+    """Checks a recorded pair, trains on it, and writes model.nam, metrics.json and report.html."""
 
-    Raises:
-        ERRORS: each with one line that says what to do.
-    """
-    check(config)
-    settings = read_settings(config, recipe)
-    with tempfile.TemporaryDirectory() as folder:
-        pair = _pair(config, workdir, Path(folder))
-        family = _family(config, pair[0])
-        capture = _load(config, pair, family)
-        probe = _probe(config.data.loudness_probe)
-        task = make_task(config, capture, family)
-        workdir.open(config, _digests(config))  # not before: what is refused leaves no folder
-        if _is_demo(config):
-            workdir.make(lambda: _keep_demo_pair(pair, workdir.local / "pair"))
-    for finding in capture.findings:
-        if finding.level != "ok":
-            say(finding.line())
-    say(f"{capture.name}: {capture.latency.describe(capture.sample_rate)}")
-    say(
-        f"training {', '.join(task.sizes)} for {length(settings)} on {jax.device_count()} "
-        f"{jax.default_backend()} devices; the first step compiles (about 20 s)"
-    )
-    if jax.default_backend() != "cpu":
-        decided = dataclasses.replace(choices(), substeps=settings.substeps)
-        say(f"decided for {jax.default_backend()}: {decided.describe()}")
-    if config.init_from:
-        esr = task.evaluate(task.init())
-        said = ", ".join(f"{name} {float(esr[f'esr/{name}'][0]):.4f}" for name in task.sizes)
-        say(f"as it is in {config.init_from}: ESR {said}")
-    publish = Samples(workdir, task, capture) if is_main() else None
-    result = train(
-        task, settings, workdir.shared, publish, session=session, config=flat_config(config)
-    )
-    part()
-    if result.again or not is_main():
-        return result
-    try:
-        write_results(config, workdir.local, capture, task, family, result, probe)
-    finally:
-        workdir.finish()
-    return result
+    def __init__(self, config: CaptureConfig):
+        """Reads nothing yet."""
+        self.config = config
+
+    def prepare(self, folder: Workdir) -> CaptureTask:
+        """Reads and checks the pair.
+
+        Raises:
+            UserError: a file, an option or the pair cannot be used.
+        """
+        config = self.config
+        with tempfile.TemporaryDirectory() as place:
+            pair = _pair(config, folder, Path(place))
+            self._family = _family(config, pair[0])
+            self._capture = _load(config, pair, self._family)
+        self._probe = _probe(config.data.loudness_probe)
+        self._task = make_task(config, self._capture, self._family)
+        self.what = ", ".join(self._task.sizes)
+        return self._task
+
+    def inputs(self) -> dict[str, str]:
+        """Gives the digests of the recordings."""
+        data = self.config.data
+        return {} if self.config.is_demo else {p: md5_of(p) for p in (data.input, data.output)}
+
+    def begin(self, folder: Workdir) -> None:
+        """Says what the checks found, and how good a model that is fine-tuned is already."""
+        if self.config.is_demo:
+            folder.make(lambda: _keep_demo_pair(folder.local / "pair"))
+        capture, task = self._capture, self._task
+        for finding in capture.findings:
+            if finding.level != "ok":
+                say(finding.line())
+        say(f"{capture.name}: {capture.latency.describe(capture.sample_rate)}")
+        if self.config.init_from:
+            esr = task.evaluate(task.init())
+            said = ", ".join(f"{name} {float(esr[f'esr/{name}'][0]):.4f}" for name in task.sizes)
+            say(f"as it is in {self.config.init_from}: ESR {said}")
+
+    def publish(self, folder: Workdir) -> Samples:
+        """Gives what shows the run in TensorBoard."""
+        return Samples(folder, self._task, self._capture)
+
+    def finish(self, folder: Path, result: Result) -> None:
+        """Writes model.nam, then metrics.json and report.html."""
+        write_results(
+            self.config, folder, self._capture, self._task, self._family, result, self._probe
+        )
 
 
-def make_task(config: Any, capture: Capture, family: Family) -> CaptureTask:
+def make_task(config: CaptureConfig, capture: Capture, family: Family) -> CaptureTask:
     """The training task of one capture, its models brought to training level.
 
     Raises:
@@ -116,28 +97,25 @@ def make_task(config: Any, capture: Capture, family: Family) -> CaptureTask:
             sample_rate=float(capture.sample_rate),
             batch_size=config.train.batch_size,
             window=config.train.window,
-            loss_weights=LossWeights(
-                config.loss.mrstft,
-                config.loss.pre_emphasis,
-                config.loss.pre_emphasis_mse,
-                config.loss.pre_emphasis_mrstft,
-            ),
+            loss_weights=LossWeights(**dataclasses.asdict(config.loss)),
             seed=config.train.seed,
         )
     except ValueError as error:
         raise CaptureConfigError(str(error)) from None
 
 
-def _training_level(config: Any, family: Family, gain: float) -> dict[str, AmpModel] | None:
+def _training_level(
+    config: CaptureConfig, family: Family, gain: float
+) -> dict[str, AmpModel] | None:
     """The models to begin with; fresh ones play at training level, whatever the recording's."""
     if family.models is None or config.model.nam:
         return family.models
     return {name: model.scaled(gain) for name, model in family.models.items()}
 
 
-def _family(config: Any, input_path: Path) -> Family:
+def _family(config: CaptureConfig, input_path: Path) -> Family:
     if not (config.init_from or config.model.nam):
-        return Family(gear=gear(config))
+        return Family(gear=config.gear())
     try:
         return read_family(config, float(AudioFile(input_path).sample_rate))
     except (AudioFileError, NamFileError):
@@ -146,31 +124,25 @@ def _family(config: Any, input_path: Path) -> Family:
         raise CaptureConfigError(str(error)) from None
 
 
-def _is_demo(config: Any) -> bool:
-    return config.data.input == "demo"
-
-
-def _pair(config: Any, workdir: Workdir, folder: Path) -> tuple[Path, Path]:
-    """The files to read: the user's, or the built-in pair, made in `folder` if need be."""
-    if not _is_demo(config):
+def _pair(config: CaptureConfig, folder: Workdir, place: Path) -> tuple[Path, Path]:
+    """The files to read: the user's, or the built-in pair, made in `place` if need be."""
+    if not config.is_demo:
         return Path(config.data.input), Path(config.data.output)
-    kept = workdir.local / "pair"
+    kept = folder.local / "pair"
     paths = kept / "di.wav", kept / "amp.wav"
     if all(path.exists() for path in paths):
         return paths
     say("making the built-in pair: 60 s of plucked strings through a simulated amp")
-    return write_demo_pair(folder)
+    return write_demo_pair(place)
 
 
-def _keep_demo_pair(paths: tuple[Path, Path], folder: Path) -> None:
-    folder.mkdir(exist_ok=True)
-    for path in paths:
-        if path.parent != folder:
-            with atomic_path(folder / path.name) as temporary:
-                shutil.copyfile(path, temporary)
+def _keep_demo_pair(folder: Path) -> None:
+    if not (folder / "amp.wav").exists():
+        folder.mkdir(exist_ok=True)
+        write_demo_pair(folder)
 
 
-def _load(config: Any, paths: tuple[Path, Path], family: Family) -> Capture:
+def _load(config: CaptureConfig, paths: tuple[Path, Path], family: Family) -> Capture:
     data = config.data
     contexts = [model.context for model in (family.models or {}).values()]
     a2_context = a2.config(config.model.sizes[0]).receptive_field - 1
@@ -185,14 +157,6 @@ def _load(config: Any, paths: tuple[Path, Path], family: Family) -> Capture:
         receptive_field=max(contexts, default=a2_context) + 1,
         window=config.train.window,
         batch_size=config.train.batch_size,
-    )
-
-
-def _digests(config: Any) -> dict[str, str]:
-    """Of the files that the run is trained on."""
-    data = config.data
-    return (
-        {} if data.input == "demo" else {path: md5_of(path) for path in (data.input, data.output)}
     )
 
 

@@ -3,7 +3,7 @@
 import dataclasses
 from typing import Any
 
-from experiments.capture.options import gear
+from experiments.capture.config import CaptureConfig
 from wf_jax.amps import a2
 from wf_jax.amps.container import SlimmableContainer, uniform_max_values
 from wf_jax.amps.model import AmpModel
@@ -18,7 +18,7 @@ class Family:
     Attributes:
         models: by name, smallest first; None for fresh A2 models of the configured sizes.
         max_values: of their container; None where the file has a single model.
-        gear: metadata of the gear, as `capture_options.gear` has them.
+        gear: metadata of the gear, as `CaptureConfig.gear` has them.
     """
 
     models: dict[str, AmpModel] | None = None
@@ -36,7 +36,7 @@ class Family:
         return SlimmableContainer(models, self.max_values)
 
 
-def read_family(config: Any, sample_rate: float) -> Family:
+def read_family(config: CaptureConfig, sample_rate: float) -> Family:
     """What `config.init_from` and `config.model.nam` ask for.
 
     Args:
@@ -48,7 +48,7 @@ def read_family(config: Any, sample_rate: float) -> Family:
         ValueError: the model is not for this recording.
     """
     if not (config.init_from or config.model.nam):
-        return Family(gear=gear(config))
+        return Family(gear=config.gear())
     if config.init_from:
         flag, path = "--config.init_from", config.init_from
         model = load_nam(path, sample_rate)
@@ -66,12 +66,12 @@ def read_family(config: Any, sample_rate: float) -> Family:
             "only mono models can be trained"
         )
     if not isinstance(model, SlimmableContainer):
-        return Family({_name(model): model}, gear=gear(config))
+        return Family({_name(model): model}, gear=config.gear())
     models: dict[str, AmpModel] = {}
     for submodel in model.models:
         name = _name(submodel)
         models[name if name not in models else f"{name}_{len(models) + 1}"] = submodel
-    return Family(models, model.max_values, gear(config))
+    return Family(models, model.max_values, config.gear())
 
 
 def _name(model: AmpModel) -> str:

@@ -13,14 +13,15 @@ import numpy as np
 from data_pipeline import captures
 from data_pipeline.captures import Capture
 from data_pipeline.linear_fit import linear_esr
+from experiments.capture.config import CaptureConfig
 from experiments.capture.latency_plot import plot_latency
 from experiments.capture.models import Family
 from experiments.capture.page import CaptureReport, SizeReport, write_capture_report
-from experiments.configs import a2_capture
 from experiments.report.words import esr_words
+from experiments.run.continuation import longer
 from experiments.run.decoration import decorating
-from experiments.run.folder import flat_config, write_json
-from experiments.terminal.command_lines import command, differences
+from experiments.run.folder import write_json
+from experiments.terminal.command_lines import command
 from wf_jax.amps.capture import CaptureTask
 from wf_jax.amps.model import AmpModel
 from wf_jax.amps.nam_file import read_nam
@@ -31,7 +32,7 @@ from wf_jax.training.metrics import duration
 
 
 def write_results(
-    config: Any,
+    config: CaptureConfig,
     workdir: Path,
     capture: Capture,
     task: CaptureTask,
@@ -54,7 +55,7 @@ def write_results(
 
 
 def _describe(
-    config: Any,
+    config: CaptureConfig,
     workdir: Path,
     capture: Capture,
     task: CaptureTask,
@@ -119,7 +120,7 @@ def _describe(
         facts=_facts(config, capture, result, nam),
         next_steps=[
             command("render", f"--model={nam}", "--input=di.wav", "--output=wet.wav"),
-            _longer(config, workdir),
+            longer(config, workdir),
         ],
     )
     write_capture_report(workdir / "report.html", report)
@@ -148,9 +149,9 @@ def _metadata(capture: Capture, family: Family, result: Result, largest: str) ->
     return {**family.gear, "name": name, "training": training}
 
 
-def _facts(config: Any, capture: Capture, result: Result, nam: Path) -> dict[str, str]:
+def _facts(config: CaptureConfig, capture: Capture, result: Result, nam: Path) -> dict[str, str]:
     metadata = read_nam(nam).metadata
-    demo = config.data.input == "demo"
+    demo = config.is_demo
     return {
         "DI": "the built-in plucked strings" if demo else config.data.input,
         "recording": "the built-in simulated amp" if demo else config.data.output,
@@ -164,17 +165,6 @@ def _facts(config: Any, capture: Capture, result: Result, nam: Path) -> dict[str
         "device": f"{jax.device_count()} {jax.devices()[0].device_kind}",
         "versions": f"Python {platform.python_version()}, jax {jax.__version__}",
     }
-
-
-def _longer(config: Any, workdir: Path) -> str:
-    """The command that goes on with this run, for three times as long."""
-    given, name = flat_config(config), "demo" if config.data.input == "demo" else ""
-    given["train.minutes"] *= 3
-    given["train.epochs"] *= 1 if given["train.minutes"] else 3
-    given["train.steps"] *= 3
-    source = f"experiments/configs/a2_capture.py:{name}".rstrip(":")
-    options = differences(given, flat_config(a2_capture.get_config(name)))
-    return command("train", f"--config={source}", f"--workdir={workdir}", *options)
 
 
 def _say(workdir: Path, esrs: dict[str, float], baseline: float, result: Result) -> None:

@@ -4,8 +4,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-from experiments.configs import voice
-from experiments.vocoder.options import VocoderConfigError, check
+from experiments.vocoder.config import VocoderConfig, VocoderConfigError
 from wf_jax.errors import UserError
 from wf_jax.options import OptionError
 
@@ -52,20 +51,21 @@ def check_members(entries: Mapping[str, Entry]) -> None:
         if not entry.run.data.corpus:
             raise ComparisonError(
                 "--config.data.corpus is missing; make one with python -m experiments.prepare, or "
-                "try the built-in audio with --config=experiments/configs/likelihood.py:demo"
+                "try the built-in audio with --config=likelihood:demo"
             )
         try:
-            check(entry.run)
+            entry.run.check()
         except (OptionError, VocoderConfigError) as error:
             raise ComparisonError(f"{name}: {error}") from None
 
 
-def _run_of(config: Any, member: Any) -> voice.Config:
+def _run_of(config: Any, member: Any) -> VocoderConfig:
     training = config.train
     if member.learning_rate:
         training = dataclasses.replace(training, learning_rate=member.learning_rate)
-    return voice.Config(
-        member.model,
+    return VocoderConfig(
+        model=member.model,
+        source=member.model.family.lower(),
         data=dataclasses.replace(config.data),
         mel=dataclasses.replace(config.mel),
         train=dataclasses.replace(training),

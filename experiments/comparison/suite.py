@@ -3,26 +3,23 @@
 import dataclasses
 import sys
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
-
-import jax
 
 from experiments.comparison.figures import draw
 from experiments.comparison.members import ComparisonError, Entry, check_members, members_of
 from experiments.comparison.speaking_speed import real_time
 from experiments.comparison.table import Line, table
-from experiments.run.decoration import DecorationError, decorating
-from experiments.run.folder import Workdir, write_json
+from experiments.run.decoration import decorating
+from experiments.run.exit_codes import AGAIN, INTERRUPTED
+from experiments.run.folder import write_json
+from experiments.run.job import attempt
 from experiments.run.reading import read_result
-from experiments.run.sweep import AGAIN, finished, train_each
-from experiments.terminal.start import INTERRUPTED, exit_code
-from experiments.vocoder import job as vocoder
+from experiments.run.sweep import finished, train_each
 from wf_jax.atomic import is_remote, write_text
-from wf_jax.flows.model_folder import ModelFolderError, load_model
+from wf_jax.flows.model_folder import load_model
 from wf_jax.training.settings import Session
-
-ERRORS = (*vocoder.ERRORS, ComparisonError, DecorationError, ModelFolderError)
 
 
 def compare(config: Any, folder: Path) -> int:
@@ -36,7 +33,7 @@ def compare(config: Any, folder: Path) -> int:
         The exit code: 0 if all members are compared, 75 or 130 if it was interrupted, else 1.
 
     Raises:
-        ERRORS: before anything is trained, for what no training could mend.
+        UserError: before anything is trained, for what no training could mend.
     """
     if is_remote(folder):
         raise ComparisonError(f"--workdir={folder}: a comparison is written to local folders only")
@@ -46,7 +43,7 @@ def compare(config: Any, folder: Path) -> int:
         name: (f"member {i + 1} of {len(entries)}: {name}", entry.run)
         for i, (name, entry) in enumerate(entries.items())
     }
-    code = train_each(configs, folder, _train, "comparison")
+    code = train_each(configs, folder, partial(attempt, session=Session()), "comparison")
     if code in (AGAIN, INTERRUPTED):
         return code
     missing = [name for name in entries if not finished(folder / name)]
@@ -73,18 +70,6 @@ def write_comparison(folder: Path, entries: Mapping[str, Entry]) -> None:
     with decorating(folder / "likelihood.md"):
         draw(folder / "likelihood.png", lines)
     print(f"picture: {folder / 'likelihood.png'}")
-
-
-def _train(config: Any, folder: Path) -> int:
-    """One member; what goes wrong with it is said, and the others go on."""
-    try:
-        with Workdir(folder) as workdir:
-            return exit_code(vocoder.run(config, workdir, Session()))
-    except (*vocoder.ERRORS, OSError, ValueError, jax.errors.JaxRuntimeError) as error:
-        print(error, file=sys.stderr, flush=True)
-        return 1
-    finally:
-        jax.clear_caches()  # programs hold memory maps, of which a process has a limited number
 
 
 def _line(folder: Path, name: str, entry: Entry) -> Line:

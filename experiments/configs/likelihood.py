@@ -1,7 +1,7 @@
 """Which flow explains speech best? One family after the other on the same corpus and budget.
 
     python -m experiments.prepare --input=LJSpeech-1.1 --output=data/lj
-    python -m experiments.compare --config=experiments/configs/likelihood.py \
+    python -m experiments.compare --config=likelihood \
         --workdir=runs/families --config.data.corpus=data/lj
 
 The argument names the members: `tiny` are for two minutes each on two CPU cores, `paper` are rows
@@ -16,9 +16,9 @@ the paper's WaveGlows had batches of 16, here all have the same.
 import dataclasses
 from typing import Any
 
-from experiments.configs import voice, waveflow, waveglow, wavenet
-from experiments.configs.running import Checkpoints
-from experiments.configs.voice import Data, Mel, Train
+from experiments.configs import waveflow, waveglow, wavenet
+from experiments.run.config import Checkpoints
+from experiments.vocoder.config import TINY_WINDOW, Data, Mel, Train, tiny
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,14 +69,14 @@ def get_config(argument: str = "tiny") -> Config:
         config.train.evaluate_every = 10_000
     elif argument in ("tiny", "demo"):
         config.members = _tiny()
-        config.data.window = voice.TINY_WINDOW
-        config.train = voice.tiny(config.train)
+        config.data.window = TINY_WINDOW
+        config.train = tiny(config.train)
         config.train.minutes, config.train.evaluate_every = 2.0, 300
         config.train.samples_every = 1000  # the time of each is for training
         if argument == "demo":
             config.data.corpus, config.train.minutes = "demo", 0.5
     else:
-        raise ValueError(f"likelihood.py:{argument} does not exist; use tiny, demo or paper")
+        raise ValueError(f"likelihood:{argument} does not exist; use tiny, demo or paper")
     return config
 
 

@@ -1,7 +1,7 @@
 """Train a WaveFlow vocoder on a voice.
 
     python -m experiments.prepare --input=LJSpeech-1.1 --output=data/lj
-    python -m experiments.train --config=experiments/configs/waveflow.py:64 --workdir=runs/lj \
+    python -m experiments.train --config=waveflow:64 --workdir=runs/lj \
         --config.data.corpus=data/lj
 
 The argument names the model: `64`, `96`, `128`, `256` are the paper's residual channels (8 flows,
@@ -13,12 +13,16 @@ Expected, from the paper (LJSpeech, 1M steps, nats per sample): 64 4.971; with
 `tiny`: see the README.
 """
 
-import dataclasses
 import re
 
-from experiments.configs.voice import TINY_WINDOW, Config, built_in, tiny
+from experiments.vocoder.config import (
+    TINY_WINDOW,
+    VocoderConfig,
+    built_in,
+    model_options,
+    tiny,
+)
 from wf_jax.flows.waveflow_config import WaveFlowConfig
-from wf_jax.options import Text, like, option
 
 NAMES = (
     "tiny",
@@ -27,30 +31,16 @@ NAMES = (
 )
 
 
-@dataclasses.dataclass
-class Model:
-    """The model: see wf_jax.flows.waveflow_config.WaveFlowConfig."""
-
-    family: str = option(WaveFlowConfig.family, Text())
-    height: int = like(WaveFlowConfig, "height")
-    flows: int = like(WaveFlowConfig, "flows")
-    layers: int = like(WaveFlowConfig, "layers")
-    channels: int = like(WaveFlowConfig, "channels")
-    kernel: int = like(WaveFlowConfig, "kernel")
-    permutation: str = like(WaveFlowConfig, "permutation")
-    height_dilations: tuple[int, ...] = like(WaveFlowConfig, "height_dilations")
-    upsample_factors: tuple[int, ...] = like(WaveFlowConfig, "upsample_factors")
-    compute_dtype: str = like(WaveFlowConfig, "compute_dtype")
-    matmul_precision: str = like(WaveFlowConfig, "matmul_precision")
+Model = model_options(WaveFlowConfig)
 
 
-def get_config(argument: str = "64") -> Config:
+def get_config(argument: str = "64") -> VocoderConfig:
     """The model that the argument names: CHANNELS, CHANNELS_hHEIGHT, tiny or demo.
 
     Raises:
         ValueError: the argument is none of them.
     """
-    config = Config(Model())
+    config = VocoderConfig(model=Model(), source=f"waveflow:{argument}")
     if argument in ("tiny", "demo"):
         config.data.window = TINY_WINDOW
         config.model = Model(flows=4, layers=5, channels=16)
@@ -61,8 +51,8 @@ def get_config(argument: str = "64") -> Config:
     match = re.fullmatch(r"(?:waveflow_)?(64|96|128|256)(?:_h(8|16|32|64))?", argument)
     if match is None:
         raise ValueError(
-            f"waveflow.py:{argument} does not exist; use tiny, demo, or channels 64, 96, 128 or "
-            "256 with a height, e.g. waveflow.py:64 or waveflow.py:128_h32"
+            f"waveflow:{argument} does not exist; use tiny, demo, or channels 64, 96, 128 or "
+            "256 with a height, e.g. waveflow:64 or waveflow:128_h32"
         )
     config.model.channels = int(match[1])
     config.model.height = int(match[2] or 16)

@@ -1,6 +1,6 @@
 """Train a WaveNet, or an autoregressive flow, on a voice.
 
-    python -m experiments.train --config=experiments/configs/wavenet.py:gaussian \
+    python -m experiments.train --config=wavenet:gaussian \
         --workdir=runs/lj_net --config.data.corpus=data/lj
 
 The argument is the head: `gaussian`, `affine` (the same density in a flow's terms, which learns
@@ -13,46 +13,36 @@ Expected, from the WaveFlow paper (LJSpeech, 1M steps, nats per sample): gaussia
 Expected of the tiny ones: see the README.
 """
 
-import dataclasses
-
-from experiments.configs.voice import TINY_WINDOW, Config, built_in, tiny
+from experiments.vocoder.config import (
+    TINY_WINDOW,
+    VocoderConfig,
+    built_in,
+    model_options,
+    tiny,
+)
 from wf_jax.flows.wavenet_config import WaveNetConfig
-from wf_jax.options import Text, like, option
 
 HEADS = ("gaussian", "affine", "gaussian_mixture", "logistic_mixture", "softmax", "flow")
 NAMES = (*HEADS, *(f"tiny_{head}" for head in HEADS), "demo")
 
 
-@dataclasses.dataclass
-class Model:
-    """The model: see wf_jax.flows.wavenet_config.WaveNetConfig."""
-
-    family: str = option(WaveNetConfig.family, Text())
-    head: str = like(WaveNetConfig, "head")
-    mixtures: int = like(WaveNetConfig, "mixtures")
-    classes: int = like(WaveNetConfig, "classes")
-    companded_classes: int = like(WaveNetConfig, "companded_classes")
-    flows: int = like(WaveNetConfig, "flows")
-    layers: int = like(WaveNetConfig, "layers")
-    cycle: int = like(WaveNetConfig, "cycle")
-    channels: int = like(WaveNetConfig, "channels")
-    kernel: int = like(WaveNetConfig, "kernel")
-    upsample_factors: tuple[int, ...] = like(WaveNetConfig, "upsample_factors")
-    compute_dtype: str = like(WaveNetConfig, "compute_dtype")
-    matmul_precision: str = like(WaveNetConfig, "matmul_precision")
+Model = model_options(WaveNetConfig)
 
 
-def get_config(argument: str = "gaussian") -> Config:
+def get_config(argument: str = "gaussian") -> VocoderConfig:
     """The model that the argument names.
 
     Raises:
         ValueError: the argument is none of them.
     """
     if argument not in NAMES:
-        raise ValueError(f"wavenet.py:{argument} does not exist; use {', '.join(NAMES)}")
+        raise ValueError(f"wavenet:{argument} does not exist; use {', '.join(NAMES)}")
     if argument == "demo":
         return built_in(get_config("tiny_gaussian"))
-    config, head = Config(Model()), argument.removeprefix("tiny_")
+    config, head = (
+        VocoderConfig(model=Model(), source=f"wavenet:{argument}"),
+        argument.removeprefix("tiny_"),
+    )
     is_tiny = argument != head
     if is_tiny:
         config.data.window = TINY_WINDOW

@@ -12,7 +12,6 @@ from typing import Any, Self
 import numpy as np
 
 from experiments.run.lock import FolderLock
-from experiments.terminal.start import say
 from wf_jax.atomic import folder_path, is_remote, naming, read_text, why, write_text
 from wf_jax.bounded_files import LARGEST_CONFIG, read_bounded
 from wf_jax.errors import UserError
@@ -33,6 +32,7 @@ CHANGEABLE = (
     "train.end",
     "train.clip_norm",
     "metadata.",
+    "source",
     "data.loudness_probe",
 )
 
@@ -117,6 +117,8 @@ class Workdir:
             )
 
     def _open(self, config: Any, inputs: Mapping[str, str]) -> None:
+        from wf_jax.training.distributed import say
+
         _make(self.shared)
         if not self._remote and self._lock is None:
             with _writing(self.shared):
@@ -160,6 +162,8 @@ class Workdir:
         Raises:
             WorkdirError: they are only in `local`.
         """
+        from wf_jax.training.distributed import say
+
         if self._remote:
             try:
                 self.upload()

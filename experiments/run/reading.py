@@ -193,8 +193,11 @@ def read_run(folder: Path) -> Run:
 
 def judged(result: dict[str, Any]) -> dict[str, float]:
     """The judging metrics of the kept model, by their names in metrics.jsonl."""
-    esr = result.get("esr")
-    found = {f"esr/{k}": number(v) for k, v in esr.items()} if isinstance(esr, dict) else {}
+    found: dict[str, Any] = {}
+    for names in (result.get("best"), result.get("esr")):
+        if isinstance(names, dict):  # before there was "best", captures had "esr" alone
+            prefix = "" if names is result.get("best") else "esr/"
+            found |= {prefix + name: number(value) for name, value in names.items()}
     found["ll/validation"] = number(result.get("log_likelihood"))
     found["bits/validation"] = number(result.get("bits"))
     return {name: value for name, value in found.items() if value is not None}

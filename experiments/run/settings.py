@@ -1,28 +1,27 @@
-"""What the configs of all tasks have in common, read and checked."""
+"""A run's config as settings of the training loop, for the devices there are."""
 
 import dataclasses
 from typing import Any
 
 import jax
 
-from experiments.run.option_checks import Recipe, check_training
+from experiments.run.config import RunConfig
 from wf_jax.mesh import data_mesh
 from wf_jax.options import OptionError
 from wf_jax.platforms import choices
 from wf_jax.training.settings import CheckpointSettings, Settings
 
 
-def read_settings(config: Any, recipe: Recipe) -> Settings:
+def read_settings(config: RunConfig) -> Settings:
     """How to train, from `config.train` and `config.checkpoints`, on the devices there are.
 
     Args:
-        config: of a run.
-        recipe: gives the learning rate and schedule where `config.train` has OWN.
+        config: of a run, checked.
 
     Raises:
         OptionError: a value cannot be used; the message names its flag.
     """
-    rate, schedule = check_training(config, recipe)
+    rate, schedule = config.recipe()
     _check_layout(config.train)
     known = {field.name for field in dataclasses.fields(Settings)}
     given = {k: v for k, v in dataclasses.asdict(config.train).items() if k in known}

@@ -12,14 +12,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from experiments.run.config import RunConfig
+from experiments.run.exit_codes import AGAIN, INTERRUPTED
 from experiments.run.reading import Best, judged, read_result
 from experiments.run.sweep_file import SweepError, Trial
 from experiments.run.sweep_file import read_sweep as read_sweep
 from experiments.run.table import title, value
-from experiments.terminal.start import INTERRUPTED
 from wf_jax.errors import UserError
-
-AGAIN = 75  # exit code: to be started again after SIGTERM
 
 
 def run_sweep(
@@ -71,9 +70,7 @@ def configs_of(
     }
 
 
-def check_trials(
-    configs: Mapping[str, tuple[str, Any]], workdir: Path, check: Callable[[Any], None]
-) -> None:
+def check_trials(configs: Mapping[str, tuple[str, RunConfig]], workdir: Path) -> None:
     """Checks the config of each trial that is not finished, before one costs its time.
 
     Raises:
@@ -82,7 +79,7 @@ def check_trials(
     for name, (label, config) in configs.items():
         if not finished(workdir / name):
             try:
-                check(config)
+                config.check()
             except UserError as error:
                 raise SweepError(f"{label}: {error}") from None
 

@@ -88,8 +88,9 @@ def _rank(row: Row, metrics: Sequence[str]) -> tuple[float, ...]:
 
 
 def _metrics(runs: Sequence[Run]) -> tuple[str, ...]:
-    keys = {key for run in runs for record in [*run.records, judged(run.result)] for key in record}
-    found = [key for key in keys if key in ORDER or key.startswith("esr/")]
+    chosen_by = {key for run in runs for key in judged(run.result)}
+    keys = {key for run in runs for record in run.records for key in record}
+    found = chosen_by | {key for key in keys if key in ORDER or key.startswith("esr/")}
     return tuple(sorted(found, key=lambda key: (*(key != name for name in ORDER), key)))
 
 

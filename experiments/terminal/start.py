@@ -8,11 +8,9 @@ from typing import Any
 
 from absl import flags, logging
 
+from experiments.terminal.presets import PresetError, preset_file
 from experiments.terminal.programs import AUTO, keep_programs
 from experiments.terminal.streams import prepare_terminal
-
-INTERRUPTED = 130  # by Ctrl-C, as shells have it
-
 
 _PROGRAMS = flags.DEFINE_string(
     "programs",
@@ -42,7 +40,9 @@ def parse_config_flags(argv: list[str]) -> list[str]:
     """Parses flags for `app.run`; what a config does not have is one line, not a traceback."""
     config = next((a.partition("=")[2] for a in argv if a.startswith("--config=")), "the config")
     try:
-        return flags.FLAGS(argv)
+        return flags.FLAGS(_with_files(argv))
+    except PresetError as error:
+        sys.exit(str(error))
     except KeyError as error:
         sys.exit(f"{error.args[0].split(' on ')[0]} in {config}; that file lists every option")
     except flags.Error as error:
@@ -51,22 +51,25 @@ def parse_config_flags(argv: list[str]) -> list[str]:
         sys.exit(lines[-1] if "Traceback" in str(error) else "\n".join(lines))
 
 
-def say(line: str) -> None:
-    """Prints a line, once for all processes of a run."""
-    from wf_jax.training.distributed import is_main
+def _with_files(argv: list[str]) -> list[str]:
+    """The arguments with --config as a file, where it is a name."""
+    given = list(argv)
+    for i, argument in enumerate(given):
+        flag, equals, source = argument.partition("=")
+        if flag not in ("--config", "-config"):
+            continue
+        if equals:
+            given[i] = f"{flag}={preset_file(source)}"
+        elif i + 1 < len(given):
+            given[i + 1] = preset_file(given[i + 1])
+    return given
 
-    if is_main():
-        print(line, flush=True)
 
-
-def run_main(
-    run: Callable[[], int], errors: tuple[type[Exception], ...], devices: int, distributed: str
-) -> int:
+def run_main(run: Callable[[], int], devices: int, distributed: str) -> int:
     """Runs a training in one process or several; what goes wrong becomes one line.
 
     Args:
         run: the training; returns the exit code.
-        errors: that it raises with a message for people.
         devices: how many CPU devices it can use.
         distributed: the flag.
 
@@ -86,7 +89,7 @@ def run_main(
         code = run()
     except processes.NotTogetherError as error:
         code = _say_error(str(error), processes.AGAIN)
-    except (*errors, UserError, processes.DistributedError) as error:
+    except (UserError, processes.DistributedError) as error:
         code = _say_error(str(error), 1)
     except OSError as error:  # a full disk, a folder that cannot be written
         code = _say_error(f"{error.filename or 'the run'}: {why(error)}", 1)
@@ -114,17 +117,6 @@ def run_main(
         processes.part()
     processes.leave(code)
     return code
-
-
-def exit_code(result: Any) -> int:
-    """Of a process that trained to this result."""
-    from wf_jax.training.distributed import AGAIN
-
-    if result.again:
-        return AGAIN
-    if result.diverged:
-        return 1
-    return 0 if result.finished else INTERRUPTED
 
 
 def _unraisable(event: Any) -> None:

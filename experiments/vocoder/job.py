@@ -1,85 +1,62 @@
 """The vocoder job: from a prepared corpus to a model folder, samples and metrics.json."""
 
-import dataclasses
 from pathlib import Path
-from typing import Any
 
-import jax
 import numpy as np
 
 from data_pipeline.corpus import Corpus, Windows
 from data_pipeline.corpus_index import CorpusError
 from data_pipeline.corpus_preparation import prepare_corpus
 from data_pipeline.synthetic_speech import write_demo_corpus
-from experiments.configs.voice import recipe
-from experiments.run.decoration import DecorationError
-from experiments.run.folder import Workdir, WorkdirError, flat_config
-from experiments.run.settings import length, read_settings
-from experiments.terminal.start import say
-from experiments.vocoder.options import VocoderConfigError, check, is_demo, model_config
+from experiments.run.folder import Workdir
+from experiments.run.job import Job
+from experiments.vocoder.config import VocoderConfig
 from experiments.vocoder.results import Samples, write_results
 from wf_jax.audio.mel import MelSettings
 from wf_jax.flows.config import FlowConfig
 from wf_jax.flows.vocoder import HeldOut, VocoderTask, context
-from wf_jax.options import OptionError
-from wf_jax.platforms import choices
-from wf_jax.training.checkpoint_faults import CheckpointError
-from wf_jax.training.dispatch import SettingsError
-from wf_jax.training.distributed import is_main, on_main, part
-from wf_jax.training.loop import DivergedError, NotJudgedError, Result, train
-from wf_jax.training.settings import Session
-
-ERRORS = (
-    CheckpointError,
-    CorpusError,
-    DecorationError,
-    DivergedError,
-    OptionError,
-    NotJudgedError,
-    SettingsError,
-    VocoderConfigError,
-    WorkdirError,
-)
+from wf_jax.training.distributed import on_main, say
+from wf_jax.training.loop import Result
 
 
-def run(config: Any, workdir: Workdir, session: Session) -> Result:
-    """Trains, and writes the results into `workdir`.
+class VocoderJob(Job):
+    """Trains on a corpus, and writes a model folder, samples, metrics.json and report.html."""
 
-    Raises:
-        ERRORS: each with one line that says what to do.
-    """
-    check(config)
-    settings = dataclasses.replace(read_settings(config, recipe), weight_decay=0.0)
-    if is_demo(config):
-        workdir.make(lambda: _write_demo_corpus(workdir.local))
-    corpus = Corpus.open(workdir.local / "corpus" if is_demo(config) else config.data.corpus)
-    on_main(corpus.check)
-    model = model_config(config, corpus.sample_rate)
-    task = make_task(config, model, corpus)
-    inputs = {} if is_demo(config) else {config.data.corpus: corpus.index.sha256}
-    workdir.open(config, inputs)
-    say(
-        f"training {model.describe()} for {length(settings)} on {len(corpus.select('train'))} "
-        f"clips; {jax.device_count()} {jax.default_backend()} devices; the first step compiles"
-    )
-    if jax.default_backend() != "cpu":
-        decided = dataclasses.replace(choices(), substeps=settings.substeps)
-        say(f"decided for {jax.default_backend()}: {decided.describe()}")
-    publish = Samples(workdir, task, config.train.samples_every) if is_main() else None
-    result = train(
-        task, settings, workdir.shared, publish, session=session, config=flat_config(config)
-    )
-    part()
-    if result.again or not is_main():
-        return result
-    try:
-        write_results(workdir.local, task, result, corpus, config)
-    finally:
-        workdir.finish()
-    return result
+    def __init__(self, config: VocoderConfig):
+        """Reads nothing yet."""
+        self.config = config
+
+    def prepare(self, folder: Workdir) -> VocoderTask:
+        """Opens and checks the corpus; makes the built-in one in the run's folder.
+
+        Raises:
+            UserError: the corpus or an option cannot be used.
+        """
+        config = self.config
+        if config.is_demo:
+            folder.make(lambda: _write_demo_corpus(folder.local))
+        place = folder.local / "corpus" if config.is_demo else config.data.corpus
+        self._corpus = corpus = Corpus.open(place)
+        on_main(corpus.check)
+        model = config.flow_config(corpus.sample_rate)
+        self.what = f"{model.describe()} on {len(corpus.select('train'))} clips"
+        self._task = make_task(config, model, corpus)
+        return self._task
+
+    def inputs(self) -> dict[str, str]:
+        """Gives the digest of the corpus."""
+        return {} if self.config.is_demo else {self.config.data.corpus: self._corpus.index.sha256}
+
+    def publish(self, folder: Workdir) -> Samples:
+        """Gives what speaks held-out clips while it trains, and keeps the best model so far."""
+        return Samples(folder, self._task, self.config.train.samples_every)
+
+    def finish(self, folder: Path, result: Result) -> None:
+        """Writes the model folder, then metrics.json and report.html."""
+        write_results(folder, self._task, result, self._corpus, self.config)
 
 
-def make_task(config: Any, model: FlowConfig, corpus: Corpus) -> VocoderTask:
+def make_task(config: VocoderConfig, model: FlowConfig, corpus: Corpus) -> VocoderTask:
     """The training task on a corpus.
 
     Raises:

@@ -16,13 +16,14 @@ from data_pipeline.linear_prediction import (
     gaussian_log_likelihood,
     linear_predictor_log_likelihood,
 )
-from experiments.configs import waveflow, waveglow, wavenet
 from experiments.report.drawing import picture
 from experiments.run.board import Board
+from experiments.run.continuation import longer
 from experiments.run.decoration import decorating, showing
-from experiments.run.folder import Workdir, flat_config, write_json
-from experiments.terminal.command_lines import command, differences
+from experiments.run.folder import Workdir, write_json
+from experiments.terminal.command_lines import command
 from experiments.vocoder import figures
+from experiments.vocoder.config import VocoderConfig
 from experiments.vocoder.evaluation import judge, latent, mean_scores, resynthesise
 from experiments.vocoder.page import VoiceReport, write_voice_report
 from experiments.vocoder.wav_output import write_clipped
@@ -41,7 +42,6 @@ from wf_jax.whole_files import atomic_path
 SAMPLES, SLOW_SAMPLES = (3, 6.0), (1, 1.5)
 JUDGED, SLOW_JUDGED = (8, math.inf), (2, 3.0)
 SLOW = 10_000  # evaluations of a net, one after the other, for a second of audio
-CONFIG_FILES = {"WaveFlow": waveflow, "WaveGlow": waveglow, "WaveNet": wavenet}
 _BASELINE_CLIPS = 1000  # of the training ones, evenly spread: more change no digit
 
 
@@ -93,7 +93,7 @@ class Samples:
 
 
 def write_results(
-    workdir: Path, task: VocoderTask, result: Result, corpus: Corpus, config: Any
+    workdir: Path, task: VocoderTask, result: Result, corpus: Corpus, config: VocoderConfig
 ) -> None:
     """Saves the best model first; then measures it, and writes and names the files.
 
@@ -107,7 +107,12 @@ def write_results(
 
 
 def _describe(
-    workdir: Path, task: VocoderTask, model: Flow, result: Result, corpus: Corpus, config: Any
+    workdir: Path,
+    task: VocoderTask,
+    model: Flow,
+    result: Result,
+    corpus: Corpus,
+    config: VocoderConfig,
 ) -> None:
     """Writes metrics.json and report.html, and prints the figures."""
     value = float(result.metrics["bits/validation"])
@@ -194,11 +199,13 @@ def _metrics(report: VoiceReport, baselines: dict[str, float], result: Result) -
     }
 
 
-def _corpus_name(config: Any, corpus: Corpus) -> str:
-    return "the built-in audio" if config.data.corpus == "demo" else corpus.folder.resolve().name
+def _corpus_name(config: VocoderConfig, corpus: Corpus) -> str:
+    return "the built-in audio" if config.is_demo else corpus.folder.resolve().name
 
 
-def _facts(config: Any, task: VocoderTask, corpus: Corpus, result: Result) -> dict[str, str]:
+def _facts(
+    config: VocoderConfig, task: VocoderTask, corpus: Corpus, result: Result
+) -> dict[str, str]:
     model, mel, training = task.config, task.config.mel, config.train
     held = sum(len(clip.audio) for clip in task.held_out) / mel.sample_rate
     learnt = sum(clip.samples for clip in corpus.select("train")) / mel.sample_rate
@@ -222,29 +229,17 @@ def _facts(config: Any, task: VocoderTask, corpus: Corpus, result: Result) -> di
     }
 
 
-def _next_steps(config: Any, workdir: Path, result: Result) -> list[str]:
+def _next_steps(config: VocoderConfig, workdir: Path, result: Result) -> list[str]:
     return [
         _synthesis(workdir),
         command("evaluate", f"--workdir={workdir}"),
-        _longer(config, workdir, result),
+        longer(config, workdir, times=3 if result.finished else 1),
     ]
 
 
 def _synthesis(workdir: Path) -> str:
     options = [f"--model={workdir}", "--input=speech.wav", f"--output={workdir / 'spoken'}"]
     return command("synthesize", *options)
-
-
-def _longer(config: Any, workdir: Path, result: Result) -> str:
-    """The command that goes on with this run, for three times as long if it came to its end."""
-    given, file = flat_config(config), CONFIG_FILES[config.model.family]
-    given["train.steps"] *= 3 if result.steps >= config.train.steps else 1
-    given["train.minutes"] *= 3
-    options = {name: differences(given, flat_config(file.get_config(name))) for name in file.NAMES}
-    nearest = min(options, key=lambda name: len(options[name]))
-    source = f"experiments/configs/{Path(file.__file__).name}:{nearest}"
-    start = [f"--config={source}", f"--workdir={workdir}"]
-    return command("train", *start, *options[nearest])
 
 
 def _say(workdir: Path, report: VoiceReport, result: Result) -> None:

@@ -3,8 +3,8 @@ import json
 import numpy as np
 import pytest
 
+from experiments.capture.config import CaptureConfigError
 from experiments.capture.models import read_family
-from experiments.capture.options import CaptureConfigError, check
 from experiments.configs.a2_capture import get_config
 from tests.amps.nam_examples import EXAMPLES
 from wf_jax.amps import NamFileError, a2, load_nam
@@ -76,7 +76,7 @@ def test_what_cannot_be_trained_says_so(tmp_path):
     config = get_config("demo")
     config.init_from = config.model.nam = str(mono)
     with pytest.raises(CaptureConfigError, match="exclude each other"):
-        check(config)
+        config.check()
 
 
 def test_the_gear_is_read_before_the_training(tmp_path):
@@ -110,7 +110,7 @@ def test_metadata_of_another_file_are_checked_unless_they_are_replaced(tmp_path,
     config = get_config("demo")
     config.init_from = str(path)
     with pytest.raises(NamFileError, match=rf"x\.nam: metadata\.{key} .*{says}") as error:
-        check(config)
+        config.check()
     assert str(error.value).endswith(f"give --config.metadata.{key}, or mend the file")
     setattr(config.metadata, key, {"gear_type": "amp", "tone_type": "fuzz"}.get(key, "3"))
-    check(config)
+    config.check()

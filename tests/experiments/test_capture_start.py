@@ -11,6 +11,7 @@ from data_pipeline.captures import CaptureError
 from data_pipeline.synthetic import demo_pair, write_demo_pair
 from experiments.capture import job as capture
 from experiments.configs.a2_capture import get_config
+from experiments.run import job
 from experiments.run.folder import Workdir
 from wf_jax.training.settings import Session
 
@@ -36,7 +37,7 @@ def config(signals, tmp_path):
 
 def refusal(config, workdir, error=CaptureError):
     with pytest.raises(error) as caught:
-        capture.run(config, Workdir(workdir), Session())
+        job.execute(capture.CaptureJob(config), Workdir(workdir), Session())
     assert not workdir.exists()
     return str(caught.value)
 
@@ -50,7 +51,7 @@ def stopped(monkeypatch):
     def train(task, *others, **options):
         raise StoppedError(task)
 
-    monkeypatch.setattr(capture, "train", train)
+    monkeypatch.setattr(job, "train", train)
 
 
 @pytest.fixture
@@ -89,7 +90,7 @@ def test_a_refused_start_leaves_no_folder(config, tmp_path, short, options, erro
 
 def test_the_built_in_pair_is_kept_with_the_run(tmp_path, stopped, short):
     with pytest.raises(StoppedError):
-        capture.run(get_config("demo"), Workdir(tmp_path / "run"), Session())
+        job.execute(capture.CaptureJob(get_config("demo")), Workdir(tmp_path / "run"), Session())
     names = {path.name for path in (tmp_path / "run" / "pair").iterdir()}
     assert names == {"di.wav", "amp.wav"}
 
@@ -118,7 +119,7 @@ def test_the_context_is_that_of_the_model(
         assert fault.replace("2.998", "3.00") in said
         return
     with pytest.raises(StoppedError) as caught:
-        capture.run(config, Workdir(tmp_path / "run"), Session())
+        job.execute(capture.CaptureJob(config), Workdir(tmp_path / "run"), Session())
     task = caught.value.args[0]
     assert task.context == receptive_field - 1
     assert np.isfinite(task.evaluate(task.init())["esr/linear"][0])
@@ -127,7 +128,7 @@ def test_the_context_is_that_of_the_model(
 def test_a_part_and_a_drift_reach_the_capture(config, tmp_path, stopped, capsys):
     config.data.start_seconds, config.data.correct_drift = 2.0, True
     with pytest.raises(StoppedError) as caught:
-        capture.run(config, Workdir(tmp_path / "run"), Session())
+        job.execute(capture.CaptureJob(config), Workdir(tmp_path / "run"), Session())
     task = caught.value.args[0]
     assert task.resident["input"].shape[1] + 95 == 7 * RATE
     assert "used from 2.00 to 12.00 s only" in capsys.readouterr().out

@@ -21,8 +21,7 @@ from experiments.comparison.table import Line, table
 from experiments.configs import waveflow, waveglow, wavenet
 from experiments.configs.likelihood import get_config
 from experiments.run.decoration import DecorationError
-from experiments.vocoder.job import VocoderConfigError, model_config
-from experiments.vocoder.results import CONFIG_FILES
+from experiments.vocoder.config import VocoderConfigError
 from wf_jax.flows.families import CONFIGS, MODELS, new_flow
 from wf_jax.flows.model_folder import load_model
 from wf_jax.modules import split
@@ -36,33 +35,38 @@ LINE = Line("wave_glow", "WaveGlow", "a", 1234567, 800, 2.0, 3.14159, 10.5, 12, 
 def test_every_name_of_a_config_file_makes_a_model(file):
     """A name in an error message that does not work, or an option that no model takes."""
     for name in file.NAMES:
-        config = model_config(file.get_config(name), 22050)
+        config = file.get_config(name).flow_config(22050)
         assert config.family == file.get_config(name).model.family
         assert all(
             getattr(config, key) == value
             for key, value in dataclasses.asdict(file.get_config(name).model).items()
         )
-    with pytest.raises(ValueError, match=f"{file.__name__.split('.')[-1]}.py:no does not exist"):
+    with pytest.raises(ValueError, match=f"{file.__name__.split('.')[-1]}:no does not exist"):
         file.get_config("no")
 
 
 def test_every_family_is_everywhere():
     """A new family that has no model, no config file or no colour."""
-    assert set(CONFIGS) == set(MODELS) == set(CONFIG_FILES) == set(COLOURS)
+    assert (
+        set(CONFIGS)
+        == set(MODELS)
+        == {file.Model.family for file in (waveflow, waveglow, wavenet)}
+        == set(COLOURS)
+    )
 
 
 def test_a_family_of_another_file_is_refused():
     config = waveflow.get_config("tiny")
     config.model.family = "WaveGlow"
-    with pytest.raises(VocoderConfigError, match=r"family=WaveGlow.*waveglow\.py"):
-        model_config(config, 22050)
+    with pytest.raises(VocoderConfigError, match=r"family=WaveGlow.*--config=waveglow"):
+        config.flow_config(22050)
 
 
 def test_the_members_have_the_papers_sizes():
     """Table 4 beside ours is only worth something where the models are the same (facts 2.7)."""
     config = get_config("paper")
     for name, entry in members_of(config).items():
-        model, row = model_config(entry.run, 22050), ROWS[entry.paper]
+        model, row = entry.run.flow_config(22050), ROWS[entry.paper]
         assert model.family == row.family
         assert model.sequential_steps(22050) == row.sequential_steps
         if model.channels <= 64:  # the others are made in the tests of their families
@@ -116,7 +120,7 @@ def test_a_member_that_fails_costs_no_other(tmp_path, monkeypatch, capsys):
     config.data.corpus, config.only = "demo", ("waveflow_h2,waveflow_h8,waveglow",)
     trained, compared = [], []
 
-    def run(config, workdir, session):
+    def run(job, workdir, session):
         trained.append(workdir.local.name)
         if len(trained) == 1:
             raise DivergedError("it grew")
@@ -125,7 +129,7 @@ def test_a_member_that_fails_costs_no_other(tmp_path, monkeypatch, capsys):
         diverged = len(trained) == 2
         return SimpleNamespace(again=False, diverged=diverged, finished=not diverged)
 
-    monkeypatch.setattr("experiments.vocoder.job.run", run)
+    monkeypatch.setattr("experiments.run.job.execute", run)
     monkeypatch.setattr(comparison, "write_comparison", lambda _, some: compared.extend(some))
     assert comparison.compare(config, tmp_path) == 1
     assert trained == ["waveflow_h2", "waveflow_h8", "waveglow"]
@@ -136,7 +140,7 @@ def test_a_member_that_fails_costs_no_other(tmp_path, monkeypatch, capsys):
 def test_what_no_training_could_mend_is_said_first(tmp_path):
     """Not after the members before it have taken their minutes."""
     config = get_config("tiny")
-    with pytest.raises(ComparisonError, match=r"data.corpus is missing.*likelihood.py:demo"):
+    with pytest.raises(ComparisonError, match=r"data.corpus is missing.*likelihood:demo"):
         comparison.compare(config, tmp_path)
     config.data.corpus, config.train.dequantise = "demo", True
     with pytest.raises(ComparisonError, match=r"wavenet_logistic_mixture: --config.*dequant"):

@@ -12,16 +12,13 @@ import soundfile
 from data_pipeline.captures import Capture
 from data_pipeline.latency import Latency
 from data_pipeline.synthetic import demo_pair
-from experiments.capture import job as capture
 from experiments.capture import results as capture_results
 from experiments.capture import samples as capture_samples
 from experiments.capture.models import read_family
 from experiments.capture.samples import Samples
-from experiments.comparison import suite as comparison
 from experiments.configs.a2_capture import get_config
 from experiments.run.decoration import DecorationError, decorating, showing
 from experiments.run.folder import Workdir
-from experiments.vocoder import job as vocoder
 from wf_jax.amps import load_nam
 from wf_jax.amps.capture import CaptureAudio, CaptureTask
 from wf_jax.amps.nam_file import read_nam
@@ -97,9 +94,7 @@ def test_a_capture_is_written_before_what_decorates_it(trained, tmp_path, monkey
     assert not (tmp_path / "report.html").exists()
 
 
-def test_every_task_ends_with_the_line(tmp_path):
-    for task in (capture, vocoder, comparison):
-        assert DecorationError in task.ERRORS
+def test_an_interrupt_is_no_fault_of_decoration(tmp_path):
     with pytest.raises(KeyboardInterrupt), decorating(tmp_path):
         raise KeyboardInterrupt
 

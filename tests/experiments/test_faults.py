@@ -20,7 +20,6 @@ import soundfile
 
 from data_pipeline.corpus_preparation import prepare_corpus
 from data_pipeline.synthetic_speech import write_demo_corpus
-from experiments.configs.voice import recipe
 from experiments.configs.waveflow import get_config
 from experiments.run.board import Board
 from experiments.run.folder import Workdir, WorkdirError
@@ -276,7 +275,7 @@ def test_a_batch_that_leaves_a_device_over():
     config = get_config("tiny")
     config.train.batch_size, config.train.shards = 3, 2
     with pytest.raises(ValueError, match=r"^--config.train.batch_size=3: a batch of 3 cannot be"):
-        read_settings(config, recipe)
+        read_settings(config)
 
 
 # A disk that is full, or cannot be written

@@ -6,9 +6,7 @@ import math
 
 import pytest
 
-from experiments.capture.options import check as check_capture
 from experiments.configs import a2_capture, likelihood, waveflow, waveglow, wavenet
-from experiments.vocoder.options import check as check_vocoder
 from wf_jax.options import Items, Number, OptionError, check_options, rule_of
 from wf_jax.training.settings import Settings
 
@@ -19,7 +17,6 @@ CONFIGS = {
     "wavenet": wavenet.get_config("demo"),
     "likelihood": likelihood.get_config("demo"),
 }
-CHECKS = {"capture": check_capture, "vocoder": check_vocoder}
 
 
 def options(group, prefix=""):
@@ -66,7 +63,7 @@ def test_every_option_has_a_rule_that_its_default_keeps(name):
 
 @pytest.mark.parametrize("name", [name for name in CONFIGS if name != "likelihood"])
 def test_every_config_can_begin(name):
-    CHECKS[CONFIGS[name].task](CONFIGS[name])
+    CONFIGS[name].check()
 
 
 @pytest.mark.parametrize(("config", "name"), [(c, n) for c, n, _, _ in NUMBERS])
@@ -117,7 +114,7 @@ WRONG = {
 @pytest.mark.parametrize(("name", "value"), [(n, v) for n, given in WRONG.items() for v in given])
 def test_a_wrong_value_of_a_capture_is_one_line(name, value):
     with pytest.raises(OptionError) as error:
-        check_capture(changed(CONFIGS["a2_capture"], name, value))
+        changed(CONFIGS["a2_capture"], name, value).check()
     (line,) = str(error.value).splitlines()
     assert line.startswith(f"--config.{name}=")
 
@@ -137,12 +134,12 @@ def test_a_wrong_value_of_a_capture_is_one_line(name, value):
     ],
 )
 def test_a_right_value_of_a_capture_is_taken(name, value):
-    check_capture(changed(CONFIGS["a2_capture"], name, value))
+    changed(CONFIGS["a2_capture"], name, value).check()
 
 
 def test_a_message_says_what_would_do():
     with pytest.raises(OptionError) as error:
-        check_capture(changed(CONFIGS["a2_capture"], "metadata.input_level_dbu", "12,2"))
+        changed(CONFIGS["a2_capture"], "metadata.input_level_dbu", "12,2").check()
     assert str(error.value) == (
         "--config.metadata.input_level_dbu=12,2 is not a level in dBu; choose one like 12.2, or "
         "leave it out"

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from experiments.configs import a2_capture, voice, waveflow
+from experiments.configs import a2_capture, waveflow
 from experiments.run.folder import Workdir, WorkdirError, flat_config
 from experiments.run.settings import read_settings
 from wf_jax.platforms import choices, chosen
@@ -12,10 +12,12 @@ from wf_jax.training.schedule import Schedule
 
 
 def capture_settings(**train):
-    config = a2_capture.get_config()
+    config = a2_capture.get_config("demo")
+    config.train.minutes = 0.0
     for name, value in train.items():
         setattr(config.train, name, value)
-    return read_settings(config, a2_capture.recipe)
+    config.check()
+    return read_settings(config)
 
 
 def test_soap_is_the_default_of_captures():
@@ -64,7 +66,7 @@ def test_what_cannot_be_is_one_line(train, said):
 
 
 def test_vocoders_say_theirs():
-    settings = read_settings(waveflow.get_config("tiny"), voice.recipe)
+    settings = read_settings(waveflow.get_config("tiny"))
     assert settings.optimizer == "adam"
     assert [settings.rate(p) for p in (0, 0.5, 1)] == pytest.approx([4e-3, 4e-3 * 0.05**0.5, 2e-4])
 

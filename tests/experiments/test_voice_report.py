@@ -20,7 +20,7 @@ from experiments.run.decoration import DecorationError
 from experiments.run.folder import Workdir
 from experiments.vocoder.evaluation import Judged
 from experiments.vocoder.figures import latent, likelihood_over_time, loudest_window
-from experiments.vocoder.job import make_task, model_config
+from experiments.vocoder.job import make_task
 from experiments.vocoder.page import VoiceReport, write_voice_report
 from experiments.vocoder.results import Samples, write_results
 from wf_jax.flows.model_folder import load_model
@@ -164,7 +164,7 @@ def run(tmp_path_factory):
     config.model.flows, config.model.layers = 2, 2
     config.model.channels, config.model.height = 4, 8
     config.train.batch_size, config.train.evaluate_every, config.train.steps = 2, 10, 20
-    task = make_task(config, model_config(config, corpus.sample_rate), corpus)
+    task = make_task(config, config.flow_config(corpus.sample_rate), corpus)
     model = jax.device_get(task.init())
     evaluation = {k: float(v) for k, v in task.evaluate(model).items()}
     result = Result(

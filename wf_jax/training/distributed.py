@@ -178,6 +178,12 @@ def recognise(environment: Mapping[str, str]) -> tuple[str | None, int | None, i
     return (None, None, None) if on_tpu else None
 
 
+def say(line: str) -> None:
+    """Prints a line, once for all processes."""
+    if is_main():
+        print(line, flush=True)
+
+
 def is_main() -> bool:
     """Whether this process writes what a run has one of."""
     return jax.process_index() == 0

@@ -13,6 +13,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from wf_jax.errors import UserError
 from wf_jax.modules import Params, split
 from wf_jax.training.checkpoints import Checkpoints
 from wf_jax.training.control import Control
@@ -56,11 +57,11 @@ class Result:
     again: bool = False
 
 
-class DivergedError(RuntimeError):
+class DivergedError(UserError):
     """The loss stopped being a number before anything worth keeping was reached."""
 
 
-class NotJudgedError(RuntimeError):
+class NotJudgedError(UserError):
     """The first score is no number, although loss and parameters are: the judging is at fault."""
 
 

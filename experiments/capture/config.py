@@ -1,0 +1,206 @@
+"""The config of a capture, and what can be refused before JAX and the audio are loaded."""
+
+import dataclasses
+import warnings
+from typing import Any, ClassVar
+
+from data_pipeline.audio_files import AudioFile
+from experiments.run import config as run
+from experiments.run.config import OWN, own
+from wf_jax.amps.loss_weights import LossWeights
+from wf_jax.amps.nam_file import read_json, read_nam
+from wf_jax.amps.nam_metadata import Gear, joined
+from wf_jax.errors import UserError
+from wf_jax.options import (
+    COUNT,
+    Choice,
+    Items,
+    Number,
+    Text,
+    WrittenNumber,
+    editable,
+    like,
+    option,
+)
+from wf_jax.training.schedule import Schedule
+from wf_jax.training.settings import Settings
+
+SIZES = ("nano", "standard")
+LONGEST_PROBE = 60.0  # seconds; the probe is played at eleven gains at once
+_CHANNEL = Number(0, 1024)
+_LATENCY = WrittenNumber(
+    Number(-10_000_000, 10_000_000, usual=95), "a number of samples", word="auto", whole=True
+)
+
+
+class CaptureConfigError(UserError):
+    """An option has a value that cannot be used."""
+
+
+@dataclasses.dataclass
+class Data:
+    """The recorded pair.
+
+    Attributes:
+        input: the DI file that was played into the amp; "demo" for the built-in pair.
+        output: the recording of the amp.
+        input_channel: of a multi-channel input file, counted from 1; 0 for a mono file.
+        output_channel: the same for the output file.
+        latency: samples by which the output lags the input, or "auto" to measure it.
+        start_seconds: first second of both files that is used, over a user's own DI.
+        stop_seconds: where that ends; 0 for the end of the files.
+        correct_drift: resample the output where its clock differs from the input's.
+        validation_seconds: held out at the end, over a user's own DI.
+        ignore_checks: train although checks failed.
+        loudness_probe: WAV to measure loudness and gain with; "" for the built-in one.
+    """
+
+    input: str = option("", Text())
+    output: str = option("", Text())
+    input_channel: int = option(0, _CHANNEL)
+    output_channel: int = option(0, _CHANNEL)
+    latency: str = option("auto", _LATENCY)
+    start_seconds: float = option(0.0, Number(0, 100_000))
+    stop_seconds: float = option(0.0, Number(0, 100_000))
+    correct_drift: bool = False
+    validation_seconds: float = option(9.0, Number(0, 100_000, above=True))
+    ignore_checks: bool = False
+    loudness_probe: str = option("", Text())
+
+
+@dataclasses.dataclass
+class Model:
+    """What is trained.
+
+    Attributes:
+        sizes: of A2: nano and standard.
+        nam: a .nam file, or JSON with its "architecture" and "config": train fresh models of that
+            architecture in place of A2.
+    """
+
+    sizes: tuple[str, ...] = option(SIZES, Items(Choice(SIZES), least=1, most=2, different=True))
+    nam: str = option("", Text())
+
+
+@dataclasses.dataclass
+class Train(run.Train):
+    """How a capture trains.
+
+    Attributes:
+        optimizer: soap, or adam for the NAM trainer's recipe to the letter.
+        learning_rate: at its peak; -1 for the optimizer's own.
+        warmup: share of the run over which the rate rises; -1 for the optimizer's own.
+        hold: share of the run at which it begins to fall; -1 for the optimizer's own.
+        end: what is left of the peak at the end; -1 for the optimizer's own.
+        window: samples of a window.
+    """
+
+    optimizer: str = like(Settings, "optimizer", "soap")
+    learning_rate: float = own(Settings, "learning_rate")
+    warmup: float = own(Schedule, "warmup")
+    hold: float = own(Schedule, "hold")
+    end: float = own(Schedule, "end")
+    window: int = option(8192, COUNT)
+
+
+Loss = editable(LossWeights)
+
+
+@dataclasses.dataclass
+class CaptureConfig(run.RunConfig):
+    """A capture.
+
+    Attributes:
+        init_from: a .nam file to fine-tune, of any architecture.
+        data: the recorded pair.
+        model: what is trained.
+        train: how.
+        loss: what is minimised.
+        metadata: what the .nam file says of the gear.
+    """
+
+    job: ClassVar[str] = "experiments.capture.job:CaptureJob"
+
+    task: str = option("capture", Choice(("capture",)))
+    init_from: str = option("", Text())
+    data: Data = dataclasses.field(default_factory=Data)
+    model: Model = dataclasses.field(default_factory=Model)
+    train: Train = dataclasses.field(default_factory=Train)
+    loss: Loss = dataclasses.field(default_factory=Loss)
+    metadata: Gear = dataclasses.field(default_factory=Gear)
+
+    def recipe(self) -> tuple[float, Schedule]:
+        """Gives the optimizer's own, but for what the config says itself."""
+        train = self.train
+        if train.optimizer == "soap":
+            rate, usual = 0.02, Schedule(warmup=0.05, hold=0.6, end=0.02)
+        else:
+            # The NAM trainer's: times 0.994 per epoch; the same fall over a run in steps or
+            # minutes.
+            stairs = 0 if train.steps or train.minutes else train.epochs
+            end = 0.994**train.epochs
+            rate, usual = 0.004, Schedule(end=end, even_ratios=True, stairs=stairs)
+        said = {name: getattr(train, name) for name in ("warmup", "hold", "end")}
+        schedule = dataclasses.replace(usual, **{k: v for k, v in said.items() if v != OWN})
+        return rate if train.learning_rate == OWN else train.learning_rate, schedule
+
+    def gear(self) -> dict[str, Any]:
+        """Gives the metadata that the user gives, or else the file that the capture begins from.
+
+        Returns:
+            By key of wf_jax.amps.nam_metadata.USER_KEYS: text, a level in dBu, or None.
+
+        Raises:
+            NamFileError: that file cannot be read, or says what no .nam file may.
+        """
+        # What is fine-tuned is still the same gear, where the user says nothing else.
+        before = read_nam(self.init_from).metadata if self.init_from else {}
+        return joined(self.metadata, before, self.init_from)
+
+    def check(self) -> None:
+        """Refuses what would otherwise fail late, or in another's words; reads headers only.
+
+        Raises:
+            AudioFileError, NamFileError: a file is missing or none of its kind.
+            CaptureConfigError, OptionError: an option has a value that cannot be used.
+        """
+        super().check()
+        for name in self._files:
+            if not getattr(self.data, name):
+                raise CaptureConfigError(
+                    f"--config.data.{name} is missing; name the file, or try the built-in amp "
+                    "with --config=a2_capture:demo"
+                )
+        if self.init_from and self.model.nam:
+            raise CaptureConfigError(
+                "--config.init_from and --config.model.nam exclude each other; give one"
+            )
+        if self.model.nam:
+            read_json(self.model.nam)
+        self.gear()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # said when the file is read
+            self._check_audio()
+
+    @property
+    def is_demo(self) -> bool:
+        """Whether the pair is the built-in one."""
+        return self.data.input == "demo"
+
+    @property
+    def _files(self) -> tuple[str, ...]:
+        return () if self.is_demo else ("input", "output")
+
+    def _check_audio(self) -> None:
+        data = self.data
+        for name in self._files:
+            channel = getattr(data, f"{name}_channel") or None
+            AudioFile(getattr(data, name)).index_of(channel, f"--config.data.{name}_channel")
+        if data.loudness_probe:
+            probe = AudioFile(data.loudness_probe)
+            if probe.channels != 1 or probe.seconds > LONGEST_PROBE:
+                raise CaptureConfigError(
+                    f"--config.data.loudness_probe={data.loudness_probe}: {probe.channels} "
+                    f"channels of {probe.seconds:.3g} s; give one channel of {LONGEST_PROBE:g} s "
+                    "at most"
+                )

@@ -1,0 +1,97 @@
+"""What the config of every run has: how it trains, when it is saved, and the checks of both.
+
+Nothing here needs JAX: a wrong value is said within a second.
+"""
+
+import dataclasses
+from typing import ClassVar
+
+from wf_jax.options import (
+    COUNT,
+    MOST,
+    Number,
+    OptionError,
+    Text,
+    check_options,
+    editable,
+    like,
+    option,
+)
+from wf_jax.training.schedule import Schedule
+from wf_jax.training.settings import CheckpointSettings, Settings
+
+OWN = -1.0  # of an option whose value follows from another
+
+Checkpoints = editable(CheckpointSettings)
+
+
+@dataclasses.dataclass
+class Train(
+    editable(Settings, without=("schedule", "checkpoints"), substeps=0),
+    editable(Schedule, without=("even_ratios", "stairs")),
+):
+    """How a run trains.
+
+    Attributes:
+        substeps: steps per dispatch, for a model whose step is shorter than the host's share of
+            it; 0 for what suits the device.
+        batch_size: windows per step, over all devices.
+        seed: of the first weights and of every random choice.
+    """
+
+    batch_size: int = option(16, COUNT)
+    seed: int = option(0, Number(0, MOST))
+
+
+@dataclasses.dataclass
+class RunConfig:
+    """The config of a run; a task's own adds what it trains on, and which model.
+
+    Attributes:
+        task: what the run is.
+        source: the config file that it was made by, as --config has it.
+        train: how it trains.
+        checkpoints: when it is saved.
+    """
+
+    job: ClassVar[str]  # "MODULE:CLASS" of what carries the run out, loaded after the checks
+
+    task: str = option("", Text())
+    source: str = option("", Text())
+    train: Train = dataclasses.field(default_factory=Train)
+    checkpoints: Checkpoints = dataclasses.field(default_factory=Checkpoints)
+
+    def recipe(self) -> tuple[float, Schedule]:
+        """Gives the learning rate at its peak, and its schedule.
+
+        Raises:
+            ValueError: the options of the schedule exclude each other.
+        """
+        train = self.train
+        return train.learning_rate, Schedule(train.warmup, train.hold, train.end)
+
+    def check(self) -> None:
+        """Holds every option against its range, and those of the training against each other.
+
+        A task's config refuses here all that can be known before JAX and the data are loaded.
+
+        Raises:
+            UserError: a value cannot be used; one line with option, value and remedy.
+        """
+        check_options(self)
+        batch, parts = self.train.batch_size, self.train.accumulate
+        if batch % parts:
+            fitting = ", ".join(str(n) for n in range(1, batch + 1) if batch % n == 0)
+            raise OptionError(
+                f"--config.train.accumulate={parts}: a batch of {batch} has no {parts} equal "
+                f"parts; choose one of {fitting}"
+            )
+        try:
+            self.recipe()
+        except ValueError as error:
+            raise OptionError(f"--config.train: {error}") from None
+
+
+def own(settings: type, name: str) -> dataclasses.Field:
+    """Makes an option like another dataclass's, whose default follows from another option."""
+    return like(settings, name, OWN, also=OWN)

@@ -1,0 +1,18 @@
+"""The command that goes on with a run."""
+
+from pathlib import Path
+
+from experiments.run.config import RunConfig
+from experiments.run.folder import flat_config
+from experiments.terminal.command_lines import command, differences
+from experiments.terminal.presets import load_preset
+
+
+def longer(config: RunConfig, workdir: Path, *, times: int = 3) -> str:
+    """Writes the command that goes on with a run, for so many times its budget."""
+    given = flat_config(config)
+    given["train.minutes"] *= times
+    given["train.steps"] *= times
+    given["train.epochs"] *= 1 if given["train.minutes"] or given["train.steps"] else times
+    options = differences(given, flat_config(load_preset(config.source)))
+    return command("train", f"--config={config.source}", f"--workdir={workdir}", *options)

@@ -1,0 +1,128 @@
+"""What a run needs around its task, and the one way in which every run is carried out."""
+
+import dataclasses
+import importlib
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+import jax
+
+from experiments.run.config import RunConfig
+from experiments.run.exit_codes import AGAIN, INTERRUPTED
+from experiments.run.folder import Workdir, flat_config
+from experiments.run.settings import length, read_settings
+from wf_jax.errors import UserError
+from wf_jax.platforms import choices
+from wf_jax.training.distributed import is_main, part, say
+from wf_jax.training.loop import Result, train
+from wf_jax.training.settings import Session
+from wf_jax.training.task import Task
+
+# (step, module, record), called in process 0 after each evaluation
+Publish = Callable[[int, Any, dict[str, Any]], None]
+
+
+class Job(Protocol):
+    """What a run needs around a task: its data, and what becomes of its result.
+
+    A job may subclass this, and has then to give what stands here without a value or a body.
+
+    Attributes:
+        config: of the run.
+        what: is trained, in words; known after `prepare`.
+    """
+
+    config: Any
+    what: str
+
+    def prepare(self, folder: Workdir) -> Task:
+        """Reads the data and makes the task; what it refuses has left nothing in the folder.
+
+        Raises:
+            UserError: the data or the model cannot be used.
+        """
+
+    def inputs(self) -> Mapping[str, str]:
+        """Gives the digest of every file or folder that is trained on, by its name."""
+        return {}
+
+    def begin(self, folder: Workdir) -> None:
+        """Says what was found in the data, once the folder is this run's."""
+        del folder
+
+    def publish(self, folder: Workdir) -> Publish | None:
+        """Gives what shows the run while it goes."""
+        del folder
+
+    def finish(self, folder: Path, result: Result) -> None:
+        """Writes the results: the model first, then what decorates it; process 0 alone.
+
+        Raises:
+            DecorationError: the model is written, and something failed after that.
+        """
+
+
+def job_of(config: RunConfig) -> Job:
+    """Makes the job that carries out the run of a config."""
+    module, _, name = type(config).job.partition(":")
+    return getattr(importlib.import_module(module), name)(config)
+
+
+def execute(job: Job, folder: Workdir, session: Session) -> Result:
+    """Carries a run out: checks, data, training, results.
+
+    Raises:
+        UserError: it cannot be done; one line that says what to do.
+    """
+    config = job.config
+    config.check()
+    settings = read_settings(config)
+    task = job.prepare(folder)
+    folder.open(config, job.inputs())
+    job.begin(folder)
+    say(
+        f"training {job.what} for {length(settings)} on {jax.device_count()} "
+        f"{jax.default_backend()} devices; the first step compiles"
+    )
+    if jax.default_backend() != "cpu":
+        decided = dataclasses.replace(choices(), substeps=settings.substeps)
+        say(f"decided for {jax.default_backend()}: {decided.describe()}")
+    publish = job.publish(folder) if is_main() else None
+    result = train(
+        task, settings, folder.shared, publish, session=session, config=flat_config(config)
+    )
+    part()
+    if result.again or not is_main():
+        return result
+    try:
+        job.finish(folder.local, result)
+    finally:
+        folder.finish()
+    return result
+
+
+def attempt(config: RunConfig, folder: Path, session: Session) -> int:
+    """Carries out one run of several: what goes wrong with it is said, and costs no other.
+
+    Returns:
+        The exit code.
+    """
+    try:
+        with Workdir(folder) as workdir:
+            return exit_code(execute(job_of(config), workdir, session))
+    except (UserError, OSError, ValueError, jax.errors.JaxRuntimeError) as error:
+        print(error, file=sys.stderr, flush=True)
+        return 1
+    finally:
+        jax.clear_caches()  # programs hold memory maps, of which a process has a limited number
+
+
+def exit_code(result: Result) -> int:
+    """Of a process that trained to this result."""
+    if result.again:
+        return AGAIN
+    if result.diverged:
+        return 1
+    return 0 if result.finished else INTERRUPTED

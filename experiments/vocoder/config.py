@@ -1,0 +1,183 @@
+"""The config of a vocoder, and what can be refused before JAX and the audio are loaded."""
+
+import dataclasses
+from pathlib import Path
+from typing import Any, ClassVar
+
+from data_pipeline.corpus_index import CorpusError, read_index
+from data_pipeline.synthetic_speech import SAMPLE_RATE as DEMO_RATE
+from experiments.run import config as run
+from wf_jax.audio.mel_settings import MelSettings
+from wf_jax.audio.pitch import LOWEST_RATE
+from wf_jax.errors import UserError
+from wf_jax.flows.config import FlowConfig
+from wf_jax.flows.family_configs import CONFIGS
+from wf_jax.flows.wavenet_config import CLASSES
+from wf_jax.options import COUNT, Choice, Text, editable, like, option
+from wf_jax.training.schedule import Schedule
+from wf_jax.training.settings import Settings
+
+
+class VocoderConfigError(UserError):
+    """An option has a value that cannot be used."""
+
+
+@dataclasses.dataclass
+class Data:
+    """The corpus.
+
+    Attributes:
+        corpus: a folder that `experiments.prepare` wrote; "demo" for the built-in audio.
+        window: training samples per window.
+    """
+
+    corpus: str = option("", Text())
+    window: int = option(16000, COUNT)
+
+
+Mel = editable(MelSettings, without=("sample_rate",))  # the rate is the corpus's
+
+
+@dataclasses.dataclass
+class Train(run.Train):
+    """How a vocoder trains.
+
+    Attributes:
+        dequantise: add noise of one int16 step to the audio.
+        evaluate_every: steps between evaluations of the held-out clips.
+        samples_every: evaluations between audio samples and pictures.
+    """
+
+    steps: int = like(Settings, "steps", 1_000_000)
+    learning_rate: float = like(Settings, "learning_rate", 2e-4)
+    weight_decay: float = like(Settings, "weight_decay", 0.0)
+    batch_size: int = option(8, COUNT)
+    dequantise: bool = False
+    evaluate_every: int = option(2000, COUNT)
+    samples_every: int = option(5, COUNT)
+
+
+@dataclasses.dataclass
+class VocoderConfig(run.RunConfig):
+    """A vocoder.
+
+    Attributes:
+        model: the options of one family, as `model_options` makes them.
+        data: the corpus.
+        mel: of the conditioner.
+        train: how it trains.
+    """
+
+    job: ClassVar[str] = "experiments.vocoder.job:VocoderJob"
+
+    model: Any = None
+    task: str = option("vocoder", Choice(("vocoder",)))
+    data: Data = dataclasses.field(default_factory=Data)
+    mel: Mel = dataclasses.field(default_factory=Mel)
+    train: Train = dataclasses.field(default_factory=Train)
+
+    def recipe(self) -> tuple[float, Schedule]:
+        """Gives what the config says; Adam's rate falls in even ratios, SOAP's evenly."""
+        train = self.train
+        adam = train.optimizer == "adam"
+        hold = max(train.warmup, train.hold)
+        return train.learning_rate, Schedule(train.warmup, hold, train.end, even_ratios=adam)
+
+    def check(self) -> None:
+        """Refuses what would otherwise fail late, or in another's words; reads the index only.
+
+        Raises:
+            CorpusError: the corpus is missing or damaged, or cannot be judged.
+            OptionError, VocoderConfigError: an option has a value that cannot be used.
+        """
+        super().check()
+        if not self.data.corpus:
+            raise VocoderConfigError(
+                "--config.data.corpus is missing; make one with python -m experiments.prepare, or "
+                f"try the built-in audio with --config={self.model.family.lower()}:demo"
+            )
+        if self.model.compute_dtype == "float64":
+            raise VocoderConfigError(
+                "--config.model.compute_dtype=float64 is for checks only; choose float32 or "
+                "bfloat16"
+            )
+        if self.train.dequantise and getattr(self.model, "head", "") in CLASSES:
+            raise VocoderConfigError(
+                f"--config.train.dequantise: a {self.model.head} head is of classes already; "
+                "leave it out"
+            )
+        self.flow_config(DEMO_RATE if self.is_demo else _sample_rate(self.data.corpus))
+
+    def flow_config(self, sample_rate: int) -> FlowConfig:
+        """Gives the model's static description, for audio of `sample_rate` Hz.
+
+        Raises:
+            VocoderConfigError: a value does not fit.
+        """
+        try:
+            mel = MelSettings(sample_rate=sample_rate, **dataclasses.asdict(self.mel))
+            options = dataclasses.asdict(self.model)
+            return CONFIGS[options.pop("family")](mel=mel, **options)
+        except ValueError as error:
+            raise VocoderConfigError(f"--config: {error}") from None
+        except (KeyError, TypeError):
+            raise VocoderConfigError(
+                f"--config.model.family={self.model.family}: not what this config file is for; "
+                "name the family's own, e.g. --config=waveglow"
+            ) from None
+
+    @property
+    def is_demo(self) -> bool:
+        """Whether the run is of the built-in audio."""
+        return self.data.corpus == "demo"
+
+
+def model_options(settings: type[FlowConfig]) -> type:
+    """Makes the options of a family's models: those of its static description, and its name."""
+
+    @dataclasses.dataclass
+    class Model(editable(settings, without=("mel",))):
+        family: str = option(settings.family, Text())
+
+    return Model
+
+
+def tiny(train: Train) -> Train:
+    """For models that learn on a laptop."""
+    return dataclasses.replace(
+        train,
+        steps=5_000,
+        learning_rate=4e-3,
+        end=0.05,
+        batch_size=4,
+        clip_norm=5.0,
+        average_decay=0.99,
+        evaluate_every=500,
+    )
+
+
+TINY_WINDOW = 4000
+
+
+def built_in(config: VocoderConfig) -> VocoderConfig:
+    """The config, changed to a short training on the built-in audio."""
+    config.source = f"{config.model.family.lower()}:demo"
+    config.data.corpus = "demo"
+    config.train.steps, config.train.evaluate_every = 250, 125
+    config.train.samples_every = 1000
+    return config
+
+
+def _sample_rate(corpus: str) -> int:
+    """Of the corpus, in Hz.
+
+    Raises:
+        CorpusError: there is no corpus, or its clips could not be judged at the end.
+    """
+    rate = read_index(Path(corpus)).sample_rate
+    if rate < LOWEST_RATE:
+        raise CorpusError(
+            f"{corpus}: a corpus of {rate} Hz; pitch and spectrum are judged from {LOWEST_RATE} Hz "
+            "on: prepare it again with a higher --sample_rate"
+        )
+    return rate
