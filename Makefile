@@ -10,8 +10,8 @@ BIN := $(VENV)/bin
 .PHONY: demo test test-all lint clean
 
 demo: $(VENV)/.installed
-	$(BIN)/python -m experiments.train --config=experiments/configs/a2_capture.py:demo --workdir=runs/demo/amp
-	$(BIN)/python -m experiments.train --config=experiments/configs/waveflow.py:demo --workdir=runs/demo/voice
+	$(BIN)/python -m experiments.train --config=a2_capture:demo --workdir=runs/demo/amp
+	$(BIN)/python -m experiments.train --config=waveflow:demo --workdir=runs/demo/voice
 	$(BIN)/python -m experiments.join_reports --output=runs/demo/report.html runs/demo/amp runs/demo/voice
 
 test: $(VENV)/.installed

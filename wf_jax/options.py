@@ -202,9 +202,9 @@ def editable(settings: type, *, without: Collection[str] = (), **defaults: Any) 
             kind = hints[field.name]
             is_word = typing.get_origin(kind) is Literal
             fields.append((field.name, str if is_word else kind, given))
-    return dataclasses.make_dataclass(
-        settings.__name__, fields, namespace={"__doc__": settings.__doc__}
-    )
+    meanings = "".join(f"        {name}: {text}\n" for name, text in _meanings(settings).items())
+    doc = f"{settings.__doc__.splitlines()[0]}\n\n    Attributes:\n{meanings}"
+    return dataclasses.make_dataclass(settings.__name__, fields, namespace={"__doc__": doc})
 
 
 class Described(typing.NamedTuple):
@@ -223,7 +223,7 @@ def describe_options(group: Any, prefix: str = "") -> Iterator[Described]:
         value, name = getattr(group, field.name), prefix + field.name
         if dataclasses.is_dataclass(value):
             yield from describe_options(value, f"{name}.")
-        else:
+        elif not isinstance(value, dict):  # of what a file makes, not a command line
             kind = hints[field.name]
             words = kind.__name__ if isinstance(kind, type) and not typing.get_args(kind) else kind
             yield Described(name, str(words), value, meanings.get(field.name, ""))

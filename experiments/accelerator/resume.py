@@ -139,7 +139,7 @@ def _pair(options: Options, seconds: float) -> list[str]:
     folder.mkdir()
     di, amp = write_demo_pair(folder, seconds)
     return [
-        "--config=experiments/configs/a2_capture.py",
+        "--config=a2_capture",
         f"--config.data.input={di}",
         f"--config.data.output={amp}",
         f"--config.data.validation_seconds={seconds / 5}",
@@ -148,7 +148,7 @@ def _pair(options: Options, seconds: float) -> list[str]:
 
 def _vocoder(options: Options) -> Run:
     arguments = [
-        "--config=experiments/configs/waveflow.py:tiny",
+        "--config=waveflow:tiny",
         f"--config.data.corpus={corpus_of(options)}",
         "--config.train.evaluate_every=12",
     ]

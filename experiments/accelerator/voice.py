@@ -83,7 +83,7 @@ def _arguments(options: Options, corpus: Path, run: Path, **others: float) -> li
     settings: dict[str, Any] = {**SETTINGS, **(SMALL if options.small else {})}
     settings |= {"data.corpus": corpus, **{f"train.{k}": v for k, v in others.items()}}
     return [
-        "--config=experiments/configs/waveflow.py:64",
+        "--config=waveflow:64",
         f"--workdir={run}",
         *(f"--config.{name}={value}" for name, value in settings.items()),
     ]

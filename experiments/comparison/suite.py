@@ -26,7 +26,7 @@ def compare(config: Any, folder: Path) -> int:
     """Trains the members that are not finished yet, then compares those that are.
 
     Args:
-        config: see experiments/configs/likelihood.py.
+        config: see experiments.configs.likelihood.
         folder: of the comparison; each member is trained in a folder below.
 
     Returns:

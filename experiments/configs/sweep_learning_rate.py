@@ -1,6 +1,6 @@
 """Which learning rate suits this amp? Four of them, two seeds each: eight captures in a row.
 
-    python -m experiments.train --config=experiments/configs/a2_capture.py \
+    python -m experiments.train --config=a2_capture \
         --sweep=experiments/configs/sweep_learning_rate.py --workdir=runs/rates \
         --config.data.input=di.wav --config.data.output=amp.wav --config.train.epochs=40
     python -m experiments.runs runs/rates

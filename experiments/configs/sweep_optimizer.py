@@ -1,6 +1,6 @@
 """Both optimizers of captures, three seeds each, after equal steps.
 
-    python -m experiments.train --config=experiments/configs/a2_capture.py \
+    python -m experiments.train --config=a2_capture \
         --sweep=experiments/configs/sweep_optimizer.py --workdir=runs/optimizers \
         --config.train.steps=300 --config.data.input=di.wav --config.data.output=amp.wav
     python -m experiments.runs runs/optimizers

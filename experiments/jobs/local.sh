@@ -2,7 +2,7 @@
 # Trains with several processes on the CPU of this machine: how a job is tried without a cluster.
 # From the root of the repository:
 #
-#   experiments/jobs/local.sh --config=experiments/configs/waveflow.py:demo --workdir=runs/try
+#   experiments/jobs/local.sh --config=waveflow:demo --workdir=runs/try
 #
 # The arguments are those of experiments.train. From the environment:
 #

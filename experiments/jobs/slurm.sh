@@ -2,7 +2,7 @@
 # Trains on a Slurm cluster, one process per GPU. From the root of the repository, with the
 # environment that has wf_jax active (or PYTHON=... naming its interpreter):
 #
-#   sbatch --nodes=4 experiments/jobs/slurm.sh --config=experiments/configs/waveflow.py:64 \
+#   sbatch --nodes=4 experiments/jobs/slurm.sh --config=waveflow:64 \
 #       --workdir=/shared/runs/lj --config.data.corpus=/shared/data/lj
 #
 # The arguments are those of experiments.train; the workdir must be seen by all nodes. Options of
@@ -10,7 +10,7 @@
 # four GPUs. The two are the same number. A sweep is an array, one variant per task:
 #
 #   sbatch --array=0-7 --ntasks-per-node=1 --gres=gpu:1 experiments/jobs/slurm.sh \
-#       --config=experiments/configs/a2_capture.py:demo --workdir=/shared/runs/rates \
+#       --config=a2_capture:demo --workdir=/shared/runs/rates \
 #       --sweep=experiments/configs/sweep_learning_rate.py
 #
 # Two minutes before its time is up the run saves, and the job goes back into the queue until the

@@ -3,7 +3,7 @@
 # repository on all its hosts, trains, and deletes it. Needs git and gcloud, with a login.
 #
 #   TPU=wf-jax ZONE=us-west4-a experiments/jobs/tpu_vm.sh \
-#       --config=experiments/configs/waveflow.py:64 --workdir=gs://BUCKET/runs/lj \
+#       --config=waveflow:64 --workdir=gs://BUCKET/runs/lj \
 #       --config.data.corpus=data/lj
 #
 # The arguments are those of experiments.train. From the environment:

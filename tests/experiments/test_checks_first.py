@@ -100,7 +100,7 @@ def error_line(result):
 @pytest.mark.parametrize("name", CAPTURES)
 def test_a_capture(place, tmp_path, name):
     options, says = CAPTURES[name]
-    config = "--config=experiments/configs/a2_capture.py"
+    config = "--config=a2_capture"
     given = [option.format(t=place) for option in (*PAIR, *options)]
     line = error_line(run("experiments.train", config, f"--workdir={tmp_path / 'run'}", *given))
     assert says.format(t=place) in line
@@ -120,7 +120,7 @@ def test_a_capture(place, tmp_path, name):
     ],
 )
 def test_a_vocoder(place, tmp_path, options, says):
-    config = "--config=experiments/configs/waveflow.py:tiny"
+    config = "--config=waveflow:tiny"
     corpus, *others = options
     given = [f"--config.data.{corpus}".format(t=place), *(f"--config.{o}" for o in others)]
     line = error_line(run("experiments.train", config, f"--workdir={tmp_path / 'run'}", *given))
@@ -130,7 +130,7 @@ def test_a_vocoder(place, tmp_path, options, says):
 def test_another_config_in_the_folder_of_a_run(tmp_path):
     (tmp_path / "config.json").write_text(json.dumps({"train.seed": 7}))
     (tmp_path / "metrics.jsonl").write_text('{"step": 18}\n')
-    config = "--config=experiments/configs/a2_capture.py:demo"
+    config = "--config=a2_capture:demo"
     line = error_line(run("experiments.train", config, f"--workdir={tmp_path}"))
     assert line.startswith(f"{tmp_path}: this run was started with --config.train.seed=7, not 0; ")
     assert json.loads((tmp_path / "config.json").read_text()) == {"train.seed": 7}
@@ -139,14 +139,14 @@ def test_another_config_in_the_folder_of_a_run(tmp_path):
 @pytest.mark.parametrize("rate", [0, "22050", None, 22050.0])
 def test_a_corpus_without_a_rate(place, tmp_path, rate):
     corpus(tmp_path / "corpus", rate)
-    config = "--config=experiments/configs/waveflow.py:tiny"
+    config = "--config=waveflow:tiny"
     given = [f"--workdir={tmp_path / 'run'}", f"--config.data.corpus={tmp_path / 'corpus'}"]
     line = error_line(run("experiments.train", config, *given))
     assert "index.json: damaged (a sample rate of " in line
 
 
 def test_a_comparison(place, tmp_path):
-    command = ["experiments.compare", "--config=experiments/configs/likelihood.py"]
+    command = ["experiments.compare", "--config=likelihood"]
     command.append(f"--workdir={tmp_path / 'run'}")
     low = f"--config.data.corpus={place / 'corpus_3999'}"
     assert "a corpus of 3999 Hz" in error_line(run(*command, low))

@@ -159,7 +159,7 @@ def test_a_command_whose_report_fails(tmp_path):
     }
     result = subprocess.run(
         [
-            *(sys.executable, "-c", FAILING, "--config=experiments/configs/a2_capture.py"),
+            *(sys.executable, "-c", FAILING, "--config=a2_capture"),
             f"--workdir={tmp_path / 'run'}",
             *(f"--config.{name}={value}" for name, value in options.items()),
         ],

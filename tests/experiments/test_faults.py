@@ -67,7 +67,7 @@ def run(place):
 def command(place, workdir, *options):
     return [
         *(sys.executable, "-m", "experiments.train"),
-        "--config=experiments/configs/waveflow.py:tiny",
+        "--config=waveflow:tiny",
         *(f"--workdir={workdir}", f"--config.data.corpus={place / 'corpus'}"),
         *(f"--config.{name}={value}" for name, value in SMALL.items()),
         *options,

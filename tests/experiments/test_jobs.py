@@ -23,7 +23,7 @@ ROOT = Path(__file__).parents[2]
 JOBS = ROOT / "experiments" / "jobs"
 SCRIPTS = ("local.sh", "slurm.sh", "tpu_vm.sh")
 JOBSETS = ("gpu_jobset.yaml", "tpu_jobset.yaml")
-CONFIG, BUCKET = "--config=experiments/configs/waveflow.py:tiny", "--workdir=gs://bucket/a b"
+CONFIG, BUCKET = "--config=waveflow:tiny", "--workdir=gs://bucket/a b"
 
 # Fields by type, after JobSet's v1alpha2 and Kubernetes' batch/v1 and v1; "!" is required.
 FIELDS = {

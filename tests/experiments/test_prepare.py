@@ -61,7 +61,7 @@ def test_report(folder, capsys):
     assert shlex.split(lines["next"])[1:] == [
         "-m",
         "experiments.train",
-        "--config=experiments/configs/waveflow.py",
+        "--config=waveflow",
         f"--config.data.corpus={folder}/out",
         "--workdir=runs/voice",
     ]

@@ -219,7 +219,7 @@ def train(*options, fake=True, programs=MappingProxyType({})):
     return subprocess.run(
         [
             *(sys.executable, "-m", *start, "experiments.train"),
-            "--config=experiments/configs/waveflow.py:tiny",
+            "--config=waveflow:tiny",
             *(f"--config.{name}={value}" for name, value in small.items()),
             *options,
         ],

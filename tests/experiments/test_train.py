@@ -15,7 +15,7 @@ from data_pipeline.synthetic import demo_pair
 from wf_jax.amps import load_nam
 
 ROOT = Path(__file__).parents[2]
-CONFIG = "--config=experiments/configs/a2_capture.py"
+CONFIG = "--config=a2_capture"
 SMALL = ["--config.train.batch_size=2", "--config.train.window=4096"]
 
 

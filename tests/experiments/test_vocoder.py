@@ -29,7 +29,7 @@ def train(workdir, corpus, *options):
     return subprocess.run(
         [
             *(sys.executable, "-m", "experiments.train"),
-            "--config=experiments/configs/waveflow.py:tiny",
+            "--config=waveflow:tiny",
             *(f"--workdir={workdir}", f"--config.data.corpus={corpus}", *SMALL, *options),
         ],
         capture_output=True,
