@@ -1,9 +1,11 @@
 """Other recipes for a capture than the default's, each after the same number of samples.
 
-    python -m experiments.train --config=experiments/configs/a2_capture.py \
+    python -m experiments.train --config=a2_capture \
         --sweep=experiments/configs/sweep_recipe.py --workdir=runs/recipes \
         --config.data.input=di.wav --config.data.output=amp.wav
     python -m experiments.runs runs/recipes
+
+A change of the number of windows or of their length keeps the samples that are trained on.
 """
 
 from typing import Any
