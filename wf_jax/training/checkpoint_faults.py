@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from wf_jax.atomic import is_remote, why
+from wf_jax.errors import UserError
 
 _QUOTED = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES)
 
 
-class CheckpointError(RuntimeError):
+class CheckpointError(UserError):
     """The checkpoints of a run cannot be used; the message says why and what to do."""
 
 
