@@ -2,15 +2,22 @@
 
 import dataclasses
 import json
-import math
 import os
 import statistics
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from wf_jax.bounded_files import (
+    LARGEST_CONFIG,
+    LARGEST_TEXT,
+    TooLargeError,
+    read_bounded,
+    read_json,
+)
 from wf_jax.errors import UserError
 
+_MOST = 1e30  # of a number that means something; the product of two is finite
 DEPTH = 2  # folders below a named one in which runs are looked for
 
 
@@ -167,8 +174,9 @@ def _is_run(folder: Path, files: list[str]) -> bool:
     if "metrics.jsonl" in files:
         return True
     try:  # a run that has just begun; its bytes tell even where they are damaged
-        return "config.json" in files and b'"task"' in (folder / "config.json").read_bytes()
-    except OSError:
+        data = read_bounded(folder / "config.json", LARGEST_CONFIG)
+        return "config.json" in files and b'"task"' in data
+    except (OSError, TooLargeError):
         return False
 
 
@@ -181,7 +189,7 @@ def read_run(folder: Path) -> Run:
     path = folder / "config.json"
     remedy = "restore it, or leave this folder out"
     try:
-        config = json.loads(path.read_text(encoding="utf-8"))
+        config = read_json(path)
     except OSError as error:
         raise RunError(f"{path}: cannot be read: {error.strerror}; {remedy}") from None
     except ValueError as error:  # not JSON, or not even text
@@ -208,19 +216,19 @@ def read_result(folder: Path) -> dict[str, Any]:
 def number(value: Any) -> float | None:
     """The value if it is a finite number, else None."""
     wrong = isinstance(value, bool) or not isinstance(value, int | float)
-    return None if wrong or not math.isfinite(value) else value
+    return None if wrong or not -_MOST <= value <= _MOST else value
 
 
 def _records(path: Path) -> list[dict[str, Any]]:
     try:
-        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
+        lines = read_bounded(path, LARGEST_TEXT).decode(errors="replace").splitlines()
+    except (OSError, TooLargeError):
         return []
     found = []
     for line in lines:
         try:
             record = json.loads(line)
-        except ValueError:  # the line that a killed run was writing
+        except (ValueError, RecursionError):  # the line that a killed run was writing
             continue
         if isinstance(record, dict) and number(record.get("step")) is not None:
             found.append(record)
@@ -229,7 +237,7 @@ def _records(path: Path) -> list[dict[str, Any]]:
 
 def _json(path: Path) -> dict[str, Any]:
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = read_json(path)
     except (OSError, ValueError):
         return {}
     return content if isinstance(content, dict) else {}

@@ -81,7 +81,8 @@ def battery(
         try:
             found = outcome(folder, uses[i // len(originals) % len(uses)])
         except Exception as error:
-            faults.append(f"{what}: {error!r}")
+            faults.append(f"{what}: {error!r:.1000}")
+            print(faults[-1], flush=True)
             found = "fault"
         if found == "loaded" and not signed:
             missed = [n for n in damaged if held(n) and read(folder / n) != read(original / n)]

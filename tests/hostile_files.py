@@ -8,8 +8,8 @@ import signal
 import struct
 import subprocess
 import sys
-import zipfile
 import time
+import zipfile
 import zlib
 from collections.abc import Iterator
 from pathlib import Path

@@ -24,6 +24,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from wf_jax.errors import UserError
 from wf_jax.modules import Params, split
 from wf_jax.training.checkpoints import Checkpoints
 from wf_jax.training.control import Control
@@ -238,6 +239,8 @@ def train(
 def _warm_start(params: Params, session: Session, lines: RunLines) -> Params:
     try:
         taken, said = warm_start(params, session.initial())
+    except UserError:  # it names the option
+        raise
     except ValueError as error:
         raise SettingsError(f"--init_from={session.initial_name}: {error}") from None
     for line in said:
