@@ -73,7 +73,8 @@ class Run:
             return int(steps)
         epochs = number(self.config.get("train.epochs"))
         steps, epochs_taken = self._pace("epoch")
-        return round(epochs * steps / epochs_taken) if epochs and epochs_taken else None
+        total = number(epochs * steps / epochs_taken) if epochs and epochs_taken else None
+        return None if total is None else round(total)
 
     @property
     def total_minutes(self) -> float | None:
@@ -90,7 +91,7 @@ class Run:
         if said := self.curve("speed/steps", "step")[1]:
             return statistics.median(said)
         steps, minutes = self._pace("minutes", since_first=True)
-        return steps / (60 * minutes) if steps > 0 and minutes > 0 else None
+        return number(steps / (60 * minutes)) if steps > 0 and minutes > 0 else None
 
     @property
     def finished(self) -> bool:
@@ -214,7 +215,7 @@ def read_result(folder: Path) -> dict[str, Any]:
 
 
 def number(value: Any) -> float | None:
-    """The value if it is a finite number, else None."""
+    """The value if it is a number, and no larger than one that means something; else None."""
     wrong = isinstance(value, bool) or not isinstance(value, int | float)
     return None if wrong or not -_MOST <= value <= _MOST else value
 

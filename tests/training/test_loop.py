@@ -174,6 +174,8 @@ def test_split_and_join_again():
 def test_metrics_of_a_killed_run_are_cut_back(tmp_path):
     path = tmp_path / "metrics.jsonl"
     path.write_text('{"step": 5}\n{"step": 10}\n{"step": 15}\n{"ste')
+    with path.open("a") as file:  # and what no run has written
+        file.write("\n[1]\n" + "[" * 100_000 + '\n{"step": "5"}\n{"step": null}\n{"step": true}')
     assert [r["step"] for r in MetricsFile(path, 10).records] == [5, 10]
     assert path.read_text() == '{"step": 5}\n{"step": 10}\n'
 

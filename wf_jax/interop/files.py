@@ -155,7 +155,7 @@ def _span(path: Path, name: str, entry: Any) -> tuple[str, str, list[int], int, 
         kind = shown(entry.get("dtype"))
         raise WeightImportError(f"{path}: {shown(name)}: dtype {kind}; save it as one of {known}")
     lists = isinstance(shape, list) and isinstance(offsets, list) and len(offsets) == 2
-    if not lists or not all(type(n) is int and n >= 0 for n in shape + offsets):
+    if not lists or not all(type(n) is int and 0 <= n < 1 << 63 for n in shape + offsets):
         raise WeightImportError(f"{path}: {shown(name)}: damaged header; fetch the file again")
     if len(shape) > MOST_AXES:  # before they are multiplied, which takes long for many
         raise WeightImportError(
@@ -164,7 +164,7 @@ def _span(path: Path, name: str, entry: Any) -> tuple[str, str, list[int], int, 
     size = math.prod(shape) * (2 if dtype == "bf16" else np.dtype(dtype).itemsize)
     if offsets[1] - offsets[0] != size:
         raise WeightImportError(
-            f"{path}: {shown(name)}: shape {shown(shape)} needs {size} bytes, but has "
+            f"{path}: {shown(name)}: shape {shown(shape)} needs {shown(size)} bytes, but has "
             f"{offsets[1] - offsets[0]}; fetch the file again"
         )
     return name, dtype, shape, *offsets

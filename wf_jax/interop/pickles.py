@@ -155,12 +155,12 @@ class _Pending:
 
 def _filled(data: bytes, dtype: _Dtype, shape: tuple[int, ...], order: str) -> np.ndarray:
     # Counted before they are multiplied, which takes long for many.
-    if len(shape) > MOST_AXES or not all(type(n) is int and n >= 0 for n in shape):
+    if len(shape) > MOST_AXES or not all(type(n) is int and 0 <= n < 1 << 63 for n in shape):
         raise WeightImportError(f"damaged: an array of shape {shown(shape)}; fetch the file again")
     expected = math.prod(shape) * dtype.dtype.itemsize
     if expected != len(data):
         raise WeightImportError(
-            f"damaged: an array of shape {shown(shape)} has {len(data)} bytes, not {expected}; "
+            f"damaged: an array of shape {shown(shape)} has {len(data)} bytes, not {shown(expected)}; "
             "fetch the file again"
         )
     return np.frombuffer(data, dtype.dtype).reshape(shape, order=order)
@@ -197,7 +197,7 @@ def _tensor(flat: Any, offset: int, size: tuple, stride: tuple, *_: Any) -> np.n
     if (
         not few
         or not isinstance(flat, np.ndarray)
-        or not all(type(n) is int and n >= 0 for n in numbers)
+        or not all(type(n) is int and 0 <= n < 1 << 63 for n in numbers)
     ):
         raise WeightImportError("damaged: a tensor's sizes are not whole numbers; fetch it again")
     last = offset + sum((n - 1) * s for n, s in zip(size, stride, strict=True))
