@@ -55,6 +55,13 @@ def test_members_that_cannot_be_read(tmp_path):
     assert "is encrypted" in fault(read_arrays, hostile.mark_encrypted(torch))
 
 
+def test_names_of_any_length(tmp_path):
+    np.savez(tmp_path / "a.npz", **{"a/" * 500: np.zeros(1)})
+    for call in (from_l0sg, from_parakeet, from_nvidia_waveglow):
+        source = {from_l0sg: L0SG, from_parakeet: PARAKEET, from_nvidia_waveglow: NVIDIA}[call]
+        assert "a/a/a..." in fault(call, read_arrays(tmp_path / "a.npz"), source)
+
+
 def test_archives_that_unpack_to_far_more(tmp_path):
     assert "unpacks to 3221" in fault(read_arrays, hostile.bomb(tmp_path / "a.npz"))
     np.savez_compressed(tmp_path / "b.npz", a=np.zeros(1 << 20))

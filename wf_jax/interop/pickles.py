@@ -160,8 +160,8 @@ def _filled(data: bytes, dtype: _Dtype, shape: tuple[int, ...], order: str) -> n
     expected = math.prod(shape) * dtype.dtype.itemsize
     if expected != len(data):
         raise WeightImportError(
-            f"damaged: an array of shape {shown(shape)} has {len(data)} bytes, not {shown(expected)}; "
-            "fetch the file again"
+            f"damaged: an array of shape {shown(shape)} has {len(data)} bytes, not "
+            f"{shown(expected)}; fetch the file again"
         )
     return np.frombuffer(data, dtype.dtype).reshape(shape, order=order)
 
