@@ -12,6 +12,7 @@ import jax
 import numpy as np
 import pytest
 
+from experiments.releases import remake_release
 from tests.export import small_releases as releases
 from wf_jax.export import ReleaseError, artefacts, load, release
 from wf_jax.export.manifest import LIFETIME, MANIFEST, digest, read_manifest, read_release
@@ -239,6 +240,16 @@ def test_a_release_says_nothing_of_where_it_was_made(original):
     for path in original.glob("*.jaxexp"):
         assert b"wf_jax/" not in path.read_bytes()
         assert artefacts.read(path.read_bytes(), path.name)
+
+
+def test_a_model_that_cannot_be_rebuilt(tmp_path):
+    """The file of the release is named, not the copy of it that is worked on."""
+    amp = releases.amp_release(tmp_path / "amp", "lstm", ("cpu",))
+    (amp / "model.nam").write_text("{}")
+    write_manifest(amp, read_manifest(amp))
+    with pytest.raises(ReleaseError) as caught:
+        remake_release(amp)
+    assert str(caught.value).startswith(f"{amp}: cannot be rebuilt: {amp / 'model.nam'}: ")
 
 
 # A release that takes the place of another
