@@ -19,6 +19,7 @@ from pathlib import Path
 from absl import app, flags
 
 from experiments.terminal.start import set_up
+from wf_jax.flows.flow import Flow
 from wf_jax.flows.model_folder import save_model
 from wf_jax.interop import (
     WeightImportError,
@@ -46,21 +47,34 @@ def main(argv: list[str]) -> None:
         raise app.UsageError(f"unexpected argument {argv[1]!r}; options look like --output=DIR")
     output = Path(_OUTPUT.value)
     try:
-        source = read_config(_SOURCE_CONFIG.value)
-        arrays = read_arrays(_INPUT.value)
+        model = converted(_INPUT.value, _SOURCE.value, _SOURCE_CONFIG.value)
     except WeightImportError as error:
         sys.exit(str(error))
-    try:
-        model = _IMPORTERS[_SOURCE.value](arrays, source)
-    except WeightImportError as error:
-        sys.exit(f"{_INPUT.value}: {error}")
     _, params = split(model)
     try:
         save_model(output, model.config, params)
     except OSError as error:
         sys.exit(f"{output}: cannot be written: {error.strerror or error}")
     count = sum(value.size for value in params.values())
-    print(f"{output}: {model.config.family} with {count:,} parameters, of {len(arrays)} arrays")
+    print(f"{output}: {model.config.family} with {count:,} parameters in {len(params)} arrays")
+
+
+def converted(path: str, source: str, source_config: str) -> Flow:
+    """The model of a published checkpoint.
+
+    Args:
+        path: of the checkpoint.
+        source: whose it is, one of the names of --source.
+        source_config: path of the configuration that it was trained with.
+
+    Raises:
+        WeightImportError: a file cannot be used, or the two do not belong together.
+    """
+    config, arrays = read_config(source_config), read_arrays(path)
+    try:
+        return _IMPORTERS[source](arrays, config)
+    except WeightImportError as error:
+        raise WeightImportError(f"{path}: {error}") from None
 
 
 if __name__ == "__main__":

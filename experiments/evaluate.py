@@ -6,7 +6,6 @@ Likelihood of every clip, and how far its resynthesis is from the original: see
 wf_jax.audio.quality for the measures. The numbers go to RUN/evaluation.json too.
 """
 
-import json
 import sys
 from pathlib import Path
 
@@ -19,6 +18,7 @@ from experiments.terminal.start import set_up
 from experiments.vocoder.evaluation import SCORES, Judged, formatted, judge, mean_scores
 from experiments.vocoder.job import held_out_clips
 from experiments.vocoder.results import SLOW_JUDGED, is_slow, some
+from wf_jax.bounded_files import read_json
 from wf_jax.errors import UserError
 from wf_jax.flows.model_folder import ModelFolderError, load_model
 
@@ -76,7 +76,7 @@ def _corpus_of(workdir: Path) -> Path:
     """The corpus that the run was trained on."""
     path = workdir / "config.json"
     try:
-        corpus = json.loads(path.read_text())["data.corpus"]
+        corpus = read_json(path)["data.corpus"]
     except (OSError, ValueError, KeyError, TypeError):
         raise EvaluationError(f"{path}: does not name a corpus; add --corpus=DIR") from None
     return workdir / "corpus" if corpus == "demo" else Path(corpus)

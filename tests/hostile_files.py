@@ -1,14 +1,23 @@
 """Files that announce more than they hold, and a process with limits that reads them."""
 
+import contextlib
 import os
+import re
+import resource
+import signal
 import struct
 import subprocess
 import sys
+import time
 import zipfile
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
+SECONDS = 2.0  # of CPU that a file may take to be loaded or refused
+MEMORY = 1 << 30  # bytes that it may take
+_WAITING = 30  # seconds by the clock after which it waits for something that never comes
 
 
 def npy_header(shape: object, dtype: str = "<f4") -> bytes:
@@ -89,3 +98,38 @@ assert time.process_time() - begun < 2, f"took {{time.process_time() - begun:.1f
     )
     assert result.returncode == 0, result.stderr
     return result.stdout
+
+
+@contextlib.contextmanager
+def within_limits(room: int = 2 * MEMORY) -> Iterator[None]:
+    """Fails if the block takes more than SECONDS of CPU, MEMORY more of memory, or does not end.
+
+    Args:
+        room: bytes of addresses that it may ask for; those of threads are many and not used.
+    """
+    Path("/proc/self/clear_refs").write_text("5")  # the peak is counted anew
+    before = _status("VmRSS")
+    soft, hard = resource.getrlimit(resource.RLIMIT_AS)
+    resource.setrlimit(resource.RLIMIT_AS, (_status("VmSize") + room, hard))
+    old = signal.signal(signal.SIGALRM, _too_long)
+    signal.alarm(_WAITING)
+    begun = time.process_time()
+    try:
+        yield
+    finally:
+        spent = time.process_time() - begun
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, old)
+        resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
+    assert spent < SECONDS, f"took {spent:.1f} s"
+    assert _status("VmHWM") - before < MEMORY, f"took {_status('VmHWM') - before:,} bytes"
+
+
+def _too_long(*_: object) -> None:
+    raise AssertionError(f"did not end in {_WAITING} s")
+
+
+def _status(name: str) -> int:
+    """A figure of Linux's account of this process, in bytes."""
+    status = Path("/proc/self/status").read_text()
+    return 1024 * int(re.search(rf"{name}:\s*(\d+) kB", status)[1])

@@ -272,4 +272,4 @@ def as_array_errors() -> Iterator[None]:
 def shown(text: str) -> str:
     """A text out of a file that nobody vouches for, short and on one line."""
     escaped = text[:100].encode("unicode_escape").decode("ascii")
-    return escaped if len(escaped) <= 100 else escaped[:97] + "..."
+    return escaped if len(escaped) <= 100 and len(text) <= 100 else escaped[:97] + "..."

@@ -1,10 +1,12 @@
 """Files of strangers, read up to a size."""
 
 import errno
+import json
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 LARGEST_CONFIG = 1 << 20  # bytes of what describes a model or a run; the largest has 4 KiB
+LARGEST_TEXT = 1 << 26  # bytes of what a run writes; an evaluation takes 500
 _BLOCK = 1 << 20
 
 
@@ -44,3 +46,20 @@ def read_bounded(path: Path, most: int) -> bytes:
             if len(data) > most:
                 raise TooLargeError(f"larger than {most:,} bytes, the most that is read")
     return bytes(data)
+
+
+def read_json(path: Path, most: int = LARGEST_CONFIG) -> Any:
+    """Reads the value in a JSON file that has `most` bytes at most.
+
+    Args:
+        path: a pathlib.Path, or what has the same methods.
+        most: bytes.
+
+    Raises:
+        OSError: as `open_file`.
+        ValueError: it has more, or is no JSON.
+    """
+    try:
+        return json.loads(read_bounded(path, most))
+    except RecursionError:
+        raise ValueError("values nested too deep") from None

@@ -17,21 +17,21 @@ from pathlib import Path
 import numpy as np
 
 from wf_jax.export.artefacts import PLATFORMS, Function, lower
-from wf_jax.export.manifest import PARAMS, ReleaseError, copied, read_files, read_manifest
+from wf_jax.export.manifest import PARAMS, ReleaseError, copied, read_release
 from wf_jax.export.rebuild import functions_of
+from wf_jax.export.release import params_of
 
 
 def write_module(release: Path, name: str, output: str, platform: str, **sizes: int) -> None:
     """Writes the three files."""
     if platform not in PLATFORMS:
         raise ReleaseError(f"platform {platform} is none of {', '.join(PLATFORMS)}")
-    manifest = read_manifest(release)
+    manifest, files = read_release(release)
     if name not in manifest.functions:
         raise ReleaseError(f"{release}: {name} is none of {', '.join(manifest.functions)}")
-    with copied(read_files(release, manifest)) as folder:
+    params = params_of(release / PARAMS, files[PARAMS], manifest)
+    with copied(files) as folder:
         functions = {function.name: function for function in functions_of(folder, manifest)}
-        with np.load(folder / PARAMS) as arrays:
-            params = dict(arrays)
     missing = _symbols(functions[name]) - sizes.keys()
     if missing:
         raise ReleaseError(f"{name} needs sizes for {', '.join(sorted(missing))}: {min(missing)}=1")

@@ -1,7 +1,6 @@
 """What a release is made of: a model, what is known of it, and something to try it on."""
 
 import dataclasses
-import json
 import math
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ from data_pipeline.synthetic import plucked_di
 from data_pipeline.synthetic_speech import synthetic_speech
 from experiments.run.folder import WorkdirError, model_folder
 from wf_jax.amps.nam_file import NamFile, read_nam
-from wf_jax.bounded_files import LARGEST_CONFIG, read_bounded
+from wf_jax.bounded_files import read_json
 from wf_jax.errors import UserError
 from wf_jax.flows.flow import Flow
 from wf_jax.flows.model_folder import load_model
@@ -117,8 +116,8 @@ def _recording(path: Path, rate: int) -> np.ndarray:
 def _json(path: Path) -> dict[str, Any]:
     """What a file of a run says; {} where it says nothing, as that of a run that goes on."""
     try:
-        content = json.loads(read_bounded(path, LARGEST_CONFIG))
-    except (OSError, ValueError, RecursionError):
+        content = read_json(path)
+    except (OSError, ValueError):
         return {}
     return content if isinstance(content, dict) else {}
 

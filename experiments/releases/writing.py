@@ -25,8 +25,8 @@ from wf_jax.export.manifest import (
     Manifest,
     copied,
     digest,
-    read_files,
     read_manifest,
+    read_release,
 )
 from wf_jax.export.rebuild import functions_of, model_of
 from wf_jax.export.write import About, write_amp, write_manifest, write_vocoder
@@ -85,8 +85,7 @@ def remake_release(output: Path) -> None:
         ReleaseError: it is none, is damaged, or the result differs from the model.
         OSError: a file cannot be written.
     """
-    old = read_manifest(output)
-    files = read_files(output, old)
+    old, files = read_release(output)
     about = About(old.name, old.license, old.metrics)
     text = (output / CARD).read_bytes() if (output / CARD).is_file() else None
     listed = old.files[CARD].sha256 if CARD in old.files else ""
@@ -94,14 +93,14 @@ def remake_release(output: Path) -> None:
 
     def write(folder: Path) -> Manifest:
         with copied(files) as copy:
-            if old.amp:
-                sizes = old.amp.blocks, old.amp.size
-                return write_amp(folder, copy / NAM, about, old.platforms, *sizes)
             try:
                 model = model_of(copy, old)
             except ValueError as error:  # of another version of wf_jax
                 said = str(error).replace(str(copy), str(output))
                 raise ReleaseError(f"{output}: cannot be rebuilt: {said}") from None
+            if old.amp:
+                sizes = old.amp.blocks, old.amp.size
+                return write_amp(folder, copy / NAM, about, old.platforms, *sizes)
             return write_vocoder(folder, model, about, old.platforms, old.dtype)
 
     _make(output, old, write, lambda release: (files.get(EXAMPLE), old.example), edited)

@@ -12,8 +12,8 @@ from typing import Any, Self
 import numpy as np
 
 from experiments.run.lock import FolderLock
-from wf_jax.atomic import folder_path, is_remote, naming, read_text, why, write_text
-from wf_jax.bounded_files import LARGEST_CONFIG, read_bounded
+from wf_jax.atomic import folder_path, is_remote, naming, why, write_text
+from wf_jax.bounded_files import read_json
 from wf_jax.errors import UserError
 
 # What may change between two sessions of one run.
@@ -219,8 +219,13 @@ def _compare(workdir: Path, old: dict[str, Any], new: dict[str, Any]) -> None:
 
 
 def _write_inputs(workdir: Path, inputs: Mapping[str, str]) -> None:
+    from wf_jax.training.distributed import say
+
     path = workdir / "inputs.json"
-    old = _read_object(path) or {}
+    old = _read_object(path)
+    if old is None or not all(isinstance(value, str) for value in old.values()):
+        say(f"{path}: damaged: whether the inputs are still those of the run cannot be known")
+        old = {}
     if _has_begun(workdir):
         for name in sorted(old.keys() & inputs.keys()):
             if old[name] != inputs[name]:
@@ -246,8 +251,8 @@ def _read_config(path: Path) -> dict[str, Any]:
 def _read_object(path: Path) -> dict[str, Any] | None:
     """A JSON object, {} where there is no file, None where it is damaged."""
     try:
-        text = read_text(path)
-        content = {} if text is None else json.loads(text)
+        with naming(path):
+            content = read_json(path) if path.exists() else {}
     except OSError as error:
         raise WorkdirError(f"{path}: cannot be read: {why(error)}") from None
     except ValueError:
@@ -260,7 +265,8 @@ def _has_begun(workdir: Path) -> bool:
     saved = workdir / "checkpoints"
     if saved.is_dir() and any(path.name.isdigit() for path in saved.iterdir()):
         return True
-    return bool(read_text(workdir / "metrics.jsonl"))
+    metrics = workdir / "metrics.jsonl"
+    return metrics.is_file() and metrics.stat().st_size > 0
 
 
 def model_folder(folder: Path) -> Path:
@@ -273,14 +279,8 @@ def model_folder(folder: Path) -> Path:
     if inside.is_dir():
         return inside
     try:
-        text = read_bounded(folder / "config.json", LARGEST_CONFIG)
-        task = json.loads(text).get("task")
-    except (
-        OSError,
-        ValueError,
-        AttributeError,
-        RecursionError,
-    ):  # says itself what is wrong when it is loaded
+        task = read_json(folder / "config.json").get("task")
+    except (OSError, ValueError, AttributeError):  # it is said when it is loaded
         return folder
     if task == "vocoder":
         raise WorkdirError(f"{folder}: this run has no model yet; wait for its first evaluation")

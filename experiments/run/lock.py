@@ -16,6 +16,7 @@ except ImportError:  # Windows
     fcntl = None
 
 NAME = "lock"
+_LONGEST = 500  # characters in it
 
 
 class LockedError(UserError):
@@ -73,7 +74,7 @@ def check_unlocked(folder: Path) -> None:
     Raises:
         LockedError: one does.
     """
-    if fcntl is None or not (folder / NAME).exists():
+    if fcntl is None or not (folder / NAME).is_file():  # a pipe would be waited for
         return
     with contextlib.suppress(OSError), (folder / NAME).open() as file:
         try:
@@ -84,9 +85,9 @@ def check_unlocked(folder: Path) -> None:
 
 def _holder(file: IO[str]) -> str:
     try:
-        owner = json.load(file)
+        owner = json.loads(file.read(_LONGEST))
         who = f"process {owner['process']} on {owner['host']} has trained"
         since = f" since {owner['since']}"
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         who, since = "another process trains", ""
     return f"{who} here{since}; wait for it, stop it, or give another --workdir"

@@ -2,15 +2,22 @@
 
 import dataclasses
 import json
-import math
 import os
 import statistics
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from wf_jax.bounded_files import (
+    LARGEST_CONFIG,
+    LARGEST_TEXT,
+    TooLargeError,
+    read_bounded,
+    read_json,
+)
 from wf_jax.errors import UserError
 
+_MOST = 1e30  # of a number that means something; the product of two is finite
 DEPTH = 2  # folders below a named one in which runs are looked for
 
 
@@ -66,7 +73,8 @@ class Run:
             return int(steps)
         epochs = number(self.config.get("train.epochs"))
         steps, epochs_taken = self._pace("epoch")
-        return round(epochs * steps / epochs_taken) if epochs and epochs_taken else None
+        total = number(epochs * steps / epochs_taken) if epochs and epochs_taken else None
+        return None if total is None else round(total)
 
     @property
     def total_minutes(self) -> float | None:
@@ -83,7 +91,7 @@ class Run:
         if said := self.curve("speed/steps", "step")[1]:
             return statistics.median(said)
         steps, minutes = self._pace("minutes", since_first=True)
-        return steps / (60 * minutes) if steps > 0 and minutes > 0 else None
+        return number(steps / (60 * minutes)) if steps > 0 and minutes > 0 else None
 
     @property
     def finished(self) -> bool:
@@ -167,8 +175,9 @@ def _is_run(folder: Path, files: list[str]) -> bool:
     if "metrics.jsonl" in files:
         return True
     try:  # a run that has just begun; its bytes tell even where they are damaged
-        return "config.json" in files and b'"task"' in (folder / "config.json").read_bytes()
-    except OSError:
+        data = read_bounded(folder / "config.json", LARGEST_CONFIG)
+        return "config.json" in files and b'"task"' in data
+    except (OSError, TooLargeError):
         return False
 
 
@@ -181,7 +190,7 @@ def read_run(folder: Path) -> Run:
     path = folder / "config.json"
     remedy = "restore it, or leave this folder out"
     try:
-        config = json.loads(path.read_text(encoding="utf-8"))
+        config = read_json(path)
     except OSError as error:
         raise RunError(f"{path}: cannot be read: {error.strerror}; {remedy}") from None
     except ValueError as error:  # not JSON, or not even text
@@ -209,21 +218,21 @@ def read_result(folder: Path) -> dict[str, Any]:
 
 
 def number(value: Any) -> float | None:
-    """The value if it is a finite number, else None."""
+    """The value if it is a number, and no larger than one that means something; else None."""
     wrong = isinstance(value, bool) or not isinstance(value, int | float)
-    return None if wrong or not math.isfinite(value) else value
+    return None if wrong or not -_MOST <= value <= _MOST else value
 
 
 def _records(path: Path) -> list[dict[str, Any]]:
     try:
-        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
+        lines = read_bounded(path, LARGEST_TEXT).decode(errors="replace").splitlines()
+    except (OSError, TooLargeError):
         return []
     found = []
     for line in lines:
         try:
             record = json.loads(line)
-        except ValueError:  # the line that a killed run was writing
+        except (ValueError, RecursionError):  # the line that a killed run was writing
             continue
         if isinstance(record, dict) and number(record.get("step")) is not None:
             found.append(record)
@@ -232,7 +241,7 @@ def _records(path: Path) -> list[dict[str, Any]]:
 
 def _json(path: Path) -> dict[str, Any]:
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = read_json(path)
     except (OSError, ValueError):
         return {}
     return content if isinstance(content, dict) else {}

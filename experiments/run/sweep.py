@@ -18,6 +18,7 @@ from experiments.run.reading import Best, judged, read_result
 from experiments.run.sweep_file import SweepError, Trial
 from experiments.run.sweep_file import read_sweep as read_sweep
 from experiments.run.table import title, value
+from wf_jax.bounded_files import read_json
 from wf_jax.errors import UserError
 
 
@@ -123,7 +124,7 @@ def finished(workdir: Path) -> bool:
 def _same(folder: Path, config: Any) -> bool:
     """Whether the run there has this config: if not, `run` goes on with it, or says no."""
     try:
-        old = json.loads((folder / "config.json").read_text())
+        old = read_json(folder / "config.json")
         return all(old.get(k, v) == v for k, v in json.loads(json.dumps(_options(config))).items())
     except FileNotFoundError:
         return True

@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 import re
 import struct
 import subprocess
@@ -153,6 +154,35 @@ def test_a_damaged_config_is_one_line(tmp_path, content):
     with pytest.raises(RunError, match=r"config.json: damaged .*leave this folder out") as error:
         read_run(folder)
     assert "\n" not in str(error.value)
+
+
+def test_numbers_that_mean_nothing_are_none(tmp_path):
+    folder = capture(tmp_path / "a", [0.5])
+    content = json.loads((folder / "config.json").read_text())
+    content |= {"train.epochs": 1e308, "train.steps": 10**400}
+    (folder / "config.json").write_text(json.dumps(content))
+    with (folder / "metrics.jsonl").open("a") as file:
+        file.write('{"step": 1e400, "minutes": 1e308}\n' + "[" * 100_000 + "\n")
+        file.write(json.dumps({"step": 10**400}) + "\n")
+    one = read_run(folder)
+    assert len(one.records) == 1
+    assert one.total_steps is None
+    records = [{"step": 1, "minutes": 1e-320, "epoch": 1e-320}] * 2 + [{"step": 9, "minutes": 1}]
+    one = read_run(write(tmp_path / "b", CAPTURE, records))
+    assert one.total_steps is None
+
+
+@pytest.mark.parametrize("name", ["config.json", "metrics.jsonl", "metrics.json"])
+def test_a_pipe_is_not_waited_for(tmp_path, name):
+    folder = capture(tmp_path / "a", [0.5])
+    (folder / name).unlink(missing_ok=True)
+    os.mkfifo(folder / name)
+    assert find_runs(tmp_path) == [folder]
+    if name == "config.json":
+        with pytest.raises(RunError, match="cannot be read: not a regular file"):
+            read_run(folder)
+    else:
+        read_run(folder)
 
 
 def test_runs_are_found_two_folders_deep(tmp_path):

@@ -1,6 +1,8 @@
 """A run's folder: one process at a time, one config, the same inputs, whatever its name."""
 
+import fcntl
 import json
+import os
 import subprocess
 import sys
 
@@ -79,3 +81,36 @@ def test_a_torn_config_is_made_again_from_a_checkpoint(tmp_path, damage):
     config.train.batch_size = 3
     with Workdir(tmp_path) as workdir, pytest.raises(WorkdirError, match="batch_size=16, not 3"):
         workdir.open(config)
+
+
+@pytest.mark.parametrize("content", ['{"di.wav": ["1"]}', "[" * 100_000, "[]", "{"])
+def test_damaged_digests_are_said_to_be(tmp_path, capsys, content):
+    begin(tmp_path)
+    (tmp_path / "inputs.json").write_text(content)
+    with Workdir(tmp_path) as workdir:
+        workdir.open(a2_capture.get_config(), {"di.wav": "1" * 32})
+    assert f"{tmp_path / 'inputs.json'}: damaged: whether the inputs are" in capsys.readouterr().out
+    assert json.loads((tmp_path / "inputs.json").read_text()) == {"di.wav": "1" * 32}
+
+
+@pytest.mark.parametrize("name", ["config.json", "inputs.json"])
+def test_pipes_in_a_run_are_not_waited_for(tmp_path, name):
+    begin(tmp_path)
+    os.mkfifo(tmp_path / name)
+    with (
+        Workdir(tmp_path) as workdir,
+        pytest.raises(WorkdirError, match=f"{name}: cannot be read: not a regular file"),
+    ):
+        workdir.open(a2_capture.get_config())
+
+
+def test_a_lock_that_is_none(tmp_path):
+    os.mkfifo(tmp_path / "lock")
+    check_unlocked(tmp_path)
+    (tmp_path / "lock").unlink()
+    with (tmp_path / "lock").open("w") as file:
+        file.write("[" * 100_000)
+        file.flush()
+        fcntl.flock(file, fcntl.LOCK_EX)
+        with pytest.raises(LockedError, match="another process trains here"):
+            check_unlocked(tmp_path)

@@ -35,11 +35,11 @@ def vocoder_release(folder: Path, family: str = "WaveFlow", **options) -> Path:
     return written(folder, flow(family), **options)
 
 
-def written(folder: Path, model: Flow, **options) -> Path:
+def written(folder: Path, model: Flow, platforms=PLATFORMS, **options) -> Path:
     """The release of any vocoder."""
     folder.mkdir(parents=True)
     about = About("voice", metrics={"log_likelihood": 4.5, "lost": float("nan")})
-    write_vocoder(folder, model, about, PLATFORMS, say=silent, **options)
+    write_vocoder(folder, model, about, platforms, say=silent, **options)
     return folder
 
 

@@ -3,16 +3,19 @@
 import datetime
 import json
 import shutil
+import subprocess
 import sys
+import time
 import warnings
 
 import jax
 import numpy as np
 import pytest
 
+from experiments.releases.writing import remake_release
 from tests.export import small_releases as releases
 from wf_jax.export import ReleaseError, artefacts, load, release
-from wf_jax.export.manifest import LIFETIME, MANIFEST, digest, read_manifest
+from wf_jax.export.manifest import LIFETIME, MANIFEST, digest, read_manifest, read_release
 from wf_jax.export.write import write_manifest
 
 FILES = ("config.json", "params.npz", "mel.jaxexp", "synthesize.jaxexp", "log_prob.jaxexp")
@@ -237,3 +240,48 @@ def test_a_release_says_nothing_of_where_it_was_made(original):
     for path in original.glob("*.jaxexp"):
         assert b"wf_jax/" not in path.read_bytes()
         assert artefacts.read(path.read_bytes(), path.name)
+
+
+def test_a_model_that_cannot_be_rebuilt(tmp_path):
+    """The file of the release is named, not the copy of it that is worked on."""
+    amp = releases.amp_release(tmp_path / "amp", "lstm", ("cpu",))
+    (amp / "model.nam").write_text("{}")
+    write_manifest(amp, read_manifest(amp))
+    with pytest.raises(ReleaseError) as caught:
+        remake_release(amp)
+    assert str(caught.value).startswith(f"{amp}: cannot be rebuilt: {amp / 'model.nam'}: ")
+
+
+# A release that takes the place of another
+
+WRITER = """
+import shutil, sys
+from pathlib import Path
+from wf_jax.whole_files import atomic_folder
+target, *sources = map(Path, sys.argv[1:])
+for number in range(10**6):
+    with atomic_folder(target, replace=True) as folder:
+        shutil.copytree(sources[number % 2], folder, dirs_exist_ok=True)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="renames two folders in one step on Linux")
+def test_a_release_that_is_replaced_meanwhile(folder, tmp_path):
+    """The old one or the new one; never files of both."""
+    other = shutil.copytree(folder, tmp_path / "other")
+    (other / "config.json").write_text((folder / "config.json").read_text() + " ")
+    change(other, name="other")
+    write_manifest(other, read_manifest(other))
+    target, found = shutil.copytree(folder, tmp_path / "target"), set()
+    whole = {read_manifest(path).name: read_release(path) for path in (folder, other)}
+    command = [sys.executable, "-c", WRITER, *map(str, (target, folder, other))]
+    with subprocess.Popen(command) as process:
+        try:
+            begun, reads = time.monotonic(), 0
+            while (reads < 200 or len(found) < 2) and time.monotonic() < begun + 60:
+                read, reads = read_release(target), reads + 1
+                assert read == whole[read[0].name]
+                found.add(read[0].name)
+        finally:
+            process.kill()
+    assert found == {"voice", "other"}

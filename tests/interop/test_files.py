@@ -108,6 +108,8 @@ def test_safetensors(tmp_path):
         (safetensors({"a": entry("F32", [1], 0, 4)}, b"12345"), "do not fill its 5 bytes"),
         (safetensors({"a": entry("U8", [1] * 40, 0, 1)}, b"1"), "a: shape"),
         (safetensors({"a": entry("F32", [1 << 62] * 3, 0, 4)}, b"1234"), "a: shape"),
+        (safetensors({"a": entry("F32", [10**4000] * 3, 0, 4)}, b"1234"), "a: damaged header"),
+        (safetensors({"a": entry("F32", [1], 0, 10**4000)}, b"1234"), "a: damaged header"),
         (safetensors({"a\n\x1b[31m": entry("F8", [1], 0, 1)}, b"1"), r"a\\n\\x1b\[31m: dtype"),
         (
             safetensors({"a": entry("U8", [2], 0, 2), "b": entry("U8", [2], 1, 3)}, b"123"),

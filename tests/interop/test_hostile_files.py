@@ -13,12 +13,14 @@ from tests import hostile_files as hostile
 from tests.interop.test_files import safetensors, tensor, torch_file
 from wf_jax.interop import (
     WeightImportError,
+    files,
     from_l0sg,
     from_nvidia_waveglow,
     from_parakeet,
     read_arrays,
     read_config,
 )
+from wf_jax.interop.files import LARGEST_PICKLE
 
 READING = """
 from wf_jax.interop import WeightImportError, read_arrays, read_config
@@ -53,6 +55,13 @@ def test_members_that_cannot_be_read(tmp_path):
     assert "is encrypted" in fault(read_arrays, hostile.mark_encrypted(torch))
 
 
+def test_names_of_any_length(tmp_path):
+    np.savez(tmp_path / "a.npz", **{"a/" * 500: np.zeros(1)})
+    for call in (from_l0sg, from_parakeet, from_nvidia_waveglow):
+        source = {from_l0sg: L0SG, from_parakeet: PARAKEET, from_nvidia_waveglow: NVIDIA}[call]
+        assert "a/a/a..." in fault(call, read_arrays(tmp_path / "a.npz"), source)
+
+
 def test_archives_that_unpack_to_far_more(tmp_path):
     assert "unpacks to 3221" in fault(read_arrays, hostile.bomb(tmp_path / "a.npz"))
     np.savez_compressed(tmp_path / "b.npz", a=np.zeros(1 << 20))
@@ -81,6 +90,32 @@ def test_a_file_larger_than_any(tmp_path):
         with (tmp_path / f"a{suffix}").open("wb") as file:
             file.truncate(3 << 30)  # takes no room
         assert "the most that is read" in fault(read_arrays, tmp_path / f"a{suffix}")
+
+
+@pytest.mark.slow
+def test_no_more_of_a_large_file_is_read_than_its_header(tmp_path):
+    """Files of nearly 2 GiB, the beginning of which is no header."""
+    begins = {"a.safetensors": safetensors(b"{", b""), "a.pdparams": b"\x80\x02}R"}
+    begins["b.pdparams"] = b"\x80\x04\x8e" + struct.pack("<Q", 1 << 40)
+    for name, begin in begins.items():
+        with (tmp_path / name).open("wb") as file:
+            file.write(begin)
+            file.truncate((2 << 30) - 1)  # takes no room
+        assert f"{name}: damaged" in hostile.limited(READING, tmp_path / name)
+    pickle = {"model/data.pkl": b"\x80\x02" + bytes(LARGEST_PICKLE)}
+    path = hostile.zip_of(tmp_path / "a.pt", pickle)
+    assert "model/data.pkl has more than" in fault(read_arrays, path)
+
+
+def test_a_checkpoint_that_is_written_meanwhile(tmp_path, monkeypatch):
+    header = {"a": {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}}
+    (tmp_path / "a.safetensors").write_bytes(safetensors(header, b"1234"))
+
+    def shorten(*arguments):
+        os.truncate(tmp_path / "a.safetensors", 80)
+
+    monkeypatch.setattr(files, "_check_cover", shorten)
+    assert "was changed meanwhile" in fault(read_arrays, tmp_path / "a.safetensors")
 
 
 def test_a_pipe_is_not_waited_for(tmp_path):

@@ -1,6 +1,7 @@
 """Checkpoints: what comes back is what was saved, or it is said."""
 
 import json
+import os
 import shutil
 import time
 
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+from wf_jax.training import checkpoints
 from wf_jax.training.checkpoint_faults import CheckpointError
 from wf_jax.training.checkpoints import Checkpoints, load_params
 from wf_jax.training.fingerprints import describe, fingerprints
@@ -256,3 +258,35 @@ def test_fingerprint_of_other_types(dtype):
     x = jnp.zeros(5, dtype)
     assert fingerprints({"x": x}) != fingerprints({"x": x.at[3].set(jnp.ones((), dtype))})
     assert describe({"x": x})["x"][:2] == [[5], dtype]
+
+
+def test_folders_whose_names_are_no_steps(tmp_path):
+    """Digits of other scripts, zeros in front, and more than a counter holds."""
+    save_two(tmp_path)
+    for name in ("²", "٣", "007", "9" * 20):
+        (tmp_path / name).mkdir()
+    assert restore(tmp_path).step == 2
+
+
+def test_a_copy_that_is_called_later_than_any_step(tmp_path):
+    save_two(tmp_path)
+    shutil.copytree(tmp_path / "1", tmp_path / ("9" * 12))
+    assert restore(tmp_path).step == 2
+
+
+def test_a_pipe_is_not_waited_for(tmp_path):
+    save_two(tmp_path)
+    (tmp_path / "2" / "_CHECKPOINT_METADATA").unlink()
+    os.mkfifo(tmp_path / "2" / "_CHECKPOINT_METADATA")
+    for use in (restore, load_params):
+        with pytest.raises(CheckpointError, match="_CHECKPOINT_METADATA: not a regular file"):
+            use(tmp_path)
+
+
+def test_parameters_larger_than_any_model_s_are_not_made(tmp_path, monkeypatch):
+    with Checkpoints(tmp_path) as saved:
+        saved.save(1, {"best": {"params": {"a": jnp.zeros(100)}}}, {})
+    assert load_params(tmp_path)[0] == 1
+    monkeypatch.setattr(checkpoints, "_MOST_BYTES", 399)
+    with pytest.raises(CheckpointError, match="no whole checkpoint"):
+        load_params(tmp_path)

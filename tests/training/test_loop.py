@@ -9,11 +9,13 @@ import pytest
 
 from tests.training.processes import launch, records, wait_for_steps
 from tests.training.toy import TRUTH, ToyTask
+from wf_jax.errors import UserError
 from wf_jax.mesh import data_mesh
 from wf_jax.modules import split
+from wf_jax.training import loop
 from wf_jax.training.loop import DivergedError, NotJudgedError, train
 from wf_jax.training.metrics import MetricsFile, Progress, duration
-from wf_jax.training.settings import Settings
+from wf_jax.training.settings import Session, Settings
 from wf_jax.training.stopping import LEAST, Budget
 
 FAST = Settings(epochs=12, learning_rate=0.05)
@@ -174,6 +176,8 @@ def test_split_and_join_again():
 def test_metrics_of_a_killed_run_are_cut_back(tmp_path):
     path = tmp_path / "metrics.jsonl"
     path.write_text('{"step": 5}\n{"step": 10}\n{"step": 15}\n{"ste')
+    with path.open("a") as file:  # and what no run has written
+        file.write("\n[1]\n" + "[" * 100_000 + '\n{"step": "5"}\n{"step": null}\n{"step": true}')
     assert [r["step"] for r in MetricsFile(path, 10).records] == [5, 10]
     assert path.read_text() == '{"step": 5}\n{"step": 10}\n'
 
@@ -214,3 +218,11 @@ def test_a_budget_of_minutes_begins_with_the_first_step_and_has_a_least_number_o
     assert [budget.progress(step) for step in (0, LEAST // 2, LEAST, 2 * LEAST)] == [0, 0.5, 1, 1]
     assert budget.end(LEAST) == "the least number of steps, 20, took more than 1e-09 minutes"
     assert Budget(1, minutes=10).end(200) == "the budget is used up"
+
+
+def test_what_cannot_be_begun_from_names_the_option_once():
+    def initial():
+        raise UserError("--init_from=x: gone")
+
+    with pytest.raises(UserError, match=r"^--init_from=x: gone$"):
+        loop._warm_start({}, Session(initial=initial, initial_name="x"), None)

@@ -34,6 +34,7 @@ NAM = "model.nam"  # an amp's model as it was given: what it is rebuilt from
 # JAX reads what it serialised for so long; see its documentation, "Compatibility guarantees".
 LIFETIME = datetime.timedelta(days=180)
 LARGEST_MANIFEST = 1 << 22  # bytes; that of a WaveGlow has 100 KiB
+LOOKS = 20  # at a folder in which a release takes the place of another
 LARGEST_RELEASE = 1 << 30  # bytes, of all files together; NVIDIA's WaveGlow has 350 MB
 # Of the sizes that a caller fills arrays up to: samples of an amp, mel frames of a vocoder.
 _MOST = {"chunk": 1 << 20, "input_channels": 1 << 12, "hop": 1 << 15, "bands": 512}
@@ -286,6 +287,25 @@ def read_files(folder: Path, manifest: Manifest) -> dict[str, bytes]:
             )
         files[name] = data
     return files
+
+
+def read_release(folder: Path, sha256: str | None = None) -> tuple[Manifest, dict[str, bytes]]:
+    """Reads the manifest of a release, and every file that it lists.
+
+    A release that takes the place of another meanwhile is read in its place.
+
+    Raises:
+        ReleaseError: as `read_manifest` and `read_files`.
+    """
+    manifest = read_manifest(folder, sha256)
+    for _ in range(LOOKS):
+        try:
+            return manifest, read_files(folder, manifest)
+        except ReleaseError:
+            old, manifest = manifest, read_manifest(folder, sha256)
+            if manifest.files == old.files:
+                raise
+    raise ReleaseError(f"{folder}: is replaced again and again; copy it, and load the copy")
 
 
 def shape_text(shape: tuple[int, ...]) -> str:

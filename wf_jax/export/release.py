@@ -16,7 +16,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from wf_jax.array_files import ArrayFileError, open_npz
+from wf_jax.array_files import ArrayFileError, open_npz, shown
 from wf_jax.export.amp import Amp
 from wf_jax.export.artefacts import UnreadableError, platform_of, read
 from wf_jax.export.manifest import (
@@ -24,8 +24,7 @@ from wf_jax.export.manifest import (
     Manifest,
     ReleaseError,
     copied,
-    read_files,
-    read_manifest,
+    read_release,
     shape_text,
 )
 from wf_jax.export.vocoder import Vocoder
@@ -58,9 +57,8 @@ def load(
         UserWarning: the artefacts cannot be used, and the functions were rebuilt.
     """
     folder = Path(folder) if isinstance(folder, str) else folder
-    manifest = read_manifest(folder, sha256)
-    files = read_files(folder, manifest)
-    params = _params(folder / PARAMS, files[PARAMS], manifest)
+    manifest, files = read_release(folder, sha256)
+    params = params_of(folder / PARAMS, files[PARAMS], manifest)
     fault = outdated(manifest, allow_expired)
     if not fault:
         try:
@@ -126,8 +124,17 @@ def _rebuilt(
         return {function.name: function.call for function in functions}
 
 
-def _params(path: Path, data: bytes, manifest: Manifest) -> dict[str, np.ndarray]:
-    """The arrays that the manifest lists; none is made if one of them is another."""
+def params_of(path: Path, data: bytes, manifest: Manifest) -> dict[str, np.ndarray]:
+    """Reads the arrays that a manifest lists; none is made if one of them is another.
+
+    Args:
+        path: of params.npz, for messages.
+        data: its bytes.
+        manifest: of the release.
+
+    Raises:
+        ReleaseError: it is damaged, or has other arrays.
+    """
     listed = {name: (value.shape, value.dtype) for name, value in manifest.params.items()}
     try:
         with open_npz(io.BytesIO(data), stored=True) as arrays:
@@ -135,8 +142,8 @@ def _params(path: Path, data: bytes, manifest: Manifest) -> dict[str, np.ndarray
             for name in sorted(found.keys() | listed.keys()):
                 if found.get(name) != listed.get(name):
                     raise ReleaseError(
-                        f"{path}: {name} is {found.get(name, 'missing')}, but manifest.json says "
-                        f"{listed.get(name, 'nothing of it')}; copy the release again"
+                        f"{path}: {shown(name)} is {found.get(name, 'missing')}, but manifest.json "
+                        f"says {listed.get(name, 'nothing of it')}; copy the release again"
                     )
             return arrays.read()
     except ArrayFileError as error:

@@ -1,6 +1,5 @@
 """A model as a folder: `config.json`, what it is, and `params.npz`, its arrays by name."""
 
-import contextlib
 import dataclasses
 import hashlib
 import io
@@ -9,14 +8,14 @@ import os
 import reprlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from wf_jax.array_files import ArrayArchive, ArrayFileError, open_npz
-from wf_jax.bounded_files import LARGEST_CONFIG, TooLargeError, read_bounded
+from wf_jax.array_files import ArrayArchive, ArrayFileError, open_npz, shown
+from wf_jax.bounded_files import LARGEST_CONFIG, TooLargeError, open_file, read_bounded
 from wf_jax.errors import UserError
 from wf_jax.flows.config import FlowConfig
 from wf_jax.flows.families import CONFIGS, new_flow
@@ -78,52 +77,53 @@ def load_model(folder: str | Path) -> Flow:
     for _ in range(LOOKS):
         content = _content(folder / "config.json")
         config = _config(folder / "config.json", content)
-        path = _params(folder, content.get("params_sha256"))
-        if path:
-            with contextlib.suppress(FileNotFoundError):  # it has got its other name
-                return _load(path, config)
+        found = _params(folder, content.get("params_sha256"))
+        if found:
+            path, file = found
+            with file:
+                return _load(path, file, config)
     path = folder / "params.npz"
     raise ModelFolderError(f"{path}: not the file that config.json was written with; copy both")
 
 
-def _params(folder: Path, sha256: Any) -> Path | None:
-    """The file with the arrays that config.json is of; None where it is being replaced."""
+def _params(folder: Path, sha256: Any) -> tuple[Path, BinaryIO] | None:
+    """Opens the file with the arrays that config.json is of; None where it is being replaced."""
     paths = [path for path in (folder / "params.npz", folder / NEXT) if path.is_file()]
     if not paths:
         raise ModelFolderError(
             f"{folder / 'params.npz'}: missing; give a folder that a training or convert wrote"
         )
     for path in paths:
-        with contextlib.suppress(FileNotFoundError):
-            if path.stat().st_size > LARGEST_PARAMS:
-                raise ModelFolderError(
-                    f"{path}: larger than {LARGEST_PARAMS:,} bytes, the most that is read; give a "
-                    "smaller model"
-                )
-            if _sha256(path) == sha256:
-                return path
+        try:
+            file = open_file(path)
+        except FileNotFoundError:  # it has got its other name
+            continue
+        except OSError as error:
+            raise ModelFolderError(f"{path}: {error.strerror}; change its permissions") from None
+        if os.fstat(file.fileno()).st_size > LARGEST_PARAMS:
+            file.close()
+            raise ModelFolderError(
+                f"{path}: larger than {LARGEST_PARAMS:,} bytes, the most that is read; give a "
+                "smaller model"
+            )
+        if hashlib.file_digest(file, "sha256").hexdigest() == sha256:
+            return path, file
+        file.close()
     return None
 
 
-def _load(path: Path, config: FlowConfig) -> Flow:
-    """The model whose arrays are in `path`; their headers come first, since files may lie."""
+def _load(path: Path, file: BinaryIO, config: FlowConfig) -> Flow:
+    """The model whose arrays are in a file; their headers come first, since files may lie."""
     try:
-        with open_npz(path, stored=True) as arrays:
+        with open_npz(file, stored=True) as arrays:
             _check_size(path, arrays, config)
             shapes = jax.eval_shape(lambda: new_flow(config, np.random.default_rng(0)))
             definition, expected = split(shapes)
             _check_headers(path, arrays, expected)
             params = arrays.read()
-    except FileNotFoundError:
-        raise
     except (OSError, ArrayFileError) as error:
         raise ModelFolderError(f"{path}: damaged ({error}); convert or copy again") from None
     return definition({name: jnp.asarray(value) for name, value in params.items()})
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _check_size(path: Path, arrays: ArrayArchive, config: FlowConfig) -> None:
@@ -139,7 +139,7 @@ def _check_size(path: Path, arrays: ArrayArchive, config: FlowConfig) -> None:
 def _check_headers(path: Path, arrays: ArrayArchive, expected: Mapping[str, Any]) -> None:
     for name in sorted(set(arrays.headers) ^ set(expected)):
         state = "missing" if name in expected else "not part of this model"
-        raise ModelFolderError(f"{path}: {name} is {state}; convert or copy again")
+        raise ModelFolderError(f"{path}: {shown(name)} is {state}; convert or copy again")
     for name, header in arrays.headers.items():
         if header.shape != expected[name].shape or header.dtype != expected[name].dtype:
             raise ModelFolderError(

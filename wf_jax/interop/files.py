@@ -3,9 +3,11 @@
 None of them needs Paddle or PyTorch, and none can run code: see `pickles`.
 """
 
+import io
 import itertools
 import json
 import math
+import os
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -27,6 +29,7 @@ from wf_jax.interop.errors import WeightImportError
 from wf_jax.interop.pickles import Global, arrays_of, load, shown
 
 LARGEST_FILE = 2 << 30  # bytes; with its optimizer's state, NVIDIA's WaveGlow has 1 GiB
+LARGEST_PICKLE = 1 << 24  # bytes, of one without arrays; WaveGlow's has 100 KiB
 _LONGEST_HEADER = 1 << 22  # bytes, of .safetensors; 900 arrays have 100 KiB
 _SAFETENSORS_DTYPES = {
     "F64": "<f8",
@@ -99,16 +102,32 @@ def _read_npz(path: Path) -> dict[str, np.ndarray]:
 
 
 def _read_safetensors(path: Path) -> dict[str, np.ndarray]:
-    data = path.read_bytes()
-    length = int.from_bytes(data[:8], "little")
-    if len(data) < 8 or length > len(data) - 8:
-        raise WeightImportError(
-            f"{path}: damaged: a header of {length} bytes in a file of {len(data)}; fetch it again"
-        )
-    if length > _LONGEST_HEADER:
-        raise WeightImportError(f"{path}: a header of {length} bytes; save it with fewer arrays")
+    with open_file(path) as file:
+        size = os.fstat(file.fileno()).st_size
+        length = int.from_bytes(file.read(8), "little")
+        if size < 8 or length > size - 8:
+            raise WeightImportError(
+                f"{path}: damaged: a header of {length} bytes in a file of {size}; fetch it again"
+            )
+        if length > _LONGEST_HEADER:
+            raise WeightImportError(
+                f"{path}: a header of {length} bytes; save it with fewer arrays"
+            )
+        spans = _spans(path, file.read(length))
+        _check_cover(path, spans, size - 8 - length)
+        body = memoryview(file.read())
+    if len(body) != size - 8 - length:
+        raise WeightImportError(f"{path}: was changed meanwhile; convert it when it is all there")
+    return {
+        name: decode(body[start:stop], dtype).reshape(shape)
+        for name, dtype, shape, start, stop in spans
+    }
+
+
+def _spans(path: Path, text: bytes) -> list[tuple[str, str, list[int], int, int]]:
+    """The entries of a safetensors header, checked each by itself."""
     try:
-        header = json.loads(data[8 : 8 + length], object_pairs_hook=_unique)
+        header = json.loads(text, object_pairs_hook=_unique)
     except (ValueError, RecursionError) as error:
         raise WeightImportError(
             f"{path}: damaged header ({shown(error)}); fetch the file again"
@@ -116,13 +135,7 @@ def _read_safetensors(path: Path) -> dict[str, np.ndarray]:
     if not isinstance(header, dict):
         raise WeightImportError(f"{path}: the header is not a table; fetch the file again")
     header.pop("__metadata__", None)
-    body = memoryview(data)[8 + length :]
-    spans = [_span(path, name, entry) for name, entry in header.items()]
-    _check_cover(path, spans, len(body))
-    return {
-        name: decode(body[start:stop], dtype).reshape(shape)
-        for name, dtype, shape, start, stop in spans
-    }
+    return [_span(path, name, entry) for name, entry in header.items()]
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -142,7 +155,7 @@ def _span(path: Path, name: str, entry: Any) -> tuple[str, str, list[int], int, 
         kind = shown(entry.get("dtype"))
         raise WeightImportError(f"{path}: {shown(name)}: dtype {kind}; save it as one of {known}")
     lists = isinstance(shape, list) and isinstance(offsets, list) and len(offsets) == 2
-    if not lists or not all(type(n) is int and n >= 0 for n in shape + offsets):
+    if not lists or not all(type(n) is int and 0 <= n < 1 << 63 for n in shape + offsets):
         raise WeightImportError(f"{path}: {shown(name)}: damaged header; fetch the file again")
     if len(shape) > MOST_AXES:  # before they are multiplied, which takes long for many
         raise WeightImportError(
@@ -151,7 +164,7 @@ def _span(path: Path, name: str, entry: Any) -> tuple[str, str, list[int], int, 
     size = math.prod(shape) * (2 if dtype == "bf16" else np.dtype(dtype).itemsize)
     if offsets[1] - offsets[0] != size:
         raise WeightImportError(
-            f"{path}: {shown(name)}: shape {shown(shape)} needs {size} bytes, but has "
+            f"{path}: {shown(name)}: shape {shown(shape)} needs {shown(size)} bytes, but has "
             f"{offsets[1] - offsets[0]}; fetch the file again"
         )
     return name, dtype, shape, *offsets
@@ -175,7 +188,8 @@ def decode(data: bytes | memoryview, dtype: str) -> np.ndarray:
 
 
 def _read_pdparams(path: Path) -> dict[str, np.ndarray]:
-    return arrays_of(load(path.read_bytes(), str(path)), str(path))
+    with open_file(path) as file:
+        return arrays_of(load(file, str(path)), str(path))
 
 
 def _read_torch(path: Path) -> dict[str, np.ndarray]:
@@ -188,11 +202,14 @@ def _read_torch(path: Path) -> dict[str, np.ndarray]:
     with open_zip(path) as archive:
         root = _torch_root(path, archive)
         storages = _Storages(str(path), archive, root)
-        return arrays_of(load(_member(archive, f"{root}/data.pkl"), str(path), storages), str(path))
+        pickle = io.BytesIO(_member(archive, f"{root}/data.pkl", LARGEST_PICKLE))
+        return arrays_of(load(pickle, str(path), storages), str(path))
 
 
-def _member(archive: zipfile.ZipFile, name: str) -> bytes:
+def _member(archive: zipfile.ZipFile, name: str, most: int = LARGEST_FILE) -> bytes:
     with as_array_errors():
+        if archive.getinfo(name).file_size > most:
+            raise ArrayFileError(f"{shown(name)} has more than {most:,} bytes")
         return archive.read(name)
 
 
@@ -224,7 +241,7 @@ class _Storages:
         self._root = root
         self._read: dict[tuple[str, str], np.ndarray] = {}
         order = f"{root}/byteorder"
-        if order in archive.namelist() and _member(archive, order) != b"little":
+        if order in archive.namelist() and _member(archive, order, 100) != b"little":
             raise WeightImportError(f"{source}: saved as big-endian; save it on a usual machine")
 
     def __call__(self, name: Any) -> np.ndarray:

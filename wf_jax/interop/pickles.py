@@ -8,11 +8,12 @@ Python's own unpickler, even with a restricted `find_class`, fills memory at an 
 
 import dataclasses
 import math
+import os
 import pickletools
 import re
 import warnings
 from collections.abc import Callable
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -21,6 +22,7 @@ from wf_jax.array_files import shown as shown_text
 from wf_jax.interop.errors import WeightImportError
 
 MOST_OPCODES = 300_000  # an array takes about 40; so many are run within a second
+_LONGEST_LINE = 1 << 10  # bytes of a global's name
 NAME_TABLE = "StructuredToParameterName@@"  # Paddle's own bookkeeping: strings, no weights
 _STATE_KEYS = ("state_dict", "model", "generator", "params", "main_params")
 
@@ -76,11 +78,11 @@ def shown(text: Any) -> str:
     return shown_text(str(text))
 
 
-def load(data: bytes, source: str, storage: Callable[[tuple], np.ndarray] | None = None) -> Any:
-    """Reads one pickle of protocol 2 to 5.
+def load(file: BinaryIO, source: str, storage: Callable[[tuple], np.ndarray] | None = None) -> Any:
+    """Reads one pickle of protocol 2 to 5, no further than it makes sense.
 
     Args:
-        data: the pickle.
+        file: the pickle, open at its beginning.
         source: the file, for messages.
         storage: gives the flat array that a persistent id of PyTorch names.
 
@@ -95,7 +97,7 @@ def load(data: bytes, source: str, storage: Callable[[tuple], np.ndarray] | None
     try:
         with warnings.catch_warnings():  # pickletools on a backslash in a name
             warnings.simplefilter("ignore", DeprecationWarning)
-            return machine.run(data)
+            return machine.run(file)
     except (WeightImportError, ArrayFileError):  # the latter from a storage
         raise
     except (ArithmeticError, AttributeError, LookupError, MemoryError, TypeError) as error:
@@ -153,13 +155,13 @@ class _Pending:
 
 def _filled(data: bytes, dtype: _Dtype, shape: tuple[int, ...], order: str) -> np.ndarray:
     # Counted before they are multiplied, which takes long for many.
-    if len(shape) > MOST_AXES or not all(type(n) is int and n >= 0 for n in shape):
+    if len(shape) > MOST_AXES or not all(type(n) is int and 0 <= n < 1 << 63 for n in shape):
         raise WeightImportError(f"damaged: an array of shape {shown(shape)}; fetch the file again")
     expected = math.prod(shape) * dtype.dtype.itemsize
     if expected != len(data):
         raise WeightImportError(
-            f"damaged: an array of shape {shown(shape)} has {len(data)} bytes, not {expected}; "
-            "fetch the file again"
+            f"damaged: an array of shape {shown(shape)} has {len(data)} bytes, not "
+            f"{shown(expected)}; fetch the file again"
         )
     return np.frombuffer(data, dtype.dtype).reshape(shape, order=order)
 
@@ -195,7 +197,7 @@ def _tensor(flat: Any, offset: int, size: tuple, stride: tuple, *_: Any) -> np.n
     if (
         not few
         or not isinstance(flat, np.ndarray)
-        or not all(type(n) is int and n >= 0 for n in numbers)
+        or not all(type(n) is int and 0 <= n < 1 << 63 for n in numbers)
     ):
         raise WeightImportError("damaged: a tensor's sizes are not whole numbers; fetch it again")
     last = offset + sum((n - 1) * s for n, s in zip(size, stride, strict=True))
@@ -246,6 +248,28 @@ _GLOBALS = {
 }
 
 
+class _Bounded:
+    """A file that makes no room for more bytes than it has, whatever an opcode announces."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self.size = file.seek(0, os.SEEK_END)
+        self._at = file.seek(0)
+
+    def tell(self) -> int:
+        return self._at
+
+    def read(self, count: int) -> bytes:
+        data = self._file.read(min(count, self.size - self._at))
+        self._at += len(data)
+        return data
+
+    def readline(self) -> bytes:
+        line = self._file.readline(_LONGEST_LINE)
+        self._at += len(line)
+        return line
+
+
 class _Machine:
     """The stack machine; `source` is the file in messages."""
 
@@ -257,13 +281,14 @@ class _Machine:
         self.memo: dict[int, Any] = {}
         self.to_encode = 0  # how many bytes text may still become
 
-    def run(self, data: bytes) -> Any:
-        self.to_encode = len(data)
-        for number, (opcode, argument, position) in enumerate(pickletools.genops(data)):
+    def run(self, file: BinaryIO) -> Any:
+        file = _Bounded(file)
+        self.to_encode = file.size
+        for number, (opcode, argument, position) in enumerate(pickletools.genops(file)):
             if number == MOST_OPCODES:
                 raise self._refused(f"more than {MOST_OPCODES:,} opcodes")
             if opcode.name == "STOP":
-                self._end(len(data) - position - 1)
+                self._end(file.size - position - 1)
                 return self.stack.pop()
             if opcode.name not in _STEPS:
                 raise self._refused(f"the pickle opcode {opcode.name} holds no weights")

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from wf_jax.array_files import shown
 from wf_jax.flows.config import FlowConfig
 from wf_jax.flows.families import new_flow
 from wf_jax.flows.flow import Flow
@@ -91,7 +92,7 @@ class StateDict:
         """
         if self.arrays:
             names = sorted(self.arrays)
-            shapes = [f"{name} {self.arrays[name].shape}" for name in names[:5]]
+            shapes = [f"{shown(name)} {self.arrays[name].shape}" for name in names[:5]]
             rest = f" and {len(names) - 5} more" if len(names) > 5 else ""
             raise WeightImportError(
                 f"{', '.join(shapes)}{rest}: expected none of these; use the configuration that "
@@ -100,7 +101,9 @@ class StateDict:
 
     def _contents(self) -> str:
         names = sorted(self.arrays)
-        return f"still has {len(names)} others, first {names[0]}" if names else "has no others"
+        return (
+            f"still has {len(names)} others, first {shown(names[0])}" if names else "has no others"
+        )
 
 
 @dataclasses.dataclass(frozen=True)

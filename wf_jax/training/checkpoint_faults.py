@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from wf_jax.atomic import is_remote, why
+from wf_jax.errors import UserError
 
 _QUOTED = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES)
 
 
-class CheckpointError(RuntimeError):
+class CheckpointError(UserError):
     """The checkpoints of a run cannot be used; the message says why and what to do."""
 
 
@@ -24,11 +25,13 @@ def check_permissions(folder: Path, needed: int) -> None:
     """What may not be read is not damaged, and what may not be written is better said at once.
 
     Raises:
-        CheckpointError: `folder` or something in it is forbidden to this user.
+        CheckpointError: `folder` or something in it is forbidden to this user, or never ends.
     """
     if is_remote(folder) or not folder.exists():
         return
     for path in itertools.chain([folder], folder.rglob("*")):
+        if path.exists() and not (path.is_file() or path.is_dir()):
+            raise CheckpointError(f"{path}: not a regular file; remove it")
         for flag, what in ((os.R_OK, "read"), (os.W_OK, "written")):
             mode = flag | os.X_OK if path.is_dir() else flag
             if needed & flag and not os.access(path, mode) and path.exists():

@@ -8,8 +8,10 @@ import contextlib
 import dataclasses
 import glob
 import logging
+import math
 import os
 import platform
+import re
 import tempfile
 import time
 from collections.abc import Iterator
@@ -26,6 +28,7 @@ from orbax.checkpoint import v1 as ocp
 import wf_jax
 from wf_jax.atomic import copy_files, is_remote
 from wf_jax.mesh import gather_processes
+from wf_jax.options import MOST
 from wf_jax.training.checkpoint_faults import (
     CheckpointError,
     DamagedError,
@@ -41,6 +44,7 @@ _POLICIES = ocp.training.preservation_policies
 _PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
 _NOT_DAMAGE = (PermissionError, ConnectionError, TimeoutError)
 _NOT_NOW = ("PERMISSION_DENIED", "UNAUTHENTICATED", "UNAVAILABLE", "DEADLINE_EXCEEDED")
+_MOST_BYTES = 1 << 30  # of the parameters that another run begins from
 _NEWEST = 100  # checkpoints that are looked at
 _LISTING_SECONDS = 60.0
 _LOG = logging.getLogger(__name__)
@@ -225,7 +229,7 @@ class Checkpoints:
                 disks may be late.
         """
         seen = np.full(_NEWEST, -1, np.int32)
-        here = sorted(self._steps(), reverse=True)[:_NEWEST]
+        here = sorted((step for step in self._steps() if step <= MOST), reverse=True)[:_NEWEST]
         seen[: len(here)] = here
         steps = [int(step) for step in from_main(seen) if step >= 0]
         deadline = time.monotonic() + _LISTING_SECONDS
@@ -403,11 +407,14 @@ def _load_best(folder: Path) -> dict[str, np.ndarray]:
     """The best parameters of one checkpoint, onto whatever devices there are."""
     there = ocp.checkpointables_metadata(folder)
     saved = _checked(there.custom_metadata)["arrays"]
+    found = there.metadata["state"]["best"]["params"]
+    if sum(math.prod(leaf.shape) * leaf.dtype.itemsize for leaf in found.values()) > _MOST_BYTES:
+        raise DamagedError("its arrays are larger than any model's")
     target = jax.tree.map(lambda leaf: ocp.PLACEHOLDER, there.metadata["state"])
     mesh = Mesh(np.array(jax.devices()), ("all",))
     target["best"]["params"] = {
         name: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=NamedSharding(mesh, _WHOLE))
-        for name, leaf in there.metadata["state"]["best"]["params"].items()
+        for name, leaf in found.items()
     }
     state = ocp.load_checkpointables(folder, {"state": target})["state"]
     best = {"best": {"params": state["best"]["params"]}}
@@ -419,7 +426,7 @@ def _load_best(folder: Path) -> dict[str, np.ndarray]:
 def _saved_steps(folder: Path) -> list[int]:
     """Of the checkpoints in a folder; those that are half written have longer names."""
     names = [path.name for path in folder.iterdir()] if folder.is_dir() else []
-    return [int(name) for name in names if name.isdigit()]
+    return [int(name) for name in names if re.fullmatch("0|[1-9][0-9]*", name)]
 
 
 def _checked(metadata: Any) -> dict[str, Any]:

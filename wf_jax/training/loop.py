@@ -229,6 +229,8 @@ def train(
 def _warm_start(params: Params, session: Session, lines: RunLines) -> Params:
     try:
         taken, said = warm_start(params, session.initial())
+    except UserError:  # it names the option
+        raise
     except ValueError as error:
         raise SettingsError(f"--init_from={session.initial_name}: {error}") from None
     for line in said:

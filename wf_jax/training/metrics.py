@@ -40,9 +40,9 @@ def read_records(path: Path) -> list[dict[str, Any]]:
     """The records of a metrics.jsonl, if it exists, but for lines that a killed run left torn."""
     records = []
     for line in (read_text(path) or "").splitlines():
-        with contextlib.suppress(ValueError):
+        with contextlib.suppress(ValueError, RecursionError):
             record = json.loads(line)
-            if isinstance(record, dict) and "step" in record:
+            if isinstance(record, dict) and type(record.get("step")) in (int, float):
                 records.append(record)
     return records
 

@@ -1,0 +1,94 @@
+"""Damages copies of folders, and has each be loaded, or refused in one line that names a file."""
+
+import random
+import shutil
+import warnings
+from collections import Counter
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from tests.folder_damages import damage_folder
+from tests.hostile_files import within_limits
+from wf_jax.errors import UserError
+
+LARGEST = 1 << 24  # bytes of a file that is looked into here
+Use = Callable[[Path], object]
+
+
+def read(path: Path) -> bytes:
+    """The bytes of a file that has an end.
+
+    Raises:
+        OSError: it has none, or is no file.
+    """
+    if not path.is_file() or path.stat().st_size > LARGEST:
+        raise OSError
+    return path.read_bytes()
+
+
+def outcome(folder: Path, use: Use) -> str:
+    """Returns "loaded", or "refused" after one line that names a file of the folder.
+
+    Raises:
+        AssertionError: it took too long, too much memory, or the line is none.
+    """
+    try:
+        with within_limits(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            use(folder)
+    except UserError as error:
+        line = str(error)
+        assert str(folder) in line
+        assert "\n" not in line
+        assert line.isprintable()
+        assert len(line.replace(str(folder), "")) < 1000, line
+        return "refused"
+    return "loaded"
+
+
+def battery(
+    originals: Sequence[Path],
+    place: Path,
+    number: int,
+    seed: int,
+    uses: Sequence[Use],
+    sign: Use | None = None,
+    held: Callable[[str], bool] = lambda name: False,
+) -> Counter:
+    """Damages `number` folders; returns how many are loaded and how many are refused.
+
+    Args:
+        originals: to damage copies of, in turn.
+        place: an empty folder.
+        number: of folders.
+        seed: of the damages.
+        uses: what loads a folder, in turn.
+        sign: makes the digests those of the damaged files; done to most folders.
+        held: whether another file holds the digest of one: if it changed, it is not loaded.
+
+    Raises:
+        AssertionError: whatever went wrong, a line for each folder.
+    """
+    counts, faults, folder = Counter(), [], place / "folder"
+    for i in range(number):
+        draw, original = random.Random(f"{seed} {i}"), originals[i % len(originals)]
+        shutil.copytree(original, folder)
+        damaged = damage_folder(folder, draw)
+        signed = sign is not None and draw.random() < 0.6
+        if signed:
+            sign(folder)
+        what = f"folder {i} of seed {seed}: {original.name} {damaged} {signed=}"
+        try:
+            found = outcome(folder, uses[i // len(originals) % len(uses)])
+        except Exception as error:
+            faults.append(f"{what}: {error!r:.1000}")
+            print(faults[-1], flush=True)
+            found = "fault"
+        if found == "loaded" and not signed:
+            missed = [n for n in damaged if held(n) and read(folder / n) != read(original / n)]
+            faults += [f"{what}: {name} is not missed" for name in missed]
+        counts[found] += 1
+        shutil.rmtree(folder)
+    print(dict(counts))
+    assert not faults, "\n".join(faults)
+    return counts
