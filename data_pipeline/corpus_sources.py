@@ -8,6 +8,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 import soxr
 
+from data_pipeline.audio_files import LOWEST_RATE as LOWEST_RATE
 from data_pipeline.audio_files import SUFFIXES, AudioFile, AudioFileError, md5_of
 from data_pipeline.audio_folders import Listing, is_audio, list_audio
 from data_pipeline.corpus_files import FULL_SCALE
@@ -24,7 +25,6 @@ from data_pipeline.corpus_metadata import (
 
 METADATA, WAVS = "metadata.csv", "wavs"
 _SHOWN = 6  # suffixes
-LOWEST_RATE = 1000  # Hz, below it a file is no sound
 
 
 @dataclass(frozen=True)
@@ -150,11 +150,6 @@ def read_clip(source: Source, sample_rate: int) -> tuple[np.ndarray, Clip]:
     file = AudioFile(source.path)
     channels = file.read()  # [T, C], float64
     samples = channels.mean(axis=1)
-    if file.sample_rate < LOWEST_RATE:
-        raise AudioFileError(
-            f"{source.path}: sample rate {file.sample_rate} Hz is below {LOWEST_RATE} Hz;"
-            " export it again"
-        )
     if file.sample_rate != sample_rate:
         samples = soxr.resample(samples, file.sample_rate, sample_rate, quality="VHQ")
     if len(samples) == 0:
