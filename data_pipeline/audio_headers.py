@@ -221,11 +221,13 @@ def _of_chunks(file: BinaryIO, length: int, audio: _Audio, skipped: int) -> Head
         return Header(None, max(length - start, 0))
     if audio.size < skipped:
         raise HeaderError("holds no samples (0 s of audio); export it again")
+    present, stop = max(length - start, 0), audio.start + audio.size
+    if stop > length:
+        return Header(audio.size - skipped, present)
     end = chunks.after(audio.start - chunks.head, audio.size)
-    beyond = _beyond(file, end, length, chunks)
-    # Of Wave64, libsndfile takes chunks after the audio for audio.
-    stop = end if chunks is _W64 else None
-    return Header(audio.size - skipped, max(length - start, 0), beyond, stop=stop)
+    beyond = _beyond(file, end, length, chunks) or _filled(file, stop, end)
+    # Of Wave64, libsndfile takes what follows the audio for audio.
+    return Header(audio.size - skipped, present, beyond, stop=stop if chunks is _W64 else None)
 
 
 def _read_wav(file: BinaryIO, length: int, chunks: _Chunks) -> Header:
@@ -269,6 +271,13 @@ def _beyond(file: BinaryIO, position: int, length: int, chunks: _Chunks) -> int:
     if others < chunks.unit or _is_filling(file, position):
         return 0
     return 0 if _are_chunks(file, position, length, chunks) else others
+
+
+def _filled(file: BinaryIO, position: int, end: int) -> int:
+    """How many bytes fill up a chunk; 0 where they are zeros, as they should be."""
+    file.seek(position)
+    filling = file.read(end - position)
+    return len(filling) if filling.strip(b"\0") else 0
 
 
 def _are_chunks(file: BinaryIO, position: int, length: int, chunks: _Chunks) -> bool:

@@ -150,14 +150,14 @@ def _watched(blocks: Iterator[np.ndarray], stream: AudioFile, target: Path) -> I
         done += len(block)
         peak = max(peak, float(np.abs(block).max(initial=0.0)))
         seconds, spent = done / stream.sample_rate, time.monotonic() - start
-        speed = seconds / max(spent, 1e-9)
-        left = duration((total - seconds) / speed / 60)
+        # A resampler's first block may be empty.
+        left = duration((total - seconds) * spent / max(seconds, 1e-9) / 60)
         progress.update(f"{stream.path.name}: {seconds:.0f} of {total:.0f} s  ETA {left}")
         yield block
     spent = time.monotonic() - start
     level = ", above full scale: turn it down before converting to integers" if peak > 1 else ""
     progress.keep(
-        f"{target}: {total:.1f} s, {total / spent:.0f} x real time, peak {peak:.3f}{level}"
+        f"{target}: {total:.1f} s, {total / max(spent, 1e-9):.0f} x real time, peak {peak:.3f}{level}"
     )
 
 

@@ -79,6 +79,8 @@ class Sample:
         return self.form in ("FLAC", "OGG")
 
     def damaged(self, data: bytes, kind: Kind, what: str) -> "Sample":
+        if self.kind == Kind.SAID:  # what had to be said may be gone again
+            kind = Kind.ANY
         return replace(self, data=data, kind=max(self.kind, kind), story=(*self.story, what))
 
 
@@ -158,9 +160,10 @@ def _with_more_chunks(sample: Sample, draw: random.Random) -> Sample:
         return sample
     begin, chunks = parts(sample.data)
     names = (
-        (b"free",) if like == b"caff" else (b"junk", b"JUNK", b"iXML", b"PAD ", b"cust", b"smpl")
+        (b"free",) if like == b"caff" else (b"junk", b"JUNK", b"iXML", b"PAD ", b"cust", b"axml")
     )
-    for place in (len(chunks), draw.choice([1, 2] if like == b"RF64" else [0, 1])):
+    places = {b"RF64": [1, 2], b"caff": [1]}.get(like, [0, 1])
+    for place in (len(chunks), draw.choice(places)):
         name, size = draw.choice(names), draw.choice([0, 4, 37, 60, 500])
         chunks.insert(place, chunk(like, name, draw.randbytes(size)))
     data = begin + b"".join(chunks)
@@ -209,10 +212,11 @@ def damaged(sample: Sample, draw: random.Random) -> Sample:
     for _ in range(draw.choice([1, 1, 1, 2, 3])):
         if sample.data:
             sample = draw.choice(DAMAGES)(sample, draw)
-    words = " ".join(sample.story)
-    # What was cut off may be filled by what comes behind, and a cut stream is a stream.
-    filled = any(word in words for word in ("junk", "followed", "twice", "reordered", "unknown"))
-    return replace(sample, kind=Kind.ANY) if "cut to" in words and filled else sample
+    # After several, what was taken away may be filled by what comes behind.
+    story = [what for what in sample.story[1:] if what not in ("more chunks", "streamed")]
+    fillers = ("junk", "followed", "twice", "reordered", "unknown", "without")
+    filled = any(word in what for word in fillers for what in story)
+    return replace(sample, kind=Kind.ANY) if len(story) > 1 and filled else sample
 
 
 def _cut(sample: Sample, draw: random.Random) -> Sample:
@@ -261,10 +265,12 @@ def _size(sample: Sample, draw: random.Random) -> Sample:
     value = draw.choice([*EXTREMES, *near]) % 256**width
     data = sample.data[:at] + value.to_bytes(width, order) + sample.data[at + width :]
     is_unknown = value in (0, 2**32 - 1) or any(x - 4096 <= value <= x for x in UNKNOWN)
-    # In a stream, a byte that fills up cannot be told from audio of eight bits; and of an AU file
+    # A byte that fills up cannot always be told from audio of eight bits; and of an AU stream
     # nothing but its header says where the audio begins.
     odd = is_unknown and sample.samples.size * WIDTHS.get(sample.subtype, 2) % 2
-    kind = Kind.ANY if odd or (like == b".snd" and sample.streamed) else Kind.SAME
+    odd = odd or (abs(value - old) == 1 and WIDTHS.get(sample.subtype) == 1)
+    again = (is_unknown or sample.streamed) and any("size" in what for what in sample.story)
+    kind = Kind.ANY if odd or again or (like == b".snd" and sample.streamed) else Kind.SAME
     what = f"size at {at} {old} to {'unknown ' * is_unknown}{value}"
     return replace(sample, streamed=sample.streamed or is_unknown).damaged(data, kind, what)
 
@@ -285,6 +291,7 @@ def _drop(sample: Sample, draw: random.Random) -> Sample:
     gone = chunks.pop(draw.randrange(len(chunks)))
     # Of the same bytes without what says how to take them, something else may come.
     kind = Kind.COVERED if sample.form in ("NIST", "VOC", "MP3", "AU") else Kind.SAME
+    sample = replace(sample, streamed=sample.streamed or gone[:4] == b"ds64")
     return sample.damaged(begin + b"".join(chunks), kind, f"without {gone[:4]!r}")
 
 
