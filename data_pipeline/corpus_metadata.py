@@ -12,10 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from data_pipeline.corpus_index import CorpusError
-from wf_jax.bounded_files import TooLargeError, read_bounded
+from wf_jax.bounded_files import LARGEST_TABLE, TooLargeError, read_bounded
 from wf_jax.errors import printable
 
-LARGEST = 1 << 28  # bytes; LJSpeech's has 3 MB
 _MARKS = {  # at the beginning of a file, the longer ones first
     codecs.BOM_UTF32_LE: "utf-32",
     codecs.BOM_UTF32_BE: "utf-32",
@@ -51,7 +50,7 @@ def read_entries(metadata: Path) -> list[Entry]:
         OSError: it cannot be read.
     """
     try:
-        text = _decoded(metadata, read_bounded(metadata, LARGEST))
+        text = _decoded(metadata, read_bounded(metadata, LARGEST_TABLE))
     except TooLargeError as error:
         raise CorpusError(f"{metadata}: {error}; give the list of the recordings") from None
     # Not str.splitlines: a transcript may hold other separators, such as U+2028.

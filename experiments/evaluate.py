@@ -6,7 +6,6 @@ Likelihood of every clip, and how far its resynthesis is from the original: see
 wf_jax.audio.quality for the measures. The numbers go to RUN/evaluation.json too.
 """
 
-import json
 import sys
 from pathlib import Path
 
@@ -19,8 +18,10 @@ from experiments.vocoder import held_out_clips
 from experiments.vocoder_evaluation import SCORES, Judged, formatted, judge, mean_scores
 from experiments.vocoder_results import SLOW_JUDGED, is_slow, some
 from experiments.workdir import WorkdirError, model_folder, write_json
+from wf_jax.bounded_files import LARGEST_CONFIG, read_bounded
 from wf_jax.errors import UserError
 from wf_jax.flows.model_folder import ModelFolderError, load_model
+from wf_jax.json_values import parse_json
 
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the training run")
 _CORPUS = flags.DEFINE_string("corpus", None, "Another prepared corpus than the run's own")
@@ -76,9 +77,11 @@ def _corpus_of(workdir: Path) -> Path:
     """The corpus that the run was trained on."""
     path = workdir / "config.json"
     try:
-        corpus = json.loads(path.read_text())["data.corpus"]
+        corpus = parse_json(read_bounded(path, LARGEST_CONFIG))["data.corpus"]
     except (OSError, ValueError, KeyError, TypeError):
-        raise EvaluationError(f"{path}: does not name a corpus; add --corpus=DIR") from None
+        corpus = None
+    if not isinstance(corpus, str) or not corpus:
+        raise EvaluationError(f"{path}: does not name a corpus; add --corpus=DIR")
     return workdir / "corpus" if corpus == "demo" else Path(corpus)
 
 

@@ -1,7 +1,6 @@
 """What a release is made of: a model, what is known of it, and something to try it on."""
 
 import dataclasses
-import json
 import math
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from wf_jax.bounded_files import LARGEST_CONFIG, read_bounded
 from wf_jax.errors import UserError
 from wf_jax.flows.flow import Flow
 from wf_jax.flows.model_folder import load_model
+from wf_jax.json_values import parse_json
 
 EXAMPLE_SECONDS = 6.0
 DI_RATE = 48000  # Hz, of the built-in DI
@@ -117,8 +117,8 @@ def _recording(path: Path, rate: int) -> np.ndarray:
 def _json(path: Path) -> dict[str, Any]:
     """What a file of a run says; {} where it says nothing, as that of a run that goes on."""
     try:
-        content = json.loads(read_bounded(path, LARGEST_CONFIG))
-    except (OSError, ValueError, RecursionError):
+        content = parse_json(read_bounded(path, LARGEST_CONFIG))
+    except (OSError, ValueError):
         return {}
     return content if isinstance(content, dict) else {}
 

@@ -155,10 +155,9 @@ def _watched(blocks: Iterator[np.ndarray], stream: AudioFile, target: Path) -> I
         progress.update(f"{stream.path.name}: {seconds:.0f} of {total:.0f} s  ETA {left}")
         yield block
     spent = time.monotonic() - start
+    speed = total / max(spent, 1e-9)
     level = ", above full scale: turn it down before converting to integers" if peak > 1 else ""
-    progress.keep(
-        f"{target}: {total:.1f} s, {total / max(spent, 1e-9):.0f} x real time, peak {peak:.3f}{level}"
-    )
+    progress.keep(f"{target}: {total:.1f} s, {speed:.0f} x real time, peak {peak:.3f}{level}")
 
 
 if __name__ == "__main__":

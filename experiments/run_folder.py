@@ -1,16 +1,24 @@
 """A training run as its folder tells it: config.json, metrics.jsonl and metrics.json. No jax."""
 
 import dataclasses
-import json
-import math
 import os
 import statistics
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from wf_jax.bounded_files import (
+    LARGEST_CONFIG,
+    LARGEST_RECORDS,
+    TooLargeError,
+    read_bounded,
+)
 from wf_jax.errors import UserError
+from wf_jax.json_values import parse_json
+from wf_jax.training.metrics import finite, parse_records
 
+_MOST = 1e30  # of what a run measures
+_LONGEST_TASK = 40  # characters
 DEPTH = 2  # folders below a named one in which runs are looked for
 
 
@@ -167,8 +175,9 @@ def _is_run(folder: Path, files: list[str]) -> bool:
     if "metrics.jsonl" in files:
         return True
     try:  # a run that has just begun; its bytes tell even where they are damaged
-        return "config.json" in files and b'"task"' in (folder / "config.json").read_bytes()
-    except OSError:
+        config = read_bounded(folder / "config.json", LARGEST_CONFIG)
+        return "config.json" in files and b'"task"' in config
+    except (OSError, TooLargeError):
         return False
 
 
@@ -181,12 +190,13 @@ def read_run(folder: Path) -> Run:
     path = folder / "config.json"
     remedy = "restore it, or leave this folder out"
     try:
-        config = json.loads(path.read_text(encoding="utf-8"))
+        config = parse_json(read_bounded(path, LARGEST_CONFIG))
     except OSError as error:
         raise RunError(f"{path}: cannot be read: {error.strerror}; {remedy}") from None
     except ValueError as error:  # not JSON, or not even text
         raise RunError(f"{path}: damaged ({error}); {remedy}") from None
-    if not isinstance(config, dict) or not isinstance(config.get("task"), str):
+    task = config.get("task") if isinstance(config, dict) else None
+    if not isinstance(task, str) or not task.isprintable() or len(task) > _LONGEST_TASK:
         raise RunError(f"{path}: damaged (it names no task); {remedy}")
     return Run(folder, config, _records(folder / "metrics.jsonl"), _json(folder / "metrics.json"))
 
@@ -206,30 +216,24 @@ def read_result(folder: Path) -> dict[str, Any]:
 
 
 def number(value: Any) -> float | None:
-    """The value if it is a finite number, else None."""
-    wrong = isinstance(value, bool) or not isinstance(value, int | float)
-    return None if wrong or not math.isfinite(value) else value
+    """The value if it is a finite number that a picture can show, else None."""
+    found = finite(value)
+    return None if found is None or abs(found) > _MOST else found
 
 
 def _records(path: Path) -> list[dict[str, Any]]:
     try:
-        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+        text = read_bounded(path, LARGEST_RECORDS).decode(errors="replace")
     except OSError:
         return []
-    found = []
-    for line in lines:
-        try:
-            record = json.loads(line)
-        except ValueError:  # the line that a killed run was writing
-            continue
-        if isinstance(record, dict) and number(record.get("step")) is not None:
-            found.append(record)
-    return found
+    except TooLargeError as error:
+        raise RunError(f"{path}: {error}; leave this folder out") from None
+    return [r for r in parse_records(text) if number(r["step"]) is not None]
 
 
 def _json(path: Path) -> dict[str, Any]:
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = parse_json(read_bounded(path, LARGEST_CONFIG))
     except (OSError, ValueError):
         return {}
     return content if isinstance(content, dict) else {}

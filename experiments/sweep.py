@@ -17,7 +17,9 @@ from experiments.run_folder import Best, judged, read_result
 from experiments.run_table import title, value
 from experiments.sweep_file import SweepError, Trial
 from experiments.sweep_file import read_sweep as read_sweep
+from wf_jax.bounded_files import LARGEST_CONFIG, read_bounded
 from wf_jax.errors import UserError
+from wf_jax.json_values import parse_json
 
 AGAIN = 75  # exit code: to be started again after SIGTERM
 
@@ -126,7 +128,7 @@ def finished(workdir: Path) -> bool:
 def _same(folder: Path, config: Any) -> bool:
     """Whether the run there has this config: if not, `run` goes on with it, or says no."""
     try:
-        old = json.loads((folder / "config.json").read_text())
+        old = parse_json(read_bounded(folder / "config.json", LARGEST_CONFIG))
         return all(old.get(k, v) == v for k, v in json.loads(json.dumps(_options(config))).items())
     except FileNotFoundError:
         return True

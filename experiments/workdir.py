@@ -14,8 +14,9 @@ import numpy as np
 from experiments.folder_lock import FolderLock
 from experiments.launch import say
 from wf_jax.atomic import folder_path, is_remote, naming, read_text, why, write_text
-from wf_jax.bounded_files import LARGEST_CONFIG, read_bounded
+from wf_jax.bounded_files import LARGEST_CONFIG, LARGEST_RECORDS, read_bounded
 from wf_jax.errors import UserError
+from wf_jax.json_values import parse_json
 
 # What may change between two sessions of one run.
 CHANGEABLE = (
@@ -35,6 +36,9 @@ CHANGEABLE = (
     "metadata.",
     "data.loudness_probe",
 )
+
+
+_LONGEST = 200  # characters of an option's value in a message
 
 
 class WorkdirError(UserError):
@@ -208,15 +212,25 @@ def _compare(workdir: Path, old: dict[str, Any], new: dict[str, Any]) -> None:
     if old and _has_begun(workdir):
         for name in sorted(old.keys() | new.keys()):
             if old.get(name, new.get(name)) != new.get(name) and not name.startswith(CHANGEABLE):
+                before = _short(old.get(name))
                 raise WorkdirError(
-                    f"{workdir}: this run was started with --config.{name}={old.get(name)}, not "
-                    f"{new.get(name)}; give another --workdir, or the old value to continue"
+                    f"{workdir}: this run was started with --config.{name}={before}, "
+                    f"not {new.get(name)}; give another --workdir, or the old value to continue"
                 )
+
+
+def _short(value: Any) -> str:
+    """A value in a line, which must not hold all that a damaged file does."""
+    text = str(value)
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
 
 
 def _write_inputs(workdir: Path, inputs: Mapping[str, str]) -> None:
     path = workdir / "inputs.json"
-    old = _read_object(path) or {}
+    old = _read_object(path)
+    if old is None or not all(isinstance(digest, str) for digest in old.values()):
+        say(f"{path}: damaged; whether the files are those of before cannot be told")
+        old = {}
     if _has_begun(workdir):
         for name in sorted(old.keys() & inputs.keys()):
             if old[name] != inputs[name]:
@@ -242,8 +256,8 @@ def _read_config(path: Path) -> dict[str, Any]:
 def _read_object(path: Path) -> dict[str, Any] | None:
     """A JSON object, {} where there is no file, None where it is damaged."""
     try:
-        text = read_text(path)
-        content = {} if text is None else json.loads(text)
+        text = read_text(path, LARGEST_CONFIG)
+        content = {} if text is None else parse_json(text)
     except OSError as error:
         raise WorkdirError(f"{path}: cannot be read: {why(error)}") from None
     except ValueError:
@@ -256,7 +270,7 @@ def _has_begun(workdir: Path) -> bool:
     saved = workdir / "checkpoints"
     if saved.is_dir() and any(path.name.isdigit() for path in saved.iterdir()):
         return True
-    return bool(read_text(workdir / "metrics.jsonl"))
+    return bool(read_text(workdir / "metrics.jsonl", LARGEST_RECORDS))
 
 
 def model_folder(folder: Path) -> Path:
@@ -270,14 +284,9 @@ def model_folder(folder: Path) -> Path:
         return inside
     try:
         text = read_bounded(folder / "config.json", LARGEST_CONFIG)
-        task = json.loads(text).get("task")
-    except (
-        OSError,
-        ValueError,
-        AttributeError,
-        RecursionError,
-    ):  # says itself what is wrong when it is loaded
-        return folder
+        task = parse_json(text).get("task")
+    except (OSError, ValueError, AttributeError):
+        return folder  # says itself what is wrong when it is loaded
     if task == "vocoder":
         raise WorkdirError(f"{folder}: this run has no model yet; wait for its first evaluation")
     if task:

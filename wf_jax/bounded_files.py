@@ -5,6 +5,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 LARGEST_CONFIG = 1 << 20  # bytes of what describes a model or a run; the largest has 4 KiB
+LARGEST_TABLE = 1 << 28  # bytes of a list of recordings; LJSpeech's have 3 and 5 MB
+LARGEST_RECORDS = 1 << 26  # bytes of what a run wrote at its evaluations, some 300 each
 _BLOCK = 1 << 20
 
 
