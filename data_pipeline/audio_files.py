@@ -180,7 +180,8 @@ class AudioFile:
                 f"its header contradicts itself, {size} bytes of audio are {size // block} samples"
                 f" and not {self._frames}; export it again"
             )
-        if size % block and self._header.announced is not None:
+        # libsndfile itself counts the byte that fills up an AIFF file of odd length.
+        if size % block > 1 and self._header.announced is not None:
             self._warn(f"its audio ends within a sample, {size % block} bytes are left out")
 
     def _bytes(self) -> BinaryIO:

@@ -226,8 +226,9 @@ def _of_chunks(file: BinaryIO, length: int, audio: _Audio, skipped: int) -> Head
         return Header(audio.size - skipped, present)
     end = chunks.after(audio.start - chunks.head, audio.size)
     beyond = _beyond(file, end, length, chunks) or _filled(file, stop, end)
-    # Of Wave64, libsndfile takes what follows the audio for audio.
-    return Header(audio.size - skipped, present, beyond, stop=stop if chunks is _W64 else None)
+    # libsndfile takes what follows the audio of Wave64 for audio, and other audio for a fault.
+    ends = chunks is _W64 or beyond
+    return Header(audio.size - skipped, present, beyond, stop=stop if ends else None)
 
 
 def _read_wav(file: BinaryIO, length: int, chunks: _Chunks) -> Header:

@@ -162,8 +162,11 @@ def _with_more_chunks(sample: Sample, draw: random.Random) -> Sample:
     names = (
         (b"free",) if like == b"caff" else (b"junk", b"JUNK", b"iXML", b"PAD ", b"cust", b"axml")
     )
+    if like == b"riff":  # libsndfile leaves the filling of its last chunk away
+        chunks[-1] += bytes(-len(chunks[-1]) % 8)
     places = {b"RF64": [1, 2], b"caff": [1]}.get(like, [0, 1])
-    for place in (len(chunks), draw.choice(places)):
+    behind = [] if like == b"caff" else [len(chunks)]  # it fills up a file that needs no filling
+    for place in (*behind, draw.choice(places)):
         name, size = draw.choice(names), draw.choice([0, 4, 37, 60, 500])
         chunks.insert(place, chunk(like, name, draw.randbytes(size)))
     data = begin + b"".join(chunks)
