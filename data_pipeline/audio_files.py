@@ -185,9 +185,10 @@ class AudioFile:
             self._warn(f"its audio ends within a sample, {size % block} bytes are left out")
 
     def _bytes(self) -> BinaryIO:
-        if self.path.is_dir():
+        # Of os.path, which takes names that are too long or hold a NUL for missing ones.
+        if os.path.isdir(self.path):
             raise self._error("is a folder; name an audio file in it")
-        if self.path.exists() and not self.path.is_file():  # to open it may take for ever
+        if os.path.exists(self.path) and not os.path.isfile(self.path):  # may take for ever
             raise self._error("is a pipe or a device; name an audio file")
         try:
             file = self.path.open("rb")
@@ -196,8 +197,10 @@ class AudioFile:
                 raise self._error("is empty (0 bytes); export or copy it again")
         except FileNotFoundError:
             raise self._error("no such file; check the name and the folder") from None
-        except OSError as error:
-            reason = error.strerror or type(error).__name__
+        except (OSError, ValueError) as error:
+            if isinstance(error, AudioFileError):
+                raise
+            reason = getattr(error, "strerror", None) or str(error)
             raise self._error(f"can not be read ({reason}); check the file") from None
         return file
 

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import math
+import os
 import reprlib
 import shlex
 from collections.abc import Sequence
@@ -120,7 +121,7 @@ def read_index(folder: Path) -> Index:
     Raises:
         CorpusError: no such folder, not prepared, damaged, or of another version. One line.
     """
-    if not folder.is_dir():
+    if not os.path.isdir(folder):  # False too where the name is too long
         raise CorpusError(f"{folder}: no such folder; {_command('DIR', folder)}")
     missing = [name for name in (INDEX_NAME, AUDIO_NAME) if not (folder / name).is_file()]
     if missing:

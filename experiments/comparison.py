@@ -14,7 +14,7 @@ from experiments.comparison_members import ComparisonError, Entry, check_members
 from experiments.comparison_table import Line, table
 from experiments.decoration import DecorationError, decorating
 from experiments.launch import INTERRUPTED, exit_code
-from experiments.run_folder import read_result
+from experiments.run_folder import number, read_result
 from experiments.speaking_speed import real_time
 from experiments.sweep import AGAIN, finished, train_each
 from experiments.workdir import Workdir, write_json
@@ -22,6 +22,7 @@ from wf_jax.atomic import is_remote, write_text
 from wf_jax.flows.model_folder import ModelFolderError, load_model
 from wf_jax.training.settings import Session
 
+MEASURED = ("parameters", "steps", "minutes", "log_likelihood", "bits")  # of every member
 ERRORS = (*vocoder.ERRORS, ComparisonError, DecorationError, ModelFolderError)
 
 
@@ -90,6 +91,11 @@ def _train(config: Any, folder: Path) -> int:
 def _line(folder: Path, name: str, entry: Entry) -> Line:
     result, model = read_result(folder / name), load_model(folder / name / "model")
     config = model.config
+    if missing := [key for key in MEASURED if number(result.get(key)) is None]:
+        raise ComparisonError(
+            f"{folder / name / 'metrics.json'}: damaged, it has no {missing[0]}; remove it, and the"
+            " same command writes it again"
+        )
     return Line(
         name=name,
         family=config.family,

@@ -15,7 +15,7 @@ from experiments.folder_lock import FolderLock
 from experiments.launch import say
 from wf_jax.atomic import folder_path, is_remote, naming, read_text, why, write_text
 from wf_jax.bounded_files import LARGEST_CONFIG, LARGEST_RECORDS, read_bounded
-from wf_jax.errors import UserError
+from wf_jax.errors import UserError, short
 from wf_jax.json_values import parse_json
 
 # What may change between two sessions of one run.
@@ -36,9 +36,6 @@ CHANGEABLE = (
     "metadata.",
     "data.loudness_probe",
 )
-
-
-_LONGEST = 200  # characters of an option's value in a message
 
 
 class WorkdirError(UserError):
@@ -212,17 +209,11 @@ def _compare(workdir: Path, old: dict[str, Any], new: dict[str, Any]) -> None:
     if old and _has_begun(workdir):
         for name in sorted(old.keys() | new.keys()):
             if old.get(name, new.get(name)) != new.get(name) and not name.startswith(CHANGEABLE):
-                before = _short(old.get(name))
+                option, before = short(name), short(old.get(name))
                 raise WorkdirError(
-                    f"{workdir}: this run was started with --config.{name}={before}, "
+                    f"{workdir}: this run was started with --config.{option}={before}, "
                     f"not {new.get(name)}; give another --workdir, or the old value to continue"
                 )
-
-
-def _short(value: Any) -> str:
-    """A value in a line, which must not hold all that a damaged file does."""
-    text = str(value)
-    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
 
 
 def _write_inputs(workdir: Path, inputs: Mapping[str, str]) -> None:

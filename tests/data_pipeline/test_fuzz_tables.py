@@ -3,19 +3,24 @@ gigabyte."""
 
 import json
 import struct
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import soundfile
 
 from data_pipeline import corpus_index
+from data_pipeline.audio_files import AudioFile, AudioFileError
 from data_pipeline.corpus import Corpus
 from data_pipeline.corpus_index import CorpusError
 from data_pipeline.corpus_preparation import prepare_corpus
+from experiments import comparison
 from experiments.configs import a2_capture
 from experiments.run_curves import curves
 from experiments.run_folder import RunError, read_run
 from experiments.run_table import compare
+from experiments.sweep import configs_of
+from experiments.sweep_file import SweepError, read_sweep
 from experiments.workdir import Workdir, WorkdirError
 from tests.batteries import counts_of
 from tests.experiments.test_runs import CAPTURE
@@ -171,3 +176,45 @@ def test_a_value_of_any_length_in_a_line(run):
     with pytest.raises(WorkdirError) as caught:
         Workdir(run).open(a2_capture.get_config())
     assert len(str(caught.value)) < 600
+
+
+def test_sweeps_of_values_without_end(tmp_path):
+    path = tmp_path / "sweep.py"
+    for value, words in (
+        ("10**5000", "a value cannot be written"),
+        ("(x := [], x.append(x), x)[2]", "a value cannot be written"),
+        ("10**400", "is not of type float"),
+        ("'x' * 5000", "is not of type float"),
+    ):
+        path.write_text(f"def get_sweep():\n    return [{{'train.minutes': {value}}}]\n")
+        with pytest.raises(SweepError, match=words) as caught:
+            configs_of(read_sweep(path), a2_capture.get_config())
+        assert len(str(caught.value)) < 600
+    path.write_text("def get_sweep():\n    return [{'name': 'a' * 300}]\n")
+    with pytest.raises(SweepError, match="too long for a folder's"):
+        read_sweep(path)
+
+
+def test_a_comparison_of_a_damaged_member(run, monkeypatch):
+    monkeypatch.setattr(comparison, "load_model", lambda path: SimpleNamespace(config=None))
+    (run / "metrics.json").write_text('{"finished": true, "parameters": 1, "steps": "x"}')
+    with pytest.raises(comparison.ComparisonError, match=r"metrics.json: damaged, it has no steps"):
+        comparison._line(run.parent, run.name, None)
+
+
+@pytest.mark.parametrize("name", ["a" * 300, "a\0b"])
+def test_names_that_no_file_can_have(tmp_path, name):
+    with pytest.raises(CorpusError, match="no such folder"):
+        Corpus.open(tmp_path / name)
+    with pytest.raises(AudioFileError, match="can not be read"):
+        AudioFile(tmp_path / f"{name}.wav")
+
+
+def test_a_recording_whose_name_is_too_long_is_not_blamed_on_the_output(corpus):
+    speech = corpus.parent / "in"
+    (speech / "wavs").mkdir()
+    for name in "ab":
+        (speech / f"{name}.wav").rename(speech / "wavs" / f"{name}.wav")
+    (speech / "metadata.csv").write_text(f"a|x\nb|x\n{'c' * 300}|x\n")
+    with pytest.raises(CorpusError, match="1 of 3 files can not be used.*File name too long"):
+        prepare_corpus(speech, corpus.parent / "out", validation=1)
