@@ -162,6 +162,8 @@ def _bytes(path: Path) -> bytes:
 
 
 def _parse(entries: dict[str, Any]) -> Index:
+    if type(entries["sample_rate"]) is not int:
+        raise ValueError(f"a sample rate of {reprlib.repr(entries['sample_rate'])}")
     for clip in entries["clips"]:
         if clip["rms_dbfs"] is None:
             clip["rms_dbfs"] = -math.inf

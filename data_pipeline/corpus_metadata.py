@@ -27,6 +27,7 @@ _HEADERS = re.compile(
     re.IGNORECASE,
 )
 _LONGEST_SHOWN = 60
+_LONGEST_NAME = 251  # bytes, with .wav the most that file systems take
 
 
 @dataclass(frozen=True)
@@ -147,11 +148,14 @@ def none_found(metadata: Path, entries: list[Entry], folder: str) -> CorpusError
 
 
 def check_text(metadata: Path, entry: Entry) -> None:
-    """Blames the encoding for an id that is not found and was not saved as UTF-8.
+    """Blames the table for an id that is not found and can be no file's.
 
     Raises:
-        CorpusError: so it is.
+        CorpusError: it was not saved as UTF-8, or is longer than the name of a file.
     """
+    if max(map(len, entry.id.encode("utf-8", "surrogateescape").split(b"/"))) > _LONGEST_NAME:
+        said = f"line {entry.line}: {shown(entry.id)} is longer than a file's name"
+        raise CorpusError(f"{metadata}: {said}; separate the id from the text with |")
     if _is_not_utf8(entry.id):
         said = f"line {entry.line}: {shown(entry.id)} is not UTF-8"
         raise CorpusError(f"{metadata}: {said}; save the file as UTF-8")

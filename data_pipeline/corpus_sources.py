@@ -1,5 +1,6 @@
 """The recordings a corpus is made of: finding them in a folder and reading each as 16-bit mono."""
 
+import os
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -66,8 +67,8 @@ def find_sources(source: Path) -> Found:
         CorpusError: no such folder, no recordings in it, or a metadata.csv that does not fit. One
             line.
     """
-    if not source.is_dir():
-        what = "is a file" if source.is_file() else "no such folder"
+    if not os.path.isdir(source):  # which takes a name that is too long for a missing one
+        what = "is a file" if os.path.isfile(source) else "no such folder"
         raise CorpusError(f"{source}: {what}; name the folder of the recordings with --input")
     try:
         listing = list_audio(source)

@@ -6,6 +6,7 @@ of the same names.
 
 import itertools
 import math
+import os
 import sys
 import time
 from collections.abc import Iterator
@@ -63,7 +64,7 @@ def main(argv: list[str]) -> None:
             "only mono models are rendered"
         )
     source, target = Path(_INPUT.value), Path(_OUTPUT.value)
-    if not source.is_dir():
+    if not os.path.isdir(source):  # which takes a name that is too long for a missing one
         sys.exit(_try(_soonest(model, [source]), source, target))
     files = sorted(path for path in source.iterdir() if path.suffix.lower() in SUFFIXES)
     if not files:

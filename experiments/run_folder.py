@@ -147,8 +147,8 @@ def find_runs(folder: Path) -> list[Path]:
     Raises:
         RunError: there is none.
     """
-    if not folder.is_dir():
-        reason = "not a folder" if folder.exists() else "no such folder"
+    if not os.path.isdir(folder):  # which takes a name that is too long for a missing one
+        reason = "not a folder" if os.path.exists(folder) else "no such folder"
         raise RunError(f"{folder}: {reason}; name the --workdir of a training, or one above it")
     found = sorted(_search(folder))
     if not found:
