@@ -3,6 +3,7 @@ gigabyte."""
 
 import json
 import struct
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -14,10 +15,11 @@ from data_pipeline.audio_files import AudioFile, AudioFileError
 from data_pipeline.corpus import Corpus
 from data_pipeline.corpus_index import CorpusError
 from data_pipeline.corpus_preparation import prepare_corpus
-from experiments import comparison
+from experiments import check_capture, comparison
 from experiments.configs import a2_capture
+from experiments.release_sources import find_source
 from experiments.run_curves import curves
-from experiments.run_folder import RunError, read_run
+from experiments.run_folder import RunError, find_runs, read_run
 from experiments.run_table import compare
 from experiments.sweep import configs_of
 from experiments.sweep_file import SweepError, read_sweep
@@ -25,6 +27,7 @@ from experiments.workdir import Workdir, WorkdirError
 from tests.batteries import counts_of
 from tests.experiments.test_runs import CAPTURE
 from wf_jax.atomic import read_text
+from wf_jax.errors import UserError
 from wf_jax.json_values import parse_json
 from wf_jax.training.metrics import read_records
 
@@ -218,3 +221,16 @@ def test_a_recording_whose_name_is_too_long_is_not_blamed_on_the_output(corpus):
     (speech / "metadata.csv").write_text(f"a|x\nb|x\n{'c' * 300}|x\n")
     with pytest.raises(CorpusError, match=r"line 3: 'ccc.* is longer than a file's name"):
         prepare_corpus(speech, corpus.parent / "out", validation=1)
+
+
+def test_commands_take_a_name_that_is_too_long_for_a_missing_one(tmp_path, capsys):
+    name = str(tmp_path / ("a" * 300))
+    for call in (
+        lambda: find_runs(Path(name)),
+        lambda: prepare_corpus(name, tmp_path / "out"),
+        lambda: find_source(name, None, None),
+    ):
+        with pytest.raises(UserError, match="no such"):
+            call()
+    assert check_capture.main(["check_capture", f"--input={name}", f"--output={name}"]) == 1
+    assert "can not be read (File name too long)" in capsys.readouterr().out
