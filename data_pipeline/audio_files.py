@@ -18,16 +18,20 @@ from typing import BinaryIO
 import numpy as np
 import soundfile
 
-from data_pipeline.audio_headers import AudioFileWarning, Header, Repaired, read_header
+from data_pipeline.audio_headers import AudioFileWarning, Header, HeaderError, Source, read_header
 from wf_jax.errors import UserError
 from wf_jax.whole_files import atomic_path
 
 SUFFIXES = (".wav", ".wave", ".flac", ".aif", ".aiff", ".aifc", ".w64", ".rf64", ".caf", ".au")
 BLOCK = 1 << 17  # values that are read at once
+LOWEST_RATE, HIGHEST_RATE = 1000, 768_000  # Hz; others are no sound
 LOUDEST = 1e10  # where full scale is 1; sums of squares of more overflow soon
 LOUD = 64.0  # from here on it is said
 _INTEGER_SUBTYPES = {"PCM_S8": 8, "PCM_U8": 8, "PCM_16": 16, "PCM_24": 24, "PCM_32": 32}
 _FLOAT_SUBTYPES = {"FLOAT": 32, "DOUBLE": 64}
+_UNKNOWN = 2**63 - 1  # libsndfile's count of samples where there is none
+_WIDTHS = {k: v // 8 for k, v in (_INTEGER_SUBTYPES | _FLOAT_SUBTYPES).items()}
+_WIDTHS |= {"ULAW": 1, "ALAW": 1}  # bytes of a sample
 
 
 class AudioFileError(UserError):
@@ -49,8 +53,8 @@ class AudioFile:
         """Opens `path`.
 
         Args:
-            path: WAV, RF64, Wave64, FLAC, AIFF, CAF or AU.
-            lossy: whether samples that have lost detail (MP3, A-law, ...) will do.
+            path: WAV, RF64, Wave64, FLAC, AIFF, CAF, AU or Ogg.
+            lossy: whether samples that have lost detail (Vorbis, A-law, ...) will do.
 
         Raises:
             AudioFileError: missing, not audio, empty, truncated, or of an unsuitable sample type.
@@ -60,9 +64,12 @@ class AudioFile:
         with self._opened() as file:
             self.sample_rate, self.channels = file.samplerate, file.channels
             self._frames, subtype = file.frames, file.subtype
-        if self.sample_rate <= 0:
+        if not LOWEST_RATE <= self.sample_rate <= HIGHEST_RATE:
+            side = "below" if self.sample_rate < LOWEST_RATE else "above"
+            limit = LOWEST_RATE if side == "below" else HIGHEST_RATE
             raise self._error(
-                f"sample rate is {self.sample_rate} Hz in its header; export it again"
+                f"sample rate {self.sample_rate} Hz in its header is {side} {limit} Hz;"
+                " export it again"
             )
         known = _INTEGER_SUBTYPES | _FLOAT_SUBTYPES
         if subtype not in known and not lossy:
@@ -71,8 +78,7 @@ class AudioFile:
             )
         self.bits, self.is_float = known.get(subtype, 0), subtype in _FLOAT_SUBTYPES
         self._dtype = "float64" if subtype == "DOUBLE" else None  # what float32 cannot hold is seen
-        if self._frames == 0:
-            raise self._error("holds no samples (0 s of audio); export it again")
+        self._check_frames(_WIDTHS.get(subtype, 0) * self.channels)
         if self._header.beyond:
             self._warn(
                 f"its header announces {self._frames / self.sample_rate:.3f} s of audio; "
@@ -86,7 +92,7 @@ class AudioFile:
         Raises:
             AudioFileError: the file is damaged or truncated.
         """
-        if self._header.repaired is None or self._header.present is not None:
+        if not self._header.is_counted:
             return self._frames
         return sum(len(block) for block in self._decoded("int32"))
 
@@ -145,20 +151,44 @@ class AudioFile:
 
     def _read_header(self) -> Header:
         with self._bytes() as file:
-            header = read_header(file)
+            try:
+                header = read_header(file)
+            except HeaderError as error:
+                raise self._error(str(error)) from None
         if header.is_truncated:
             raise self._error(
                 f"is truncated, {header.present} of {header.announced} bytes of audio are there;"
                 " copy or export it again"
             )
-        if header.announced == 0 and header.repaired is None:
+        if (header.announced, header.present) == (0, 0):
             raise self._error("holds no samples (0 s of audio); export it again")
         return header
 
+    def _check_frames(self, block: int) -> None:
+        """Compares libsndfile's count with the header's.
+
+        Args:
+            block: bytes of a sample of all channels; 0 where they differ.
+        """
+        if self._frames == 0 and not self._header.is_counted:
+            raise self._error("holds no samples (0 s of audio); export it again")
+        size = self._header.present if self._header.announced is None else self._header.announced
+        if not block or size is None or self._header.is_counted:
+            return
+        if self._frames != size // block:
+            raise self._error(
+                f"its header contradicts itself, {size} bytes of audio are {size // block} samples"
+                f" and not {self._frames}; export it again"
+            )
+        # libsndfile itself counts the byte that fills up an AIFF file of odd length.
+        if size % block > 1 and self._header.announced is not None:
+            self._warn(f"its audio ends within a sample, {size % block} bytes are left out")
+
     def _bytes(self) -> BinaryIO:
-        if self.path.is_dir():
+        # Of os.path, which takes names that are too long or hold a NUL for missing ones.
+        if os.path.isdir(self.path):
             raise self._error("is a folder; name an audio file in it")
-        if self.path.exists() and not self.path.is_file():  # to open it may take for ever
+        if os.path.exists(self.path) and not os.path.isfile(self.path):  # may take for ever
             raise self._error("is a pipe or a device; name an audio file")
         try:
             file = self.path.open("rb")
@@ -167,15 +197,17 @@ class AudioFile:
                 raise self._error("is empty (0 bytes); export or copy it again")
         except FileNotFoundError:
             raise self._error("no such file; check the name and the folder") from None
-        except OSError as error:
-            reason = error.strerror or type(error).__name__
+        except (OSError, ValueError) as error:
+            if isinstance(error, AudioFileError):
+                raise
+            reason = getattr(error, "strerror", None) or str(error)
             raise self._error(f"can not be read ({reason}); check the file") from None
         return file
 
     def _opened(self) -> "_Forward":
         file = self._bytes()
         try:
-            return _Forward(file, Repaired(file, self._header) if self._header.repaired else file)
+            return _Forward(file, Source(file, self._header))
         except soundfile.LibsndfileError as error:
             file.close()
             reason = _one_line(error.error_string)
@@ -204,8 +236,9 @@ class AudioFile:
         self._check_length(total)
 
     def _check_length(self, total: int) -> None:
-        counted = self._header.repaired is not None and self._header.present is None
-        announced = self._header.announced if counted else self._frames
+        announced = self._header.announced if self._header.is_counted else self._frames
+        if announced is None and self._frames < _UNKNOWN:  # of Ogg, by its last page
+            announced = self._frames
         if announced is not None and total < announced:
             raise self._error(
                 f"is truncated, {total} of {announced} samples can be read; copy or export it again"

@@ -8,7 +8,11 @@ read here first: how much audio it announces, and how much is there.
 import io
 import os
 from dataclasses import dataclass
-from typing import BinaryIO
+from typing import BinaryIO, Literal
+
+import numpy as np
+
+from data_pipeline.ogg_pages import PagesError, first_stream
 
 # Sizes that programs write when they cannot know the length (sox and ffmpeg through a pipe,
 # recorders that were cut off): these and those a little below them, which have room for a header.
@@ -18,10 +22,17 @@ _TRAILER = 1 << 20  # bytes at the end of a file in which chunks after the audio
 _LONGEST_NAME = 4
 _TOTAL = slice(18, 26)  # of a FLAC file: rate, channels, bits, and 36 bits of samples
 _TOTAL_MASK = (1 << 36) - 1
+_AUDIO_NAMES = (b"data", b"SSND", b"RIFF", b"RIFX", b"RF64", b"FORM", b"riff", b"caff")
+_FORMATS = "WAV, RF64, Wave64, AIFF, CAF, AU, FLAC and Ogg"
+_EXPORT = "export it as a mono WAV file"
 
 
 class AudioFileWarning(UserWarning):
     """A file that is not what its header says, and can be used: one line."""
+
+
+class HeaderError(ValueError):
+    """A file's header or pages show that it cannot be used; without its name."""
 
 
 @dataclass(frozen=True)
@@ -31,55 +42,72 @@ class Header:
     Attributes:
         announced: bytes of audio (samples of FLAC); None where it does not say.
         present: bytes of audio that are there; None where they are not counted in bytes.
-        start: of the audio in the file, bytes; None where libsndfile is to find it.
-        beyond: bytes after the audio that are no chunks.
-        repaired: bytes to be read before those from `start` on, in place of the file's own header;
-            None where that is good.
+        beyond: bytes after the audio that are left out, and are no chunks of its description.
+        begin: bytes to be read in place of those before `start`.
+        start: of the bytes that are read as they are in the file.
+        stop: of these bytes; None for the end of the file.
     """
 
     announced: int | None = None
     present: int | None = None
-    start: int | None = None
     beyond: int = 0
-    repaired: bytes | None = None
+    begin: bytes = b""
+    start: int = 0
+    stop: int | None = None
 
     @property
     def is_truncated(self) -> bool:
         """Whether audio is missing, by the counts in bytes."""
         return None not in (self.announced, self.present) and self.announced > self.present
 
+    @property
+    def is_counted(self) -> bool:
+        """Whether all has to be decoded to know how much there is."""
+        return self.present is None
+
 
 def read_header(file: BinaryIO) -> Header:
-    """Reads the header of an audio file of any format; an empty one where it is none of these."""
+    """Reads the header of an audio file.
+
+    Others of libsndfile's formats are refused: of a VOC, a NIST or an MP3 file nobody can tell
+    whether all of it is there.
+
+    Raises:
+        HeaderError: it is of no format that is read here, or its parts contradict each other.
+    """
     length = file.seek(0, os.SEEK_END)
     file.seek(0)
     magic = file.read(12)
-    if magic[:4] in (b"RIFF", b"RF64") and magic[8:] == b"WAVE":
-        return _read_wav(file, length)
+    if magic[:4] in (b"RIFF", b"RF64", b"RIFX") and magic[8:] == b"WAVE":
+        return _read_wav(file, length, _BIG if magic[:4] == b"RIFX" else _LITTLE)
     if magic[:4] == b"FORM" and magic[8:11] == b"AIF":
-        return _read_aiff(file, length)
+        return _of_chunks(file, length, _find(file, length, 12, _BIG, b"SSND"), 8)
     if magic[:4] == b".snd":
-        return _read_au(magic, length)
+        return _read_au(file, magic, length)
     if magic[:4] == b"riff":
-        return _read_w64(file, length)
+        return _of_chunks(file, length, _find(file, length, 40, _W64, b"data"), 0)
     if magic[:4] == b"caff":
-        return _read_caf(file, length)
+        return _of_chunks(file, length, _find(file, length, 8, _CAF, b"data"), 4)
     if magic[:4] == b"fLaC":
         return _read_flac(file)
-    return Header()
+    if magic[:4] == b"OggS":
+        return _read_ogg(file, length)
+    raise HeaderError(f"can not be read as audio (it is none of {_FORMATS}); {_EXPORT}")
 
 
-class Repaired(io.RawIOBase):
-    """A file whose beginning is replaced, and that ends where its audio does."""
+class Source(io.RawIOBase):
+    """The bytes of a file as libsndfile is to see them: with another beginning, and up to an end.
+
+    To seek before the first one is no error, as a callback of C has nobody to raise it to.
+    """
 
     def __init__(self, file: BinaryIO, header: Header):
-        """`header` has `repaired` and `start`; all of the rest is there where `present` is None."""
+        """Of a file with this header."""
         super().__init__()
-        assert header.repaired is not None
-        assert header.start is not None
-        self._file, self._begin, self._start = file, header.repaired, header.start
-        rest = file.seek(0, os.SEEK_END) - header.start
-        self._length = len(self._begin) + (rest if header.present is None else header.present)
+        self._file, self._begin, self._start = file, header.begin, header.start
+        stop = file.seek(0, os.SEEK_END)
+        stop = stop if header.stop is None else min(stop, header.stop)
+        self._length = len(self._begin) + max(stop - header.start, 0)
         self._position = 0
 
     def readable(self) -> bool:
@@ -95,9 +123,9 @@ class Repaired(io.RawIOBase):
         return self._position
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        """Moves to a position of the repaired file."""
+        """Moves to a position, or to the beginning where it lies before that."""
         base = {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: self._length}[whence]
-        self._position = max(base + offset, 0)
+        self._position = min(max(base + offset, 0), 1 << 62)
         return self._position
 
     def readinto(self, buffer: bytearray | memoryview) -> int:
@@ -116,34 +144,107 @@ class Repaired(io.RawIOBase):
         return count
 
 
-def _read_wav(file: BinaryIO, length: int) -> Header:
-    """RIFF and RF64: chunks of a name, a size and so many bytes, filled up to an even number."""
-    position, form, size_64 = 12, b"", None
-    while position + 8 <= length:
+@dataclass(frozen=True)
+class _Chunks:
+    """How a format's chunks begin: with a name, and a size in bytes.
+
+    Attributes:
+        name: bytes of it.
+        width: bytes of the size.
+        order: of these.
+        unit: bytes, up to a multiple of which a chunk is filled up.
+        inclusive: whether the size counts the chunk's beginning.
+    """
+
+    name: int
+    width: int
+    order: Literal["little", "big"]
+    unit: int
+    inclusive: bool = False
+
+    @property
+    def head(self) -> int:
+        """Bytes of name and size."""
+        return self.name + self.width
+
+    def read(self, file: BinaryIO, position: int) -> tuple[bytes, int]:
+        """Name and size of the chunk there; a size below 0 is none."""
         file.seek(position)
-        name, size = file.read(4), int.from_bytes(file.read(4), "little")
-        if name == b"ds64":
-            size_64 = int.from_bytes(file.read(16)[8:], "little")
-        elif name == b"fmt ":
-            form = file.read(min(size, _ROOM))
-        elif name == b"data":
-            announced = size_64 if size == 0xFFFFFFFF and size_64 is not None else size
-            return _wav_data(file, length, position + 8, announced, form)
-        position += 8 + size + size % 2
-    return Header()
+        head = file.read(self.head)
+        size = int.from_bytes(head[self.name :], self.order, signed=self.width == 8)
+        return head[:4], size - self.head if self.inclusive else size
+
+    def after(self, position: int, size: int) -> int:
+        """Where the next chunk begins, after one of `size` bytes at `position`."""
+        return position + self.head + -(-size // self.unit) * self.unit
 
 
-def _wav_data(file: BinaryIO, length: int, start: int, announced: int, form: bytes) -> Header:
+_LITTLE, _BIG = _Chunks(4, 4, "little", 2), _Chunks(4, 4, "big", 2)
+_W64, _CAF = _Chunks(16, 8, "little", 8, inclusive=True), _Chunks(4, 8, "big", 1)
+
+
+@dataclass(frozen=True)
+class _Audio:
+    """The chunk of the audio: where its content begins, the size that it announces, its kind."""
+
+    start: int
+    size: int
+    chunks: _Chunks
+
+
+def _find(
+    file: BinaryIO,
+    length: int,
+    position: int,
+    chunks: _Chunks,
+    wanted: bytes,
+    others: dict[bytes, bytes] | None = None,
+) -> _Audio:
+    """Goes from chunk to chunk up to that of the audio; keeps the beginning of `others`."""
+    while position + chunks.head <= length:
+        name, size = chunks.read(file, position)
+        if name == wanted:
+            return _Audio(position + chunks.head, size, chunks)
+        if size < 0:
+            break
+        if others is not None and name in others:
+            others[name] = file.read(min(size, _ROOM))
+        position = chunks.after(position, size)
+    where = f"no chunk {wanted.decode()} of audio in it"
+    raise HeaderError(f"can not be read as audio ({where}); {_EXPORT}")
+
+
+def _of_chunks(file: BinaryIO, length: int, audio: _Audio, skipped: int) -> Header:
+    """Of a format whose audio begins with `skipped` bytes of something else."""
+    start, chunks = audio.start + skipped, audio.chunks
+    if audio.size == -1 and chunks is _CAF:  # unknown, and so the last one
+        return Header(None, max(length - start, 0))
+    if audio.size < skipped:
+        raise HeaderError("holds no samples (0 s of audio); export it again")
+    present, stop = max(length - start, 0), audio.start + audio.size
+    if stop > length:
+        return Header(audio.size - skipped, present)
+    end = chunks.after(audio.start - chunks.head, audio.size)
+    beyond = _beyond(file, end, length, chunks) or _filled(file, stop, end)
+    # libsndfile takes what follows the audio of Wave64 for audio, and other audio for a fault.
+    ends = chunks is _W64 or beyond
+    return Header(audio.size - skipped, present, beyond, stop=stop if ends else None)
+
+
+def _read_wav(file: BinaryIO, length: int, chunks: _Chunks) -> Header:
+    """RIFF, RIFX and RF64."""
+    others = {b"ds64": b"", b"fmt ": b""}
+    audio = _find(file, length, 12, chunks, b"data", others)
+    size_64, announced, start = others[b"ds64"][8:16], audio.size, audio.start
+    if announced == 0xFFFFFFFF and len(size_64) == 8:
+        announced = int.from_bytes(size_64, "little")
     present = length - start
-    if announced == 0 or (announced > present and _is_unknown(announced)):
-        if announced == 0 and (_are_chunks(file, start, length) or not present):
-            return Header(0, 0, start)
-        return _wav_of_unknown_length(file, start, length, form)
-    beyond = start + announced + announced % 2
-    others = max(length - beyond, 0)
-    if others <= 1 or _are_chunks(file, beyond, length) or _is_filling(file, beyond):
-        others = 0
-    return Header(announced, present, start, others)
+    is_unknown = announced > present and _is_unknown(announced) and chunks is _LITTLE
+    if announced == 0 and (not present or _are_chunks(file, start, length, chunks)):
+        return Header(0, 0)
+    if announced == 0 or is_unknown:
+        return _wav_of_unknown_length(file, start, length, others[b"fmt "])
+    return _of_chunks(file, length, _Audio(start, announced, chunks), 0)
 
 
 def _wav_of_unknown_length(file: BinaryIO, start: int, length: int, form: bytes) -> Header:
@@ -152,8 +253,9 @@ def _wav_of_unknown_length(file: BinaryIO, start: int, length: int, form: bytes)
     present = (_audio_end(file, start, length) - start) // block * block
     sizes = (present + len(form) + 64, present, present // block)
     ds64 = b"".join(size.to_bytes(8, "little") for size in sizes) + bytes(4)
-    repaired = b"RF64\xff\xff\xff\xffWAVE" + _chunk(b"ds64", ds64) + _chunk(b"fmt ", form)
-    return Header(None, present, start, 0, repaired + b"data\xff\xff\xff\xff")
+    begin = b"RF64\xff\xff\xff\xffWAVE" + _chunk(b"ds64", ds64) + _chunk(b"fmt ", form)
+    begin += b"data\xff\xff\xff\xff"
+    return Header(None, present, 0, begin, start, start + present)
 
 
 def _chunk(name: bytes, content: bytes) -> bytes:
@@ -164,17 +266,34 @@ def _is_unknown(size: int) -> bool:
     return any(unknown - _ROOM <= size <= unknown for unknown in _UNKNOWN)
 
 
-def _are_chunks(file: BinaryIO, position: int, length: int) -> bool:
-    """Whether from `position` to the end there is one chunk after the other, and nothing else."""
+def _beyond(file: BinaryIO, position: int, length: int, chunks: _Chunks) -> int:
+    """How many bytes after the audio are neither chunks nor filling."""
+    others = max(length - position, 0)
+    if others < chunks.unit or _is_filling(file, position):
+        return 0
+    return 0 if _are_chunks(file, position, length, chunks) else others
+
+
+def _filled(file: BinaryIO, position: int, end: int) -> int:
+    """How many bytes fill up a chunk; 0 where they are zeros, as they should be."""
+    file.seek(position)
+    filling = file.read(end - position)
+    return len(filling) if filling.strip(b"\0") else 0
+
+
+def _are_chunks(file: BinaryIO, position: int, length: int, chunks: _Chunks) -> bool:
+    """Whether from `position` to the end there is one chunk after the other, and nothing else.
+
+    Other audio is something else: a second chunk of it, or another file.
+    """
     if position >= length:
         return False
-    while position + 8 <= length:
-        file.seek(position)
-        name, size = file.read(4), int.from_bytes(file.read(4), "little")
-        if not _is_name(name):
+    while position + chunks.head <= length:
+        name, size = chunks.read(file, position)
+        if not _is_name(name) or size < 0 or name in _AUDIO_NAMES:
             return False
-        position += 8 + size + size % 2
-    return length - 1 <= position <= length + 1  # the last one may lack its filling
+        position = chunks.after(position, size)
+    return length - chunks.unit < position < length + chunks.unit  # the last may lack its filling
 
 
 def _is_name(name: bytes) -> bool:
@@ -189,63 +308,36 @@ def _is_filling(file: BinaryIO, position: int) -> bool:
 
 
 def _audio_end(file: BinaryIO, start: int, length: int) -> int:
-    """Returns where audio of unknown length ends: at well-known chunks that go up to the end."""
+    """Returns where WAV audio of unknown length ends: at chunks that go exactly up to the end.
+
+    That four bytes of audio look like a name, and the next four like that very size, happens once
+    in 10^11 samples.
+    """
     first = max(start, length - _TRAILER)
     file.seek(first)
     rest = file.read(length - first)
-    found = [rest.find(name) for name in (b"LIST", b"id3 ", b"ID3 ", b"bext", b"cue ", b"fact")]
-    for offset in sorted(offset for offset in found if offset >= 0):
-        if _are_chunks(file, first + offset, length):
-            return first + offset
-    return length
+    letters = np.frombuffer(rest, np.uint8)
+    printable = (letters >= 32) & (letters < 127)
+    names = printable[:-7] & printable[1:-6] & printable[2:-5] & printable[3:-4]
+    ends = {len(rest) - 1, len(rest), len(rest) + 1}  # the last one may lack its filling
+    found = len(rest)
+    for at in map(int, np.flatnonzero(names)[::-1]):
+        size = int.from_bytes(rest[at + 4 : at + 8], "little")
+        if _LITTLE.after(at, size) in ends and _is_name(rest[at : at + 4]):
+            ends.add(at)
+            found = at
+    return first + found
 
 
-def _read_aiff(file: BinaryIO, length: int) -> Header:
-    """AIFF and AIFF-C: chunks as of RIFF, with the larger byte first."""
-    position = 12
-    while position + 8 <= length:
-        file.seek(position)
-        name, size = file.read(4), int.from_bytes(file.read(4), "big")
-        if name == b"SSND":  # begins with an offset and a block size
-            start = position + 16
-            return Header(size - 8, length - start, start) if size > 8 else Header()
-        position += 8 + size + size % 2
-    return Header()
-
-
-def _read_au(magic: bytes, length: int) -> Header:
+def _read_au(file: BinaryIO, magic: bytes, length: int) -> Header:
+    """AU: the header says where the audio begins and how long it is; nothing follows it."""
     start, size = int.from_bytes(magic[4:8], "big"), int.from_bytes(magic[8:12], "big")
-    return Header() if size in (0, 0xFFFFFFFF) else Header(size, length - start, start)
-
-
-def _read_w64(file: BinaryIO, length: int) -> Header:
-    """Wave64: chunks of a GUID, a size that counts both, and bytes up to a multiple of eight."""
-    position = 40
-    while position + 24 <= length:
-        file.seek(position)
-        name, size = file.read(16), int.from_bytes(file.read(8), "little")
-        if name[:4] == b"data":
-            start = position + 24
-            return Header(size - 24, length - start, start)
-        if size < 24:
-            break
-        position += -(-size // 8) * 8
-    return Header()
-
-
-def _read_caf(file: BinaryIO, length: int) -> Header:
-    """Core Audio Format: chunks of a name, a size of 8 bytes (-1 if unknown), and so many bytes."""
-    position = 8
-    while position + 12 <= length:
-        file.seek(position)
-        name, size = file.read(4), int.from_bytes(file.read(8), "big", signed=True)
-        if size < 0:
-            break
-        if name == b"data":  # begins with a count of edits
-            start = position + 16
-            return Header(size - 4, length - start, start)
-        position += 12 + size
-    return Header()
+    present = max(length - start, 0)
+    if size in (0, 0xFFFFFFFF):
+        return Header(None, present)
+    others = max(present - size, 0)
+    beyond = 0 if others <= 1 or _is_filling(file, start + size) else others
+    return Header(size, present, beyond)
 
 
 def _read_flac(file: BinaryIO) -> Header:
@@ -254,4 +346,15 @@ def _read_flac(file: BinaryIO) -> Header:
     begin = bytearray(file.read(_TOTAL.stop))
     value = int.from_bytes(begin[_TOTAL], "big")
     begin[_TOTAL] = (value & ~_TOTAL_MASK).to_bytes(8, "big")
-    return Header(value & _TOTAL_MASK or None, None, _TOTAL.stop, 0, bytes(begin))
+    return Header(value & _TOTAL_MASK or None, None, 0, bytes(begin), _TOTAL.stop)
+
+
+def _read_ogg(file: BinaryIO, length: int) -> Header:
+    """Ogg: libsndfile leaves damaged pages out without a word, and all after the first stream."""
+    file.seek(0)
+    try:
+        end = first_stream(file)
+    except PagesError as error:
+        raise HeaderError(f"{error}; copy or export it again") from None
+    beyond = 0 if _is_filling(file, end) else length - end
+    return Header(None, None, beyond, b"", 0, end)

@@ -11,6 +11,7 @@ from typing import BinaryIO
 import numpy as np
 
 from data_pipeline.corpus_index import AUDIO_NAME, CorpusError, Index, prepare_again
+from wf_jax.array_files import ArrayFileError, map_npy
 
 FULL_SCALE = 32768  # int16 counts for 1.0
 _DTYPE = np.dtype("<i2")
@@ -64,17 +65,16 @@ def map_audio(folder: Path, samples: int) -> np.ndarray:
     """
     path = folder / AUDIO_NAME
     try:
-        audio = np.load(path, mmap_mode="r")
-    except (ValueError, OSError, EOFError) as error:
-        reason = " ".join(str(error).split())
+        audio = map_npy(path)
+    except (ArrayFileError, OSError) as error:
+        reason = getattr(error, "strerror", None) or error
         raise CorpusError(f"{path}: damaged ({reason}); {prepare_again(folder)}") from None
-    if not isinstance(audio, np.ndarray) or audio.dtype != _DTYPE or audio.shape != (samples,):
-        found = f"{getattr(audio, 'dtype', '?')} {getattr(audio, 'shape', '?')}"
+    if audio.dtype != _DTYPE or audio.shape != (samples,):
         raise CorpusError(
-            f"{path}: holds {found}, but index.json says int16 ({samples},);"
+            f"{path}: holds {audio.dtype} {audio.shape}, but index.json says int16 ({samples},);"
             f" {prepare_again(folder)}"
         )
-    return np.asarray(audio)  # still mapped; slices of np.memmap itself cost ten times as much
+    return audio
 
 
 def check_audio(folder: Path, index: Index) -> None:

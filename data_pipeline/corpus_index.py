@@ -3,17 +3,24 @@
 import dataclasses
 import json
 import math
+import os
+import reprlib
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from wf_jax.bounded_files import LARGEST_TABLE, TooLargeError, read_bounded
 from wf_jax.errors import UserError
+from wf_jax.json_values import from_json, parse_json
 
 FORMAT_VERSION = 1
 AUDIO_NAME, INDEX_NAME = "audio.npy", "index.json"
 SPLITS = ("train", "validation")
+_LOUDEST_DBFS = 0.1  # dB
+# An index has a value in 23 bytes or more; each takes some 60 in memory, whatever the file's size.
+_MOST_PARTS, _LEAST_PART = 10_000, 12
 SILENT_DBFS = -70.0  # dB; speech lies at -35 to -15, the dither of a 16-bit file at -96
 
 
@@ -90,13 +97,22 @@ class Index:
 
 
 def write_index(folder: Path, index: Index) -> None:
-    """Writes index.json into `folder`."""
+    """Writes index.json into `folder`.
+
+    Raises:
+        CorpusError: it would be larger than what is read.
+    """
     entries = dataclasses.asdict(index)
     for entry in entries["clips"]:
         if math.isinf(entry["rms_dbfs"]):
             entry["rms_dbfs"] = None  # JSON has no infinity
-    text = json.dumps({"version": FORMAT_VERSION} | entries, indent=1, allow_nan=False)
-    (folder / INDEX_NAME).write_text(text + "\n", encoding="utf-8")
+    text = json.dumps({"version": FORMAT_VERSION} | entries, indent=1, allow_nan=False) + "\n"
+    if len(text) > LARGEST_TABLE:
+        raise CorpusError(
+            f"{len(index.clips):,} recordings make an index of {len(text):,} bytes, the most is"
+            f" {LARGEST_TABLE:,}; prepare them in several corpora"
+        )
+    (folder / INDEX_NAME).write_text(text, encoding="utf-8")
 
 
 def read_index(folder: Path) -> Index:
@@ -105,53 +121,73 @@ def read_index(folder: Path) -> Index:
     Raises:
         CorpusError: no such folder, not prepared, damaged, or of another version. One line.
     """
-    if not folder.is_dir():
+    if not os.path.isdir(folder):  # False too where the name is too long
         raise CorpusError(f"{folder}: no such folder; {_command('DIR', folder)}")
     missing = [name for name in (INDEX_NAME, AUDIO_NAME) if not (folder / name).is_file()]
     if missing:
         raise CorpusError(f"{folder}: not a prepared corpus (no {missing[0]}); {_remedy(folder)}")
     path = folder / INDEX_NAME
     try:
-        entries = json.loads(path.read_bytes())
+        entries = parse_json(_bytes(path))
         version = entries.pop("version")
+    except TooLargeError as error:
+        raise CorpusError(f"{path}: {error}; {prepare_again(folder)}") from None
+    except OSError as error:
+        raise CorpusError(f"{path}: can not be read ({error.strerror}); check its rights") from None
     except (ValueError, KeyError, AttributeError, TypeError):
         raise CorpusError(f"{path}: not the index of a corpus; {prepare_again(folder)}") from None
     if version != FORMAT_VERSION:
         raise CorpusError(
-            f"{path}: format version {version}, this program reads {FORMAT_VERSION};"
+            f"{path}: format version {reprlib.repr(version)}, this program reads {FORMAT_VERSION};"
             f" {prepare_again(folder)}"
         )
     try:
         return _parse(entries)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError) as error:
         raise CorpusError(f"{path}: damaged ({error}); {prepare_again(folder)}") from None
 
 
+def _bytes(path: Path) -> bytes:
+    """What stands in the index.
+
+    Raises:
+        OSError: it cannot be read.
+        TooLargeError: it is larger than LARGEST_TABLE, or has more parts than an index.
+    """
+    data = read_bounded(path, LARGEST_TABLE)
+    parts = sum(map(data.count, (b"[", b"{", b",")))
+    if parts > _MOST_PARTS + len(data) // _LEAST_PART:
+        raise TooLargeError(f"has {parts:,} values in {len(data):,} bytes, which is no index")
+    return data
+
+
 def _parse(entries: dict[str, Any]) -> Index:
-    clips = tuple(
-        Clip(**entry | {"rms_dbfs": -math.inf if entry["rms_dbfs"] is None else entry["rms_dbfs"]})
-        for entry in entries["clips"]
-    )
-    index = Index(
-        sample_rate=entries["sample_rate"],
-        samples=entries["samples"],
-        sha256=entries["sha256"],
-        clips=clips,
-        skipped=tuple(entries["skipped"]),
-        duplicates=tuple((first, second) for first, second in entries["duplicates"]),
-    )
+    if type(entries["sample_rate"]) is not int:
+        raise ValueError(f"a sample rate of {reprlib.repr(entries['sample_rate'])}")
+    for clip in entries["clips"]:
+        if clip["rms_dbfs"] is None:
+            clip["rms_dbfs"] = -math.inf
+    index = from_json(Index, entries)
     _check_layout(index)
     return index
 
 
 def _check_layout(index: Index) -> None:
     """ValueError where there is no rate, or clips overlap, leave gaps or are not of a split."""
-    if type(index.sample_rate) is not int or index.sample_rate < 1:
-        raise ValueError(f"a sample rate of {index.sample_rate!r}")
-    position = 0
+    if index.sample_rate < 1:
+        raise ValueError(f"a sample rate of {index.sample_rate}")
+    if any(len(pair) != 2 for pair in index.duplicates):
+        raise ValueError("duplicates are no pairs of files")
+    position, names = 0, set()
     for clip in index.clips:
+        what = f"clip {reprlib.repr(clip.name)[1:-1]}"
         if clip.start != position or clip.samples < 1 or clip.split not in SPLITS:
-            raise ValueError(f"clip {clip.name} does not fit in its place")
+            raise ValueError(f"{what} does not fit in its place")
+        if not clip.rms_dbfs <= _LOUDEST_DBFS or not (clip.silent or 0 < clip.peak <= 1):
+            raise ValueError(f"{what} has a level of no audio")
+        if clip.name in names:
+            raise ValueError(f"{what} is there twice")
+        names.add(clip.name)
         position += clip.samples
     if position != index.samples or not index.clips:
         raise ValueError(f"clips of {position} samples in audio of {index.samples}")

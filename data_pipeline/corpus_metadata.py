@@ -12,10 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from data_pipeline.corpus_index import CorpusError
-from wf_jax.bounded_files import TooLargeError, read_bounded
+from wf_jax.bounded_files import LARGEST_TABLE, TooLargeError, read_bounded
 from wf_jax.errors import printable
 
-LARGEST = 1 << 28  # bytes; LJSpeech's has 3 MB
 _MARKS = {  # at the beginning of a file, the longer ones first
     codecs.BOM_UTF32_LE: "utf-32",
     codecs.BOM_UTF32_BE: "utf-32",
@@ -28,6 +27,7 @@ _HEADERS = re.compile(
     re.IGNORECASE,
 )
 _LONGEST_SHOWN = 60
+_LONGEST_NAME = 251  # bytes, with .wav the most that file systems take
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ def read_entries(metadata: Path) -> list[Entry]:
         OSError: it cannot be read.
     """
     try:
-        text = _decoded(metadata, read_bounded(metadata, LARGEST))
+        text = _decoded(metadata, read_bounded(metadata, LARGEST_TABLE))
     except TooLargeError as error:
         raise CorpusError(f"{metadata}: {error}; give the list of the recordings") from None
     # Not str.splitlines: a transcript may hold other separators, such as U+2028.
@@ -148,11 +148,14 @@ def none_found(metadata: Path, entries: list[Entry], folder: str) -> CorpusError
 
 
 def check_text(metadata: Path, entry: Entry) -> None:
-    """Blames the encoding for an id that is not found and was not saved as UTF-8.
+    """Blames the table for an id that is not found and can be no file's.
 
     Raises:
-        CorpusError: so it is.
+        CorpusError: it was not saved as UTF-8, or is longer than the name of a file.
     """
+    if max(map(len, entry.id.encode("utf-8", "surrogateescape").split(b"/"))) > _LONGEST_NAME:
+        said = f"line {entry.line}: {shown(entry.id)} is longer than a file's name"
+        raise CorpusError(f"{metadata}: {said}; separate the id from the text with |")
     if _is_not_utf8(entry.id):
         said = f"line {entry.line}: {shown(entry.id)} is not UTF-8"
         raise CorpusError(f"{metadata}: {said}; save the file as UTF-8")

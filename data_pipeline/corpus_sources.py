@@ -1,5 +1,6 @@
 """The recordings a corpus is made of: finding them in a folder and reading each as 16-bit mono."""
 
+import os
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -8,6 +9,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 import soxr
 
+from data_pipeline.audio_files import LOWEST_RATE as LOWEST_RATE
 from data_pipeline.audio_files import SUFFIXES, AudioFile, AudioFileError, md5_of
 from data_pipeline.audio_folders import Listing, is_audio, list_audio
 from data_pipeline.corpus_files import FULL_SCALE
@@ -24,7 +26,6 @@ from data_pipeline.corpus_metadata import (
 
 METADATA, WAVS = "metadata.csv", "wavs"
 _SHOWN = 6  # suffixes
-LOWEST_RATE = 1000  # Hz, below it a file is no sound
 
 
 @dataclass(frozen=True)
@@ -66,8 +67,8 @@ def find_sources(source: Path) -> Found:
         CorpusError: no such folder, no recordings in it, or a metadata.csv that does not fit. One
             line.
     """
-    if not source.is_dir():
-        what = "is a file" if source.is_file() else "no such folder"
+    if not os.path.isdir(source):  # which takes a name that is too long for a missing one
+        what = "is a file" if os.path.isfile(source) else "no such folder"
         raise CorpusError(f"{source}: {what}; name the folder of the recordings with --input")
     try:
         listing = list_audio(source)
@@ -150,11 +151,6 @@ def read_clip(source: Source, sample_rate: int) -> tuple[np.ndarray, Clip]:
     file = AudioFile(source.path)
     channels = file.read()  # [T, C], float64
     samples = channels.mean(axis=1)
-    if file.sample_rate < LOWEST_RATE:
-        raise AudioFileError(
-            f"{source.path}: sample rate {file.sample_rate} Hz is below {LOWEST_RATE} Hz;"
-            " export it again"
-        )
     if file.sample_rate != sample_rate:
         samples = soxr.resample(samples, file.sample_rate, sample_rate, quality="VHQ")
     if len(samples) == 0:

@@ -78,7 +78,9 @@ def _corpus_of(workdir: Path) -> Path:
     try:
         corpus = read_json(path)["data.corpus"]
     except (OSError, ValueError, KeyError, TypeError):
-        raise EvaluationError(f"{path}: does not name a corpus; add --corpus=DIR") from None
+        corpus = None
+    if not isinstance(corpus, str) or not corpus:
+        raise EvaluationError(f"{path}: does not name a corpus; add --corpus=DIR")
     return workdir / "corpus" if corpus == "demo" else Path(corpus)
 
 

@@ -6,6 +6,7 @@ of the same names.
 
 import itertools
 import math
+import os
 import sys
 import time
 from collections.abc import Iterator
@@ -63,7 +64,7 @@ def main(argv: list[str]) -> None:
             "only mono models are rendered"
         )
     source, target = Path(_INPUT.value), Path(_OUTPUT.value)
-    if not source.is_dir():
+    if not os.path.isdir(source):  # which takes a name that is too long for a missing one
         sys.exit(_try(_soonest(model, [source]), source, target))
     files = sorted(path for path in source.iterdir() if path.suffix.lower() in SUFFIXES)
     if not files:
@@ -150,15 +151,14 @@ def _watched(blocks: Iterator[np.ndarray], stream: AudioFile, target: Path) -> I
         done += len(block)
         peak = max(peak, float(np.abs(block).max(initial=0.0)))
         seconds, spent = done / stream.sample_rate, time.monotonic() - start
-        speed = seconds / max(spent, 1e-9)
-        left = duration((total - seconds) / speed / 60)
+        # A resampler's first block may be empty.
+        left = duration((total - seconds) * spent / max(seconds, 1e-9) / 60)
         progress.update(f"{stream.path.name}: {seconds:.0f} of {total:.0f} s  ETA {left}")
         yield block
     spent = time.monotonic() - start
+    speed = total / max(spent, 1e-9)
     level = ", above full scale: turn it down before converting to integers" if peak > 1 else ""
-    progress.keep(
-        f"{target}: {total:.1f} s, {total / spent:.0f} x real time, peak {peak:.3f}{level}"
-    )
+    progress.keep(f"{target}: {total:.1f} s, {speed:.0f} x real time, peak {peak:.3f}{level}")
 
 
 if __name__ == "__main__":

@@ -96,6 +96,23 @@ def read_npy(path: Path) -> np.ndarray:
         return _read_values(file, header)
 
 
+def map_npy(path: Path) -> np.ndarray:
+    """The array of a .npy file, memory-mapped and read-only.
+
+    Raises:
+        OSError: the file is missing or cannot be read.
+        ArrayFileError: it is no .npy, not of plain numbers, empty, or shorter than it says.
+    """
+    with open_file(path) as file:
+        header, start = _read_header(file), file.tell()
+        there = os.fstat(file.fileno()).st_size - start
+        if not 0 < header.bytes <= there:
+            raise ArrayFileError(f"its header announces {header.bytes} bytes, {there} are there")
+        order = "FC"[not header.fortran_order]
+        # As a plain array: slices of np.memmap itself cost ten times as much.
+        return np.asarray(np.memmap(file, header.dtype, "r", start, header.shape, order))
+
+
 class ArrayArchive:
     """A .npz file: its arrays' headers, and then the arrays.
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import fsspec
 from etils import epath
 
-from wf_jax.bounded_files import LARGEST_TEXT, TooLargeError, read_bounded
+from wf_jax.bounded_files import TooLargeError, read_bounded
 from wf_jax.errors import UserError
 from wf_jax.whole_files import HIDDEN, write_whole
 
@@ -78,17 +78,20 @@ def naming(path: Path) -> Iterator[None]:
         raise OSError(errno.EIO, said, str(path)) from error
 
 
-def read_text(path: Path) -> str | None:
-    """What a file says, with a mark for what is no UTF-8; None where there is none.
+def read_text(path: Path, most: int) -> str | None:
+    """What a file of `most` bytes at most says, with a mark for what is no UTF-8.
+
+    Returns:
+        None where there is no file.
 
     Raises:
-        OSError: it cannot be read, is no regular file, or too large; names `path`.
+        OSError: it cannot be read, or has more bytes; names `path`.
     """
     with naming(path):
         if not path.exists():
             return None
         try:
-            return read_bounded(path, LARGEST_TEXT).decode(errors="replace")
+            return read_bounded(path, most).decode(errors="replace")
         except TooLargeError as error:
             raise OSError(errno.EFBIG, str(error), str(path)) from None
 

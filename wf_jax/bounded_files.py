@@ -1,12 +1,14 @@
 """Files of strangers, read up to a size."""
 
 import errno
-import json
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from wf_jax.json_values import parse_json
+
 LARGEST_CONFIG = 1 << 20  # bytes of what describes a model or a run; the largest has 4 KiB
-LARGEST_TEXT = 1 << 26  # bytes of what a run writes; an evaluation takes 500
+LARGEST_TABLE = 1 << 28  # bytes of a list of recordings; LJSpeech's have 3 and 5 MB
+LARGEST_RECORDS = 1 << 26  # bytes of what a run wrote at its evaluations, some 300 each
 _BLOCK = 1 << 20
 
 
@@ -59,7 +61,4 @@ def read_json(path: Path, most: int = LARGEST_CONFIG) -> Any:
         OSError: as `open_file`.
         ValueError: it has more, or is no JSON.
     """
-    try:
-        return json.loads(read_bounded(path, most))
-    except RecursionError:
-        raise ValueError("values nested too deep") from None
+    return parse_json(read_bounded(path, most))

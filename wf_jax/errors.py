@@ -16,3 +16,9 @@ class UserError(ValueError):
 def printable(text: str) -> str:
     """A text on one line, with escapes (as Python writes them) for what is no visible character."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def short(value: object, most: int = 200) -> str:
+    """A value's text as far as it goes into a line, which must not hold all of a damaged file."""
+    text = str(value)
+    return text if len(text) <= most else f"{text[:most]}..."

@@ -1,10 +1,30 @@
-"""Dataclasses of plain values from JSON: every field checked, none missing, none unknown."""
+"""Values from the JSON of strangers: read safely, and as dataclasses that are checked."""
 
 import dataclasses
+import json
 import reprlib
 import types
 import typing
+from functools import lru_cache
 from typing import Any
+
+_LONGEST_INTEGER = 20  # characters; of longer ones Python's floats, formats and checks raise
+
+
+def parse_json(text: bytes | str) -> Any:
+    """What JSON holds; whole numbers of more than 20 characters are floats.
+
+    Raises:
+        ValueError: it is damaged, or nested too deeply.
+    """
+    try:
+        return json.loads(text, parse_int=_integer)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+
+
+def _integer(text: str) -> int | float:
+    return int(text) if len(text) <= _LONGEST_INTEGER else float(text)
 
 
 def from_json(kind: Any, value: Any, name: str = "") -> Any:
@@ -46,7 +66,7 @@ def from_json(kind: Any, value: Any, name: str = "") -> Any:
 def _dataclass(kind: type, values: Any, name: str) -> Any:
     if not isinstance(values, dict):
         raise ValueError(f"{name or kind.__name__} is not a table")
-    kinds = typing.get_type_hints(kind)
+    kinds = _kinds(kind)
     fields = [field.name for field in dataclasses.fields(kind)]
     wrong = sorted(set(values) ^ set(fields))
     if wrong:
@@ -56,3 +76,9 @@ def _dataclass(kind: type, values: Any, name: str) -> Any:
         raise ValueError(f"{name + '.' if name else ''}{field} is {state}")
     prefix = f"{name}." if name else ""
     return kind(**{key: from_json(kinds[key], values[key], prefix + key) for key in fields})
+
+
+@lru_cache
+def _kinds(kind: type) -> dict[str, Any]:
+    """The fields' types; to find them takes longer than all else."""
+    return typing.get_type_hints(kind)

@@ -12,6 +12,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from wf_jax.json_values import parse_json
+
 Row = dict[str, Any]  # column -> text, number or None
 NOT_BEGUN = "not begun: no time left"
 ROWS = "rows.jsonl"
@@ -105,7 +107,7 @@ def one_line(error: BaseException) -> str:
 def read_rows(path: Path) -> list[Row]:
     """The entries of a report's file; a torn last line is left out."""
     entries = []
-    for line in path.read_text().splitlines() if path.exists() else []:
+    for line in path.read_text(errors="replace").splitlines() if path.exists() else []:
         with contextlib.suppress(ValueError):
-            entries.append(json.loads(line))
+            entries.append(parse_json(line))
     return entries

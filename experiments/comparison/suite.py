@@ -15,11 +15,13 @@ from experiments.run.decoration import decorating
 from experiments.run.exit_codes import AGAIN, INTERRUPTED
 from experiments.run.folder import write_json
 from experiments.run.job import attempt
-from experiments.run.reading import read_result
+from experiments.run.reading import number, read_result
 from experiments.run.sweep import finished, train_each
 from wf_jax.atomic import is_remote, write_text
 from wf_jax.flows.model_folder import load_model
 from wf_jax.training.settings import Session
+
+MEASURED = ("parameters", "steps", "minutes", "log_likelihood", "bits")  # of every member
 
 
 def compare(config: Any, folder: Path) -> int:
@@ -75,6 +77,11 @@ def write_comparison(folder: Path, entries: Mapping[str, Entry]) -> None:
 def _line(folder: Path, name: str, entry: Entry) -> Line:
     result, model = read_result(folder / name), load_model(folder / name / "model")
     config = model.config
+    if missing := [key for key in MEASURED if number(result.get(key)) is None]:
+        raise ComparisonError(
+            f"{folder / name / 'metrics.json'}: damaged, it has no {missing[0]}; remove it, and the"
+            " same command writes it again"
+        )
     return Line(
         name=name,
         family=config.family,

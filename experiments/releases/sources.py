@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import os
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from wf_jax.bounded_files import read_json
 from wf_jax.errors import UserError
 from wf_jax.flows.flow import Flow
 from wf_jax.flows.model_folder import load_model
+from wf_jax.json_values import parse_json
 
 EXAMPLE_SECONDS = 6.0
 DI_RATE = 48000  # Hz, of the built-in DI
@@ -57,7 +59,7 @@ def find_source(model: str, name: str | None, example: str | None) -> Source:
         ModelFolderError, NamFileError, AudioFileError: a file cannot be used.
     """
     path = Path(model)
-    if not path.exists():
+    if not os.path.exists(path):  # which takes a name that is too long for a missing one
         raise SourceError(f"{path}: no such file or folder; name a run, a model or a .nam file")
     if path.is_dir() and (path / "model.nam").is_file():
         metrics = _json(path / "metrics.json")

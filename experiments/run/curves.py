@@ -146,7 +146,8 @@ def _dress(axes: Axes, panel: Panel, axis: str) -> None:
         axes.set_yscale("log")
         low, high = axes.get_ylim()
         every = [m * 10.0**e for e in range(-46, 46) for m in (1, 2, 5)]
-        low, high = max(v for v in every if v <= low), min(v for v in every if v >= high)
+        low = max((v for v in every if v <= low), default=every[0])
+        high = min((v for v in every if v >= high), default=every[-1])
         axes.set_ylim(low, high)
         axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if high < 1e4 * low else (1,)))
         axes.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{y:g}"))

@@ -14,7 +14,7 @@ import numpy as np
 from experiments.run.lock import FolderLock
 from wf_jax.atomic import folder_path, is_remote, naming, why, write_text
 from wf_jax.bounded_files import read_json
-from wf_jax.errors import UserError
+from wf_jax.errors import UserError, short
 
 # What may change between two sessions of one run.
 CHANGEABLE = (
@@ -212,9 +212,10 @@ def _compare(workdir: Path, old: dict[str, Any], new: dict[str, Any]) -> None:
     if old and _has_begun(workdir):
         for name in sorted(old.keys() | new.keys()):
             if old.get(name, new.get(name)) != new.get(name) and not name.startswith(CHANGEABLE):
+                option, before = short(name), short(old.get(name))
                 raise WorkdirError(
-                    f"{workdir}: this run was started with --config.{name}={old.get(name)}, not "
-                    f"{new.get(name)}; give another --workdir, or the old value to continue"
+                    f"{workdir}: this run was started with --config.{option}={before}, "
+                    f"not {new.get(name)}; give another --workdir, or the old value to continue"
                 )
 
 
@@ -223,8 +224,8 @@ def _write_inputs(workdir: Path, inputs: Mapping[str, str]) -> None:
 
     path = workdir / "inputs.json"
     old = _read_object(path)
-    if old is None or not all(isinstance(value, str) for value in old.values()):
-        say(f"{path}: damaged: whether the inputs are still those of the run cannot be known")
+    if old is None or not all(isinstance(digest, str) for digest in old.values()):
+        say(f"{path}: damaged; whether the files are those of before cannot be told")
         old = {}
     if _has_begun(workdir):
         for name in sorted(old.keys() & inputs.keys()):

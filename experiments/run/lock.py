@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import IO
 
 from wf_jax.errors import UserError
+from wf_jax.json_values import parse_json
 
 try:
     import fcntl
@@ -16,7 +17,7 @@ except ImportError:  # Windows
     fcntl = None
 
 NAME = "lock"
-_LONGEST = 500  # characters in it
+_LONGEST = 1000  # characters of what stands in it
 
 
 class LockedError(UserError):
@@ -85,7 +86,7 @@ def check_unlocked(folder: Path) -> None:
 
 def _holder(file: IO[str]) -> str:
     try:
-        owner = json.loads(file.read(_LONGEST))
+        owner = parse_json(file.read(_LONGEST))
         who = f"process {owner['process']} on {owner['host']} has trained"
         since = f" since {owner['since']}"
     except (ValueError, KeyError, TypeError, RecursionError):

@@ -1,7 +1,6 @@
 """A training run as its folder tells it: config.json, metrics.jsonl and metrics.json. No jax."""
 
 import dataclasses
-import json
 import os
 import statistics
 from collections.abc import Iterator
@@ -10,14 +9,16 @@ from typing import Any
 
 from wf_jax.bounded_files import (
     LARGEST_CONFIG,
-    LARGEST_TEXT,
+    LARGEST_RECORDS,
     TooLargeError,
     read_bounded,
     read_json,
 )
 from wf_jax.errors import UserError
+from wf_jax.training.metrics import finite, parse_records
 
-_MOST = 1e30  # of a number that means something; the product of two is finite
+_MOST = 1e30  # of what a run measures
+_LONGEST_TASK = 40  # characters
 DEPTH = 2  # folders below a named one in which runs are looked for
 
 
@@ -147,8 +148,8 @@ def find_runs(folder: Path) -> list[Path]:
     Raises:
         RunError: there is none.
     """
-    if not folder.is_dir():
-        reason = "not a folder" if folder.exists() else "no such folder"
+    if not os.path.isdir(folder):  # which takes a name that is too long for a missing one
+        reason = "not a folder" if os.path.exists(folder) else "no such folder"
         raise RunError(f"{folder}: {reason}; name the --workdir of a training, or one above it")
     found = sorted(_search(folder))
     if not found:
@@ -175,8 +176,8 @@ def _is_run(folder: Path, files: list[str]) -> bool:
     if "metrics.jsonl" in files:
         return True
     try:  # a run that has just begun; its bytes tell even where they are damaged
-        data = read_bounded(folder / "config.json", LARGEST_CONFIG)
-        return "config.json" in files and b'"task"' in data
+        config = read_bounded(folder / "config.json", LARGEST_CONFIG)
+        return "config.json" in files and b'"task"' in config
     except (OSError, TooLargeError):
         return False
 
@@ -195,7 +196,8 @@ def read_run(folder: Path) -> Run:
         raise RunError(f"{path}: cannot be read: {error.strerror}; {remedy}") from None
     except ValueError as error:  # not JSON, or not even text
         raise RunError(f"{path}: damaged ({error}); {remedy}") from None
-    if not isinstance(config, dict) or not isinstance(config.get("task"), str):
+    task = config.get("task") if isinstance(config, dict) else None
+    if not isinstance(task, str) or not task.isprintable() or len(task) > _LONGEST_TASK:
         raise RunError(f"{path}: damaged (it names no task); {remedy}")
     return Run(folder, config, _records(folder / "metrics.jsonl"), _json(folder / "metrics.json"))
 
@@ -218,25 +220,19 @@ def read_result(folder: Path) -> dict[str, Any]:
 
 
 def number(value: Any) -> float | None:
-    """The value if it is a number, and no larger than one that means something; else None."""
-    wrong = isinstance(value, bool) or not isinstance(value, int | float)
-    return None if wrong or not -_MOST <= value <= _MOST else value
+    """The value if it is a finite number that a picture can show, else None."""
+    found = finite(value)
+    return None if found is None or abs(found) > _MOST else found
 
 
 def _records(path: Path) -> list[dict[str, Any]]:
     try:
-        lines = read_bounded(path, LARGEST_TEXT).decode(errors="replace").splitlines()
-    except (OSError, TooLargeError):
+        text = read_bounded(path, LARGEST_RECORDS).decode(errors="replace")
+    except OSError:
         return []
-    found = []
-    for line in lines:
-        try:
-            record = json.loads(line)
-        except (ValueError, RecursionError):  # the line that a killed run was writing
-            continue
-        if isinstance(record, dict) and number(record.get("step")) is not None:
-            found.append(record)
-    return found
+    except TooLargeError as error:
+        raise RunError(f"{path}: {error}; leave this folder out") from None
+    return [r for r in parse_records(text) if number(r["step"]) is not None]
 
 
 def _json(path: Path) -> dict[str, Any]:

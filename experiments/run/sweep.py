@@ -19,7 +19,7 @@ from experiments.run.sweep_file import SweepError, Trial
 from experiments.run.sweep_file import read_sweep as read_sweep
 from experiments.run.table import title, value
 from wf_jax.bounded_files import read_json
-from wf_jax.errors import UserError
+from wf_jax.errors import UserError, short
 
 
 def run_sweep(
@@ -152,7 +152,7 @@ def apply(config: Any, overrides: dict[str, Any], source: str = "the sweep") -> 
     known = list(_options(changed))
     for name, new in overrides.items():
         if name not in known:
-            raise SweepError(f"{name} in {source}: {_unknown(name, known)}")
+            raise SweepError(f"{short(name)} in {source}: {_unknown(name, known)}")
         group, last = changed, name
         while "." in last:
             first, _, last = last.partition(".")
@@ -160,9 +160,9 @@ def apply(config: Any, overrides: dict[str, Any], source: str = "the sweep") -> 
         kind = typing.get_type_hints(type(group))[last]
         try:
             setattr(group, last, _converted(new, kind))
-        except TypeError:
-            words = kind.__name__ if type(kind) is type else kind
-            raise SweepError(f"{name} in {source}: {new!r} is not of type {words}") from None
+        except (TypeError, OverflowError):
+            words, given = kind.__name__ if type(kind) is type else kind, short(repr(new))
+            raise SweepError(f"{name} in {source}: {given} is not of type {words}") from None
     return changed
 
 

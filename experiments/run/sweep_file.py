@@ -15,10 +15,11 @@ from pathlib import Path
 from typing import Any
 
 from experiments.run.table import short_options
-from wf_jax.errors import UserError
+from wf_jax.errors import UserError, short
 
 EXAMPLE = "experiments/configs/sweep_learning_rate.py"
 LONGEST = 100  # characters of a made-up name
+_LONGEST_NAME = 200  # bytes of a given one; file systems take 255
 
 
 class SweepError(UserError):
@@ -54,11 +55,17 @@ def read_sweep(path: Path) -> list[Trial]:
     overrides = [{k: v for k, v in trial.items() if k != "name"} for trial in listed]
     for key in (key for trial in overrides for key in trial if not isinstance(key, str)):
         raise SweepError(f"{path}: the option {key!r} is no text like 'train.seed'")
-    made = iter(_names([trial for trial in listed if "name" not in trial]))
+    try:
+        made = iter(_names([trial for trial in listed if "name" not in trial]))
+    except (ValueError, RecursionError) as error:  # whole numbers without end, lists in themselves
+        raise SweepError(f"{path}: a value cannot be written ({error}); give another") from None
     names = [trial["name"] if "name" in trial else next(made) for trial in listed]
     for name in names:
         if not isinstance(name, str) or not re.fullmatch(r"[\w=,+@-][\w.=,+@-]*", name):
-            raise SweepError(f"{path}: the name {name!r} is no folder's; use letters, digits, -_.=")
+            given = short(repr(name))
+            raise SweepError(f"{path}: the name {given} is no folder's; use letters, digits, -_.=")
+        if len(name.encode()) > _LONGEST_NAME:
+            raise SweepError(f"{path}: the name {short(name, 40)} is too long for a folder's")
     # Some file systems hold A and a for the same folder.
     twice = [n for n, count in Counter(name.casefold() for name in names).items() if count > 1]
     if twice:

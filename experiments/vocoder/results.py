@@ -34,7 +34,7 @@ from wf_jax.flows.model_folder import save_model
 from wf_jax.flows.vocoder import FULL_SCALE, HeldOut, VocoderTask, bits
 from wf_jax.modules import split
 from wf_jax.training.loop import Result
-from wf_jax.training.metrics import duration, read_records
+from wf_jax.training.metrics import duration, finite, read_records
 from wf_jax.whole_files import atomic_path
 
 # Held-out clips that are spoken while training, and those that are measured at its end; how many
@@ -147,8 +147,8 @@ def _describe(
 
 def _best_so_far(path: Path) -> float:
     """The best bits per sample that an interrupted run had reached."""
-    reached = (record.get("bits/validation", np.inf) for record in read_records(path))
-    return min(reached, default=np.inf)
+    reached = (finite(record.get("bits/validation")) for record in read_records(path))
+    return min((bits for bits in reached if bits is not None), default=np.inf)
 
 
 def is_slow(config: FlowConfig) -> bool:

@@ -34,7 +34,7 @@ def place(tmp_path_factory):
     """Files as a user may name them."""
     folder = tmp_path_factory.mktemp("place")
     soundfile.write(folder / "di.wav", np.zeros(100), 48000)
-    soundfile.write(folder / "long.wav", np.zeros(61 * 100), 100)
+    soundfile.write(folder / "long.wav", np.zeros(61 * 1000), 1000)
     soundfile.write(folder / "stereo.wav", np.zeros((100, 2)), 48000)
     (folder / "text.wav").write_text("no audio")
     nam = EXAMPLES["lstm"]() | {"metadata": {"name": 5}}

@@ -2,12 +2,16 @@
 
 import contextlib
 import json
+import math
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TextIO
 
 from wf_jax.atomic import is_remote, naming, read_text, write_text
+from wf_jax.bounded_files import LARGEST_RECORDS
+from wf_jax.json_values import parse_json
 
 
 class MetricsFile:
@@ -37,14 +41,27 @@ class MetricsFile:
 
 
 def read_records(path: Path) -> list[dict[str, Any]]:
-    """The records of a metrics.jsonl, if it exists, but for lines that a killed run left torn."""
-    records = []
-    for line in (read_text(path) or "").splitlines():
-        with contextlib.suppress(ValueError, RecursionError):
-            record = json.loads(line)
-            if isinstance(record, dict) and type(record.get("step")) in (int, float):
-                records.append(record)
-    return records
+    """The records of a metrics.jsonl, if it exists, but for lines that a killed run left torn.
+
+    Raises:
+        OSError: it cannot be read, or is larger than LARGEST_RECORDS; names the file.
+    """
+    return list(parse_records(read_text(path, LARGEST_RECORDS) or ""))
+
+
+def parse_records(text: str) -> Iterator[dict[str, Any]]:
+    """The lines that are records: JSON objects with the number of a step."""
+    for line in text.splitlines():
+        with contextlib.suppress(ValueError):
+            record = parse_json(line)
+            if isinstance(record, dict) and finite(record.get("step")) is not None:
+                yield record
+
+
+def finite(value: Any) -> float | None:
+    """The value if it is a finite number, else None."""
+    wrong = isinstance(value, bool) or not isinstance(value, int | float)
+    return None if wrong or not math.isfinite(value) else value
 
 
 class Progress:

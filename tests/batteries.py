@@ -1,0 +1,34 @@
+"""Runs a battery of hostile files in a process of its own, which a crash ends alone."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+
+
+def counts_of(module: str, seed: int, count: int) -> dict:
+    """What came of `count` files; prints them, with the seconds of CPU of the slowest.
+
+    Raises:
+        AssertionError: of a file a rule is broken, or somebody saw a traceback.
+    """
+    done = subprocess.run(
+        [sys.executable, "-m", module, str(seed), str(count)],
+        cwd=ROOT,
+        env=os.environ | {"PYTHONPATH": str(ROOT), "JAX_PLATFORMS": "cpu"},
+        capture_output=True,
+        text=True,
+        errors="replace",
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    broken = [line for line in done.stderr.splitlines() if line.startswith(("file ", "table "))]
+    assert not broken, "\n".join(broken)
+    for words in ("Traceback", "Exception ignored"):
+        assert words not in done.stderr, done.stderr[-3000:]
+    counts = json.loads(done.stdout.splitlines()[-1])
+    print(counts)
+    return counts

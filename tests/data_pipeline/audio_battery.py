@@ -1,0 +1,264 @@
+"""Gives damaged audio files to every command that reads audio; in a process of its own.
+
+    python -m tests.data_pipeline.audio_battery SEED COUNT
+
+Prints how many were heard, heard with a note, and refused, and the slowest; on standard error,
+those of which a rule is broken.
+"""
+
+import contextlib
+import io
+import json
+import random
+import sys
+import tempfile
+import time
+import warnings
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import soundfile
+from absl import flags
+
+from data_pipeline.audio_files import AudioFile, AudioFileError, write_wav
+from data_pipeline.audio_headers import AudioFileWarning
+from data_pipeline.corpus import Corpus
+from experiments import check_capture, prepare, render
+from experiments.capture import options as capture_options
+from experiments.capture.job import _probe
+from experiments.configs import a2_capture
+from experiments.releases import sources as release_sources
+from experiments.vocoder import mel_inputs
+from tests.amps.nam_examples import EXAMPLES
+from tests.data_pipeline.damaged_audio import WIDTHS, Kind, Sample, damaged, seed
+from tests.limits import limited
+from wf_jax.amps import load_nam
+from wf_jax.audio.mel import MelSettings
+from wf_jax.errors import UserError
+
+RATE = 22_050  # of corpora and mels
+
+
+class Broken(AssertionError):
+    """A rule is."""
+
+
+@dataclass
+class Heard:
+    """What came of one file in one command.
+
+    Attributes:
+        error: the line that refuses it; "" if none.
+        notes: the lines that a user sees besides.
+        samples: how many were used, of the file's own; None where the command does not tell.
+    """
+
+    error: str = ""
+    notes: list[str] = field(default_factory=list)
+    samples: int | None = None
+
+
+def heard(use: Callable[[], object]) -> Heard:
+    """Runs a command's code within the limits."""
+    found = Heard()
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        try:
+            with limited():
+                samples = use()
+            found.samples = samples if isinstance(samples, int) else None
+        except UserError as error:
+            found.error = str(error)
+            if not found.error.isprintable() or len(found.error) > 600:
+                raise Broken(f"not one line: {found.error!r}") from None
+    for warning in caught:
+        if not issubclass(warning.category, AudioFileWarning):
+            raise Broken(f"a warning of another kind: {warning.message}")
+        found.notes.append(str(warning.message))
+    return found
+
+
+class Commands:
+    """The commands, with a good DI, a small model and the folders that they need."""
+
+    def __init__(self, folder: Path):
+        """Works in `folder`."""
+        flags.FLAGS(["render", "--resample", "--channel=1"])
+        self.folder = folder
+        self.di = folder / "di.wav"
+        write_wav(self.di, np.random.default_rng(0).uniform(-0.3, 0.3, 48_000), 48_000)
+        (folder / "amp.nam").write_text(json.dumps(EXAMPLES["linear"]()))
+        self.model = load_nam(folder / "amp.nam")
+        (folder / "in").mkdir()
+
+    def every(self) -> dict[str, Callable[[Path], int | None]]:
+        """By their names."""
+        return {
+            "render": self.render,
+            "check_capture": self.check_output,
+            "check_capture of a DI": self.check_input,
+            "prepare": self.prepare,
+            "synthesize": self.synthesize,
+            "export": self.export,
+            "train a capture": self.options,
+            "loudness probe": self.probe,
+        }
+
+    def render(self, path: Path) -> int:
+        target = self.folder / "wet.wav"
+        target.unlink(missing_ok=True)
+        if problem := render._try(self.model, path, target):
+            raise AudioFileError(problem)
+        return soundfile.info(target).frames
+
+    def check_output(self, path: Path) -> None:
+        self._check(path, f"--input={self.di}", f"--output={path}", "--output_channel=1")
+
+    def check_input(self, path: Path) -> None:
+        self._check(path, f"--input={path}", f"--output={self.di}", "--input_channel=1")
+
+    def _check(self, path: Path, *options: str) -> None:
+        text = io.StringIO()
+        with contextlib.redirect_stdout(text):
+            code = check_capture.main(["check_capture", *options, f"--plot={self.folder}/x.png"])
+        errors = [line for line in text.getvalue().splitlines() if line.startswith("ERROR")]
+        if bool(errors) != bool(code):
+            raise Broken(f"exit code {code} after {errors}")
+        if refused := [line for line in errors if str(path) in line]:
+            raise AudioFileError(refused[0])
+
+    def prepare(self, path: Path) -> int | None:
+        output = Path(tempfile.mkdtemp(dir=self.folder)) / "corpus"
+        options = [f"--input={path.parent}", f"--output={output}", "--validation=0"]
+        with contextlib.redirect_stdout(io.StringIO()):
+            try:
+                prepare.main(["prepare", *options])
+            except SystemExit as error:
+                raise AudioFileError(str(error.code)) from None
+        corpus = Corpus.open(output)
+        (clip,) = corpus.clips
+        return round(clip.samples * clip.source_rate / RATE)
+
+    def synthesize(self, path: Path) -> int:
+        (item,) = mel_inputs.find_inputs(path, MelSettings(), resample=True)
+        if item.mel.shape[1] < 1 or not np.isfinite(item.mel).all():
+            raise Broken(f"a mel of shape {item.mel.shape}")
+        return round(item.samples * AudioFile(path).sample_rate / RATE)
+
+    def export(self, path: Path) -> None:
+        if not np.isfinite(release_sources._recording(path, 48_000)).all():
+            raise Broken("an example of no numbers")
+
+    def options(self, path: Path) -> None:
+        config = a2_capture.get_config()
+        config.data.input, config.data.output = str(self.di), str(path)
+        config.data.output_channel = 1
+        capture_options.check(config)
+
+    def probe(self, path: Path) -> None:
+        _probe(str(path))
+
+
+def read(path: Path) -> tuple[AudioFile, np.ndarray] | None:
+    """All samples by the reader itself, and its count beside them."""
+    file = AudioFile(path, lossy=True)
+    count, samples = file.samples, file.read()
+    if count != len(samples):
+        raise Broken(f"{count} samples were announced, {len(samples)} came")
+    if not np.isfinite(samples).all():
+        raise Broken("samples are no numbers")
+    return file, samples
+
+
+def check_whole(sample: Sample, file: AudioFile, samples: np.ndarray) -> None:
+    """That what is heard without a note is all there is."""
+    if sample.kind == Kind.SAID:
+        raise Broken("nothing was said of what is left out")
+    if sample.kind == Kind.SAME and not np.array_equal(samples, sample.samples):
+        raise Broken(f"{samples.shape} are not the {sample.samples.shape} samples")
+    if sample.kind != Kind.COVERED or sample.streamed:
+        return
+    if sample.is_coded and len(samples) != len(sample.samples):
+        raise Broken(f"{len(samples)} of {len(sample.samples)} samples")
+    width = WIDTHS.get(sample.subtype)
+    if width and file.bits:
+        there, got = sample.samples.size * width, samples.size * file.bits // 8
+        unit = max(sample.samples.shape[1] * width, file.channels * file.bits // 8)
+        if abs(there - got) >= unit:
+            raise Broken(f"{got} of {there} bytes")
+
+
+def attempts(number: int, count: int, commands: Commands) -> Iterator[str]:
+    """What came of `count` damaged files: "heard", "noted", "refused" or "broken"."""
+    for i in range(count):
+        draw = random.Random(f"{number}/{i}")
+        sample = damaged(seed(draw, i), draw)
+        path = commands.folder / "in" / f"a{sample.suffix}"
+        path.write_bytes(sample.data)
+        try:
+            yield _attempt(sample, path, commands)
+        except Exception as error:
+            print(f"file {number}/{i}, {sample.story}: {error!r}", file=sys.stderr)
+            yield "broken"
+        finally:
+            path.unlink()
+
+
+def _attempt(sample: Sample, path: Path, commands: Commands) -> str:
+    kept = []
+    own = heard(lambda: kept.append(read(path)))
+    if own.error and not own.error.startswith(f"{path}: "):
+        raise Broken(f"does not name the file: {own.error}")
+    if kept and not own.notes:
+        check_whole(sample, *kept[0])
+    for name, use in commands.every().items():
+        try:
+            found = heard(lambda use=use: use(path))
+            opened = name == "train a capture" and not heard(lambda: AudioFile(path)).error
+            _check_alike(own, found, path, kept, opened)
+        except Exception as error:
+            raise Broken(f"{name}: {error!r}") from error
+    return "refused" if own.error else "noted" if own.notes else "heard"
+
+
+def _check_alike(own: Heard, found: Heard, path: Path, kept: list, header_only: bool) -> None:
+    """That a command says what the reader says, and uses all that is read.
+
+    One that reads the header only, before others read the samples, may find less.
+    """
+    if own.error and not found.error and not header_only:
+        raise Broken(f"took what the reader refuses: {own.error}")
+    if found.error and path.name not in found.error:
+        raise Broken(f"does not name the file: {found.error}")
+    if found.error:
+        return
+    if header_only:
+        return
+    if missing := set(own.notes) - set(found.notes):
+        raise Broken(f"did not say: {missing}")
+    if found.samples is not None:
+        file, samples = kept[0]
+        # The corpus and the mel are of another rate: half a sample there may be many here.
+        if abs(found.samples - len(samples)) > file.sample_rate / RATE:
+            raise Broken(f"{found.samples} of {len(samples)} samples")
+
+
+def main(number: int, count: int) -> None:
+    """Runs the battery."""
+    counts, slowest = Counter(), 0.0
+    memory = "/dev/shm" if Path("/dev/shm").is_dir() else None  # where a flush costs nothing
+    with tempfile.TemporaryDirectory(dir=memory) as folder:
+        commands = Commands(Path(folder))
+        commands.render(commands.di)  # compiles
+        begun = time.process_time()
+        for state in attempts(number, count, commands):
+            counts[state] += 1
+            slowest, begun = max(slowest, time.process_time() - begun), time.process_time()
+    print(json.dumps({**counts, "slowest": round(slowest, 2)}))
+
+
+if __name__ == "__main__":
+    main(*map(int, sys.argv[1:]))
