@@ -18,7 +18,7 @@ from pathlib import Path
 
 from absl import app, flags
 
-from experiments.launch import set_up
+from experiments.launch import no_arguments, parse_flags, set_up
 
 CASES = {
     "a2_stream": "experiments.benchmark_amps",
@@ -53,8 +53,7 @@ flags.DEFINE_multi_string(
 def main(argv: list[str]) -> None:
     """Runs one case."""
     set_up()
-    if len(argv) > 1:
-        raise app.UsageError(f"unexpected argument {argv[1]!r}; options look like --block=64")
+    no_arguments(argv, "--block=64")
     if FLAGS.case.startswith("a2") and not FLAGS.model:
         sys.exit(f"--case={FLAGS.case} plays a model; name its file with --model=amp.nam")
     if FLAGS.case in ("release", "stream") and not FLAGS.model:
@@ -70,4 +69,4 @@ def main(argv: list[str]) -> None:
 
 if __name__ == "__main__":
     flags.mark_flag_as_required("case")
-    app.run(main)
+    app.run(main, flags_parser=parse_flags)

@@ -16,7 +16,7 @@ import numpy as np
 from absl import app, flags
 
 from data_pipeline.synthetic import demo_pair
-from experiments.launch import set_up
+from experiments.launch import parse_flags, set_up
 from wf_jax.amps.capture import CaptureAudio, CaptureTask
 from wf_jax.training.devices import use_every_core
 from wf_jax.training.dispatch import Dispatcher
@@ -116,4 +116,4 @@ def main(argv: list[str]) -> None:
 
 if __name__ == "__main__":
     flags.mark_flag_as_required("trainer_python")
-    app.run(main)
+    app.run(main, flags_parser=parse_flags)

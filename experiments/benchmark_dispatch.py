@@ -16,7 +16,7 @@ from absl import app, flags
 from data_pipeline.synthetic import demo_pair
 from experiments.accelerator.steps import time_steps
 from experiments.configs.waveflow import get_config
-from experiments.launch import set_up
+from experiments.launch import parse_flags, set_up
 from experiments.noise_windows import NoiseWindows
 from experiments.vocoder import model_config
 from wf_jax.amps.capture import CaptureAudio, CaptureTask
@@ -59,4 +59,4 @@ def main(argv: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    app.run(main)
+    app.run(main, flags_parser=parse_flags)

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from absl import app, flags
 
-from experiments.launch import set_up
+from experiments.launch import no_arguments, parse_flags, set_up
 from wf_jax.flows.model_folder import save_model
 from wf_jax.interop import (
     WeightImportError,
@@ -42,8 +42,7 @@ _OUTPUT = flags.DEFINE_string("output", None, "Folder to write the model to")
 def main(argv: list[str]) -> None:
     """Converts one checkpoint."""
     set_up()
-    if len(argv) > 1:
-        raise app.UsageError(f"unexpected argument {argv[1]!r}; options look like --output=DIR")
+    no_arguments(argv, "--output=DIR")
     output = Path(_OUTPUT.value)
     try:
         source = read_config(_SOURCE_CONFIG.value)
@@ -65,4 +64,4 @@ def main(argv: list[str]) -> None:
 
 if __name__ == "__main__":
     flags.mark_flags_as_required(["input", "source", "source_config", "output"])
-    app.run(main)
+    app.run(main, flags_parser=parse_flags)

@@ -14,7 +14,7 @@ from absl import app, flags
 
 from data_pipeline.corpus import Corpus
 from data_pipeline.corpus_index import CorpusError
-from experiments.launch import set_up
+from experiments.launch import no_arguments, parse_flags, set_up
 from experiments.vocoder import held_out_clips
 from experiments.vocoder_evaluation import SCORES, Judged, formatted, judge, mean_scores
 from experiments.vocoder_results import SLOW_JUDGED, is_slow, some
@@ -35,8 +35,7 @@ class EvaluationError(UserError):
 def main(argv: list[str]) -> None:
     """Evaluates one run."""
     set_up()
-    if len(argv) > 1:
-        raise app.UsageError(f"unexpected argument {argv[1]!r}; options look like --workdir=RUN")
+    no_arguments(argv, "--workdir=RUN")
     workdir = Path(_WORKDIR.value)
     output = Path(_OUTPUT.value or workdir / "evaluation.json")
     try:
@@ -100,4 +99,4 @@ def _lines(judged: list[Judged]) -> list[str]:
 
 if __name__ == "__main__":
     flags.mark_flags_as_required(["workdir"])
-    app.run(main)
+    app.run(main, flags_parser=parse_flags)

@@ -17,7 +17,7 @@ from pathlib import Path
 from absl import app, flags
 
 from data_pipeline.audio_files import AudioFileError
-from experiments.launch import set_up
+from experiments.launch import no_arguments, parse_flags, set_up
 from experiments.release_sources import SourceError, find_source
 from experiments.releases import ReleaseOptions, make_release, remake_release
 from wf_jax.amps import NamFileError
@@ -51,8 +51,7 @@ _REBUILD = flags.DEFINE_bool("rebuild", False, "Make the artefacts of the releas
 def main(argv: list[str]) -> None:
     """Makes or remakes one release; what goes wrong leaves --output as it was."""
     set_up()
-    if len(argv) > 1:
-        raise app.UsageError(f"unexpected argument {argv[1]!r}; options look like --output=DIR")
+    no_arguments(argv, "--output=DIR")
     if bool(_MODEL.value) == _REBUILD.value:
         sys.exit("give --model=..., or --rebuild to make the artefacts of --output anew")
     if _REBUILD.value:
@@ -96,4 +95,4 @@ def _options() -> ReleaseOptions:
 
 if __name__ == "__main__":
     flags.mark_flag_as_required("output")
-    app.run(main)
+    app.run(main, flags_parser=parse_flags)

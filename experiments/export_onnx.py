@@ -20,7 +20,7 @@ from typing import BinaryIO
 import numpy as np
 from absl import app, flags
 
-from experiments.launch import set_up
+from experiments.launch import no_arguments, parse_flags, set_up
 from experiments.onnx_programs import ExportError, Program, amp, checked, target, vocoder
 from experiments.workdir import WorkdirError, model_folder
 from wf_jax.amps import NamFileError, load_nam
@@ -40,8 +40,7 @@ _SLIM = flags.DEFINE_float(
 def main(argv: list[str]) -> None:
     """Converts one model, checks the result and writes it."""
     set_up()
-    if len(argv) > 1:
-        raise app.UsageError(f"unexpected argument {argv[1]!r}; options look like --output=DIR")
+    no_arguments(argv, "--output=DIR")
     if math.isnan(_SLIM.value):
         sys.exit("--slim=nan is not a number from 0 to 1")
     try:
@@ -103,4 +102,4 @@ def _program(model: str) -> Program:
 
 if __name__ == "__main__":
     flags.mark_flags_as_required(["model", "output"])
-    app.run(main)
+    app.run(main, flags_parser=parse_flags)

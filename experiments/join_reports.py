@@ -14,7 +14,7 @@ from pathlib import Path
 
 from absl import app, flags
 
-from experiments.launch import set_up
+from experiments.launch import parse_flags, set_up
 from experiments.report import elements
 from wf_jax.errors import UserError
 
@@ -42,7 +42,7 @@ def main(argv: list[str]) -> None:
     """Joins the reports of the named folders."""
     set_up()
     if len(argv) < 2:
-        raise app.UsageError("name the folders of one or more runs after the options")
+        sys.exit("name the folders of one or more runs after the options")
     output = Path(_OUTPUT.value)
     try:
         join(output, [Path(folder) for folder in argv[1:]])
@@ -93,4 +93,4 @@ def read_report(path: Path) -> Report:
 
 if __name__ == "__main__":
     flags.mark_flags_as_required(["output"])
-    app.run(main)
+    app.run(main, flags_parser=parse_flags)

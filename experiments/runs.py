@@ -15,7 +15,7 @@ from pathlib import Path
 
 from absl import app, flags
 
-from experiments.launch import parse_config_flags, set_up
+from experiments.launch import parse_flags, set_up
 from experiments.run_folder import Run, RunError, find_runs, read_run
 from experiments.run_table import Table, compare, json_lines, text
 from wf_jax.whole_files import atomic_path
@@ -106,4 +106,4 @@ def _draw(tables: Sequence[Table], output: Path) -> None:
 
 
 if __name__ == "__main__":
-    app.run(main, flags_parser=parse_config_flags)
+    app.run(main, flags_parser=parse_flags)

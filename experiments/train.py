@@ -15,12 +15,23 @@ from ml_collections import config_flags
 from experiments.command_lines import same_command
 from experiments.folder_lock import check_unlocked
 from experiments.initial import InitialError, check_initial, read_initial
-from experiments.launch import INTERRUPTED, exit_code, parse_config_flags, run_main, say, set_up
+from experiments.launch import (
+    INTERRUPTED,
+    config_of,
+    exit_code,
+    no_arguments,
+    parse_flags,
+    run_main,
+    say,
+    set_up,
+)
+from experiments.outputs import check_folder
 from experiments.sweep import SweepError, check_trials, configs_of, read_sweep, run_sweep
 from experiments.workdir import Workdir, check_same_run
 from wf_jax.atomic import FolderError, folder_path, is_remote
 from wf_jax.errors import UserError
 from wf_jax.options import check_options
+from wf_jax.training.clusters import DistributedError, check_choice
 from wf_jax.training.settings import FlagError, Session, parse_range
 
 _CONFIG = config_flags.DEFINE_config_file(
@@ -52,17 +63,13 @@ TASKS = {
 def main(argv: list[str]) -> None:
     """Runs the task that the config names."""
     set_up()
-    if len(argv) > 1:
-        raise app.UsageError(f"unexpected argument {argv[1]!r}; options look like --workdir=DIR")
-    config = _CONFIG.value
-    try:
-        if not hasattr(config, "task"):
-            sys.exit("--config is no training's; for likelihood.py use experiments.compare")
-    except OSError as error:  # the flag complains of a missing file at the first look only
-        sys.exit(f"{str(error).split()[-1]}: no such config file; see experiments/configs")
+    no_arguments(argv, "--workdir=DIR")
+    config = config_of(_CONFIG)
+    if not hasattr(config, "task"):
+        sys.exit("--config is no training's; for likelihood.py use experiments.compare")
     try:
         _check(config)
-    except UserError as error:
+    except (UserError, DistributedError) as error:
         sys.exit(str(error))
     task = importlib.import_module(TASKS[config.task][0])  # and with it JAX
     errors = (*task.ERRORS, FlagError, FolderError, InitialError, SweepError)
@@ -80,6 +87,9 @@ def _check(config: Any) -> None:
     check = importlib.import_module(TASKS[config.task][1]).check
     workdir = folder_path(_WORKDIR.value)
     parse_range(_PROFILE_STEPS.value)
+    check_choice(_DISTRIBUTED.value)
+    if not is_remote(workdir):
+        check_folder(workdir)
     # A run that goes on from its own checkpoints begins from nothing else.
     if _INIT_FROM.value and not (workdir / "checkpoints").is_dir():
         check_initial(folder_path(_INIT_FROM.value))
@@ -139,4 +149,4 @@ def _session() -> Any:
 
 if __name__ == "__main__":
     flags.mark_flags_as_required(["config", "workdir"])
-    app.run(main, flags_parser=parse_config_flags)
+    app.run(main, flags_parser=parse_flags)
