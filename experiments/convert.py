@@ -19,19 +19,21 @@ from pathlib import Path
 from absl import app, flags
 
 from experiments.launch import no_arguments, parse_flags, set_up
+from experiments.outputs import check_folder
+from wf_jax import interop
+from wf_jax.errors import UserError
 from wf_jax.flows.model_folder import save_model
-from wf_jax.interop import (
-    WeightImportError,
-    from_l0sg,
-    from_nvidia_waveglow,
-    from_parakeet,
-    read_arrays,
-    read_config,
-)
-from wf_jax.modules import split
+from wf_jax.interop.errors import WeightImportError
+from wf_jax.interop.files import read_arrays
+from wf_jax.interop.source_config import read_config
 
 _INPUT = flags.DEFINE_string("input", None, "The checkpoint")
-_IMPORTERS = {"parakeet": from_parakeet, "l0sg": from_l0sg, "nvidia": from_nvidia_waveglow}
+# Of each source: the function of wf_jax.interop that makes a model of its arrays.
+_IMPORTERS = {
+    "parakeet": "from_parakeet",
+    "l0sg": "from_l0sg",
+    "nvidia": "from_nvidia_waveglow",
+}
 _SOURCE = flags.DEFINE_enum("source", None, list(_IMPORTERS), "Whose checkpoint it is")
 _SOURCE_CONFIG = flags.DEFINE_string(
     "source_config", None, "The configuration that it was trained with, .json or .yaml"
@@ -47,10 +49,13 @@ def main(argv: list[str]) -> None:
     try:
         source = read_config(_SOURCE_CONFIG.value)
         arrays = read_arrays(_INPUT.value)
-    except WeightImportError as error:
+        check_folder(output)
+    except UserError as error:
         sys.exit(str(error))
+    from wf_jax.modules import split  # and with it JAX
+
     try:
-        model = _IMPORTERS[_SOURCE.value](arrays, source)
+        model = getattr(interop, _IMPORTERS[_SOURCE.value])(arrays, source)
     except WeightImportError as error:
         sys.exit(f"{_INPUT.value}: {error}")
     _, params = split(model)
