@@ -84,7 +84,7 @@ def _check_files() -> None:
         check_file(Path(FLAGS.output))
     if FLAGS.case.startswith("a2"):
         read_nam(FLAGS.model)
-    elif FLAGS.model:
+    elif FLAGS.case in ("release", "stream"):
         read_manifest(Path(FLAGS.model))
     if FLAGS.input:
         AudioFile(FLAGS.input)

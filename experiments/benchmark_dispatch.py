@@ -9,19 +9,12 @@ sent as the training loop sends them, one dispatch ahead; medians of rounds.
 
 from typing import Any
 
-import jax
 import numpy as np
 from absl import app, flags
 
 from data_pipeline.synthetic import demo_pair
-from experiments.accelerator.steps import time_steps
 from experiments.configs.waveflow import get_config
-from experiments.launch import parse_flags, set_up
-from experiments.noise_windows import NoiseWindows
-from experiments.vocoder import model_config
-from wf_jax.amps.capture import CaptureAudio, CaptureTask
-from wf_jax.flows.vocoder import VocoderTask
-from wf_jax.training.devices import use_every_core
+from experiments.launch import no_arguments, parse_flags, set_up
 
 _TASKS = flags.DEFINE_multi_enum(
     "task", ["a2"], ["a2", "waveflow_64", "waveflow_tiny"], "What to measure; may be repeated"
@@ -33,6 +26,11 @@ _ROUNDS = flags.DEFINE_integer("rounds", 3, "Rounds that count", 1)
 
 def make_task(name: str) -> Any:
     """The task of this name, on made-up audio."""
+    from experiments.noise_windows import NoiseWindows
+    from experiments.vocoder import model_config
+    from wf_jax.amps.capture import CaptureAudio, CaptureTask
+    from wf_jax.flows.vocoder import VocoderTask
+
     if name == "a2":
         di, amp = (x[None].astype(np.float32) for x in demo_pair(20.0))
         return CaptureTask(CaptureAudio(di, amp, di, amp))
@@ -46,6 +44,12 @@ def make_task(name: str) -> Any:
 def main(argv: list[str]) -> None:
     """Measures and prints a line each."""
     set_up()
+    no_arguments(argv, "--task=a2")
+    import jax
+
+    from experiments.accelerator.steps import time_steps
+    from wf_jax.training.devices import use_every_core
+
     use_every_core(16)
     print(f"{jax.device_count()} x {jax.devices()[0].device_kind}, jax {jax.__version__}")
     print("task           substeps  step ms  host ms  data ms  host and data of the step")

@@ -15,6 +15,7 @@ from pathlib import Path
 from absl import app, flags
 
 from experiments.launch import parse_flags, set_up
+from experiments.outputs import check_file
 from experiments.report import elements
 from wf_jax.errors import UserError
 
@@ -45,8 +46,9 @@ def main(argv: list[str]) -> None:
         sys.exit("name the folders of one or more runs after the options")
     output = Path(_OUTPUT.value)
     try:
+        check_file(output)
         join(output, [Path(folder) for folder in argv[1:]])
-    except ReportError as error:
+    except UserError as error:
         sys.exit(str(error))
     except OSError as error:
         sys.exit(f"{output}: cannot be written: {error.strerror or error}")

@@ -20,6 +20,7 @@ from data_pipeline.corpus import Corpus
 from data_pipeline.corpus_index import CorpusError
 from experiments.accelerator.parts import PARTS
 from experiments.launch import no_arguments, parse_flags, set_up
+from experiments.outputs import OutputError, check_folder
 from wf_jax.atomic import why
 
 _OUTPUT = flags.DEFINE_string("output", None, "Folder of the results; made if it is not there")
@@ -36,9 +37,13 @@ def main(argv: list[str]) -> None:
     unknown = [name for name in _PARTS.value if name not in PARTS]
     if unknown:
         sys.exit(f"--parts={','.join(unknown)}: no such part; choose of {', '.join(PARTS)}")
+    try:
+        check_folder(Path(_OUTPUT.value))
+    except OutputError as error:
+        sys.exit(str(error))
+    corpus = _corpus(_CORPUS.value) if _CORPUS.value else ""
     from experiments.accelerator.run import run_parts
 
-    corpus = _corpus(_CORPUS.value) if _CORPUS.value else ""
     parts = {name: part for name, part in PARTS.items() if name in _PARTS.value}
     signal.signal(
         signal.SIGTERM, lambda *_: sys.exit(143)

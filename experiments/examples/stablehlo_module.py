@@ -55,11 +55,17 @@ def _symbols(function: Function) -> set[str]:
 
 
 if __name__ == "__main__":
-    folder, function_name, base, target, *given = sys.argv[1:]
-    numbers = dict(re.fullmatch("([a-z])=([0-9]+)", text).groups() for text in given)
+    given = [re.fullmatch("([a-z])=([0-9]+)", text) for text in sys.argv[5:]]
+    if len(sys.argv) < 5 or None in given:
+        sys.exit(
+            "usage: python -m experiments.examples.stablehlo_module RELEASE FUNCTION OUTPUT "
+            "PLATFORM b=1 ..."
+        )
+    folder, function_name, base, target = sys.argv[1:5]
+    numbers = dict(match.groups() for match in given)
     try:
         write_module(
             Path(folder), function_name, base, target, **{k: int(v) for k, v in numbers.items()}
         )
-    except ReleaseError as error:
+    except (OSError, ReleaseError) as error:
         sys.exit(str(error))

@@ -224,7 +224,7 @@ REFUSED = [
     (["--model=no.nam"], "no.nam: no such file or folder; name a run, a model or a .nam file"),
     (["--model=.", "--platforms=abacus"], "--platforms=abacus: give one or more of cpu, cuda"),
     (["--model=.", "--blocks=64,0"], "--blocks: '0' is no number of samples from 1 to"),
-    (["--model=.", "--slim=nan"], "--slim=nan is not a number from 0 to 1"),
+    (["--model=.", "--slim=nan"], "--slim=nan is not a number; give a finite one"),
     (["--model=.", "--output=gs://bucket/release"], "give a local folder, and copy it there"),
     ([], "give --model=..., or --rebuild to make the artefacts of --output anew"),
     (["--rebuild"], "no such folder; name one that experiments.export wrote"),
@@ -239,7 +239,7 @@ for arguments in json.loads(sys.argv[1]):
     for name in export.flags.FLAGS:
         export.flags.FLAGS[name].unparse()
     try:
-        export.flags.FLAGS(["export", f"--output={sys.argv[2]}", *arguments])
+        export.parse_flags(["export", f"--output={sys.argv[2]}", *arguments])
         export.main(["export"])
     except SystemExit as stop:
         print(json.dumps(str(stop)))
