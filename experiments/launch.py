@@ -50,6 +50,8 @@ def parse_flags(argv: list[str], values: flags.FlagValues = flags.FLAGS) -> list
     Returns:
         The name of the program and the arguments that are no flags.
     """
+    if "--config=" in argv:
+        sys.exit("--config= is empty; name a config file, as those in experiments/configs")
     config = next((a.partition("=")[2] for a in argv if a.startswith("--config=")), "")
     if config.endswith("/") or (config and Path(config).is_dir()):
         sys.exit(f"{config}: a folder; name a config file, as those in experiments/configs")
@@ -63,6 +65,10 @@ def parse_flags(argv: list[str], values: flags.FlagValues = flags.FLAGS) -> list
         sys.exit(f"{option}: no such option in {config}; that file lists every option")
     except flags.Error as error:
         sys.exit(_flag_error(str(error), config, values))
+    except Exception as error:
+        if not config:
+            raise
+        sys.exit(_config_error(config, f"{type(error).__name__}: {error}"))
     for name in values:
         flag = values[name]
         # The options of a config have rules of their own.
@@ -97,10 +103,7 @@ def _flag_error(message: str, config: str, values: flags.FlagValues) -> str:
     """What absl says, as one line that has the remedy."""
     lines = [line.strip() for line in message.splitlines() if line.strip()]
     if "Traceback" in message:  # an error inside the config file: its end is the reason
-        reason = lines[-1]
-        if "config_config" in reason and "get_config" in reason:
-            reason = "it has no get_config()"
-        return f"{config.partition(':')[0]}: {reason}; see experiments/configs"
+        return _config_error(config, lines[-1])
     line = lines[0]
     missing = re.search(r"Flag --(\w+) must have a value other than None", line)
     if missing:
@@ -115,6 +118,12 @@ def _flag_error(message: str, config: str, values: flags.FlagValues) -> str:
         return f"--{unknown[1]} is no option; {remedy}"
     line = line.removeprefix("flag ").rstrip(".")
     return f"{line}; --help says what there is"
+
+
+def _config_error(config: str, reason: str) -> str:
+    if "config_config" in reason and "get_config" in reason:
+        reason = "it has no get_config()"
+    return f"{config.partition(':')[0]}: {reason}; see experiments/configs"
 
 
 def _check_value(name: str, value: Any) -> None:

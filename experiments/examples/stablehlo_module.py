@@ -13,12 +13,21 @@ takes the model itself, and all packages of wf_jax.
 import re
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from wf_jax.export.artefacts import PLATFORMS, Function, lower
-from wf_jax.export.manifest import PARAMS, ReleaseError, copied, read_files, read_manifest
-from wf_jax.export.rebuild import functions_of
+from wf_jax.export.manifest import (
+    PARAMS,
+    PLATFORMS,
+    ReleaseError,
+    copied,
+    read_files,
+    read_manifest,
+)
+
+if TYPE_CHECKING:
+    from wf_jax.export.artefacts import Function
 
 
 def write_module(release: Path, name: str, output: str, platform: str, **sizes: int) -> None:
@@ -28,6 +37,9 @@ def write_module(release: Path, name: str, output: str, platform: str, **sizes: 
     manifest = read_manifest(release)
     if name not in manifest.functions:
         raise ReleaseError(f"{release}: {name} is none of {', '.join(manifest.functions)}")
+    from wf_jax.export.artefacts import lower  # and with it JAX and the models
+    from wf_jax.export.rebuild import functions_of
+
     with copied(read_files(release, manifest)) as folder:
         functions = {function.name: function for function in functions_of(folder, manifest)}
         with np.load(folder / PARAMS) as arrays:
@@ -50,7 +62,7 @@ def write_module(release: Path, name: str, output: str, platform: str, **sizes: 
     Path(f"{output}.data").write_bytes(b"".join(np.ascontiguousarray(v).tobytes() for v in known))
 
 
-def _symbols(function: Function) -> set[str]:
+def _symbols(function: "Function") -> set[str]:
     return set(re.findall("[a-z]", " ".join(value.shape for value in function.inputs.values())))
 
 
