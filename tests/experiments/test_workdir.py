@@ -9,7 +9,7 @@ import pytest
 
 from experiments.configs import a2_capture
 from experiments.folder_lock import FolderLock, LockedError, check_unlocked
-from experiments.workdir import Workdir, WorkdirError, flat_config
+from experiments.workdir import Workdir, WorkdirError, check_same_run, flat_config
 from wf_jax.training.checkpoints import Checkpoints
 
 HOLDER = """
@@ -64,6 +64,21 @@ def test_the_recordings_belong_to_the_run(tmp_path):
         pytest.raises(WorkdirError, match="is another one than this run was trained on"),
     ):
         workdir.open(config, {"di.wav": "1" * 32, "amp.wav": "2" * 32})
+
+
+def test_an_option_of_another_version_that_is_gone(tmp_path):
+    config = a2_capture.get_config()
+    old = flat_config(config) | {"train.mixup": 0.5, "metadata.color": "red"}
+    (tmp_path / "config.json").write_text(json.dumps(old))
+    begin(tmp_path)
+    with pytest.raises(WorkdirError, match=r"with --config\.train\.mixup=0\.5, which there is no"):
+        check_same_run(tmp_path, config)
+    with Workdir(tmp_path) as workdir, pytest.raises(WorkdirError, match="another version of wf_j"):
+        workdir.open(config)
+    del old["train.mixup"]  # what may change may also be gone
+    (tmp_path / "config.json").write_text(json.dumps(old))
+    with Workdir(tmp_path) as workdir:
+        workdir.open(config)
 
 
 @pytest.mark.parametrize("damage", ["", '{"train.st', "[]", "\0\0\0"])
