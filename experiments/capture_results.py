@@ -153,6 +153,7 @@ def _facts(config: Any, capture: Capture, result: Result, nam: Path) -> dict[str
     return {
         "DI": "the built-in plucked strings" if demo else config.data.input,
         "recording": "the built-in simulated amp" if demo else config.data.output,
+        "part used": _part(config.data, capture.part_seconds),
         "standard file": capture.standard_version or "none: the user's own DI",
         "trained on": f"{len(capture.input_train) / capture.sample_rate:.1f} s, held out "
         f"{len(capture.input_validation) / capture.sample_rate:.1f} s",
@@ -163,6 +164,13 @@ def _facts(config: Any, capture: Capture, result: Result, nam: Path) -> dict[str
         "device": f"{jax.device_count()} {jax.devices()[0].device_kind}",
         "versions": f"Python {platform.python_version()}, jax {jax.__version__}",
     }
+
+
+def _part(data: Any, seconds: tuple[float, float]) -> str:
+    """Which part of both files was used; `seconds` are where it begins and ends in the DI."""
+    is_part = data.start_seconds or data.stop_seconds
+    words = f"{'only ' if is_part else 'all, '}from {seconds[0]:.2f} to {seconds[1]:.2f} s"
+    return f"{words}; its clock's drift undone" if data.correct_drift else words
 
 
 def _longer(config: Any, workdir: Path) -> str:

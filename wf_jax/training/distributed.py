@@ -53,6 +53,9 @@ def start(choice: str = "auto", environment: Mapping[str, str] = os.environ) -> 
     if found is None:
         return
     address, count, index = found
+    if address is None:
+        with rendezvous.saying("waiting for the cluster to say where process 0 is"):
+            address, count, index = _by_jax()
     # A signal is agreed on inside the training step, together with the clock.
     jax.config.update("jax_enable_preemption_service", False)
     logging.getLogger("jax._src.distributed").setLevel(logging.ERROR)
@@ -79,13 +82,14 @@ def start(choice: str = "auto", environment: Mapping[str, str] = os.environ) -> 
     timer.daemon = True
     timer.start()
     try:
-        jax.distributed.initialize(
-            address,
-            count,
-            index,
-            initialization_timeout=round(2 * START_SECONDS) + 60,
-            shutdown_timeout_seconds=60,
-        )
+        with rendezvous.saying("waiting for the other processes of this run"):
+            jax.distributed.initialize(
+                address,
+                count,
+                index,
+                initialization_timeout=round(2 * START_SECONDS) + 60,
+                shutdown_timeout_seconds=60,
+            )
     except (RuntimeError, ValueError) as error:
         reason = str(error).splitlines()[0]
         if "DEADLINE_EXCEEDED" in reason or "UNAVAILABLE" in reason:
@@ -130,6 +134,24 @@ def _jax_state() -> Any:
         return distributed.global_state
     except (ImportError, AttributeError):
         return None
+
+
+def _by_jax() -> tuple[str | None, int | None, int | None]:
+    """Address, count and index as JAX finds them in a cluster; None where it does not say.
+
+    Not public, so it may be gone one day: then JAX waits without saying who is missing.
+    """
+    try:
+        from jax._src.clusters import ClusterEnv
+
+        found = ClusterEnv.auto_detect_unset_distributed_params(
+            None, None, None, None, None, round(START_SECONDS)
+        )
+        address, count, index = found[:3]
+    except Exception:  # a cluster's own faults too: JAX says them once more
+        return None, None, None
+    whole = address and count and index is not None and address.rpartition(":")[2].isdigit()
+    return (address, count, index) if whole else (None, None, None)
 
 
 def is_main() -> bool:
