@@ -10,6 +10,7 @@ import pytest
 from experiments.configs import a2_capture
 from experiments.folder_lock import FolderLock, LockedError, check_unlocked
 from experiments.workdir import Workdir, WorkdirError, check_same_run, flat_config
+from wf_jax.training import distributed
 from wf_jax.training.checkpoints import Checkpoints
 
 HOLDER = """
@@ -64,6 +65,18 @@ def test_the_recordings_belong_to_the_run(tmp_path):
         pytest.raises(WorkdirError, match="is another one than this run was trained on"),
     ):
         workdir.open(config, {"di.wav": "1" * 32, "amp.wav": "2" * 32})
+
+
+@pytest.mark.parametrize("here", [True, False])
+def test_processes_of_different_configs_are_refused(tmp_path, monkeypatch, here):
+    """The digest of process 0's config is another one: this process's fault, or another's."""
+    other = (lambda tree: tree + 1) if here else (lambda tree: tree)
+    monkeypatch.setattr(distributed, "from_main", other)
+    monkeypatch.setattr(distributed, "all_agree", lambda good: False)
+    who = "this process" if here else "another process of this run"
+    with pytest.raises(WorkdirError, match=f"{who} was started with another config than process 0"):
+        Workdir(tmp_path / "run").open(a2_capture.get_config())
+    assert not (tmp_path / "run").exists()
 
 
 def test_an_option_of_another_version_that_is_gone(tmp_path):
