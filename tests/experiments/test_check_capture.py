@@ -154,7 +154,8 @@ def test_errors_that_may_be_ignored(folder, capsys):
 @pytest.mark.parametrize(
     ("arguments", "fault"),
     [
-        ([], "--output"),
+        ([], "--input is missing"),
+        (["--input=a"], "--output is missing"),
         (["--input=a", "--output=b", "--bogus=1"], "bogus"),
         (["--input=a", "--output=b", "--latency=soon"], "soon"),
         (["--input=a", "--output=b", "c.wav"], "unexpected argument 'c.wav'"),

@@ -1,5 +1,6 @@
 """The export command as a user types it, its folder, and the examples that use it."""
 
+import dataclasses
 import json
 import os
 import runpy
@@ -102,6 +103,14 @@ def test_its_readme(exported):
     ):
         assert wanted in text
     assert all(len(line) < 160 for line in text.splitlines())
+
+
+def test_names_in_its_readme_are_text(exported):
+    manifest = read_manifest(exported[0])
+    text = card(dataclasses.replace(manifest, name="a\x1b[2J\nb", example="the clip \x1b[31m\nc"))
+    assert all(line.isprintable() for line in text.splitlines())
+    assert r"# a\x1b[2J b" in text
+    assert r"is the clip \x1b[31m\nc." in text
 
 
 def test_its_example_is_audio(exported):
