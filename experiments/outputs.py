@@ -35,7 +35,8 @@ def check_folder(path: Path) -> None:
     while not _exists(there):
         there = there.parent
     if not there.is_dir():
-        raise OutputError(f"{path}: {there} is a file; give another folder")
+        which = "" if there == path.absolute() else f"{there} "
+        raise OutputError(f"{path}: {which}is a file; give another folder")
     _try(path, there)
 
 

@@ -40,7 +40,7 @@ MISTAKES = {
         f"{CAPTURE} --workdri=new": "--workdri is no option; did you mean --workdir?",
         CAPTURE: "--workdir is missing: Folder of the run",
         f"{CAPTURE}:demo --workdir=": "--workdir= is empty; give a value",
-        f"{CAPTURE}:demo --workdir=file": "file: /",
+        f"{CAPTURE}:demo --workdir=file": "file: is a file; give another folder",
         f"{CAPTURE}:demo --workdir=file/new": "is a file; give another folder",
         f"{CAPTURE}:demo --workdir=/proc/new": "/proc/new: cannot be written: No such file",
         f"{CAPTURE}:demo --workdir={'x' * 300}": "xxx: cannot be written: File name too long",
