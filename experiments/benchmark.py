@@ -18,7 +18,12 @@ from pathlib import Path
 
 from absl import app, flags
 
-from experiments.terminal.start import set_up
+from data_pipeline.audio_files import AudioFile
+from experiments.terminal.outputs import check_file
+from experiments.terminal.start import no_arguments, parse_flags, set_up
+from wf_jax.amps.nam_file import read_nam
+from wf_jax.errors import UserError
+from wf_jax.export.manifest import read_manifest
 
 CASES = {
     "a2_stream": "experiments.benchmarks.amps",
@@ -53,21 +58,38 @@ flags.DEFINE_multi_string(
 def main(argv: list[str]) -> None:
     """Runs one case."""
     set_up()
-    if len(argv) > 1:
-        raise app.UsageError(f"unexpected argument {argv[1]!r}; options look like --block=64")
+    no_arguments(argv, "--block=64")
     if FLAGS.case.startswith("a2") and not FLAGS.model:
         sys.exit(f"--case={FLAGS.case} plays a model; name its file with --model=amp.nam")
     if FLAGS.case in ("release", "stream") and not FLAGS.model:
         sys.exit(f"--case={FLAGS.case} takes a folder of experiments.export: --model=RELEASE")
     if FLAGS.case in ("release", "stream") and FLAGS.output:
         sys.exit(f"--output: --case={FLAGS.case} writes no file; leave it out")
-    if FLAGS.output and not Path(FLAGS.output).absolute().parent.is_dir():
-        sys.exit(f"--output={FLAGS.output}: its folder does not exist; make it first")
     if FLAGS.output and Path(FLAGS.output).suffix != ".json":
         sys.exit(f"--output={FLAGS.output}: JSON is written; let the name end in .json")
+    try:
+        _check_files()
+    except UserError as error:
+        sys.exit(str(error))
     importlib.import_module(CASES[FLAGS.case]).run(FLAGS)
+
+
+def _check_files() -> None:
+    """Refuses what cannot be read or written, before JAX is loaded.
+
+    Raises:
+        UserError: with the file and the remedy.
+    """
+    if FLAGS.output:
+        check_file(Path(FLAGS.output))
+    if FLAGS.case.startswith("a2"):
+        read_nam(FLAGS.model)
+    elif FLAGS.case in ("release", "stream"):
+        read_manifest(Path(FLAGS.model))
+    if FLAGS.input:
+        AudioFile(FLAGS.input)
 
 
 if __name__ == "__main__":
     flags.mark_flag_as_required("case")
-    app.run(main)
+    app.run(main, flags_parser=parse_flags)

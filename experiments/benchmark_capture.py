@@ -6,21 +6,17 @@ PATH is a Python that has `neural-amp-modeler` installed, in an environment of i
 is forward, backward, both losses and the update of nano and standard: 16 windows of 8192 samples.
 """
 
+import shutil
 import statistics
 import subprocess
 import sys
 import time
 
-import jax
 import numpy as np
 from absl import app, flags
 
 from data_pipeline.synthetic import demo_pair
-from experiments.terminal.start import set_up
-from wf_jax.amps.capture import CaptureAudio, CaptureTask
-from wf_jax.training.devices import use_every_core
-from wf_jax.training.dispatch import Dispatcher
-from wf_jax.training.settings import Settings
+from experiments.terminal.start import no_arguments, parse_flags, set_up
 
 _PYTHON = flags.DEFINE_string("trainer_python", None, "A Python with neural-amp-modeler")
 _ROUNDS = flags.DEFINE_integer("rounds", 9, "Steps of each that count", 1)
@@ -84,6 +80,13 @@ class Ours:
 
     def __init__(self) -> None:
         """Compiles it."""
+        import jax
+
+        from wf_jax.amps.capture import CaptureAudio, CaptureTask
+        from wf_jax.training.dispatch import Dispatcher
+        from wf_jax.training.settings import Settings
+
+        self._wait = jax.block_until_ready
         di, amp = (x[None].astype(np.float32) for x in demo_pair(20.0))
         task = CaptureTask(CaptureAudio(di, amp, di, amp))
         self._dispatcher, self._count = Dispatcher(task, Settings(), lambda step: 1), 0
@@ -94,7 +97,7 @@ class Ours:
         """Seconds of one step."""
         start = time.perf_counter()
         self._state, sent = self._dispatcher.send(self._state, self._count, [0.004])
-        jax.block_until_ready((self._state, sent))
+        self._wait((self._state, sent))
         self._count += 1
         return time.perf_counter() - start
 
@@ -102,6 +105,13 @@ class Ours:
 def main(argv: list[str]) -> None:
     """Takes both steps in turn and prints medians and their ratio."""
     set_up()
+    no_arguments(argv, "--trainer_python=PATH")
+    if shutil.which(_PYTHON.value) is None:
+        sys.exit(f"--trainer_python={_PYTHON.value}: no such program; name a Python")
+    import jax
+
+    from wf_jax.training.devices import use_every_core
+
     use_every_core(16)
     trainer, ours = Trainer(_PYTHON.value), Ours()
     for model in (trainer, ours):  # warm
@@ -116,4 +126,4 @@ def main(argv: list[str]) -> None:
 
 if __name__ == "__main__":
     flags.mark_flag_as_required("trainer_python")
-    app.run(main)
+    app.run(main, flags_parser=parse_flags)

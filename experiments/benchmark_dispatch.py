@@ -9,18 +9,12 @@ sent as the training loop sends them, one dispatch ahead; medians of rounds.
 
 from typing import Any
 
-import jax
 import numpy as np
 from absl import app, flags
 
 from data_pipeline.synthetic import demo_pair
-from experiments.accelerator.steps import time_steps
-from experiments.benchmarks.noise_windows import NoiseWindows
 from experiments.configs.waveflow import get_config
-from experiments.terminal.start import set_up
-from wf_jax.amps.capture import CaptureAudio, CaptureTask
-from wf_jax.flows.vocoder import VocoderTask
-from wf_jax.training.devices import use_every_core
+from experiments.terminal.start import no_arguments, parse_flags, set_up
 
 _TASKS = flags.DEFINE_multi_enum(
     "task", ["a2"], ["a2", "waveflow_64", "waveflow_tiny"], "What to measure; may be repeated"
@@ -32,6 +26,10 @@ _ROUNDS = flags.DEFINE_integer("rounds", 3, "Rounds that count", 1)
 
 def make_task(name: str) -> Any:
     """The task of this name, on made-up audio."""
+    from experiments.benchmarks.noise_windows import NoiseWindows
+    from wf_jax.amps.capture import CaptureAudio, CaptureTask
+    from wf_jax.flows.vocoder import VocoderTask
+
     if name == "a2":
         di, amp = (x[None].astype(np.float32) for x in demo_pair(20.0))
         return CaptureTask(CaptureAudio(di, amp, di, amp))
@@ -45,6 +43,12 @@ def make_task(name: str) -> Any:
 def main(argv: list[str]) -> None:
     """Measures and prints a line each."""
     set_up()
+    no_arguments(argv, "--task=a2")
+    import jax
+
+    from experiments.accelerator.steps import time_steps
+    from wf_jax.training.devices import use_every_core
+
     use_every_core(16)
     print(f"{jax.device_count()} x {jax.devices()[0].device_kind}, jax {jax.__version__}")
     print("task           substeps  step ms  host ms  data ms  host and data of the step")
@@ -58,4 +62,4 @@ def main(argv: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    app.run(main)
+    app.run(main, flags_parser=parse_flags)

@@ -4,20 +4,29 @@
 
 One line per check, then the latency, which is also drawn. `--output` may be a folder: every audio
 file in it is checked, and latencies that differ are set beside each other. Exit code: 0 fine, 1 an
-error was found, 2 wrong flags.
+error was found, or a flag is wrong.
 """
 
 import os
 import sys
+import warnings
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from absl import flags
 
-from data_pipeline.audio_files import SUFFIXES
+from data_pipeline.audio_files import SUFFIXES, AudioFile
 from data_pipeline.pair_report import PairReport, Used, check_capture
+from experiments.terminal.outputs import check_file, check_folder
+from experiments.terminal.start import no_arguments, parse_flags
 from experiments.terminal.streams import prepare_terminal
+from wf_jax.errors import UserError
 from wf_jax.whole_files import atomic_path
 
+if TYPE_CHECKING:
+    from data_pipeline.pair_report import PairReport
+
+PICTURES = (".png", ".svg", ".pdf")
 _MARKS = {"ok": "ok", "note": "note", "warning": "WARNING", "error": "ERROR"}
 
 
@@ -27,18 +36,51 @@ def main(argv: list[str]) -> int:
     if {"--help", "-help", "-h"} & set(argv):
         print(f"{__doc__}\n{options.module_help(__name__)}")
         return 0
+    no_arguments(parse_flags(argv, options), "--input=di.wav")
     try:
-        if extra := options(argv)[1:]:
-            raise flags.Error(f"unknown argument {extra[0]}; flags are written --name=value")
-        if options.plot and os.path.isdir(options.output):
-            raise flags.Error("--plot names one picture, but --output is a folder; leave it out")
-    except flags.Error as error:
-        print(f"{error}\nSee python -m experiments.check_capture --help", file=sys.stderr)
-        return 2
+        _check_files(options)
+    except UserError as error:
+        sys.exit(str(error))
     output = Path(options.output)
     if os.path.isdir(output):  # which takes a name that is too long for a missing one
         return _check_folder(output, options)
     return 1 if _first_error(_check_one(output, options), options) else 0
+
+
+def _check_files(options: flags.FlagValues) -> None:
+    """Refuses what cannot be read or written, before anything slow is loaded.
+
+    Raises:
+        UserError: with the file and the remedy.
+    """
+    output = Path(options.output)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # said when the files are read
+        for path in (options.input, *(() if output.is_dir() else (output,))):
+            AudioFile(path)
+    if not options.plot:
+        return
+    plot = Path(options.plot)
+    if plot.is_dir() or not plot.suffix:
+        check_folder(plot)
+    elif output.is_dir():
+        raise UserError(f"--plot={plot}: one picture, but --output is a folder; name a folder")
+    elif plot.suffix.lower() not in PICTURES:
+        raise UserError(f"--plot={plot}: end its name with {', '.join(PICTURES)}")
+    else:
+        check_file(plot)
+
+
+def _picture(output: Path, plot: str | None) -> Path:
+    """Where the latency of a recording is drawn: beside it, in a folder, or as it is named."""
+    usual = output.with_name(f"{output.stem}_latency.png")
+    if not plot:
+        return usual
+    named = Path(plot)
+    if named.suffix and not named.is_dir():
+        return named
+    named.mkdir(parents=True, exist_ok=True)
+    return named / usual.name
 
 
 def _check_folder(folder: Path, options: flags.FlagValues) -> int:
@@ -57,7 +99,7 @@ def _check_folder(folder: Path, options: flags.FlagValues) -> int:
     return 1 if failed else 0
 
 
-def _compare_latencies(reports: dict[str, PairReport]) -> None:
+def _compare_latencies(reports: dict[str, "PairReport"]) -> None:
     """Prints the latencies of recordings over one DI where they differ by more than a sample."""
     found = {name: report.latency for name, report in reports.items()}
     samples = {name: latency.samples for name, latency in found.items() if latency is not None}
@@ -70,11 +112,11 @@ def _compare_latencies(reports: dict[str, PairReport]) -> None:
     )
 
 
-def _first_error(report: PairReport, options: flags.FlagValues) -> str:
+def _first_error(report: "PairReport", options: flags.FlagValues) -> str:
     return next((error.line() for error in report.errors(options.ignore_checks)), "")
 
 
-def _check_one(output: Path, options: flags.FlagValues) -> PairReport:
+def _check_one(output: Path, options: flags.FlagValues) -> "PairReport":
     """Print what was found out about a recording, and draw its latency."""
     report = check_capture(
         options.input,
@@ -91,12 +133,11 @@ def _check_one(output: Path, options: flags.FlagValues) -> PairReport:
         print(f"{_MARKS[finding.level]:8s} {finding.line()}")
     if report.latency is not None:
         print(f"latency  {report.latency.describe(report.input.sample_rate)}")
-        path = Path(options.plot or output.with_name(f"{output.stem}_latency.png"))
-        print(_draw(report, path), end="\n\n")
+        print(_draw(report, _picture(output, options.plot)), end="\n\n")
     return report
 
 
-def _draw(report: PairReport, path: Path) -> str:
+def _draw(report: "PairReport", path: Path) -> str:
     """Write the latency plot; the line that says where, or why not."""
     if not report.latency.curves:
         return "plot     none: nothing was measured"
@@ -120,14 +161,14 @@ def _define_flags() -> flags.FlagValues:
     text, number, real = flags.DEFINE_string, flags.DEFINE_integer, flags.DEFINE_float
     text("input", None, "The DI that was played: WAV, FLAC, AIFF.", values, required=True)
     text("output", None, "What came back, or a folder of such files.", values, required=True)
-    text("plot", None, "Picture to write; default: beside OUTPUT.", values)
+    text("plot", None, "Picture or folder; default: beside OUTPUT.", values)
     number("latency", None, "Samples the output lags; default: measured.", flag_values=values)
-    number("input_channel", None, "Of a file with several, from 1.", flag_values=values)
-    number("output_channel", None, "Of files with several, from 1.", flag_values=values)
-    real("start_seconds", 0.0, "First second of both that is used.", flag_values=values)
-    real("stop_seconds", 0.0, "Where that ends; 0: at their end.", flag_values=values)
-    real("validation_seconds", 9.0, "Held out at the end, own DI.", flag_values=values)
-    number("receptive_field", 6347, "Of the model to train; A2's.", flag_values=values)
+    number("input_channel", None, "Of a file with several, from 1.", 1, flag_values=values)
+    number("output_channel", None, "Of files with several, from 1.", 1, flag_values=values)
+    real("start_seconds", 0.0, "First second of both that is used.", 0.0, flag_values=values)
+    real("stop_seconds", 0.0, "Where that ends; 0: at their end.", 0.0, flag_values=values)
+    real("validation_seconds", 9.0, "Held out at the end, own DI.", 0.0, flag_values=values)
+    number("receptive_field", 6347, "Of the model to train; A2's.", 1, flag_values=values)
     flags.DEFINE_boolean("correct_drift", False, "Resample the output to one clock.", values)
     flags.DEFINE_boolean("ignore_checks", False, "Fail only if training is impossible.", values)
     return values

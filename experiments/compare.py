@@ -12,8 +12,9 @@ from absl import app, flags
 from ml_collections import config_flags
 
 from experiments.comparison.members import check_members, members_of
-from experiments.terminal.start import parse_config_flags, run_main, set_up
-from wf_jax.atomic import folder_path
+from experiments.terminal.outputs import check_folder
+from experiments.terminal.start import config_of, no_arguments, parse_flags, run_main, set_up
+from wf_jax.atomic import folder_path, is_remote
 from wf_jax.errors import UserError
 from wf_jax.options import check_options
 
@@ -24,12 +25,8 @@ _WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the comparison; conti
 def main(argv: list[str]) -> None:
     """Trains what is missing, then writes the comparison."""
     set_up()
-    if len(argv) > 1:
-        raise app.UsageError(f"unexpected argument {argv[1]!r}; options look like --workdir=DIR")
-    try:
-        config = _CONFIG.value
-    except OSError as error:
-        sys.exit(f"{str(error).split()[-1]}: no such config file; see experiments/configs")
+    no_arguments(argv, "--workdir=DIR")
+    config = config_of(_CONFIG)
     if not hasattr(config, "members"):
         sys.exit(
             "--config has no members to compare; use likelihood, or experiments.train for one model"
@@ -38,6 +35,8 @@ def main(argv: list[str]) -> None:
         check_options(config)
         check_members(members_of(config))
         folder = folder_path(_WORKDIR.value)
+        if not is_remote(folder):
+            check_folder(folder)
     except UserError as error:
         sys.exit(str(error))
     from experiments.comparison.suite import compare  # and with it JAX
@@ -47,4 +46,4 @@ def main(argv: list[str]) -> None:
 
 if __name__ == "__main__":
     flags.mark_flags_as_required(["config", "workdir"])
-    app.run(main, flags_parser=parse_config_flags)
+    app.run(main, flags_parser=parse_flags)

@@ -15,24 +15,28 @@ them. NVIDIA's files hold a model that cannot be read so: where its code is at h
 
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from absl import app, flags
 
-from experiments.terminal.start import set_up
-from wf_jax.flows.flow import Flow
+from experiments.terminal.outputs import check_folder
+from experiments.terminal.start import no_arguments, parse_flags, set_up
+from wf_jax.errors import UserError
 from wf_jax.flows.model_folder import save_model
-from wf_jax.interop import (
-    WeightImportError,
-    from_l0sg,
-    from_nvidia_waveglow,
-    from_parakeet,
-    read_arrays,
-    read_config,
-)
-from wf_jax.modules import split
+from wf_jax.interop.errors import WeightImportError
+from wf_jax.interop.files import read_arrays
+from wf_jax.interop.source_config import read_config
+
+if TYPE_CHECKING:
+    from wf_jax.flows.flow import Flow
 
 _INPUT = flags.DEFINE_string("input", None, "The checkpoint")
-_IMPORTERS = {"parakeet": from_parakeet, "l0sg": from_l0sg, "nvidia": from_nvidia_waveglow}
+# Of each source: the function of wf_jax.interop that makes a model of its arrays.
+_IMPORTERS = {
+    "parakeet": "from_parakeet",
+    "l0sg": "from_l0sg",
+    "nvidia": "from_nvidia_waveglow",
+}
 _SOURCE = flags.DEFINE_enum("source", None, list(_IMPORTERS), "Whose checkpoint it is")
 _SOURCE_CONFIG = flags.DEFINE_string(
     "source_config", None, "The configuration that it was trained with, .json or .yaml"
@@ -43,13 +47,15 @@ _OUTPUT = flags.DEFINE_string("output", None, "Folder to write the model to")
 def main(argv: list[str]) -> None:
     """Converts one checkpoint."""
     set_up()
-    if len(argv) > 1:
-        raise app.UsageError(f"unexpected argument {argv[1]!r}; options look like --output=DIR")
+    no_arguments(argv, "--output=DIR")
     output = Path(_OUTPUT.value)
     try:
+        check_folder(output)
         model = converted(_INPUT.value, _SOURCE.value, _SOURCE_CONFIG.value)
-    except WeightImportError as error:
+    except UserError as error:
         sys.exit(str(error))
+    from wf_jax.modules import split  # and with it JAX
+
     _, params = split(model)
     try:
         save_model(output, model.config, params)
@@ -59,7 +65,7 @@ def main(argv: list[str]) -> None:
     print(f"{output}: {model.config.family} with {count:,} parameters in {len(params)} arrays")
 
 
-def converted(path: str, source: str, source_config: str) -> Flow:
+def converted(path: str, source: str, source_config: str) -> "Flow":
     """The model of a published checkpoint.
 
     Args:
@@ -70,13 +76,15 @@ def converted(path: str, source: str, source_config: str) -> Flow:
     Raises:
         WeightImportError: a file cannot be used, or the two do not belong together.
     """
+    from wf_jax import interop  # and with it JAX
+
     config, arrays = read_config(source_config), read_arrays(path)
     try:
-        return _IMPORTERS[source](arrays, config)
+        return getattr(interop, _IMPORTERS[source])(arrays, config)
     except WeightImportError as error:
         raise WeightImportError(f"{path}: {error}") from None
 
 
 if __name__ == "__main__":
     flags.mark_flags_as_required(["input", "source", "source_config", "output"])
-    app.run(main)
+    app.run(main, flags_parser=parse_flags)

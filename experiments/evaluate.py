@@ -8,19 +8,20 @@ wf_jax.audio.quality for the measures. The numbers go to RUN/evaluation.json too
 
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from absl import app, flags
 
 from data_pipeline.corpus import Corpus
-from data_pipeline.corpus_index import CorpusError
-from experiments.run.folder import WorkdirError, model_folder, write_json
-from experiments.terminal.start import set_up
-from experiments.vocoder.evaluation import SCORES, Judged, formatted, judge, mean_scores
-from experiments.vocoder.job import held_out_clips
-from experiments.vocoder.results import SLOW_JUDGED, is_slow, some
+from experiments.run.folder import model_folder, write_json
+from experiments.terminal.outputs import check_file
+from experiments.terminal.start import no_arguments, parse_flags, set_up
 from wf_jax.bounded_files import read_json
 from wf_jax.errors import UserError
-from wf_jax.flows.model_folder import ModelFolderError, load_model
+from wf_jax.flows.model_folder import check_model, load_model
+
+if TYPE_CHECKING:
+    from experiments.vocoder.evaluation import Judged
 
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the training run")
 _CORPUS = flags.DEFINE_string("corpus", None, "Another prepared corpus than the run's own")
@@ -35,14 +36,13 @@ class EvaluationError(UserError):
 def main(argv: list[str]) -> None:
     """Evaluates one run."""
     set_up()
-    if len(argv) > 1:
-        raise app.UsageError(f"unexpected argument {argv[1]!r}; options look like --workdir=RUN")
+    no_arguments(argv, "--workdir=RUN")
     workdir = Path(_WORKDIR.value)
     output = Path(_OUTPUT.value or workdir / "evaluation.json")
     try:
-        judged = _evaluate(workdir)
+        judged = _evaluate(workdir, output)
         write_json(output, _contents(judged))
-    except (CorpusError, EvaluationError, ModelFolderError, WorkdirError) as error:
+    except UserError as error:
         sys.exit(str(error))
     except KeyboardInterrupt:
         sys.exit("\nstopped; nothing was written")
@@ -52,17 +52,24 @@ def main(argv: list[str]) -> None:
     print(f"written to {output}")
 
 
-def _evaluate(workdir: Path) -> list[Judged]:
-    model = load_model(model_folder(workdir))
-    corpus, settings = Corpus.open(_CORPUS.value or _corpus_of(workdir)), model.config.mel
+def _evaluate(workdir: Path, output: Path) -> "list[Judged]":
+    folder = model_folder(workdir)
+    settings = check_model(folder).mel
+    corpus = Corpus.open(_CORPUS.value or _corpus_of(workdir))
     if corpus.sample_rate != settings.sample_rate:
         raise EvaluationError(
             f"{corpus.folder}: {corpus.sample_rate} Hz, but the model speaks at "
             f"{settings.sample_rate} Hz; name another --corpus"
         )
-    clips = held_out_clips(corpus, settings)[: _CLIPS.value]
-    if not clips:
+    if not corpus.select("validation"):
         raise EvaluationError(f"{corpus.folder}: no clips are held out; name another --corpus")
+    check_file(output)
+    from experiments.vocoder.evaluation import judge
+    from experiments.vocoder.job import held_out_clips  # and with it JAX
+    from experiments.vocoder.results import SLOW_JUDGED, is_slow, some
+
+    model = load_model(folder)
+    clips = held_out_clips(corpus, settings)[: _CLIPS.value]
     if is_slow(model.config) and _CLIPS.value is None:
         clips = some(clips, model.config, SLOW_JUDGED)
         print(
@@ -84,14 +91,18 @@ def _corpus_of(workdir: Path) -> Path:
     return workdir / "corpus" if corpus == "demo" else Path(corpus)
 
 
-def _contents(judged: list[Judged]) -> dict:
+def _contents(judged: "list[Judged]") -> dict:
     """What the JSON file says."""
+    from experiments.vocoder.evaluation import mean_scores
+
     clips = {clip.name: {"seconds": clip.seconds, **clip.scores} for clip in judged}
     return {"mean": mean_scores(judged), "clips": clips}
 
 
-def _lines(judged: list[Judged]) -> list[str]:
+def _lines(judged: "list[Judged]") -> list[str]:
     """The same as a table."""
+    from experiments.vocoder.evaluation import SCORES, formatted, mean_scores
+
     rows = [(clip.name, clip.scores) for clip in judged] + [("mean", mean_scores(judged))]
     width = max(len(name) for name, _ in rows)
     lines = [" " * width + "".join(f"{name:>12}" for _, name, _ in SCORES)]
@@ -102,4 +113,4 @@ def _lines(judged: list[Judged]) -> list[str]:
 
 if __name__ == "__main__":
     flags.mark_flags_as_required(["workdir"])
-    app.run(main)
+    app.run(main, flags_parser=parse_flags)

@@ -10,21 +10,21 @@ every file, a README.md and an example; `wf_jax.export.load(RELEASE)` reads it. 
 the artefacts of a release anew, which JAX promises to read for six months only.
 """
 
-import math
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from absl import app, flags
 
-from data_pipeline.audio_files import AudioFileError
-from experiments.releases.sources import SourceError, find_source
-from experiments.releases.writing import ReleaseOptions, make_release, remake_release
-from experiments.terminal.start import set_up
-from wf_jax.amps import NamFileError
+from experiments.releases.sources import check_source, find_source
+from experiments.terminal.outputs import check_folder
+from experiments.terminal.start import no_arguments, parse_flags, set_up
 from wf_jax.atomic import why
-from wf_jax.export import ReleaseError
-from wf_jax.export.artefacts import PLATFORMS
-from wf_jax.flows.model_folder import ModelFolderError
+from wf_jax.errors import UserError
+from wf_jax.export.manifest import PLATFORMS, read_files, read_manifest, replaceable
+
+if TYPE_CHECKING:
+    from experiments.releases.writing import ReleaseOptions
 
 _MODEL = flags.DEFINE_string("model", None, "A training run, a model folder, or a .nam file")
 _OUTPUT = flags.DEFINE_string(
@@ -51,26 +51,22 @@ _REBUILD = flags.DEFINE_bool("rebuild", False, "Make the artefacts of the releas
 def main(argv: list[str]) -> None:
     """Makes or remakes one release; what goes wrong leaves --output as it was."""
     set_up()
-    if len(argv) > 1:
-        raise app.UsageError(f"unexpected argument {argv[1]!r}; options look like --output=DIR")
+    no_arguments(argv, "--output=DIR")
     if bool(_MODEL.value) == _REBUILD.value:
         sys.exit("give --model=..., or --rebuild to make the artefacts of --output anew")
     if _REBUILD.value:
         for flag in (_PLATFORMS, _DTYPE, _BLOCKS, _SLIM, _NAME, _LICENSE, _EXAMPLE):
             if flags.FLAGS[flag.name].present:
                 sys.exit(f"--{flag.name}: --rebuild makes what was asked for before; leave it out")
-    if math.isnan(_SLIM.value):
-        sys.exit("--slim=nan is not a number from 0 to 1")
     output = Path(_OUTPUT.value)
     if "://" in _OUTPUT.value:
         sys.exit(f"--output={_OUTPUT.value}: give a local folder, and copy it there afterwards")
     try:
         if _REBUILD.value:
-            remake_release(output)
+            _remake(output)
         else:
-            options = _options()
-            make_release(find_source(_MODEL.value, _NAME.value, _EXAMPLE.value), options, output)
-    except (AudioFileError, ModelFolderError, NamFileError, ReleaseError, SourceError) as error:
+            _make(output)
+    except UserError as error:
         sys.exit(str(error))
     except OSError as error:
         sys.exit(f"{error.filename or output}: cannot be written: {why(error)}")
@@ -78,13 +74,36 @@ def main(argv: list[str]) -> None:
         sys.exit(f"\n{output}: stopped")
 
 
-def _options() -> ReleaseOptions:
+def _remake(output: Path) -> None:
+    read_files(output, read_manifest(output))
+    check_folder(output)
+    from experiments.releases.writing import remake_release  # and with it JAX
+
+    remake_release(output)
+
+
+def _make(output: Path) -> None:
+    _check_options()
+    check_source(_MODEL.value, _EXAMPLE.value)
+    replaceable(output)
+    check_folder(output)
+    from experiments.releases.writing import make_release  # and with it JAX
+
+    make_release(find_source(_MODEL.value, _NAME.value, _EXAMPLE.value), _options(), output)
+
+
+def _check_options() -> None:
     wrong = sorted(set(_PLATFORMS.value) - set(PLATFORMS))
     if wrong or not _PLATFORMS.value:
         sys.exit(f"--platforms={','.join(wrong)}: give one or more of {', '.join(PLATFORMS)}")
     for text in _BLOCKS.value:
         if not text.isdecimal() or not 1 <= int(text) <= 1 << 20:
             sys.exit(f"--blocks: {text!r} is no number of samples from 1 to {1 << 20:,}")
+
+
+def _options() -> "ReleaseOptions":
+    from experiments.releases.writing import ReleaseOptions
+
     return ReleaseOptions(
         platforms=tuple(dict.fromkeys(_PLATFORMS.value)),
         dtype=_DTYPE.value,
@@ -96,4 +115,4 @@ def _options() -> ReleaseOptions:
 
 if __name__ == "__main__":
     flags.mark_flag_as_required("output")
-    app.run(main)
+    app.run(main, flags_parser=parse_flags)

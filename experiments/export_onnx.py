@@ -12,21 +12,24 @@ It needs jax2onnx, which wants an environment of its own: see experiments/onnx_r
 """
 
 import importlib.util
-import math
 import sys
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 from absl import app, flags
 
-from experiments.onnx_export.programs import ExportError, Program, amp, checked, target, vocoder
-from experiments.run.folder import WorkdirError, model_folder
-from experiments.terminal.start import set_up
-from wf_jax.amps import NamFileError, load_nam
+from experiments.onnx_export.target import ExportError, target
+from experiments.run.folder import model_folder
+from experiments.terminal.start import no_arguments, parse_flags, set_up
+from wf_jax.amps.nam_file import read_nam
 from wf_jax.atomic import why
-from wf_jax.flows.model_folder import ModelFolderError, load_model
+from wf_jax.errors import UserError
+from wf_jax.flows.model_folder import check_model, load_model
 from wf_jax.whole_files import write_whole
+
+if TYPE_CHECKING:
+    from experiments.onnx_export.programs import Program
 
 _MODEL = flags.DEFINE_string("model", None, "Folder of a run or a converted model, or a .nam file")
 _OUTPUT = flags.DEFINE_string("output", None, "The .onnx file to write, or a folder for it")
@@ -40,18 +43,19 @@ _SLIM = flags.DEFINE_float(
 def main(argv: list[str]) -> None:
     """Converts one model, checks the result and writes it."""
     set_up()
-    if len(argv) > 1:
-        raise app.UsageError(f"unexpected argument {argv[1]!r}; options look like --output=DIR")
-    if math.isnan(_SLIM.value):
-        sys.exit("--slim=nan is not a number from 0 to 1")
+    no_arguments(argv, "--output=DIR")
     try:
+        _check_model(_MODEL.value)
+        target(Path(_OUTPUT.value), "model")
+        _need_packages()
         program = _program(_MODEL.value)
         path = target(Path(_OUTPUT.value), program.name)
-        _need_packages()
+        from experiments.onnx_export.programs import checked
+
         content, difference = checked(program)
         path.parent.mkdir(parents=True, exist_ok=True)
         _write(path, content, program.state)
-    except (ExportError, ModelFolderError, NamFileError, WorkdirError) as error:
+    except UserError as error:
         sys.exit(str(error))
     except OSError as error:
         sys.exit(f"{error.filename or _OUTPUT.value}: cannot be written: {why(error)}")
@@ -87,20 +91,36 @@ def _need_packages() -> None:
         )
 
 
-def _program(model: str) -> Program:
-    captured = Path(model, "model.nam")  # of a run
-    if model.endswith(".nam") or captured.is_file():
-        file = model if model.endswith(".nam") else captured
-        return amp(load_nam(file).at_size(_SLIM.value), _BLOCK.value)
-    flow = load_model(model_folder(Path(model)))
-    if flow.config.context_samples is None:
+def _nam_file(model: str) -> Path | None:
+    """The .nam file that is named, or of the run that is; None for a vocoder."""
+    if model.endswith(".nam"):
+        return Path(model)
+    captured = Path(model, "model.nam")
+    return captured if captured.is_file() else None
+
+
+def _check_model(model: str) -> None:
+    """Refuses what is no model, or becomes no ONNX file, before JAX is loaded."""
+    if file := _nam_file(model):
+        read_nam(file)
+        return
+    config = check_model(model_folder(Path(model)))
+    if config.context_samples is None:
         raise ExportError(
-            f"{model}: a {flow.config.family} computes one sample after another, which no ONNX "
+            f"{model}: a {config.family} computes one sample after another, which no ONNX "
             "file is made of; give a WaveFlow or a WaveGlow"
         )
-    return vocoder(flow, _FRAMES.value)
+
+
+def _program(model: str) -> "Program":
+    from experiments.onnx_export.programs import amp, vocoder
+    from wf_jax.amps import load_nam
+
+    if file := _nam_file(model):
+        return amp(load_nam(file).at_size(_SLIM.value), _BLOCK.value)
+    return vocoder(load_model(model_folder(Path(model))), _FRAMES.value)
 
 
 if __name__ == "__main__":
     flags.mark_flags_as_required(["model", "output"])
-    app.run(main)
+    app.run(main, flags_parser=parse_flags)

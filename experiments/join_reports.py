@@ -15,7 +15,8 @@ from pathlib import Path
 from absl import app, flags
 
 from experiments.report import elements
-from experiments.terminal.start import set_up
+from experiments.terminal.outputs import check_file
+from experiments.terminal.start import parse_flags, set_up
 from wf_jax.errors import UserError
 
 _OUTPUT = flags.DEFINE_string("output", None, "The page to write")
@@ -42,11 +43,12 @@ def main(argv: list[str]) -> None:
     """Joins the reports of the named folders."""
     set_up()
     if len(argv) < 2:
-        raise app.UsageError("name the folders of one or more runs after the options")
+        sys.exit("name the folders of one or more runs after the options")
     output = Path(_OUTPUT.value)
     try:
+        check_file(output)
         join(output, [Path(folder) for folder in argv[1:]])
-    except ReportError as error:
+    except UserError as error:
         sys.exit(str(error))
     except OSError as error:
         sys.exit(f"{output}: cannot be written: {error.strerror or error}")
@@ -93,4 +95,4 @@ def read_report(path: Path) -> Report:
 
 if __name__ == "__main__":
     flags.mark_flags_as_required(["output"])
-    app.run(main)
+    app.run(main, flags_parser=parse_flags)

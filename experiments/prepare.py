@@ -3,11 +3,12 @@
     python -m experiments.prepare --input=LJSpeech-1.1 --output=corpus
 
 Takes LJSpeech (metadata.csv and wavs/) or any folder of audio files: WAV, FLAC, AIFF and more.
-Exit code: 0 fine, 1 nothing was written, 2 wrong flags.
+Exit code: 0 fine, 1 nothing was written.
 """
 
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 from absl import flags
@@ -15,6 +16,8 @@ from absl import flags
 from data_pipeline.corpus_index import SPLITS, Clip, CorpusError
 from data_pipeline.corpus_preparation import Report, prepare_corpus
 from experiments.terminal.command_lines import command
+from experiments.terminal.outputs import OutputError, check_folder
+from experiments.terminal.start import no_arguments, parse_flags
 from experiments.terminal.streams import prepare_terminal
 from wf_jax.errors import printable
 from wf_jax.training.metrics import Progress
@@ -26,17 +29,15 @@ def main(argv: list[str]) -> int:
     if {"--help", "-help", "-h"} & set(argv):
         print(f"{__doc__}\n{options.module_help(__name__)}")
         return 0
+    no_arguments(parse_flags(argv, options), "--input=DIR")
     try:
-        if extra := options(argv)[1:]:
-            raise flags.Error(f"unknown argument {extra[0]}; flags are written --name=value")
-    except flags.Error as error:
-        print(f"{error}\nSee python -m experiments.prepare --help", file=sys.stderr)
-        return 2
-    try:
+        check_folder(Path(options.output))
         report = _prepare(options)
     except CorpusError as error:
         if any(reason not in str(error) for reason in error.reasons):  # it names the first few
             print("\n".join(error.reasons), file=sys.stderr)
+        sys.exit(str(error))
+    except OutputError as error:
         sys.exit(str(error))
     except KeyboardInterrupt:
         sys.exit(f"stopped; nothing was written to {options.output}")

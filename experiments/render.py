@@ -5,25 +5,32 @@ of the same names.
 """
 
 import itertools
-import math
 import os
 import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from absl import app, flags
 
 from data_pipeline.audio_files import SUFFIXES, AudioFile, AudioFileError
 from data_pipeline.audio_stream import exactly, resample, write_blocks
-from experiments.terminal.start import set_up
-from wf_jax.amps import NamFileError, load_nam
-from wf_jax.amps.fast import Playable, fastest
-from wf_jax.amps.model import AmpModel
-from wf_jax.amps.render import render
-from wf_jax.training.devices import use_every_core
+from experiments.terminal.outputs import check_file, check_folder
+from experiments.terminal.start import no_arguments, parse_flags, set_up
+from wf_jax.amps.nam_file import NamFile, NamFileError, read_nam
+from wf_jax.errors import UserError
 from wf_jax.training.metrics import Progress, duration
+
+if TYPE_CHECKING:
+    from wf_jax.amps.fast import Playable
+    from wf_jax.amps.model import AmpModel
+
+
+class RenderError(UserError):
+    """What is asked for cannot be done; one line with the remedy."""
+
 
 # Of audio on two cores, from which on the A2 pass with its longer compilation is done first.
 WORTHWHILE_SECONDS = 300.0
@@ -49,72 +56,111 @@ _RESAMPLE = flags.DEFINE_bool(
 def main(argv: list[str]) -> None:
     """Renders one file, or every audio file of a folder."""
     set_up()
-    if len(argv) > 1:
-        raise app.UsageError(f"unexpected argument {argv[1]!r}; options look like --input=di.wav")
-    if math.isnan(_SLIM.value):
-        sys.exit("--slim=nan is not a number from 0 to 1")
+    no_arguments(argv, "--input=di.wav")
+    source, target = Path(_INPUT.value), Path(_OUTPUT.value)
+    try:
+        file = read_nam(_MODEL.value)
+        jobs = _jobs(source, target)
+    except UserError as error:
+        sys.exit(str(error))
+    faults = {path: _fault(path, wav, file.sample_rate) for path, wav in jobs}
+    sound = [(path, wav) for path, wav in jobs if not faults[path]]
+    if sound:
+        model = _load(file, [path for path, _ in sound])
+        if source.is_dir():
+            target.mkdir(parents=True, exist_ok=True)
+        faults |= {path: _try(model, path, wav) for path, wav in sound}
+    for fault in filter(None, faults.values()):
+        print(fault, file=sys.stderr)
+    sys.exit(1 if any(faults.values()) else 0)
+
+
+def _jobs(source: Path, target: Path) -> list[tuple[Path, Path]]:
+    """The recordings to play, each with the WAV file that it becomes.
+
+    Raises:
+        OutputError, RenderError: a name cannot be used.
+    """
+    if not os.path.isdir(source):  # which takes a name that is too long for a missing one
+        if target.is_dir():
+            raise RenderError(f"{target}: the output is a folder; name the WAV file to write")
+        if target.suffix.lower() != ".wav":
+            raise RenderError(f"{target}: the output is a WAV file; let its name end in .wav")
+        check_file(target)
+        return [(source, target)]
+    files = sorted(path for path in source.iterdir() if path.suffix.lower() in SUFFIXES)
+    if not files:
+        raise RenderError(f"{source}: no audio files ({', '.join(SUFFIXES)}); name another folder")
+    for one, other in itertools.pairwise(sorted(files, key=lambda path: path.stem)):
+        if one.stem == other.stem:
+            raise RenderError(
+                f"{source}: {one.name} and {other.name} would both become {one.stem}.wav; move "
+                "one away"
+            )
+    check_folder(target)
+    if target.exists() and target.resolve() == source.resolve():
+        raise RenderError(f"{target}: the output folder is the input folder; name another")
+    return [(path, target / f"{path.stem}.wav") for path in files]
+
+
+def _load(file: NamFile, files: list[Path]) -> "Playable":
+    """The model, in the pass that gets `files` done first, its compilation included."""
+    from wf_jax.amps.fast import fastest
+    from wf_jax.amps.nam_models import model_of
+    from wf_jax.training.devices import use_every_core
+
     use_every_core(8)
     try:
-        model = load_nam(_MODEL.value).at_size(_SLIM.value)
+        model: AmpModel = model_of(file).at_size(_SLIM.value)
     except NamFileError as error:
         sys.exit(str(error))
     if (model.input_channels, model.output_channels) != (1, 1):
         sys.exit(
-            f"{_MODEL.value}: {model.input_channels} inputs and {model.output_channels} outputs; "
+            f"{file.source}: {model.input_channels} inputs and {model.output_channels} outputs; "
             "only mono models are rendered"
         )
-    source, target = Path(_INPUT.value), Path(_OUTPUT.value)
-    if not os.path.isdir(source):  # which takes a name that is too long for a missing one
-        sys.exit(_try(_soonest(model, [source]), source, target))
-    files = sorted(path for path in source.iterdir() if path.suffix.lower() in SUFFIXES)
-    if not files:
-        sys.exit(f"{source}: no audio files ({', '.join(SUFFIXES)}); name another folder")
-    for one, other in itertools.pairwise(sorted(files, key=lambda path: path.stem)):
-        if one.stem == other.stem:
-            sys.exit(f"{source}: {one.name} and {other.name} would both become {one.stem}.wav")
-    if target.exists() and target.resolve() == source.resolve():
-        sys.exit(f"{target}: the output folder is the input folder; name another")
-    target.mkdir(parents=True, exist_ok=True)
-    model = _soonest(model, files)
-    problems = [_try(model, path, target / f"{path.stem}.wav") for path in files]
-    for problem in filter(None, problems):
-        print(problem, file=sys.stderr)
-    sys.exit(1 if any(problems) else 0)
-
-
-def _soonest(model: AmpModel, files: list[Path]) -> Playable:
-    """The pass that gets `files` done first, its compilation included."""
     fast = _A2_FAST.value
     if fast is None:
-        fast = sum(map(_seconds, files)) > WORTHWHILE_SECONDS
+        fast = sum(AudioFile(path, lossy=True).seconds for path in files) > WORTHWHILE_SECONDS
     return fastest(model, fast)
 
 
-def _compile(model: Playable) -> None:
+def _compile(model: "Playable") -> None:
     """So that no clock runs meanwhile."""
+    from wf_jax.amps.render import render
+
     Progress().update("compiling (a few seconds)")
     for _ in render(model, [np.zeros(1, np.float32)]):
         pass
 
 
-def _seconds(path: Path) -> float:
-    try:
-        return AudioFile(path, lossy=True).seconds
-    except AudioFileError:  # what is wrong with it is said when it is played
-        return 0.0
-
-
-def _try(model: Playable, source: Path, target: Path) -> str | None:
-    """Renders one file; what went wrong, in one line."""
+def _fault(source: Path, target: Path, rate: float | None) -> str | None:
+    """Why a recording cannot be played, in one line; looks at its header only."""
     try:
         if target.exists() and target.resolve() == source.resolve():
             return f"{target}: the output is the input; name another file"
-        if target.is_dir():
-            return f"{target}: the output is a folder; name the WAV file to write"
-        if target.suffix.lower() != ".wav":
-            return f"{target}: the output is a WAV file; let its name end in .wav"
-        if not target.parent.is_dir():
-            return f"{target}: the folder {target.parent} does not exist; make it first"
+        stream = AudioFile(source, lossy=True)
+        stream.index_of(_CHANNEL.value, "--channel")
+        _check_rate(stream, rate)
+    except AudioFileError as error:
+        return str(error)
+    except OSError as error:
+        return f"{target}: cannot be written: {error.strerror or error}"
+    return None
+
+
+def _check_rate(stream: AudioFile, rate: float | None) -> None:
+    """Refuses a recording of another rate than the model's, where that is known."""
+    if rate is not None and abs(stream.sample_rate - rate) > 0.5 and not _RESAMPLE.value:
+        raise AudioFileError(
+            f"{stream.path}: {stream.sample_rate} Hz, but the model plays at {rate:g} Hz; "
+            "add --resample"
+        )
+
+
+def _try(model: "Playable", source: Path, target: Path) -> str | None:
+    """Renders one file; what went wrong, in one line."""
+    try:
         _render(model, AudioFile(source, lossy=True), target)
     except AudioFileError as error:
         return str(error)
@@ -125,20 +171,18 @@ def _try(model: Playable, source: Path, target: Path) -> str | None:
     return None
 
 
-def _render(model: Playable, stream: AudioFile, target: Path) -> None:
+def _render(model: "Playable", stream: AudioFile, target: Path) -> None:
+    from wf_jax.amps.render import render
+
     rate = model.sample_rate or 48000.0  # a file that does not say means 48 kHz
     channel, samples = stream.index_of(_CHANNEL.value, "--channel"), stream.samples
     blocks = (block[:, channel] for block in stream.blocks())
+    _check_rate(stream, rate)
     if abs(stream.sample_rate - rate) <= 0.5:
         output = render(model, blocks)
-    elif _RESAMPLE.value:
+    else:
         played = render(model, resample(blocks, stream.sample_rate, rate))
         output = exactly(resample(played, rate, stream.sample_rate), samples)
-    else:
-        raise AudioFileError(
-            f"{stream.path}: {stream.sample_rate} Hz, but the model plays at {rate:g} Hz; "
-            "add --resample"
-        )
     _compile(model)
     write_blocks(target, _watched(output, stream, target), stream.sample_rate, samples)
 
@@ -163,4 +207,4 @@ def _watched(blocks: Iterator[np.ndarray], stream: AudioFile, target: Path) -> I
 
 if __name__ == "__main__":
     flags.mark_flags_as_required(["model", "input", "output"])
-    app.run(main)
+    app.run(main, flags_parser=parse_flags)

@@ -17,7 +17,7 @@ from absl import app, flags
 
 from experiments.run.reading import Run, RunError, find_runs, read_run
 from experiments.run.table import Table, compare, json_lines, text
-from experiments.terminal.start import parse_config_flags, set_up
+from experiments.terminal.start import parse_flags, set_up
 from wf_jax.whole_files import atomic_path
 
 KINDS = (".png", ".svg")
@@ -106,4 +106,4 @@ def _draw(tables: Sequence[Table], output: Path) -> None:
 
 
 if __name__ == "__main__":
-    app.run(main, flags_parser=parse_config_flags)
+    app.run(main, flags_parser=parse_flags)

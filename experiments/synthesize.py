@@ -8,25 +8,26 @@ settings. The output is a mono WAV per input, F frames giving exactly F * hop sa
 model adds to whatever it says are reduced by --denoise=0.1.
 """
 
-import math
 import sys
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import soundfile
 from absl import app, flags
 
-from data_pipeline.audio_files import AudioFileError
-from experiments.run.folder import WorkdirError, model_folder
-from experiments.terminal.start import set_up
+from experiments.run.folder import model_folder
+from experiments.terminal.outputs import check_folder
+from experiments.terminal.start import no_arguments, parse_flags, set_up
 from experiments.vocoder.mel_inputs import MelInput, MelInputError, find_inputs, passed_over
 from experiments.vocoder.wav_output import write_clipped
-from wf_jax.audio.clips import bucket
-from wf_jax.flows.denoiser import Denoiser, DenoiserError
-from wf_jax.flows.flow import Flow
-from wf_jax.flows.model_folder import ModelFolderError, load_model
-from wf_jax.flows.synthesis import synthesize
+from wf_jax.errors import UserError
+from wf_jax.flows.model_folder import check_model, load_model
 from wf_jax.training.metrics import Progress, duration
+
+if TYPE_CHECKING:
+    from wf_jax.flows.denoiser import Denoiser
+    from wf_jax.flows.flow import Flow
 
 _MODEL = flags.DEFINE_string("model", None, "Folder of a training run or a converted model")
 _INPUT = flags.DEFINE_string("input", None, "An audio file, a .npy mel, or a folder of them")
@@ -45,27 +46,23 @@ _ANY_SCALE = flags.DEFINE_bool("any_scale", False, "Take mels whose values look 
 def main(argv: list[str]) -> None:
     """Synthesises every input; a bad one stops the command before anything is computed."""
     set_up()
-    if len(argv) > 1:
-        raise app.UsageError(f"unexpected argument {argv[1]!r}; options look like --input=DIR")
-    for flag in (_TEMPERATURE, _DENOISE):
-        if not math.isfinite(flag.value):
-            sys.exit(f"--{flag.name}={flag.value} is not a number of 0 or more")
+    no_arguments(argv, "--input=DIR")
+    output = Path(_OUTPUT.value)
     try:
-        model = load_model(model_folder(Path(_MODEL.value)))
-        settings = model.config.mel
+        folder = model_folder(Path(_MODEL.value))
+        settings = check_model(folder).mel
+        check_folder(output)
         inputs = find_inputs(
             Path(_INPUT.value), settings, resample=_RESAMPLE.value, any_scale=_ANY_SCALE.value
         )
         if others := passed_over(Path(_INPUT.value), inputs):
             print(f"passed over {others}: no audio, no mel", file=sys.stderr)
-        output = Path(_OUTPUT.value)
         _spare(inputs, output)
+        model = load_model(folder)
         output.mkdir(parents=True, exist_ok=True)
         _synthesize(model, inputs, output)
-    except (AudioFileError, MelInputError, ModelFolderError, WorkdirError) as error:
+    except UserError as error:
         sys.exit(str(error))
-    except DenoiserError as error:
-        sys.exit(f"{_MODEL.value}: {error}; leave --denoise away")
     except OSError as error:
         sys.exit(f"{error.filename or _OUTPUT.value}: {error.strerror or error}")
     except soundfile.LibsndfileError as error:  # a full disk
@@ -81,7 +78,19 @@ def _spare(inputs: list[MelInput], output: Path) -> None:
             raise MelInputError(f"{item.path}: would be replaced; give another --output")
 
 
-def _synthesize(model: Flow, inputs: list[MelInput], output: Path) -> None:
+def _denoiser(model: "Flow") -> "Denoiser":
+    from wf_jax.flows.denoiser import Denoiser, DenoiserError
+
+    try:
+        return Denoiser.of(model)
+    except DenoiserError as error:
+        raise DenoiserError(f"{_MODEL.value}: {error}; leave --denoise away") from None
+
+
+def _synthesize(model: "Flow", inputs: list[MelInput], output: Path) -> None:
+    from wf_jax.audio.clips import bucket
+    from wf_jax.flows.synthesis import synthesize
+
     settings, progress = model.config.mel, Progress()
     total = sum(i.mel.shape[1] for i in inputs) * settings.hop / settings.sample_rate
     if model.config.context_samples is None:
@@ -94,7 +103,7 @@ def _synthesize(model: Flow, inputs: list[MelInput], output: Path) -> None:
     for item in inputs:
         if item.note:
             progress.keep(f"{item.path}: {item.note}")
-    denoise = Denoiser.of(model) if _DENOISE.value else None
+    denoise = _denoiser(model) if _DENOISE.value else None
     start, done, clipped, compiling = time.monotonic(), 0.0, 0, []
     for number, audio in synthesize(
         model,
@@ -124,4 +133,4 @@ def _synthesize(model: Flow, inputs: list[MelInput], output: Path) -> None:
 
 if __name__ == "__main__":
     flags.mark_flags_as_required(["model", "input", "output"])
-    app.run(main)
+    app.run(main, flags_parser=parse_flags)

@@ -18,13 +18,11 @@ from experiments.run.initial import check_initial, read_initial
 from experiments.run.lock import check_unlocked
 from experiments.run.sweep import check_trials, configs_of, read_sweep, run_sweep
 from experiments.terminal.command_lines import same_command
-from experiments.terminal.start import (
-    parse_config_flags,
-    run_main,
-    set_up,
-)
+from experiments.terminal.outputs import check_folder
+from experiments.terminal.start import config_of, no_arguments, parse_flags, run_main, set_up
 from wf_jax.atomic import folder_path, is_remote
 from wf_jax.errors import UserError
+from wf_jax.training.clusters import DistributedError, check_choice
 from wf_jax.training.settings import FlagError, Session, parse_range
 
 _CONFIG = config_flags.DEFINE_config_file(
@@ -50,17 +48,14 @@ _SWEEP_INDEX = flags.DEFINE_integer("sweep_index", None, "Only this run of the s
 def main(argv: list[str]) -> None:
     """Runs the task that the config names."""
     set_up()
-    if len(argv) > 1:
-        raise app.UsageError(f"unexpected argument {argv[1]!r}; options look like --workdir=DIR")
-    config = _CONFIG.value
-    try:
-        if not isinstance(config, RunConfig):
-            sys.exit("--config is no training's; for likelihood use experiments.compare")
-    except OSError as error:  # the flag complains of a missing file at the first look only
-        sys.exit(f"{str(error).split()[-1]}: no such config file; see experiments/configs")
+    no_arguments(argv, "--workdir=DIR")
+    config = config_of(_CONFIG)
+    if not isinstance(config, RunConfig):
+        sys.exit("--config is no training's; for likelihood use experiments.compare")
+    config.source = config.source or flags.FLAGS["config"].config_filename
     try:
         _check(config)
-    except UserError as error:
+    except (UserError, DistributedError) as error:
         sys.exit(str(error))
     devices = config.train.batch_size
     sys.exit(run_main(lambda: _run(config), devices, _DISTRIBUTED.value))
@@ -74,6 +69,9 @@ def _check(config: RunConfig) -> None:
     """
     workdir = folder_path(_WORKDIR.value)
     parse_range(_PROFILE_STEPS.value)
+    check_choice(_DISTRIBUTED.value)
+    if not is_remote(workdir):
+        check_folder(workdir)
     # A run that goes on from its own checkpoints begins from nothing else.
     if _INIT_FROM.value and not (workdir / "checkpoints").is_dir():
         check_initial(folder_path(_INIT_FROM.value))
@@ -128,4 +126,4 @@ def _session() -> Session:
 
 if __name__ == "__main__":
     flags.mark_flags_as_required(["config", "workdir"])
-    app.run(main, flags_parser=parse_config_flags)
+    app.run(main, flags_parser=parse_flags)

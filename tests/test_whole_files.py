@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from wf_jax import whole_files
 from wf_jax.whole_files import HIDDEN, atomic_folder, atomic_path, exchange, write_whole
 
 WRITER = """
@@ -85,6 +86,25 @@ def test_two_folders_change_places(tmp_path):
     if exchange(one, other):
         assert [p.name for p in other.iterdir()] == ["a"]
         assert not list(one.iterdir())
+
+
+@pytest.mark.parametrize("kind", ["file", "folder"])
+def test_what_has_its_name_is_on_the_disk(tmp_path, monkeypatch, kind):
+    """Contents are flushed before they get their name, and the name after it."""
+    done, path = [], tmp_path / "a"
+    flush, replace = whole_files.flush, os.replace
+    monkeypatch.setattr(whole_files, "flush", lambda p: (done.append(p.name), flush(p)))
+    monkeypatch.setattr(os, "replace", lambda a, b: (done.append("->"), replace(a, b)))
+    if kind == "file":
+        write_whole(path, lambda file: file.write(b"1"))
+        (temporary, arrow, folder) = done
+    else:
+        with atomic_folder(path) as made:
+            (made / "b").touch()
+        (inside, temporary, arrow, folder) = done
+        assert inside == "b"
+    assert temporary.startswith(HIDDEN)
+    assert (arrow, folder) == ("->", tmp_path.name)
 
 
 def test_writers_beside_each_other_do_not_mix(tmp_path):

@@ -19,7 +19,8 @@ from absl import app, flags
 from data_pipeline.corpus import Corpus
 from data_pipeline.corpus_index import CorpusError
 from experiments.accelerator.parts import PARTS
-from experiments.terminal.start import set_up
+from experiments.terminal.outputs import OutputError, check_folder
+from experiments.terminal.start import no_arguments, parse_flags, set_up
 from wf_jax.atomic import why
 
 _OUTPUT = flags.DEFINE_string("output", None, "Folder of the results; made if it is not there")
@@ -32,14 +33,17 @@ _SMALL = flags.DEFINE_bool("small", False, "Shrink every size, for a rehearsal o
 def main(argv: list[str]) -> None:
     """Runs the parts; the exit code is 1 where one of them did not come to its end."""
     set_up()
-    if len(argv) > 1:
-        raise app.UsageError(f"unexpected argument {argv[1]!r}; options look like --parts=device")
+    no_arguments(argv, "--parts=device")
     unknown = [name for name in _PARTS.value if name not in PARTS]
     if unknown:
         sys.exit(f"--parts={','.join(unknown)}: no such part; choose of {', '.join(PARTS)}")
+    try:
+        check_folder(Path(_OUTPUT.value))
+    except OutputError as error:
+        sys.exit(str(error))
+    corpus = _corpus(_CORPUS.value) if _CORPUS.value else ""
     from experiments.accelerator.run import run_parts
 
-    corpus = _corpus(_CORPUS.value) if _CORPUS.value else ""
     parts = {name: part for name, part in PARTS.items() if name in _PARTS.value}
     signal.signal(
         signal.SIGTERM, lambda *_: sys.exit(143)
@@ -62,4 +66,4 @@ def _corpus(folder: str) -> str:
 
 if __name__ == "__main__":
     flags.mark_flag_as_required("output")
-    app.run(main)
+    app.run(main, flags_parser=parse_flags)

@@ -13,7 +13,7 @@ import numpy as np
 from data_pipeline import captures
 from data_pipeline.captures import Capture
 from data_pipeline.linear_fit import linear_esr
-from experiments.capture.config import CaptureConfig
+from experiments.capture.config import CaptureConfig, Data
 from experiments.capture.latency_plot import plot_latency
 from experiments.capture.models import Family
 from experiments.capture.page import CaptureReport, SizeReport, write_capture_report
@@ -155,6 +155,7 @@ def _facts(config: CaptureConfig, capture: Capture, result: Result, nam: Path) -
     return {
         "DI": "the built-in plucked strings" if demo else config.data.input,
         "recording": "the built-in simulated amp" if demo else config.data.output,
+        "part used": _part(config.data, capture.part_seconds),
         "standard file": capture.standard_version or "none: the user's own DI",
         "trained on": f"{len(capture.input_train) / capture.sample_rate:.1f} s, held out "
         f"{len(capture.input_validation) / capture.sample_rate:.1f} s",
@@ -165,6 +166,13 @@ def _facts(config: CaptureConfig, capture: Capture, result: Result, nam: Path) -
         "device": f"{jax.device_count()} {jax.devices()[0].device_kind}",
         "versions": f"Python {platform.python_version()}, jax {jax.__version__}",
     }
+
+
+def _part(data: Data, seconds: tuple[float, float]) -> str:
+    """Which part of both files was used; `seconds` are where it begins and ends in the DI."""
+    is_part = data.start_seconds or data.stop_seconds
+    words = f"{'only ' if is_part else 'all, '}from {seconds[0]:.2f} to {seconds[1]:.2f} s"
+    return f"{words}; its clock's drift undone" if data.correct_drift else words
 
 
 def _say(workdir: Path, esrs: dict[str, float], baseline: float, result: Result) -> None:

@@ -32,7 +32,9 @@ def run(release: str, source: str, target: str) -> None:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) != 4:
+        sys.exit("usage: python -m experiments.examples.amp_service RELEASE di.npy wet.npy")
     try:
         run(*sys.argv[1:4])
-    except ReleaseError as error:
+    except (OSError, ValueError) as error:  # a ReleaseError is one
         sys.exit(str(error))

@@ -32,10 +32,12 @@ class SpeechService:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) != 4:
+        sys.exit("usage: python -m experiments.examples.speech_service RELEASE mel.npy speech.wav")
     try:
         service = SpeechService(sys.argv[1], warm_frames=())
         spoken = service.speak(np.load(sys.argv[2]))
-    except ReleaseError as error:
+        with open(sys.argv[3], "wb") as output:
+            output.write(spoken)
+    except (OSError, ValueError) as error:  # a ReleaseError is one
         sys.exit(str(error))
-    with open(sys.argv[3], "wb") as output:
-        output.write(spoken)

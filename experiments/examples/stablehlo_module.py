@@ -13,13 +13,15 @@ takes the model itself, and all packages of wf_jax.
 import re
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from wf_jax.export.artefacts import PLATFORMS, Function, lower
-from wf_jax.export.manifest import PARAMS, ReleaseError, copied, read_release
-from wf_jax.export.rebuild import functions_of
+from wf_jax.export.manifest import PARAMS, PLATFORMS, ReleaseError, copied, read_release
 from wf_jax.export.release import params_of
+
+if TYPE_CHECKING:
+    from wf_jax.export.artefacts import Function
 
 
 def write_module(release: Path, name: str, output: str, platform: str, **sizes: int) -> None:
@@ -30,6 +32,9 @@ def write_module(release: Path, name: str, output: str, platform: str, **sizes: 
     if name not in manifest.functions:
         raise ReleaseError(f"{release}: {name} is none of {', '.join(manifest.functions)}")
     params = params_of(release / PARAMS, files[PARAMS], manifest)
+    from wf_jax.export.artefacts import lower  # and with it JAX and the models
+    from wf_jax.export.rebuild import functions_of
+
     with copied(files) as folder:
         functions = {function.name: function for function in functions_of(folder, manifest)}
     missing = _symbols(functions[name]) - sizes.keys()
@@ -50,16 +55,22 @@ def write_module(release: Path, name: str, output: str, platform: str, **sizes: 
     Path(f"{output}.data").write_bytes(b"".join(np.ascontiguousarray(v).tobytes() for v in known))
 
 
-def _symbols(function: Function) -> set[str]:
+def _symbols(function: "Function") -> set[str]:
     return set(re.findall("[a-z]", " ".join(value.shape for value in function.inputs.values())))
 
 
 if __name__ == "__main__":
-    folder, function_name, base, target, *given = sys.argv[1:]
-    numbers = dict(re.fullmatch("([a-z])=([0-9]+)", text).groups() for text in given)
+    given = [re.fullmatch("([a-z])=([0-9]+)", text) for text in sys.argv[5:]]
+    if len(sys.argv) < 5 or None in given:
+        sys.exit(
+            "usage: python -m experiments.examples.stablehlo_module RELEASE FUNCTION OUTPUT "
+            "PLATFORM b=1 ..."
+        )
+    folder, function_name, base, target = sys.argv[1:5]
+    numbers = dict(match.groups() for match in given)
     try:
         write_module(
             Path(folder), function_name, base, target, **{k: int(v) for k, v in numbers.items()}
         )
-    except ReleaseError as error:
+    except (OSError, ReleaseError) as error:
         sys.exit(str(error))

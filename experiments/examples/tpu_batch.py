@@ -53,7 +53,9 @@ def run(release: str, source: str, target: str) -> int:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) != 4:
+        sys.exit("usage: python -m experiments.examples.tpu_batch RELEASE MELS WAVS")
     try:
         print(f"{run(*sys.argv[1:4])} clips")
-    except ReleaseError as error:
+    except (OSError, ValueError) as error:  # a ReleaseError is one
         sys.exit(str(error))

@@ -6,20 +6,17 @@ which way it is played; with the first field that differs where that is not the 
 
 import sys
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from absl import app
 
-from experiments.terminal.start import set_up
-from wf_jax.amps import NamFileError, a2
-from wf_jax.amps.a2_pass import A2Pass
-from wf_jax.amps.container import SlimmableContainer
-from wf_jax.amps.describe import Cost, cost_of, words
-from wf_jax.amps.fast import fastest, forbidden
-from wf_jax.amps.model import AmpModel
-from wf_jax.amps.nam_file import NamFile, parse, read_nam
-from wf_jax.amps.nam_models import model_of
+from experiments.terminal.start import parse_flags, set_up
+from wf_jax.amps.nam_file import NamFile, NamFileError, parse, read_nam
 from wf_jax.errors import printable
+
+if TYPE_CHECKING:
+    from wf_jax.amps.describe import Cost
+    from wf_jax.amps.model import AmpModel
 
 RATE = 48000.0  # of a file that does not say
 
@@ -28,11 +25,13 @@ def main(argv: list[str]) -> None:
     """Describes every file; those that cannot be used are named, and make the exit code 1."""
     set_up()
     if len(argv) < 2:
-        raise app.UsageError("name a file: python -m experiments.inspect amp.nam")
+        sys.exit("name a file: python -m experiments.inspect amp.nam")
     failed = False
     for path in argv[1:]:
         try:
             file = read_nam(path)
+            from wf_jax.amps.nam_models import model_of  # and with it JAX
+
             print("\n".join(_lines(file, model_of(file))))
         except NamFileError as error:
             print(error, file=sys.stderr)
@@ -40,7 +39,7 @@ def main(argv: list[str]) -> None:
     sys.exit(1 if failed else 0)
 
 
-def _lines(file: NamFile, model: AmpModel) -> Iterator[str]:
+def _lines(file: NamFile, model: "AmpModel") -> Iterator[str]:
     rate = (
         "rate not given (48,000 Hz is usual)"
         if model.sample_rate is None
@@ -51,8 +50,11 @@ def _lines(file: NamFile, model: AmpModel) -> Iterator[str]:
     yield from _model(file, model, "  ")
 
 
-def _model(file: NamFile, model: AmpModel, indent: str) -> Iterator[str]:
+def _model(file: NamFile, model: "AmpModel", indent: str) -> Iterator[str]:
     """One model; those inside a container one after the other."""
+    from wf_jax.amps.container import SlimmableContainer
+    from wf_jax.amps.describe import cost_of, words
+
     if isinstance(model, SlimmableContainer):
         low = 0.0
         for i, (submodel, high) in enumerate(zip(model.models, model.max_values, strict=True)):
@@ -76,14 +78,18 @@ def _model(file: NamFile, model: AmpModel, indent: str) -> Iterator[str]:
     yield f"{indent}played by {_path(file, model)}"
 
 
-def _cost(cost: Cost, rate: float) -> str:
+def _cost(cost: "Cost", rate: float) -> str:
     return (
         f"{cost.parameters:,} parameters, {cost.macs:,} multiply-adds per sample "
         f"({cost.macs * rate / 1e6:,.1f} million per second), a memory of {cost.state:,} numbers"
     )
 
 
-def _path(file: NamFile, model: AmpModel) -> str:
+def _path(file: NamFile, model: "AmpModel") -> str:
+    from wf_jax.amps import a2
+    from wf_jax.amps.a2_pass import A2Pass
+    from wf_jax.amps.fast import fastest, forbidden
+
     if isinstance(fastest(model), A2Pass):
         return "the A2 pass"
     if file.architecture != "WaveNet":
@@ -109,4 +115,4 @@ def _metadata(metadata: dict[str, Any]) -> Iterator[tuple[str, str]]:
 
 
 if __name__ == "__main__":
-    app.run(main)
+    app.run(main, flags_parser=parse_flags)

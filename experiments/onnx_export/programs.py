@@ -2,7 +2,6 @@
 
 import dataclasses
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -10,8 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from experiments.onnx_export.graph import convert
+from experiments.onnx_export.target import ExportError
 from wf_jax.amps.model import AmpModel
-from wf_jax.errors import UserError
 from wf_jax.export.functions import amp_functions, reconfigured
 from wf_jax.flows.flow import Flow
 from wf_jax.modules import split
@@ -22,10 +21,6 @@ TRIALS = 3  # inputs of a vocoder
 BLOCKS = 8  # consecutive blocks of an amp
 
 Call = Callable[..., tuple[jax.Array, ...]]
-
-
-class ExportError(UserError):
-    """A model that cannot be exported; one line."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,21 +48,6 @@ class Program:
     def examples(self, rng: np.random.Generator) -> dict[str, np.ndarray]:
         """Inputs as they may be."""
         return {name: draw(rng).astype(np.float32) for name, draw in self.draws.items()}
-
-
-def target(output: Path, name: str) -> Path:
-    """The file that is named, or `name`.onnx in the folder that is.
-
-    Raises:
-        ExportError: it is no file's name.
-    """
-    path = output if output.suffix == ".onnx" else output / f"{name}.onnx"
-    if path.is_dir():
-        raise ExportError(f"{path}: is a folder; give the name of a file in it")
-    for parent in path.parents:
-        if parent.is_file():
-            raise ExportError(f"{parent}: is a file; give a folder for {path.name}")
-    return path
 
 
 def vocoder(model: Flow, frames: int) -> Program:

@@ -92,7 +92,7 @@ def _about(manifest: Manifest) -> Iterator[str]:
     )
     parameters = sum(math.prod(value.sizes()) for value in manifest.params.values())
     yield f"{what}: {manifest.model}; {parameters:,} parameters.\n"
-    yield f"[{EXAMPLE}]({EXAMPLE}) is {manifest.example}.\n"
+    yield f"[{EXAMPLE}]({EXAMPLE}) is {printable(manifest.example)}.\n"
     if manifest.vocoder:
         mel = manifest.vocoder.mel
         yield (

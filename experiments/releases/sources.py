@@ -4,12 +4,12 @@ import dataclasses
 import math
 import os
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import soxr
 
-from data_pipeline.audio_files import read_mono
+from data_pipeline.audio_files import AudioFile, read_mono
 from data_pipeline.corpus import Corpus
 from data_pipeline.corpus_index import CorpusError
 from data_pipeline.synthetic import plucked_di
@@ -18,9 +18,11 @@ from experiments.run.folder import WorkdirError, model_folder
 from wf_jax.amps.nam_file import NamFile, read_nam
 from wf_jax.bounded_files import read_json
 from wf_jax.errors import UserError
-from wf_jax.flows.flow import Flow
-from wf_jax.flows.model_folder import load_model
+from wf_jax.flows.model_folder import check_model, load_model
 from wf_jax.json_values import parse_json
+
+if TYPE_CHECKING:
+    from wf_jax.flows.flow import Flow
 
 EXAMPLE_SECONDS = 6.0
 DI_RATE = 48000  # Hz, of the built-in DI
@@ -45,7 +47,7 @@ class Source:
 
     name: str
     metrics: dict[str, Any]
-    model: Flow | Path
+    model: "Flow | Path"
     example: np.ndarray
     example_rate: int
     example_words: str
@@ -58,17 +60,41 @@ def find_source(model: str, name: str | None, example: str | None) -> Source:
         SourceError: there is none.
         ModelFolderError, NamFileError, AudioFileError: a file cannot be used.
     """
-    path = Path(model)
+    named, path = Path(model), _file_or_folder(Path(model))
+    if path.is_dir():
+        return _vocoder(path, name or path.resolve().name, example)
+    if named.is_dir():
+        return _amp(path, name or named.resolve().name, _json(named / "metrics.json"), example)
+    return _amp(path, name, {}, example)
+
+
+def check_source(model: str, example: str | None) -> None:
+    """Looks at a model and an example as `find_source` reads them, without loading JAX.
+
+    Raises:
+        SourceError, ModelFolderError, NamFileError, AudioFileError: as there.
+    """
+    path = _file_or_folder(Path(model))
+    if path.is_dir():
+        try:
+            check_model(model_folder(path))
+        except WorkdirError as error:
+            raise SourceError(str(error)) from None
+    else:
+        read_nam(path)
+    if example:
+        AudioFile(example)
+
+
+def _file_or_folder(path: Path) -> Path:
+    """The .nam file of a run or that is named, or the folder that holds a vocoder."""
     if not os.path.exists(path):  # which takes a name that is too long for a missing one
         raise SourceError(f"{path}: no such file or folder; name a run, a model or a .nam file")
     if path.is_dir() and (path / "model.nam").is_file():
-        metrics = _json(path / "metrics.json")
-        return _amp(path / "model.nam", name or path.resolve().name, metrics, example)
+        return path / "model.nam"
     if path.is_dir() and _json(path / "config.json").get("task") == "capture":
         raise SourceError(f"{path}: this run has no model.nam yet; wait for its end")
-    if path.is_dir():
-        return _vocoder(path, name or path.resolve().name, example)
-    return _amp(path, name, {}, example)
+    return path
 
 
 def _vocoder(path: Path, name: str, example: str | None) -> Source:

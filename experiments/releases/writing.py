@@ -26,7 +26,7 @@ from wf_jax.export.manifest import (
     copied,
     digest,
     read_manifest,
-    read_release,
+    replaceable,
 )
 from wf_jax.export.rebuild import functions_of, model_of
 from wf_jax.export.write import About, write_amp, write_manifest, write_vocoder
@@ -58,11 +58,7 @@ def make_release(source: Source, options: ReleaseOptions, output: Path) -> None:
         NamFileError: the .nam file cannot be used.
         OSError: a file cannot be written.
     """
-    old = None
-    if output.exists() and (not output.is_dir() or any(output.iterdir())):
-        if not (output / MANIFEST).is_file():
-            raise ReleaseError(f"{output}: is there and is no release; name another --output")
-        old = read_manifest(output)
+    old = replaceable(output)
     about = About(source.name, options.license, source.metrics)
     model, platforms = source.model, options.platforms
 

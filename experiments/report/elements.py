@@ -6,14 +6,16 @@ import io
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import soundfile
-from matplotlib.figure import Figure
 
-from experiments.report.drawing import picture
 from experiments.report.style import STYLE
 from wf_jax.whole_files import atomic_path
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 PLAYER_SECONDS = 10
 # What `experiments.join_reports` knows a page by: the contents of a page stand between them.
@@ -32,7 +34,7 @@ class Picture:
     """
 
     title: str
-    figure: Figure
+    figure: "Figure"
     kind: str
     caption: str
 
@@ -70,9 +72,11 @@ def pictures(drawn: Iterable[Picture]) -> str:
     )
 
 
-def image(figure: Figure, kind: str, title: str) -> str:
+def image(figure: "Figure", kind: str, title: str) -> str:
     """A figure as an "svg" or "png" picture."""
     mime = {"svg": "image/svg+xml", "png": "image/png"}[kind]
+    from experiments.report.drawing import picture  # matplotlib takes longer than all else
+
     data = _data_uri(picture(figure, kind), mime)
     return f'<div class="card" tabindex="0"><img src="{data}" alt="{escape(title)}"></div>'
 

@@ -11,6 +11,7 @@ from typing import Any, Self
 
 import numpy as np
 
+from experiments.run.bucket_lock import BucketLock
 from experiments.run.lock import FolderLock
 from wf_jax.atomic import folder_path, is_remote, naming, why, write_text
 from wf_jax.bounded_files import read_json
@@ -55,7 +56,7 @@ class Workdir:
         self._remote = is_remote(shared)
         self.local = Path(tempfile.mkdtemp(prefix="wf_jax-")) if self._remote else shared
         self._uploaded: dict[Path, tuple[int, int]] = {}
-        self._lock: FolderLock | None = None
+        self._lock: FolderLock | BucketLock | None = None
 
     def __enter__(self) -> Self:
         """Nothing to open."""
@@ -117,18 +118,23 @@ class Workdir:
             )
 
     def _open(self, config: Any, inputs: Mapping[str, str]) -> None:
-        from wf_jax.training.distributed import say
-
         _make(self.shared)
-        if not self._remote and self._lock is None:
+        if self._lock is None:
             with _writing(self.shared):
-                self._lock = FolderLock(self.shared)
-            if not self._lock.held:
-                say(f"{self}: this file system has no locks; start one run here at a time")
+                self._lock = self._take_lock()
         _compare(self.shared, _read_config(self.shared / "config.json"), flat_config(config))
         with _writing(self.shared):
             write_json(self.shared / "config.json", flat_config(config))
         _write_inputs(self.shared, inputs)
+
+    def _take_lock(self) -> FolderLock | BucketLock:
+        from wf_jax.training.distributed import say
+
+        lock = BucketLock(self.shared, say) if self._remote else FolderLock(self.shared)
+        if not lock.held:
+            why_not = getattr(lock, "reason", "") or "this file system has no locks"
+            say(f"{self}: no lock ({why_not}); start one run here at a time")
+        return lock
 
     def make(self, action: Callable[[], object]) -> None:
         """Has files made in `local`: by process 0, or by each where each has its own."""
@@ -211,6 +217,12 @@ def _compare(workdir: Path, old: dict[str, Any], new: dict[str, Any]) -> None:
         del old["train.decay"]
     if old and _has_begun(workdir):
         for name in sorted(old.keys() | new.keys()):
+            if name not in new and not name.startswith(CHANGEABLE):
+                raise WorkdirError(
+                    f"{workdir}: another version of wf_jax began this run, with --config.{name}="
+                    f"{old[name]}, which there is no more; give another --workdir, or go on with "
+                    "that version"
+                )
             if old.get(name, new.get(name)) != new.get(name) and not name.startswith(CHANGEABLE):
                 option, before = short(name), short(old.get(name))
                 raise WorkdirError(

@@ -48,7 +48,7 @@ class FolderLock:
         except BlockingIOError:
             with file:
                 file.seek(0)
-                raise LockedError(f"{folder}: {_holder(file)}") from None
+                raise LockedError(f"{folder}: {who_holds(file.read())}") from None
         except OSError:
             file.close()
             return
@@ -81,12 +81,13 @@ def check_unlocked(folder: Path) -> None:
         try:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise LockedError(f"{folder}: {_holder(file)}") from None
+            raise LockedError(f"{folder}: {who_holds(file.read())}") from None
 
 
-def _holder(file: IO[str]) -> str:
+def who_holds(text: str | bytes) -> str:
+    """The owner that a lock names, as part of a message, and what to do."""
     try:
-        owner = parse_json(file.read(_LONGEST))
+        owner = parse_json(text)
         who = f"process {owner['process']} on {owner['host']} has trained"
         since = f" since {owner['since']}"
     except (ValueError, KeyError, TypeError, RecursionError):

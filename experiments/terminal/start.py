@@ -1,14 +1,18 @@
 """What every command line does first."""
 
+import math
+import re
 import sys
 import traceback
 import warnings
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from absl import flags, logging
 
-from experiments.terminal.presets import PresetError, preset_file
+from experiments.terminal.options_help import options_help
+from experiments.terminal.presets import PresetError, load_preset, preset_file
 from experiments.terminal.programs import AUTO, keep_programs
 from experiments.terminal.streams import prepare_terminal
 
@@ -36,19 +40,101 @@ def set_up() -> None:
     keep_programs(_PROGRAMS.value)
 
 
-def parse_config_flags(argv: list[str]) -> list[str]:
-    """Parses flags for `app.run`; what a config does not have is one line, not a traceback."""
-    config = next((a.partition("=")[2] for a in argv if a.startswith("--config=")), "the config")
+def parse_flags(argv: list[str], values: flags.FlagValues = flags.FLAGS) -> list[str]:
+    """Parses flags for `app.run`; ends the program with one line where one is wrong.
+
+    Refuses also what absl takes and no command means: an empty text, and a number that is not
+    finite.
+
+    Returns:
+        The name of the program and the arguments that are no flags.
+    """
+    if "--config=" in argv:
+        sys.exit("--config= is empty; name a config file, as those in experiments/configs")
+    config = next((a.partition("=")[2] for a in argv if a.startswith("--config=")), "")
+    if config.endswith("/") or (config and Path(config).is_dir()):
+        sys.exit(f"{config}: a folder; name a config file, as those in experiments/configs")
     try:
-        return flags.FLAGS(_with_files(argv))
+        if config and {"--help", "-help", "-h"} & set(argv):
+            print("\n".join(options_help(load_preset(config))))
+            sys.exit(0)
+        rest = values(_with_files(argv))
     except PresetError as error:
         sys.exit(str(error))
     except KeyError as error:
-        sys.exit(f"{error.args[0].split(' on ')[0]} in {config}; that file lists every option")
+        named = re.search(r"lookup: ([\w.]+)|Field (\w+)", str(error.args[0]))
+        last = (named[1] or named[2]) if named else ""
+        options = (a.partition("=")[0] for a in argv if a.startswith("--config."))
+        option = next((option for option in options if option.endswith(f".{last}")), last)
+        sys.exit(f"{option}: no such option in {config}; that file lists every option")
     except flags.Error as error:
-        # An error inside the config file comes as a traceback in a message: its end is the reason.
-        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-        sys.exit(lines[-1] if "Traceback" in str(error) else "\n".join(lines))
+        sys.exit(_flag_error(str(error), config, values))
+    except Exception as error:
+        if not config:
+            raise
+        sys.exit(_config_error(config, f"{type(error).__name__}: {error}"))
+    for name in values:
+        flag = values[name]
+        # The options of a config have rules of their own.
+        if flag.present and not name.startswith("config."):
+            _check_value(name, flag.value)
+    return rest
+
+
+def no_arguments(argv: list[str], example: str) -> None:
+    """Ends the program where there are arguments beside the flags.
+
+    Args:
+        argv: what `parse_flags` returned.
+        example: of a flag, for the message.
+    """
+    if len(argv) > 1:
+        sys.exit(f"unexpected argument {argv[1]!r}; options look like {example}")
+
+
+def config_of(flag: flags.FlagHolder) -> Any:
+    """The config that a flag of ml_collections names; ends the program where there is none."""
+    config = flag.value
+    try:
+        hasattr(config, "task")
+    except OSError as error:  # the flag complains of a missing file at the first look only
+        name = re.search(r"\] No such file or directory: '(.*)'", str(error))
+        sys.exit(f"{name[1] if name else '--config'}: no such config file; see experiments/configs")
+    return config
+
+
+def _flag_error(message: str, config: str, values: flags.FlagValues) -> str:
+    """What absl says, as one line that has the remedy."""
+    lines = [line.strip() for line in message.splitlines() if line.strip()]
+    if "Traceback" in message:  # an error inside the config file: its end is the reason
+        return _config_error(config, lines[-1])
+    line = lines[0]
+    missing = re.search(r"Flag --(\w+) must have a value other than None", line)
+    if missing:
+        return f"--{missing[1]} is missing: {values[missing[1]].help}"
+    group = re.match(r"flag --(config\.[\w.]+)=(.*): Unable to parse value", line)
+    if group:
+        return f"--{group[1]}={group[2]}: a group of options; name one of them, --{group[1]}.NAME="
+    unknown = re.match(r"Unknown command line flag '(.*?)'(?:\. Did you mean: (.*?) \?)?", line)
+    if unknown:
+        near = " or ".join(f"--{name}" for name in (unknown[2] or "").split(", ") if name)
+        remedy = f"did you mean {near}?" if near else "--help lists all"
+        return f"--{unknown[1]} is no option; {remedy}"
+    line = line.removeprefix("flag ").rstrip(".")
+    return f"{line}; --help says what there is"
+
+
+def _config_error(config: str, reason: str) -> str:
+    if "config_config" in reason and "get_config" in reason:
+        reason = "it has no get_config()"
+    return f"{config.partition(':')[0]}: {reason}; see experiments/configs"
+
+
+def _check_value(name: str, value: Any) -> None:
+    if value in ("", [], [""]):
+        sys.exit(f"--{name}= is empty; give a value, or leave it out")
+    if isinstance(value, float) and not math.isfinite(value):
+        sys.exit(f"--{name}={value} is not a number; give a finite one")
 
 
 def _with_files(argv: list[str]) -> list[str]:

@@ -7,12 +7,11 @@ from pathlib import Path
 import numpy as np
 import soxr
 
-from data_pipeline.audio_files import SUFFIXES, AudioFileError, read_mono
+from data_pipeline.audio_files import SUFFIXES, AudioFile, AudioFileError, read_mono
 from data_pipeline.corpus_sources import counted
 from wf_jax.array_files import ArrayFileError, open_npz, read_npy
-from wf_jax.audio.clips import clip_mel
-from wf_jax.audio.mel import MelSettings
 from wf_jax.audio.mel_scale import describe_doubts, describe_scale
+from wf_jax.audio.mel_settings import MelSettings
 from wf_jax.errors import UserError
 
 _ARRAYS = (".npy", ".npz")
@@ -63,12 +62,22 @@ def find_inputs(
         AudioFileError: an unreadable recording, or one of another rate without `resample`.
     """
     paths = _paths_in(source) if source.is_dir() else [source]
-    return [
-        _from_mel(path, settings, any_scale)
-        if path.suffix.lower() in (*_ARRAYS, *_REMEDIES)
-        else _from_audio(path, settings, resample)
-        for path in paths
-    ]
+    for path in filter(_is_audio, paths):  # their headers first: mels of audio take JAX
+        _check_rate(AudioFile(path), settings, resample)
+    mels = {path: _from_mel(path, settings, any_scale) for path in paths if not _is_audio(path)}
+    return [mels.get(path) or _from_audio(path, settings) for path in paths]
+
+
+def _is_audio(path: Path) -> bool:
+    return path.suffix.lower() not in (*_ARRAYS, *_REMEDIES)
+
+
+def _check_rate(file: AudioFile, settings: MelSettings, resample: bool) -> None:
+    if file.sample_rate != settings.sample_rate and not resample:
+        raise AudioFileError(
+            f"{file.path}: {file.sample_rate} Hz, but the model was trained at "
+            f"{settings.sample_rate} Hz; add --resample"
+        )
 
 
 def passed_over(source: Path, inputs: list[MelInput]) -> str:
@@ -105,15 +114,12 @@ def _other_form(path: Path) -> str:
     return f"{path}: {kind}, which is not read here; save the mel as .npy: {remedy}"
 
 
-def _from_audio(path: Path, settings: MelSettings, resample: bool) -> MelInput:
+def _from_audio(path: Path, settings: MelSettings) -> MelInput:
+    from wf_jax.audio.clips import clip_mel
+
     audio = read_mono(path)
     x, rate = audio.samples.astype(np.float32), settings.sample_rate
     if audio.sample_rate != rate:
-        if not resample:
-            raise AudioFileError(
-                f"{path}: {audio.sample_rate} Hz, but the model was trained at {rate} Hz; "
-                "add --resample"
-            )
         x = soxr.resample(x, audio.sample_rate, rate, quality="VHQ")
     if not len(x):
         raise MelInputError(f"{path}: nothing is left of it at {rate} Hz; give a longer recording")

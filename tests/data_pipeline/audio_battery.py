@@ -27,8 +27,8 @@ from data_pipeline.audio_files import AudioFile, AudioFileError, write_wav
 from data_pipeline.audio_headers import AudioFileWarning
 from data_pipeline.corpus import Corpus
 from experiments import check_capture, prepare, render
-from experiments.capture import options as capture_options
 from experiments.capture.job import _probe
+from experiments.capture.job import options as capture_options
 from experiments.configs import a2_capture
 from experiments.releases import sources as release_sources
 from experiments.vocoder import mel_inputs

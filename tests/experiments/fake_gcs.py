@@ -107,8 +107,13 @@ class _Handler(BaseHTTPRequestHandler):
         self._answer(200, json.dumps(_metadata(key, generation, content)).encode())
 
     def do_DELETE(self):
-        bucket, name, _ = self._request()
-        known = self.server.objects.pop(f"{bucket}/{name}", None)
+        bucket, name, query = self._request()
+        with self.server.lock:
+            generation = self.server.objects.get(f"{bucket}/{name}", (0, b""))[0]
+            if query.get("ifGenerationMatch", str(generation)) != str(generation):
+                self._answer(412)
+                return
+            known = self.server.objects.pop(f"{bucket}/{name}", None)
         self._answer(204 if known else 404)
 
 

@@ -2,6 +2,7 @@
 
 import json
 from functools import partial
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,9 +11,11 @@ from data_pipeline.audio_files import write_wav
 from data_pipeline.captures import CaptureError
 from data_pipeline.synthetic import demo_pair, write_demo_pair
 from experiments.capture import job as capture
+from experiments.capture import results as capture_results
 from experiments.configs.a2_capture import get_config
 from experiments.run import job
 from experiments.run.folder import Workdir
+from wf_jax.amps import a2, save_nam
 from wf_jax.training.settings import Session
 
 RATE = 48_000
@@ -123,6 +126,27 @@ def test_the_context_is_that_of_the_model(
     task = caught.value.args[0]
     assert task.context == receptive_field - 1
     assert np.isfinite(task.evaluate(task.init())["esr/linear"][0])
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({}, "all, from 0.00 to 60.00 s"),
+        ({"start_seconds": 2.0}, "only from 2.00 to 60.00 s"),
+        ({"stop_seconds": 50.5}, "only from 0.00 to 50.50 s"),
+        ({"correct_drift": True}, "all, from 0.00 to 60.00 s; its clock's drift undone"),
+    ],
+)
+def test_the_page_says_which_part_was_used(config, tmp_path, options, words):
+    for name, value in options.items():
+        setattr(config.data, name, value)
+    save_nam(a2.create("nano", np.random.default_rng(0)), tmp_path / "model.nam", {})
+    part = (config.data.start_seconds, config.data.stop_seconds or 60.0)
+    audio = {"input_train": np.zeros(9), "input_validation": np.zeros(9), "sample_rate": 48000}
+    made = SimpleNamespace(part_seconds=part, standard_version=None, **audio)
+    result = SimpleNamespace(steps=1, minutes=1.0, stopped="finished")
+    facts = capture_results._facts(config, made, result, tmp_path / "model.nam")
+    assert facts["part used"] == words
 
 
 def test_a_part_and_a_drift_reach_the_capture(config, tmp_path, stopped, capsys):

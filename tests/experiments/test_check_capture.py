@@ -58,11 +58,27 @@ def test_a_named_plot_and_a_manual_latency(folder, capsys):
     assert is_png(plot)
 
 
-@pytest.mark.parametrize("plot", ["missing/a.png", "a.unknown"])
-def test_a_plot_that_can_not_be_written(folder, capsys, plot):
-    assert run(folder, folder / "recordings" / "good.wav", f"--plot={plot}") == 0
-    assert f"WARNING  {plot}: plot not written" in capsys.readouterr().out
+@pytest.mark.parametrize(
+    ("plot", "says"),
+    [("missing/a.png", "the folder missing does not exist"), ("a.unknown", "end its name with")],
+)
+def test_a_plot_that_can_not_be_written(folder, capsys, plot, says):
+    with pytest.raises(SystemExit, match=says):
+        run(folder, folder / "recordings" / "good.wav", f"--plot={plot}")
+    assert capsys.readouterr().out == ""
     assert list((folder / "here").iterdir()) == []
+
+
+@pytest.mark.parametrize("made", [True, False])
+@pytest.mark.parametrize("output", ["recordings", "recordings/good.wav"])
+def test_a_folder_for_the_plots(folder, capsys, made, output):
+    plots = folder / "here" / "plots"
+    if made:
+        plots.mkdir()
+    assert run(folder, folder / output, f"--plot={plots}") == 0
+    assert f"plot     {plots / 'good_latency.png'}" in capsys.readouterr().out
+    assert [path.name for path in plots.iterdir()] == ["good_latency.png"]
+    assert [path.name for path in (folder / "recordings").iterdir()] == ["good.wav"]
 
 
 def test_a_folder_of_recordings(folder, capsys):
@@ -138,18 +154,23 @@ def test_errors_that_may_be_ignored(folder, capsys):
 @pytest.mark.parametrize(
     ("arguments", "fault"),
     [
-        ([], "--output"),
+        ([], "--input is missing"),
+        (["--input=a"], "--output is missing"),
         (["--input=a", "--output=b", "--bogus=1"], "bogus"),
         (["--input=a", "--output=b", "--latency=soon"], "soon"),
-        (["--input=a", "--output=b", "c.wav"], "unknown argument c.wav"),
-        (["--input=a", "--output=.", "--plot=p.png"], "--output is a folder"),
+        (["--input=a", "--output=b", "c.wav"], "unexpected argument 'c.wav'"),
+        (["--input=a", "--output=b", "--start_seconds=-1"], "--start_seconds=-1"),
+        (["--input=a", "--output=b", "--validation_seconds=nan"], "--validation_seconds=nan"),
     ],
 )
-def test_wrong_flags(capsys, arguments, fault):
-    assert main(["check_capture", *arguments]) == 2
-    captured = capsys.readouterr()
-    assert fault in captured.err
-    assert "Traceback" not in captured.err
+def test_wrong_flags(arguments, fault):
+    with pytest.raises(SystemExit, match=fault):
+        main(["check_capture", *arguments])
+
+
+def test_one_picture_of_a_folder(folder):
+    with pytest.raises(SystemExit, match="--output is a folder; name a folder"):
+        run(folder, folder / "recordings", "--plot=p.png")
 
 
 def test_help_names_every_flag(capsys):
@@ -174,5 +195,5 @@ def test_from_a_shell(tmp_path):
         [*command, f"--output={tmp_path}/none.wav"], capture_output=True, text=True, check=False
     )
     assert result.returncode == 1
-    assert "ERROR    no.wav: no such file" in result.stdout
-    assert result.stderr == ""
+    assert result.stderr == "no.wav: no such file; check the name and the folder\n"
+    assert result.stdout == ""

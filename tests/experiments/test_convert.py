@@ -86,7 +86,7 @@ def test_a_checkpoint_becomes_a_model(files):
         (["--source_config=missing.json"], "missing.json: cannot be read: No such file"),
         (["--source=l0sg"], "the source configuration has no n_layer; add it"),
         (["extra"], "unexpected argument 'extra'"),
-        (["--output=/dev/null/x"], "/dev/null/x: cannot be written: Not a directory"),
+        (["--output=/dev/null/x"], "/dev/null/x: /dev/null is a file; give another folder"),
     ],
 )
 def test_faults_are_one_line(files, change, message):

@@ -1,5 +1,6 @@
 """The export command as a user types it, its folder, and the examples that use it."""
 
+import dataclasses
 import json
 import os
 import runpy
@@ -102,6 +103,14 @@ def test_its_readme(exported):
     ):
         assert wanted in text
     assert all(len(line) < 160 for line in text.splitlines())
+
+
+def test_names_in_its_readme_are_text(exported):
+    manifest = read_manifest(exported[0])
+    text = card(dataclasses.replace(manifest, name="a\x1b[2J\nb", example="the clip \x1b[31m\nc"))
+    assert all(line.isprintable() for line in text.splitlines())
+    assert r"# a\x1b[2J b" in text
+    assert r"is the clip \x1b[31m\nc." in text
 
 
 def test_its_example_is_audio(exported):
@@ -224,7 +233,7 @@ REFUSED = [
     (["--model=no.nam"], "no.nam: no such file or folder; name a run, a model or a .nam file"),
     (["--model=.", "--platforms=abacus"], "--platforms=abacus: give one or more of cpu, cuda"),
     (["--model=.", "--blocks=64,0"], "--blocks: '0' is no number of samples from 1 to"),
-    (["--model=.", "--slim=nan"], "--slim=nan is not a number from 0 to 1"),
+    (["--model=.", "--slim=nan"], "--slim=nan is not a number; give a finite one"),
     (["--model=.", "--output=gs://bucket/release"], "give a local folder, and copy it there"),
     ([], "give --model=..., or --rebuild to make the artefacts of --output anew"),
     (["--rebuild"], "no such folder; name one that experiments.export wrote"),
@@ -239,7 +248,7 @@ for arguments in json.loads(sys.argv[1]):
     for name in export.flags.FLAGS:
         export.flags.FLAGS[name].unparse()
     try:
-        export.flags.FLAGS(["export", f"--output={sys.argv[2]}", *arguments])
+        export.parse_flags(["export", f"--output={sys.argv[2]}", *arguments])
         export.main(["export"])
     except SystemExit as stop:
         print(json.dumps(str(stop)))

@@ -174,11 +174,9 @@ FAULTS = {
         ["--config.train.shards=5"],
         "--config.train.shards=5 does not divide N devices; choose one of 1,",
     ),
-    "a file": Fault(
-        [], "{t}/file: cannot be made: File exists; give another folder", workdir="file"
-    ),
+    "a file": Fault([], "{t}/file: is a file; give another folder", workdir="file"),
     "below a file": Fault(
-        [], "{t}/file/a: cannot be made: Not a directory; give another folder", workdir="file/a"
+        [], "{t}/file/a: {t}/file is a file; give another folder", workdir="file/a"
     ),
     "another config": Fault(
         ["--config.train.seed=5"],

@@ -5,11 +5,13 @@ import sys
 import numpy as np
 import pytest
 
+from experiments.inspect import _lines
 from tests.amps.nam_examples import EXAMPLES
 from wf_jax.amps import a2
 from wf_jax.amps.a2_pass import IS_FAST
 from wf_jax.amps.container import SlimmableContainer
-from wf_jax.amps.nam_models import to_document
+from wf_jax.amps.nam_file import parse
+from wf_jax.amps.nam_models import model_of, to_document
 
 
 @pytest.fixture(scope="module")
@@ -58,6 +60,14 @@ def test_every_architecture_has_a_description(files):
     assert done.stdout.count("played by ") >= len(EXAMPLES)
     assert "below size" in done.stdout
     assert "remembers all it has played" in done.stdout
+
+
+def test_metadata_do_not_move_the_cursor():
+    document = EXAMPLES["lstm"]() | {"metadata": {"name": "a\x1b[2J\nb", "\x07key": "\x9b5n"}}
+    file = parse(document, "amp\x1b[31m.nam")
+    said = list(_lines(file, model_of(file)))
+    assert all(line.isprintable() for line in said)
+    assert r"a\x1b[2J b" in said[1]
 
 
 def test_without_a_file_it_says_how(files):

@@ -44,7 +44,7 @@ def test_render_plays_the_model(folder):
         ({"output": "wet.mp3"}, "let its name end in .wav"),
         ({"output": "pair"}, "the output is a folder; name the WAV file"),
         ({"model": "stereo.nam"}, "2 inputs and 3 outputs; only mono models are rendered"),
-        ({"slim": "nan"}, "--slim=nan is not a number from 0 to 1"),
+        ({"slim": "nan"}, "--slim=nan is not a number; give a finite one"),
         ({"input": "pair", "output": "out"}, "a.flac and a.wav would both become a.wav"),
     ],
 )
@@ -80,7 +80,7 @@ def test_benchmark_times_every_block(folder):
         ({"model": "none.nam"}, "none.nam: cannot be read"),
         ({"seconds": 0.1, "block": 9000}, "hold no block of 9000 samples"),
         ({"output": "x.png"}, "let the name end in .json"),
-        ({"output": "nowhere/x.json"}, "its folder does not exist"),
+        ({"output": "nowhere/x.json"}, "does not exist; make it first"),
     ],
 )
 def test_benchmark_says_what_is_wrong(folder, options, message):

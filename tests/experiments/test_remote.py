@@ -11,6 +11,7 @@ import json
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import MappingProxyType
 
@@ -22,7 +23,9 @@ import pytest
 from data_pipeline.corpus_preparation import prepare_corpus
 from data_pipeline.synthetic_speech import write_demo_corpus
 from experiments.configs.waveflow import get_config
+from experiments.run import bucket_lock
 from experiments.run.folder import Workdir, WorkdirError
+from experiments.run.lock import LockedError
 from experiments.run.sweep import finished
 from tests.experiments import fake_gcs
 from wf_jax.atomic import copy_files, folder_path, is_remote, read_text, write_text
@@ -125,6 +128,65 @@ def test_a_workdir_keeps_files_here_and_uploads_what_is_new(server, bucket, caps
     server.refused.add(("write", bucket))
     with pytest.raises(WorkdirError, match=rf"report.html: .*Forbidden.* are in {workdir.local}"):
         workdir.finish()
+
+
+HOLDER = """
+import sys, time
+from tests.experiments import fake_gcs
+fake_gcs.register()
+from experiments.run import bucket_lock
+from wf_jax.atomic import folder_path
+bucket_lock.BEAT_SECONDS = 0.2
+lock = bucket_lock.BucketLock(folder_path(sys.argv[1]), print)
+print("held" if lock.held else lock.reason, flush=True)
+time.sleep(60)
+"""
+
+
+@pytest.mark.parametrize("elsewhere", [False, True])
+def test_a_second_process_is_told_who_is_there(server, bucket, monkeypatch, elsewhere):
+    if elsewhere:  # as another machine sees it: it cannot ask for the process
+        monkeypatch.setattr("socket.gethostname", lambda: "elsewhere")
+    monkeypatch.setattr(bucket_lock, "PATIENCE_SECONDS", 3.0)
+    folder, lines = folder_path(f"gs://{bucket}/run"), []
+    command = [sys.executable, "-c", HOLDER, str(folder)]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, cwd=ROOT, env={**os.environ, **server.environment()}
+    ) as process:
+        try:
+            assert process.stdout.readline() == b"held\n"
+            said = rf"process {process.pid} on .* has trained here since 20.*another --workdir"
+            with pytest.raises(LockedError, match=said):
+                bucket_lock.BucketLock(folder, lines.append)
+            assert "waiting 3 s to see whether it is still there" in lines[0]
+        finally:
+            process.kill()
+    lines.clear()
+    lock = bucket_lock.BucketLock(folder, lines.append)  # the dead do not stop the living
+    assert lock.held
+    assert len(lines) == elsewhere
+    lock.release()
+    assert server.files(bucket) == {}
+
+
+def test_of_two_that_come_at_once_one_has_the_lock(server, bucket, monkeypatch):
+    folder = folder_path(f"gs://{bucket}/run")
+    monkeypatch.setattr(bucket_lock, "_is_dead", lambda text: False)
+    monkeypatch.setattr(bucket_lock, "BEAT_SECONDS", 0.05)
+    monkeypatch.setattr(bucket_lock, "PATIENCE_SECONDS", 2.0)
+    with ThreadPoolExecutor(4) as pool:
+        tries = [pool.submit(bucket_lock.BucketLock, folder, str) for _ in range(4)]
+    held = [one.result() for one in tries if one.exception() is None]
+    assert len(held) == 1
+    assert {type(one.exception()) for one in tries} == {type(None), LockedError}
+    held[0].release()
+
+
+def test_a_bucket_that_gives_no_lock_says_so(server, bucket, capsys):
+    server.refused.add(("read", bucket))
+    lock = bucket_lock.BucketLock(folder_path(f"gs://{bucket}/run"), str)
+    assert not lock.held
+    assert lock.reason
 
 
 def test_another_config_is_refused_once_there_is_a_result(server, bucket):

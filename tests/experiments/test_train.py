@@ -177,8 +177,11 @@ def test_bad_options_are_one_line(tmp_path, options, message):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ([CONFIG, "--config.train.minuts=3"], "Field minuts not found in experiments/configs/a2"),
-        (["--config=nowhere.py"], "'nowhere.py': no such config file"),
+        (
+            [CONFIG, "--config.train.minuts=3"],
+            "--config.train.minuts: no such option in experiments/configs/a2",
+        ),
+        (["--config=nowhere.py"], "nowhere.py: no such config file"),
         ([f"{CONFIG}:loud"], "a2_capture.py:loud does not exist; use a2_capture.py:demo"),
         ([CONFIG, "--config.train.minutes=ten"], "could not convert string to float: 'ten'"),
         ([CONFIG, "extra"], "unexpected argument 'extra'"),

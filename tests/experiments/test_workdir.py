@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from experiments.configs import a2_capture
-from experiments.run.folder import Workdir, WorkdirError, flat_config
+from experiments.run.folder import Workdir, WorkdirError, check_same_run, flat_config
 from experiments.run.lock import FolderLock, LockedError, check_unlocked
+from wf_jax.training import distributed
 from wf_jax.training.checkpoints import Checkpoints
 
 HOLDER = """
@@ -66,6 +67,33 @@ def test_the_recordings_belong_to_the_run(tmp_path):
         pytest.raises(WorkdirError, match="is another one than this run was trained on"),
     ):
         workdir.open(config, {"di.wav": "1" * 32, "amp.wav": "2" * 32})
+
+
+@pytest.mark.parametrize("here", [True, False])
+def test_processes_of_different_configs_are_refused(tmp_path, monkeypatch, here):
+    """The digest of process 0's config is another one: this process's fault, or another's."""
+    other = (lambda tree: tree + 1) if here else (lambda tree: tree)
+    monkeypatch.setattr(distributed, "from_main", other)
+    monkeypatch.setattr(distributed, "all_agree", lambda good: False)
+    who = "this process" if here else "another process of this run"
+    with pytest.raises(WorkdirError, match=f"{who} was started with another config than process 0"):
+        Workdir(tmp_path / "run").open(a2_capture.get_config())
+    assert not (tmp_path / "run").exists()
+
+
+def test_an_option_of_another_version_that_is_gone(tmp_path):
+    config = a2_capture.get_config()
+    old = flat_config(config) | {"train.mixup": 0.5, "metadata.color": "red"}
+    (tmp_path / "config.json").write_text(json.dumps(old))
+    begin(tmp_path)
+    with pytest.raises(WorkdirError, match=r"with --config\.train\.mixup=0\.5, which there is no"):
+        check_same_run(tmp_path, config)
+    with Workdir(tmp_path) as workdir, pytest.raises(WorkdirError, match="another version of wf_j"):
+        workdir.open(config)
+    del old["train.mixup"]  # what may change may also be gone
+    (tmp_path / "config.json").write_text(json.dumps(old))
+    with Workdir(tmp_path) as workdir:
+        workdir.open(config)
 
 
 @pytest.mark.parametrize("damage", ["", '{"train.st', "[]", "\0\0\0"])

@@ -52,6 +52,16 @@ def test_a_folder_of_any_name(tmp_path, name):
     assert [p.name for p in (tmp_path / name).iterdir() if p.name.isdigit()]
 
 
+def test_the_last_one_is_on_the_disk_when_it_is_reported(tmp_path, monkeypatch):
+    flushed = []
+    monkeypatch.setattr("wf_jax.training.checkpoints.flush", flushed.append)
+    with Checkpoints(tmp_path / "run") as checkpoints:
+        checkpoints.save(3, {"a": np.zeros(2)}, {})
+    there = {path for path in (tmp_path / "run" / "3").rglob("*")}
+    assert {tmp_path / "run", tmp_path / "run" / "3"} | there == set(flushed)
+    assert len(there) > 3
+
+
 def test_nothing_to_restore(tmp_path):
     assert restore(tmp_path) is None
 

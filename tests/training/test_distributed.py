@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from tests.training.processes import curve, finish, free_port, launch, records, wait_for_steps
-from wf_jax.training import distributed
+from wf_jax.training import distributed, rendezvous
 from wf_jax.training.distributed import (
     AGAIN,
     DistributedError,
@@ -81,6 +81,25 @@ def test_others_that_do_not_come(monkeypatch):
     said = r"did not find each other within 1 s; .*\(processes 1, 2 did not come\)"
     with pytest.raises(NotTogetherError, match=said):
         start(f"127.0.0.1:{free_port()},3,0")
+
+
+def test_who_does_not_come_to_a_slurm_job_is_named(monkeypatch, capsys):
+    """What JAX recognises by itself is waited for as what the flag says."""
+    monkeypatch.setattr(distributed, "START_SECONDS", 1.5)
+    monkeypatch.setattr(rendezvous, "SAID_SECONDS", 0.3)
+    job = {**SLURM, "SLURM_STEP_NODELIST": "localhost", "SLURM_PROCID": "0"}
+    for name, value in job.items():
+        monkeypatch.setenv(name, value)
+    said = r"--distributed=auto: .*within 1\.5 s; .*\(processes 1, 2, 3 did not come\)"
+    with pytest.raises(NotTogetherError, match=said):
+        start("auto")
+    assert "waiting for processes 1, 2, 3 of this run's 4" in capsys.readouterr().err
+
+
+def test_a_cluster_that_jax_does_not_know_is_left_to_it(monkeypatch):
+    for name in SLURM:
+        monkeypatch.delenv(name, raising=False)
+    assert distributed._by_jax() == (None, None, None)
 
 
 # Runs of the toy task

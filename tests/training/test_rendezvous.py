@@ -59,6 +59,18 @@ def test_who_is_missing_is_said_within_seconds(port, monkeypatch):
     assert isinstance(others_ended[0], TimeoutError)
 
 
+def test_a_long_wait_is_said(monkeypatch, capsys):
+    monkeypatch.setattr(rendezvous, "SAID_SECONDS", 0.05)
+    with rendezvous.saying("waiting for the cluster"):
+        time.sleep(0.3)
+    lines = capsys.readouterr().err.splitlines()
+    assert set(lines) == {"waiting for the cluster"}
+    with rendezvous.saying("nothing"):
+        pass
+    time.sleep(0.2)
+    assert capsys.readouterr().err == ""
+
+
 def test_process_0_is_not_there(port, monkeypatch):
     monkeypatch.setattr(rendezvous, "SAID_SECONDS", 0.3)
     thread, said, ended = start(port, 2, 1, seconds=1.5)

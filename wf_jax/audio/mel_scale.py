@@ -6,7 +6,7 @@ noisy, or smooth from a text-to-speech front end.
 
 import numpy as np
 
-from wf_jax.audio.mel import MelSettings, mel_filterbank
+from wf_jax.audio.mel_settings import MelSettings, mel_filterbank
 
 _NATURAL_PER_DB = np.log(10) / 20
 # What front ends overshoot by at either end, in nepers. The least values are taken as the 0.1%

@@ -13,10 +13,10 @@ import jax
 import numpy as np
 from jax import export
 
+from wf_jax.export.manifest import PLATFORMS as PLATFORMS
 from wf_jax.export.manifest import ReleaseError, Value
 
 SUFFIX = ".jaxexp"
-PLATFORMS = ("cpu", "cuda", "tpu", "rocm")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -29,6 +29,7 @@ MANIFEST, CONFIG, PARAMS, CARD, EXAMPLE = (
     "README.md",
     "example.wav",
 )
+PLATFORMS = ("cpu", "cuda", "tpu", "rocm")
 OPTIONS = {"xla_cpu_prefer_vector_width"}
 NAM = "model.nam"  # an amp's model as it was given: what it is rebuilt from
 # JAX reads what it serialised for so long; see its documentation, "Compatibility guarantees".
@@ -224,6 +225,19 @@ class Manifest:
     def dumps(self) -> bytes:
         """As the file holds it."""
         return (json.dumps(dataclasses.asdict(self), indent=1, allow_nan=False) + "\n").encode()
+
+
+def replaceable(folder: Path) -> Manifest | None:
+    """The release that a new one would take the place of; None where there is nothing.
+
+    Raises:
+        ReleaseError: there is something else, or a damaged one.
+    """
+    if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
+        return None
+    if not (folder / MANIFEST).is_file():
+        raise ReleaseError(f"{folder}: is there and is no release; name another --output")
+    return read_manifest(folder)
 
 
 def read_manifest(folder: Path, sha256: str | None = None) -> Manifest:

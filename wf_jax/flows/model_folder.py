@@ -1,29 +1,30 @@
 """A model as a folder: `config.json`, what it is, and `params.npz`, its arrays by name."""
 
+import contextlib
 import dataclasses
 import hashlib
 import io
 import json
 import os
 import reprlib
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 
 from wf_jax.array_files import ArrayArchive, ArrayFileError, open_npz, shown
 from wf_jax.bounded_files import LARGEST_CONFIG, TooLargeError, open_file, read_bounded
 from wf_jax.errors import UserError
 from wf_jax.flows.config import FlowConfig
-from wf_jax.flows.families import CONFIGS, new_flow
-from wf_jax.flows.flow import Flow
+from wf_jax.flows.family_configs import CONFIGS
 from wf_jax.json_values import from_json
-from wf_jax.modules import split
 from wf_jax.whole_files import write_whole
 
+if TYPE_CHECKING:
+    from wf_jax.flows.flow import Flow
+
+_T = TypeVar("_T")
 LARGEST_PARAMS = 1 << 30  # bytes; NVIDIA's WaveGlow has 350 MB
 _ROOM = 1 << 26  # bytes
 LOOKS = 5  # at a folder in which a model takes the place of another
@@ -67,13 +68,29 @@ def save_model(folder: str | Path, config: FlowConfig, params: Mapping[str, Any]
     os.replace(folder / NEXT, folder / "params.npz")
 
 
-def load_model(folder: str | Path) -> Flow:
+def load_model(folder: str | Path) -> "Flow":
     """Reads what `save_model` wrote.
 
     Raises:
         ModelFolderError: a file is missing or damaged, or an array does not fit the configuration.
     """
-    folder = Path(folder)
+    return _with_files(Path(folder), _load)
+
+
+def check_model(folder: str | Path) -> FlowConfig:
+    """Looks at a model folder without loading JAX; the shapes of its arrays are not compared.
+
+    Returns:
+        What the model is.
+
+    Raises:
+        ModelFolderError: a file is missing or damaged.
+    """
+    return _with_files(Path(folder), _check)
+
+
+def _with_files(folder: Path, use: Callable[[Path, BinaryIO, FlowConfig], _T]) -> _T:
+    """Calls `use` with the arrays' file of a model and its config, which belong together."""
     for _ in range(LOOKS):
         content = _content(folder / "config.json")
         config = _config(folder / "config.json", content)
@@ -81,7 +98,7 @@ def load_model(folder: str | Path) -> Flow:
         if found:
             path, file = found
             with file:
-                return _load(path, file, config)
+                return use(path, file, config)
     path = folder / "params.npz"
     raise ModelFolderError(f"{path}: not the file that config.json was written with; copy both")
 
@@ -112,18 +129,36 @@ def _params(folder: Path, sha256: Any) -> tuple[Path, BinaryIO] | None:
     return None
 
 
-def _load(path: Path, file: BinaryIO, config: FlowConfig) -> Flow:
+def _check(path: Path, file: BinaryIO, config: FlowConfig) -> FlowConfig:
+    with _opened(path, file, config):
+        return config
+
+
+def _load(path: Path, file: BinaryIO, config: FlowConfig) -> "Flow":
     """The model whose arrays are in a file; their headers come first, since files may lie."""
+    import jax
+    import jax.numpy as jnp
+
+    from wf_jax.flows.families import new_flow
+    from wf_jax.modules import split
+
+    with _opened(path, file, config) as arrays:
+        shapes = jax.eval_shape(lambda: new_flow(config, np.random.default_rng(0)))
+        definition, expected = split(shapes)
+        _check_headers(path, arrays, expected)
+        params = arrays.read()
+    return definition({name: jnp.asarray(value) for name, value in params.items()})
+
+
+@contextlib.contextmanager
+def _opened(path: Path, file: BinaryIO, config: FlowConfig) -> Iterator[ArrayArchive]:
+    """The archive of arrays; a damaged one is a ModelFolderError."""
     try:
         with open_npz(file, stored=True) as arrays:
             _check_size(path, arrays, config)
-            shapes = jax.eval_shape(lambda: new_flow(config, np.random.default_rng(0)))
-            definition, expected = split(shapes)
-            _check_headers(path, arrays, expected)
-            params = arrays.read()
+            yield arrays
     except (OSError, ArrayFileError) as error:
         raise ModelFolderError(f"{path}: damaged ({error}); convert or copy again") from None
-    return definition({name: jnp.asarray(value) for name, value in params.items()})
 
 
 def _check_size(path: Path, arrays: ArrayArchive, config: FlowConfig) -> None:

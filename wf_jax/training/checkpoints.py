@@ -39,6 +39,7 @@ from wf_jax.training.checkpoint_faults import (
 )
 from wf_jax.training.distributed import from_main
 from wf_jax.training.fingerprints import array_name, describe, digest
+from wf_jax.whole_files import flush
 
 _POLICIES = ocp.training.preservation_policies
 _PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
@@ -128,6 +129,7 @@ class Checkpoints:
         """
         try:
             self._checkpointer.close()
+            self._flush_newest()
         except Exception as failure:
             if error is None:  # or the first error is the one to hear of
                 raise self._unwritten(failure) from failure
@@ -200,6 +202,17 @@ class Checkpoints:
                 "give another --workdir to start afresh"
             )
         return None
+
+    def _flush_newest(self) -> None:
+        """Has the last checkpoint outlast a loss of power, before anybody is told that it is there.
+
+        Earlier ones need it less: where one is lost, the one before it is taken.
+        """
+        steps = _saved_steps(self.folder)
+        if steps and not is_remote(self.folder):
+            newest = self.folder / str(max(steps))
+            for path in (*newest.rglob("*"), newest, self.folder):
+                flush(path)
 
     def _make(self) -> None:
         try:

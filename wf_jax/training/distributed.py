@@ -4,15 +4,12 @@ The engine is `jax.distributed`; this says when to start it. Call `start` before
 device.
 """
 
-import importlib.util
 import logging
 import os
-import re
 import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -21,16 +18,12 @@ from jax.experimental import multihost_utils
 
 from wf_jax.mesh import gather_processes
 from wf_jax.training import rendezvous
+from wf_jax.training.clusters import DistributedError, parse, recognise
 from wf_jax.training.peers import BEAT_SECONDS, PeerWatch
 
 AGAIN = 75  # exit code: start me again (EX_TEMPFAIL of sysexits.h)
-TPU_DEVICES = ("accel*", "vfio/[0-9]*")  # under /dev
 START_SECONDS = 600.0  # that processes wait for each other at the start
 MESSAGE_BYTES = 2000
-
-
-class DistributedError(RuntimeError):
-    """The processes of a run cannot work together; the message says why and what to do."""
 
 
 class NotTogetherError(DistributedError):
@@ -56,10 +49,13 @@ def start(choice: str = "auto", environment: Mapping[str, str] = os.environ) -> 
     global _watch
     if choice == "none":
         return
-    found = recognise(environment) if choice == "auto" else _parse(choice)
+    found = recognise(environment) if choice == "auto" else parse(choice)
     if found is None:
         return
     address, count, index = found
+    if address is None:
+        with rendezvous.saying("waiting for the cluster to say where process 0 is"):
+            address, count, index = _by_jax()
     # A signal is agreed on inside the training step, together with the clock.
     jax.config.update("jax_enable_preemption_service", False)
     logging.getLogger("jax._src.distributed").setLevel(logging.ERROR)
@@ -86,13 +82,14 @@ def start(choice: str = "auto", environment: Mapping[str, str] = os.environ) -> 
     timer.daemon = True
     timer.start()
     try:
-        jax.distributed.initialize(
-            address,
-            count,
-            index,
-            initialization_timeout=round(2 * START_SECONDS) + 60,
-            shutdown_timeout_seconds=60,
-        )
+        with rendezvous.saying("waiting for the other processes of this run"):
+            jax.distributed.initialize(
+                address,
+                count,
+                index,
+                initialization_timeout=round(2 * START_SECONDS) + 60,
+                shutdown_timeout_seconds=60,
+            )
     except (RuntimeError, ValueError) as error:
         reason = str(error).splitlines()[0]
         if "DEADLINE_EXCEEDED" in reason or "UNAVAILABLE" in reason:
@@ -139,43 +136,22 @@ def _jax_state() -> Any:
         return None
 
 
-def recognise(environment: Mapping[str, str]) -> tuple[str | None, int | None, int | None] | None:
-    """What "auto" sees: (address, count, index), None where JAX knows; or None for one process.
+def _by_jax() -> tuple[str | None, int | None, int | None]:
+    """Address, count and index as JAX finds them in a cluster; None where it does not say.
 
-    Raises:
-        DistributedError: a cluster of several processes that this one cannot join.
+    Not public, so it may be gone one day: then JAX waits without saying who is missing.
     """
-    tasks = _number(environment, "SLURM_NTASKS")
-    if environment.get("SLURM_JOB_ID") and tasks > 1:
-        needed = ("SLURM_STEP_NODELIST", "SLURM_PROCID", "SLURM_LOCALID")
-        _need(environment, needed, f"a Slurm job of {tasks} tasks", "start it with srun")
-        # srun sets the step's own count, e.g. of `srun --ntasks=1`.
-        return (
-            (None, None, None) if _number(environment, "SLURM_STEP_NUM_TASKS", tasks) > 1 else None
+    try:
+        from jax._src.clusters import ClusterEnv
+
+        found = ClusterEnv.auto_detect_unset_distributed_params(
+            None, None, None, None, None, round(START_SECONDS)
         )
-    for name in ("TPU_WORKER_HOSTNAMES", "TPU_PROCESS_ADDRESSES"):
-        hosts = len([host for host in environment.get(name, "").split(",") if host])
-        if hosts and _number(environment, "MEGASCALE_NUM_SLICES") > 1:
-            needed = ("MEGASCALE_COORDINATOR_ADDRESS", "MEGASCALE_SLICE_ID", "TPU_WORKER_ID")
-            _need(environment, needed, "a job of several TPU slices", "set it per host")
-            return None, None, None
-        if hosts == 1 and name == "TPU_WORKER_HOSTNAMES":
-            return None
-        if hosts > 1:
-            needed = ("TPU_WORKER_ID",)
-            _need(environment, needed, f"a TPU slice of {hosts} hosts", "set it per host")
-            return None, None, None
-    if environment.get("OMPI_COMM_WORLD_SIZE", "1") != "1":
+        address, count, index = found[:3]
+    except Exception:  # a cluster's own faults too: JAX says them once more
         return None, None, None
-    if "JOB_COMPLETION_INDEX" in environment:
-        raise DistributedError(
-            f"--distributed=auto: this is pod {environment['JOB_COMPLETION_INDEX']} of an Indexed "
-            "Job; give --distributed=HOST:PORT,COUNT,INDEX to train as one run, or "
-            "--distributed=none for a run of its own"
-        )
-    devices = [path for pattern in TPU_DEVICES for path in Path("/dev").glob(pattern)]
-    on_tpu = devices and importlib.util.find_spec("libtpu")
-    return (None, None, None) if on_tpu else None
+    whole = address and count and index is not None and address.rpartition(":")[2].isdigit()
+    return (address, count, index) if whole else (None, None, None)
 
 
 def say(line: str) -> None:
@@ -252,27 +228,3 @@ def leave(code: int) -> None:
         _watch.leave(code)
         logging.shutdown()
         os._exit(code)
-
-
-def _parse(choice: str) -> tuple[str, int, int]:
-    match = re.fullmatch(r"([^,]+:\d+),(\d+),(\d+)", choice)
-    if match is None or not int(match[3]) < int(match[2]):
-        raise DistributedError(
-            f"--distributed={choice} is not auto, none or HOST:PORT,COUNT,INDEX with INDEX from 0 "
-            "to COUNT - 1, e.g. 10.0.0.2:8476,4,0"
-        )
-    return match[1], int(match[2]), int(match[3])
-
-
-def _need(environment: Mapping[str, str], names: tuple[str, ...], what: str, remedy: str) -> None:
-    missing = [name for name in names if not environment.get(name)]
-    if missing:
-        raise DistributedError(
-            f"--distributed=auto: this is {what}, but {missing[0]} is not set; {remedy}, or give "
-            "--distributed=none for a run of one process"
-        )
-
-
-def _number(environment: Mapping[str, str], name: str, otherwise: int = 1) -> int:
-    text = environment.get(name, "")
-    return int(text) if text.isdigit() else otherwise

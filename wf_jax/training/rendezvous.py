@@ -7,8 +7,9 @@ the port and JAX takes it.
 import contextlib
 import socket
 import sys
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 SAID_SECONDS = 5.0  # between two lines
 _HELLO, _COME = b"wf_jax ", b"come\n"
@@ -36,6 +37,24 @@ def gather(
         _report(host, port, index, deadline, say)
     else:
         _wait(port, count, deadline, say)
+
+
+@contextlib.contextmanager
+def saying(words: str) -> Iterator[None]:
+    """Writes a line every few seconds while the block runs."""
+    done = threading.Event()
+
+    def repeat() -> None:
+        while not done.wait(SAID_SECONDS):
+            to_stderr(words)
+
+    thread = threading.Thread(target=repeat, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
 
 
 def to_stderr(line: str) -> None:
