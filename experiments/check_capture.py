@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING
 from absl import flags
 
 from data_pipeline.audio_files import SUFFIXES, AudioFile
-from data_pipeline.pair_report import PairReport, Used, check_capture
 from experiments.terminal.outputs import check_file, check_folder
 from experiments.terminal.start import no_arguments, parse_flags
 from experiments.terminal.streams import prepare_terminal
@@ -118,6 +117,8 @@ def _first_error(report: "PairReport", options: flags.FlagValues) -> str:
 
 def _check_one(output: Path, options: flags.FlagValues) -> "PairReport":
     """Print what was found out about a recording, and draw its latency."""
+    from data_pipeline.pair_report import Used, check_capture  # with scipy: a second
+
     report = check_capture(
         options.input,
         output,

@@ -57,7 +57,7 @@ def main(argv: list[str]) -> None:
         _check(config)
     except (UserError, DistributedError) as error:
         sys.exit(str(error))
-    devices = config.train.batch_size
+    devices = config.batch_size
     sys.exit(run_main(lambda: _run(config), devices, _DISTRIBUTED.value))
 
 

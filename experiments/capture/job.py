@@ -95,7 +95,7 @@ def make_task(config: CaptureConfig, capture: Capture, family: Family) -> Captur
             sizes=tuple(config.model.sizes),
             models=_training_level(config, family, capture.output_gain),
             sample_rate=float(capture.sample_rate),
-            batch_size=config.train.batch_size,
+            batch_size=config.batch_size,
             window=config.train.window,
             loss_weights=LossWeights(**dataclasses.asdict(config.loss)),
             seed=config.train.seed,
@@ -156,7 +156,7 @@ def _load(config: CaptureConfig, paths: tuple[Path, Path], family: Family) -> Ca
         ignore_checks=data.ignore_checks,
         receptive_field=max(contexts, default=a2_context) + 1,
         window=config.train.window,
-        batch_size=config.train.batch_size,
+        batch_size=config.batch_size,
     )
 
 

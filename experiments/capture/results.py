@@ -160,7 +160,7 @@ def _facts(config: CaptureConfig, capture: Capture, result: Result, nam: Path) -
         "trained on": f"{len(capture.input_train) / capture.sample_rate:.1f} s, held out "
         f"{len(capture.input_validation) / capture.sample_rate:.1f} s",
         "training": f"{result.steps} steps in {duration(result.minutes)}; {result.stopped}",
-        "batch": f"{config.train.batch_size} windows of {config.train.window} samples",
+        "batch": f"{config.batch_size} windows of {config.train.window} samples",
         "seed": str(config.train.seed),
         "loudness": f"{metadata['loudness']:.1f} dB, gain {metadata['gain']:.2f}",
         "device": f"{jax.device_count()} {jax.devices()[0].device_kind}",

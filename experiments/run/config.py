@@ -61,6 +61,11 @@ class RunConfig:
     train: Train = dataclasses.field(default_factory=Train)
     checkpoints: Checkpoints = dataclasses.field(default_factory=Checkpoints)
 
+    @property
+    def batch_size(self) -> int:
+        """Windows per step, over all devices."""
+        return self.train.batch_size
+
     def recipe(self) -> tuple[float, Schedule]:
         """Gives the learning rate at its peak, and its schedule.
 
@@ -79,7 +84,7 @@ class RunConfig:
             UserError: a value cannot be used; one line with option, value and remedy.
         """
         check_options(self)
-        batch, parts = self.train.batch_size, self.train.accumulate
+        batch, parts = self.batch_size, self.train.accumulate
         if batch % parts:
             fitting = ", ".join(str(n) for n in range(1, batch + 1) if batch % n == 0)
             raise OptionError(

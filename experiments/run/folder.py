@@ -13,8 +13,8 @@ import numpy as np
 
 from experiments.run.bucket_lock import BucketLock
 from experiments.run.lock import FolderLock
-from wf_jax.atomic import folder_path, is_remote, naming, why, write_text
-from wf_jax.bounded_files import read_json
+from wf_jax.atomic import folder_path, is_remote, naming, read_text, why, write_text
+from wf_jax.bounded_files import LARGEST_RECORDS, read_json
 from wf_jax.errors import UserError, short
 
 # What may change between two sessions of one run.
@@ -278,8 +278,7 @@ def _has_begun(workdir: Path) -> bool:
     saved = workdir / "checkpoints"
     if saved.is_dir() and any(path.name.isdigit() for path in saved.iterdir()):
         return True
-    metrics = workdir / "metrics.jsonl"
-    return metrics.is_file() and metrics.stat().st_size > 0
+    return bool(read_text(workdir / "metrics.jsonl", LARGEST_RECORDS))
 
 
 def model_folder(folder: Path) -> Path:

@@ -1,7 +1,6 @@
 """A run's config as settings of the training loop, for the devices there are."""
 
 import dataclasses
-from typing import Any
 
 import jax
 
@@ -22,7 +21,7 @@ def read_settings(config: RunConfig) -> Settings:
         OptionError: a value cannot be used; the message names its flag.
     """
     rate, schedule = config.recipe()
-    _check_layout(config.train)
+    _check_layout(config)
     known = {field.name for field in dataclasses.fields(Settings)}
     given = {k: v for k, v in dataclasses.asdict(config.train).items() if k in known}
     given["substeps"] = config.train.substeps or choices().substeps
@@ -31,9 +30,10 @@ def read_settings(config: RunConfig) -> Settings:
     return Settings(**given, checkpoints=checkpoints)
 
 
-def _check_layout(training: Any) -> None:
+def _check_layout(config: RunConfig) -> None:
     """Raises OptionError where a batch does not split over the devices."""
-    batch, parts, shards = training.batch_size, training.accumulate, training.shards
+    training, batch = config.train, config.batch_size
+    parts, shards = training.accumulate, training.shards
     devices = jax.device_count()
     if devices % shards:
         fitting = [n for n in range(1, devices + 1) if devices % n == 0]

@@ -117,7 +117,7 @@ def test_damaged_digests_are_said_to_be(tmp_path, capsys, content):
     (tmp_path / "inputs.json").write_text(content)
     with Workdir(tmp_path) as workdir:
         workdir.open(a2_capture.get_config(), {"di.wav": "1" * 32})
-    assert f"{tmp_path / 'inputs.json'}: damaged: whether the inputs are" in capsys.readouterr().out
+    assert f"{tmp_path / 'inputs.json'}: damaged; whether the files are" in capsys.readouterr().out
     assert json.loads((tmp_path / "inputs.json").read_text()) == {"di.wav": "1" * 32}
 
 
