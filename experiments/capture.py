@@ -2,7 +2,6 @@
 
 import dataclasses
 import shutil
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +32,7 @@ from wf_jax.training.dispatch import SettingsError
 from wf_jax.training.distributed import is_main, part
 from wf_jax.training.loop import DivergedError, NotJudgedError, Result, train
 from wf_jax.training.settings import Session
-from wf_jax.whole_files import atomic_path
+from wf_jax.whole_files import atomic_path, temporary_folder
 
 ERRORS = (
     AudioFileError,
@@ -58,8 +57,8 @@ def run(config: Any, workdir: Workdir, session: Session) -> Result:
     """
     check(config)
     settings = read_settings(config, recipe)
-    with tempfile.TemporaryDirectory() as folder:
-        pair = _pair(config, workdir, Path(folder))
+    with temporary_folder() as folder:
+        pair = _pair(config, workdir, folder)
         family = _family(config, pair[0])
         capture = _load(config, pair, family)
         probe = _probe(config.data.loudness_probe)

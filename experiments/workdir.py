@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import hashlib
 import json
+import os
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -16,6 +17,7 @@ from experiments.launch import say
 from wf_jax.atomic import folder_path, is_remote, naming, read_text, why, write_text
 from wf_jax.bounded_files import LARGEST_CONFIG, read_bounded
 from wf_jax.errors import UserError
+from wf_jax.whole_files import sweep
 
 # What may change between two sessions of one run.
 CHANGEABLE = (
@@ -123,6 +125,8 @@ class Workdir:
                 self._lock = FolderLock(self.shared)
             if not self._lock.held:
                 say(f"{self}: this file system has no locks; start one run here at a time")
+            for place, _, _ in os.walk(self.shared):
+                sweep(Path(place))
         _compare(self.shared, _read_config(self.shared / "config.json"), flat_config(config))
         with _writing(self.shared):
             write_json(self.shared / "config.json", flat_config(config))

@@ -10,7 +10,6 @@ import glob
 import logging
 import os
 import platform
-import tempfile
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -36,6 +35,7 @@ from wf_jax.training.checkpoint_faults import (
 )
 from wf_jax.training.distributed import from_main
 from wf_jax.training.fingerprints import array_name, describe, digest
+from wf_jax.whole_files import temporary_folder
 
 _POLICIES = ocp.training.preservation_policies
 _PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
@@ -382,8 +382,8 @@ def literal_folder(folder: Path) -> Iterator[Path]:
     if is_remote(folder) or not glob.has_magic(str(folder)):
         yield folder
         return
-    with tempfile.TemporaryDirectory(prefix="wf_jax-") as place:
-        link = Path(place) / "folder"
+    with temporary_folder() as place:
+        link = place / "folder"
         link.symlink_to(folder.resolve(), target_is_directory=True)
         yield link
 
