@@ -90,7 +90,8 @@ def kill(killed: Killed, folder: Path, count: int) -> None:
 
 def steps(folder: Path) -> list[int]:
     """Of the checkpoints of a run."""
-    return [int(path.name) for path in (folder / "run" / "checkpoints").glob("[0-9]*")]
+    found = [path.name for path in (folder / "run" / "checkpoints").glob("*")]
+    return [int(name) for name in found if name.isdigit()]
 
 
 def names(folder: Path) -> list[str]:

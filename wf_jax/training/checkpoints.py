@@ -10,6 +10,7 @@ import glob
 import logging
 import os
 import platform
+import shutil
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -41,6 +42,7 @@ _POLICIES = ocp.training.preservation_policies
 _PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
 _NOT_DAMAGE = (PermissionError, ConnectionError, TimeoutError)
 _NOT_NOW = ("PERMISSION_DENIED", "UNAUTHENTICATED", "UNAVAILABLE", "DEADLINE_EXCEEDED")
+_METADATA = "_CHECKPOINT_METADATA"
 _NEWEST = 100  # checkpoints that are looked at
 _LISTING_SECONDS = 60.0
 _LOG = logging.getLogger(__name__)
@@ -102,12 +104,13 @@ class Checkpoints:
                 keep_checkpoints_without_metrics=False,
             )
             policies.append(best)
+        self._kept = _POLICIES.AnyPreservationPolicy(policies)
         # Orbax opens all or none; what it cannot list must go first.
         if jax.process_index() == 0:
-            self._set_unlistable_aside()
+            self._set_unlistable_aside(keep)
         _everywhere(True)
         try:
-            self._checkpointer = self._open(_POLICIES.AnyPreservationPolicy(policies))
+            self._checkpointer = self._open(self._kept)
         except Exception as error:
             self._closing.close()
             raise CheckpointError(sentence(self.folder, "cannot be opened", error)) from error
@@ -184,9 +187,10 @@ class Checkpoints:
                 if damaged and jax.process_index() == 0:
                     for passed in damaged:
                         self._set_aside(passed)
+                if jax.process_index() == 0:
+                    self._delete_surplus()
                 _everywhere(True)
-                if damaged:
-                    self._checkpointer.reload()
+                self._checkpointer.reload()
                 return restored
             damaged.append(step)
             self._complain(step, reason)
@@ -211,11 +215,25 @@ class Checkpoints:
             cleanup_tmp_directories=True,  # of a save that a full disk or a crash has ended
         )
 
-    def _set_unlistable_aside(self) -> None:
-        for step in _saved_steps(self.folder):
-            if not _can_be_listed(self._plain / str(step)):
+    def _set_unlistable_aside(self, keep: int) -> None:
+        listed = 0
+        for step in sorted(_saved_steps(self.folder), reverse=True):
+            if _can_be_listed(self._plain / str(step)):
+                listed += 1
+            elif listed >= keep and not (self.folder / str(step) / _METADATA).exists():
+                _delete(self.folder / str(step))  # as a process did that was killed meanwhile
+            else:
                 self._complain(step, "its metadata cannot be read")
                 self._set_aside(step)
+
+    def _delete_surplus(self) -> None:
+        """Deletes what a process that was killed would have deleted after its last save."""
+        there = self._checkpointer.checkpoints
+        context = _POLICIES.PreservationContext()
+        kept = self._kept.should_preserve(there, context=context)
+        for checkpoint, stays in zip(there, kept, strict=True):
+            if not stays:
+                _delete(self.folder / str(checkpoint.step))
 
     def _agreed_steps(self) -> list[int]:
         """The newest checkpoints that process 0 sees, newest first, in every process.
@@ -336,7 +354,7 @@ class Checkpoints:
         forbidden = isinstance(first_cause(error), _NOT_DAMAGE) or any(w in words for w in _NOT_NOW)
         if is_remote(self.folder):  # orbax does not say why it found no metadata
             try:
-                (self.folder / str(step) / "_CHECKPOINT_METADATA").read_bytes()
+                (self.folder / str(step) / _METADATA).read_bytes()
             except FileNotFoundError:
                 pass
             except Exception as failure:
@@ -420,6 +438,13 @@ def _saved_steps(folder: Path) -> list[int]:
     """Of the checkpoints in a folder; those that are half written have longer names."""
     names = [path.name for path in folder.iterdir()] if folder.is_dir() else []
     return [int(name) for name in names if name.isdigit()]
+
+
+def _delete(checkpoint: Path) -> None:
+    if is_remote(checkpoint):
+        checkpoint.rmtree()
+    else:
+        shutil.rmtree(checkpoint, ignore_errors=True)
 
 
 def _checked(metadata: Any) -> dict[str, Any]:
