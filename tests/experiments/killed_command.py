@@ -11,7 +11,11 @@ import signal
 import sys
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.image import imsave
 
 ROOT = Path(__file__).parents[2]
 IMPORTED = (
@@ -63,6 +67,7 @@ def _run(folder: Path, module: str, arguments: tuple[str, ...], last: int | None
     os.dup2(said, 2)
     os.chdir(ROOT)
     tempfile.tempdir = str(folder / "tmp")
+    Figure.savefig = _save_dot  # drawing takes a third of the time, and makes no file
     sys.argv = [f"experiments.{module}", *arguments]
     changes = 0
 
@@ -79,6 +84,11 @@ def _run(folder: Path, module: str, arguments: tuple[str, ...], last: int | None
     finally:
         made = changes
         (folder / "changes.txt").write_text(str(made))
+
+
+def _save_dot(figure: Figure, file: IO[bytes], **options: Any) -> None:
+    """In the place of every picture a transparent dot."""
+    imsave(file, np.zeros((1, 1, 4)), format="png")
 
 
 def _changes(event: str, values: tuple[Any, ...], folder: str) -> bool:
