@@ -19,7 +19,7 @@ from experiments.configs import a2_capture
 from experiments.decoration import decorating
 from experiments.plots import plot_latency
 from experiments.report import CaptureReport, SizeReport, esr_words, write_capture_report
-from experiments.workdir import flat_config, write_json
+from experiments.workdir import flat_config, write_metrics
 from wf_jax.amps.capture import CaptureTask
 from wf_jax.amps.model import AmpModel
 from wf_jax.amps.nam_file import read_nam
@@ -71,20 +71,18 @@ def _describe(
     nam = workdir / "model.nam"
     esrs = {size: float(result.metrics[f"esr/{size}"][0]) for size in models}
     epochs = {size: float(result.best_epochs[f"esr/{size}"][0]) for size in models}
-    write_json(
-        workdir / "metrics.json",
-        {
-            "esr": esrs,
-            "best_epoch": epochs,
-            "linear_esr": baseline,
-            "steps": result.steps,
-            "minutes": result.minutes,
-            "stopped": result.stopped,
-            "finished": result.finished,
-            "latency_samples": capture.latency.samples,
-            "latency_method": capture.latency.method,
-        },
-    )
+    metrics = {
+        "esr": esrs,
+        "best_epoch": epochs,
+        "linear_esr": baseline,
+        "steps": result.steps,
+        "minutes": result.minutes,
+        "stopped": result.stopped,
+        "finished": result.finished,
+        "latency_samples": capture.latency.samples,
+        "latency_method": capture.latency.method,
+    }
+    write_metrics(workdir, metrics, reported=False)
     x = capture.input_validation
     predictions = {
         size: np.asarray(model(jnp.asarray(x[None])))[0] for size, model in models.items()
@@ -122,6 +120,7 @@ def _describe(
         ],
     )
     write_capture_report(workdir / "report.html", report)
+    write_metrics(workdir, metrics, reported=True)
     _say(workdir, esrs, baseline, result)
 
 

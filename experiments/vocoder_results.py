@@ -25,7 +25,7 @@ from experiments.report import voice_figures as figures
 from experiments.report.drawing import picture
 from experiments.vocoder_evaluation import judge, latent, mean_scores, resynthesise
 from experiments.wav_output import write_clipped
-from experiments.workdir import Workdir, flat_config, write_json
+from experiments.workdir import Workdir, flat_config, write_metrics
 from wf_jax.audio.clips import clip_mel
 from wf_jax.flows.config import FlowConfig
 from wf_jax.flows.flow import Flow
@@ -69,7 +69,7 @@ class Samples:
             self._show(step, module, record)
 
     def _show(self, step: int, module: Flow, record: dict[str, Any]) -> None:
-        if record["bits/validation"] < self._best:
+        if record["bits/validation"] <= self._best:  # it may be counted already, but not saved
             save_model(self._model, self._config, jax.device_get(split(module)[1]))
             self._best = record["bits/validation"]
         if step % self._period == 0:
@@ -135,8 +135,10 @@ def _describe(
         facts=_facts(config, task, corpus, result),
         next_steps=_next_steps(config, workdir, result),
     )
-    write_json(workdir / "metrics.json", _metrics(report, baselines, result))
+    metrics = _metrics(report, baselines, result)
+    write_metrics(workdir, metrics, reported=False)
     write_voice_report(workdir / "report.html", report)
+    write_metrics(workdir, metrics, reported=True)
     _say(workdir, report, result)
 
 

@@ -216,7 +216,7 @@ def test_the_next_command_repeats_every_option(run, written):
         assert option in command
 
 
-@pytest.mark.parametrize("name", ["judge", "write_json", "write_voice_report", "_say"])
+@pytest.mark.parametrize("name", ["judge", "write_metrics", "write_voice_report", "_say"])
 def test_a_voice_is_saved_before_what_decorates_it(run, tmp_path, monkeypatch, name):
     task, result, corpus, config = run
 

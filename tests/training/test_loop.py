@@ -13,7 +13,7 @@ from wf_jax.mesh import data_mesh
 from wf_jax.modules import split
 from wf_jax.training.loop import DivergedError, NotJudgedError, train
 from wf_jax.training.metrics import MetricsFile, Progress, duration
-from wf_jax.training.settings import Settings
+from wf_jax.training.settings import CheckpointSettings, Settings
 from wf_jax.training.stopping import LEAST, Budget
 
 FAST = Settings(epochs=12, learning_rate=0.05)
@@ -169,6 +169,23 @@ def test_split_and_join_again():
     again, _ = split(jax.eval_shape(ToyTask().init))
     assert again == definition
     assert hash(again) == hash(definition)
+
+
+def test_a_run_that_goes_on_publishes_what_may_not_have_been(tmp_path):
+    """A session that was killed, or terminated, after a save and before it published."""
+    shown = []
+
+    def publish(step, module, record):
+        shown.append((step, module.slope[...].tolist(), record["esr/line"]))
+        if step == 10 and len(shown) == 2:
+            raise KeyError
+
+    whole = dataclasses.replace(FAST, checkpoints=CheckpointSettings(steps=5))
+    with pytest.raises(KeyError):
+        train(ToyTask(), whole, tmp_path, publish)
+    train(ToyTask(), whole, tmp_path, publish)
+    assert [step for step, _, _ in shown[:4]] == [5, 10, 10, 15]
+    assert shown[1] == shown[2]
 
 
 def test_metrics_of_a_killed_run_are_cut_back(tmp_path):
