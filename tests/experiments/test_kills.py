@@ -30,7 +30,7 @@ from wf_jax.flows.model_folder import load_model
 from wf_jax.modules import split
 
 COUNT = int(os.environ.get("WF_JAX_KILLS", "100"))
-IN_A_ROW = 4  # kills of one run, before it is left in peace
+IN_A_ROW = 8  # kills of one run, before it is left in peace
 TIMES = re.compile(r"minutes|(time|speed|memory)/.*")  # what no two runs have in common
 
 
@@ -105,9 +105,9 @@ class Training(Killed):
     """A run in the folder "run"."""
 
     def check(self, folder: Path) -> None:
-        for path in (folder / "run").glob("*.json"):
+        for path in (folder / "run").glob("[!.]*.json"):
             json.loads(path.read_text())
-        for path in (folder / "run").glob("*.html"):
+        for path in (folder / "run").glob("[!.]*.html"):
             assert path.read_text().rstrip().endswith("</html>")
 
     def outcome(self, folder: Path) -> Any:
@@ -157,7 +157,7 @@ class CaptureTraining(Training):
 
 
 class VocoderTraining(Training):
-    """8 steps of a tiny model, 4 evaluations with samples, 8 checkpoints."""
+    """6 steps of a tiny model, 3 evaluations with samples, 6 checkpoints."""
 
     def __init__(self, place: Path):
         self._corpus = place / "corpus"
@@ -174,7 +174,7 @@ class VocoderTraining(Training):
             "train.batch_size": 1,
             "train.evaluate_every": 2,
             "train.samples_every": 1,
-            "train.steps": 8,
+            "train.steps": 6,
             "checkpoints.steps": 1,
         }
         return training(folder, "waveflow.py:tiny", options)
