@@ -12,7 +12,7 @@ from absl import app, flags
 from ml_collections import config_flags
 
 from experiments.comparison_members import check_members, members_of
-from experiments.launch import parse_config_flags, run_main, set_up
+from experiments.launch import ending_politely, parse_config_flags, run_main, set_up
 from wf_jax.atomic import folder_path
 from wf_jax.errors import UserError
 from wf_jax.options import check_options
@@ -43,9 +43,10 @@ def main(argv: list[str]) -> None:
         folder = folder_path(_WORKDIR.value)
     except UserError as error:
         sys.exit(str(error))
-    from experiments.comparison import ERRORS, compare  # and with it JAX
+    with ending_politely():
+        from experiments.comparison import ERRORS, compare  # and with it JAX
 
-    sys.exit(run_main(lambda: compare(config, folder), ERRORS, config.train.batch_size, "none"))
+        sys.exit(run_main(lambda: compare(config, folder), ERRORS, config.train.batch_size, "none"))
 
 
 if __name__ == "__main__":

@@ -1,9 +1,12 @@
 """What every command line does first."""
 
+import contextlib
+import signal
 import sys
 import traceback
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from types import FrameType
 from typing import Any
 
 from absl import flags, logging
@@ -12,6 +15,18 @@ from experiments.programs import AUTO, keep_programs
 from experiments.terminal import prepare_terminal
 
 INTERRUPTED = 130  # by Ctrl-C, as shells have it
+_SAID = {
+    "SIGINT": ("stopped; what was saved and written before is in the --workdir", INTERRUPTED),
+    "SIGTERM": (
+        "stopped by SIGTERM; what was saved before is in the --workdir, and the same command goes "
+        "on with it",
+        75,  # "start me again", see wf_jax/training/distributed.py
+    ),
+}
+
+
+class TerminatedError(BaseException):
+    """SIGTERM has come, where no training turns it into a result."""
 
 
 _PROGRAMS = flags.DEFINE_string(
@@ -59,6 +74,18 @@ def say(line: str) -> None:
         print(line, flush=True)
 
 
+@contextlib.contextmanager
+def ending_politely() -> Iterator[None]:
+    """Has Ctrl-C and SIGTERM end the process with a line and their exit codes, 130 and 75."""
+    previous = signal.signal(signal.SIGTERM, _raise_terminated)
+    try:
+        yield
+    except (KeyboardInterrupt, TerminatedError) as stop:
+        sys.exit(_say_stopped(stop))
+    finally:
+        signal.signal(signal.SIGTERM, previous)
+
+
 def run_main(
     run: Callable[[], int], errors: tuple[type[Exception], ...], devices: int, distributed: str
 ) -> int:
@@ -71,7 +98,7 @@ def run_main(
         distributed: the flag.
 
     Returns:
-        The exit code: 0, 1, or 75 for "start me again".
+        The exit code: 0, 1, 75 for "start me again", or 130.
     """
     import jax
 
@@ -108,8 +135,8 @@ def run_main(
             raise
         traceback.print_exc()
         code = 1
-    except KeyboardInterrupt:  # the training itself turns Ctrl-C into a result
-        code = _say_error("stopped; what was saved and written before is in the --workdir", 1)
+    except (KeyboardInterrupt, TerminatedError) as stop:  # the training makes results of them
+        code = _say_stopped(stop)
     if code == 0:
         processes.part()
     processes.leave(code)
@@ -125,6 +152,14 @@ def exit_code(result: Any) -> int:
     if result.diverged:
         return 1
     return 0 if result.finished else INTERRUPTED
+
+
+def _raise_terminated(number: int, frame: FrameType | None) -> None:
+    raise TerminatedError
+
+
+def _say_stopped(stop: BaseException) -> int:
+    return _say_error(*_SAID["SIGINT" if isinstance(stop, KeyboardInterrupt) else "SIGTERM"])
 
 
 def _unraisable(event: Any) -> None:

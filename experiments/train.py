@@ -15,7 +15,15 @@ from ml_collections import config_flags
 from experiments.command_lines import same_command
 from experiments.folder_lock import check_unlocked
 from experiments.initial import InitialError, check_initial, read_initial
-from experiments.launch import INTERRUPTED, exit_code, parse_config_flags, run_main, say, set_up
+from experiments.launch import (
+    INTERRUPTED,
+    ending_politely,
+    exit_code,
+    parse_config_flags,
+    run_main,
+    say,
+    set_up,
+)
 from experiments.sweep import SweepError, check_trials, configs_of, read_sweep, run_sweep
 from experiments.workdir import Workdir, check_same_run
 from wf_jax.atomic import FolderError, folder_path, is_remote
@@ -64,10 +72,11 @@ def main(argv: list[str]) -> None:
         _check(config)
     except UserError as error:
         sys.exit(str(error))
-    task = importlib.import_module(TASKS[config.task][0])  # and with it JAX
-    errors = (*task.ERRORS, FlagError, FolderError, InitialError, SweepError)
-    devices = config.train.batch_size
-    sys.exit(run_main(lambda: _run(task, config), errors, devices, _DISTRIBUTED.value))
+    with ending_politely():
+        task = importlib.import_module(TASKS[config.task][0])  # and with it JAX
+        errors = (*task.ERRORS, FlagError, FolderError, InitialError, SweepError)
+        devices = config.train.batch_size
+        sys.exit(run_main(lambda: _run(task, config), errors, devices, _DISTRIBUTED.value))
 
 
 def _check(config: Any) -> None:

@@ -7,6 +7,7 @@ import jax
 import numpy as np
 import pytest
 
+from experiments.launch import exit_code
 from tests.training.processes import launch, records, wait_for_steps
 from tests.training.toy import TRUTH, ToyTask
 from wf_jax.mesh import data_mesh
@@ -85,6 +86,30 @@ def test_a_signal_ends_the_run_politely(tmp_path, name, code):
     assert run.returncode == code, err
     assert out.startswith(f"stopped by {name}")
     assert "Traceback" not in err
+
+
+@pytest.mark.parametrize("moment", ["loss", "evaluate"])
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
+def test_a_signal_while_it_compiles_or_first_evaluates(tmp_path, monkeypatch, name, moment):
+    """Ends the run after the next step, with what there is, and gives the signals back."""
+    handlers = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+    task, raised = ToyTask(), []
+    take = getattr(task, moment)
+
+    def signalled(*arguments):
+        if not raised:
+            raised.append(signal.raise_signal(getattr(signal, name)))
+        return take(*arguments)
+
+    monkeypatch.setattr(task, moment, signalled)
+    stopped = train(task, dataclasses.replace(FAST, substeps=1), tmp_path / "a")
+    assert (stopped.stopped, stopped.again) == (f"stopped by {name}", name == "SIGTERM")
+    assert exit_code(stopped) == {"SIGINT": 130, "SIGTERM": 75}[name]
+    assert stopped.steps == {"loss": 1, "evaluate": 6}[moment]
+    assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == handlers
+    resumed = train(ToyTask(), FAST, tmp_path / "a")
+    whole = train(ToyTask(), FAST, tmp_path / "b")
+    np.testing.assert_array_equal(resumed.models.slope[...], whole.models.slope[...])
 
 
 def test_stopped_by_hand_the_last_evaluation_counts(tmp_path):
