@@ -11,7 +11,7 @@ from typing import Any
 
 from absl import flags, logging
 
-from experiments.programs import AUTO, keep_programs
+from experiments.programs import AUTO, forget_damaged, keep_programs
 from experiments.terminal import prepare_terminal
 
 INTERRUPTED = 130  # by Ctrl-C, as shells have it
@@ -48,9 +48,25 @@ def set_up() -> None:
         logging.get_absl_logger().addFilter(lambda record: "/orbax/" not in record.pathname)
         sys.unraisablehook = _unraisable
         warnings.filterwarnings("ignore", "coroutine .* was never awaited", RuntimeWarning)
-        # A damaged one, or a full disk: it is compiled as if there were none.
-        warnings.filterwarnings("ignore", "Error (reading|writing) persistent compilation cache")
+        # A full disk: it is compiled as if there were none.
+        warnings.filterwarnings("ignore", "Error writing persistent compilation cache")
+        _replace_damaged_programs()
     keep_programs(_PROGRAMS.value)
+
+
+def _replace_damaged_programs() -> None:
+    """Has JAX write again what it cannot read of the kept programs, in place of its warning."""
+    start = "Error reading persistent compilation cache"
+    warnings.filterwarnings("always", start)
+    shown = warnings.showwarning
+
+    def show(message: Warning | str, *others: Any, **options: Any) -> None:
+        if str(message).startswith(start):
+            forget_damaged(str(message))
+        else:
+            shown(message, *others, **options)
+
+    warnings.showwarning = show
 
 
 def parse_config_flags(argv: list[str]) -> list[str]:

@@ -248,6 +248,14 @@ def test_samples_that_fail_do_not_end_a_training(run, tmp_path, monkeypatch, cap
     load_model(tmp_path / "model")
 
 
+def test_the_best_is_saved_although_a_killed_session_had_counted_it(run, tmp_path):
+    task, result, _, _ = run
+    for bits, saved in ((8.5, False), (9.0, True)):
+        (tmp_path / "metrics.jsonl").write_text(json.dumps({"step": 7, "bits/validation": bits}))
+        Samples(Workdir(tmp_path), task, 2)(7, result.models, {"bits/validation": 9.0})
+        assert (tmp_path / "model").exists() is saved
+
+
 @pytest.mark.parametrize("board", [True, False])
 def test_samples_while_training(run, tmp_path, monkeypatch, board):
     task, result, _, _ = run

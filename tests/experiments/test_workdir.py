@@ -112,6 +112,19 @@ def test_a_refused_start_leaves_a_folder_as_it_was(tmp_path):
     assert names(tmp_path) == ["notes.txt", "pair", "pair/di.wav"]
 
 
+def test_a_start_removes_what_a_killed_one_was_writing(tmp_path):
+    (tmp_path / "samples" / "step-000002").mkdir(parents=True)
+    for name in (".wf_jax-a.json", "samples/step-000002/.wf_jax-b.png", "samples/c.png"):
+        (tmp_path / name).touch()
+    with Workdir(tmp_path) as workdir:
+        workdir.open(a2_capture.get_config())
+    assert [name for name in names(tmp_path) if "." in name] == [
+        "config.json",
+        "inputs.json",
+        "samples/c.png",
+    ]
+
+
 @pytest.mark.parametrize("computed", ["metrics.jsonl", "checkpoints/3"])
 def test_a_run_that_has_begun_keeps_all_whatever_ends_it(tmp_path, computed):
     with pytest.raises(WorkdirError):
