@@ -245,12 +245,13 @@ class Rebuilding(Killed):
         return names(folder), {name: file.sha256 for name, file in manifest.files.items()}
 
 
+OFTEN = [pytest.mark.slow, pytest.mark.exhaustive]
 KILLED = [CaptureTraining, VocoderTraining, Rebuilding, Preparing]
 
 
-@pytest.mark.slow
-@pytest.mark.exhaustive
-@pytest.mark.parametrize("killed", KILLED)
-def test_kills(tmp_path, killed):
+@pytest.mark.parametrize(
+    ("killed", "count"), [(Preparing, 6), *(pytest.param(k, COUNT, marks=OFTEN) for k in KILLED)]
+)
+def test_kills(tmp_path, killed, count):
     (tmp_path / "place").mkdir()
-    kill(killed(tmp_path / "place"), tmp_path, COUNT)
+    kill(killed(tmp_path / "place"), tmp_path, count)

@@ -42,7 +42,7 @@ _POLICIES = ocp.training.preservation_policies
 _PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
 _NOT_DAMAGE = (PermissionError, ConnectionError, TimeoutError)
 _NOT_NOW = ("PERMISSION_DENIED", "UNAUTHENTICATED", "UNAVAILABLE", "DEADLINE_EXCEEDED")
-_METADATA = "_CHECKPOINT_METADATA"
+_METADATA, _STATE = "_CHECKPOINT_METADATA", "state"  # of a checkpoint
 _NEWEST = 100  # checkpoints that are looked at
 _LISTING_SECONDS = 60.0
 _LOG = logging.getLogger(__name__)
@@ -159,7 +159,7 @@ class Checkpoints:
         try:
             self._checkpointer.save_checkpointables_async(
                 step,
-                {"state": state},
+                {_STATE: state},
                 custom_metadata={**described, "digest": digest(described)},
                 metrics=None if metric is None else {"metric": metric},
             )
@@ -220,7 +220,9 @@ class Checkpoints:
         for step in sorted(_saved_steps(self.folder), reverse=True):
             if _can_be_listed(self._plain / str(step)):
                 listed += 1
-            elif listed >= keep and not (self.folder / str(step) / _METADATA).exists():
+            elif listed >= keep and not all(
+                (self.folder / str(step) / name).exists() for name in (_METADATA, _STATE)
+            ):
                 _delete(self.folder / str(step))  # as a process did that was killed meanwhile
             else:
                 self._complain(step, "its metadata cannot be read")
@@ -301,7 +303,7 @@ class Checkpoints:
             lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding), like
         )
         try:
-            state = self._checkpointer.load_checkpointables(step, {"state": target})["state"]
+            state = self._checkpointer.load_checkpointables(step, {_STATE: target})[_STATE]
         except Exception as error:
             # Orbax reports truncation, absence and wrong shapes in the same opaque words.
             if "RESOURCE_EXHAUSTED" in str(error):
@@ -421,13 +423,13 @@ def _load_best(folder: Path) -> dict[str, np.ndarray]:
     """The best parameters of one checkpoint, onto whatever devices there are."""
     there = ocp.checkpointables_metadata(folder)
     saved = _checked(there.custom_metadata)["arrays"]
-    target = jax.tree.map(lambda leaf: ocp.PLACEHOLDER, there.metadata["state"])
+    target = jax.tree.map(lambda leaf: ocp.PLACEHOLDER, there.metadata[_STATE])
     mesh = Mesh(np.array(jax.devices()), ("all",))
     target["best"]["params"] = {
         name: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=NamedSharding(mesh, _WHOLE))
-        for name, leaf in there.metadata["state"]["best"]["params"].items()
+        for name, leaf in there.metadata[_STATE]["best"]["params"].items()
     }
-    state = ocp.load_checkpointables(folder, {"state": target})["state"]
+    state = ocp.load_checkpointables(folder, {_STATE: target})[_STATE]
     best = {"best": {"params": state["best"]["params"]}}
     if any(saved[name] != found for name, found in describe(best).items()):
         raise DamagedError("its arrays have other bits than were saved")
