@@ -52,8 +52,9 @@ class Command:
 
     @property
     def said(self) -> str:
-        """By the last process, on both streams."""
-        return (self.folder / "said.txt").read_text()
+        """By the last process that came so far, on both streams."""
+        path = self.folder / "said.txt"
+        return path.read_text() if path.exists() else ""
 
     @property
     def changes(self) -> int:
