@@ -13,7 +13,14 @@ from ml_collections import config_flags
 
 from experiments.comparison.members import check_members, members_of
 from experiments.terminal.outputs import check_folder
-from experiments.terminal.start import config_of, no_arguments, parse_flags, run_main, set_up
+from experiments.terminal.start import (
+    config_of,
+    ending_politely,
+    no_arguments,
+    parse_flags,
+    run_main,
+    set_up,
+)
 from wf_jax.atomic import folder_path, is_remote
 from wf_jax.errors import UserError
 from wf_jax.options import check_options
@@ -39,9 +46,10 @@ def main(argv: list[str]) -> None:
             check_folder(folder)
     except UserError as error:
         sys.exit(str(error))
-    from experiments.comparison.suite import compare  # and with it JAX
+    with ending_politely():
+        from experiments.comparison.suite import compare  # and with it JAX
 
-    sys.exit(run_main(lambda: compare(config, folder), config.train.batch_size, "none"))
+        sys.exit(run_main(lambda: compare(config, folder), config.train.batch_size, "none"))
 
 
 if __name__ == "__main__":

@@ -19,7 +19,14 @@ from experiments.run.lock import check_unlocked
 from experiments.run.sweep import check_trials, configs_of, read_sweep, run_sweep
 from experiments.terminal.command_lines import same_command
 from experiments.terminal.outputs import check_folder
-from experiments.terminal.start import config_of, no_arguments, parse_flags, run_main, set_up
+from experiments.terminal.start import (
+    config_of,
+    ending_politely,
+    no_arguments,
+    parse_flags,
+    run_main,
+    set_up,
+)
 from wf_jax.atomic import folder_path, is_remote
 from wf_jax.errors import UserError
 from wf_jax.training.clusters import DistributedError, check_choice
@@ -57,8 +64,8 @@ def main(argv: list[str]) -> None:
         _check(config)
     except (UserError, DistributedError) as error:
         sys.exit(str(error))
-    devices = config.batch_size
-    sys.exit(run_main(lambda: _run(config), devices, _DISTRIBUTED.value))
+    with ending_politely():
+        sys.exit(run_main(lambda: _run(config), config.batch_size, _DISTRIBUTED.value))
 
 
 def _check(config: RunConfig) -> None:

@@ -4,13 +4,23 @@ import contextlib
 import os
 import subprocess
 import sys
+import tempfile
 import threading
 from pathlib import Path
 
 import pytest
 
 from wf_jax import whole_files
-from wf_jax.whole_files import HIDDEN, atomic_folder, atomic_path, exchange, write_whole
+from wf_jax.whole_files import (
+    HIDDEN,
+    atomic_folder,
+    atomic_path,
+    exchange,
+    restore,
+    sweep,
+    temporary_folder,
+    write_whole,
+)
 
 WRITER = """
 import sys
@@ -121,3 +131,86 @@ def test_writers_beside_each_other_do_not_mix(tmp_path):
         if path.exists():
             assert len(set(path.read_bytes())) == 1
     assert [p.name for p in Path(tmp_path).iterdir()] == ["a"]
+
+
+# What a writer that was killed has left
+
+
+def dead(folder):
+    """Temporary names that nobody holds, and one of somebody else."""
+    (folder / f"{HIDDEN}file.wav").write_text("half")
+    (folder / f"{HIDDEN}folder" / "below").mkdir(parents=True)
+    (folder / f"{HIDDEN}folder" / "a").touch()
+    (folder / ".hidden").touch()
+
+
+def names(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+@pytest.fixture
+def unswept(monkeypatch):
+    monkeypatch.setattr(whole_files, "_swept", set())
+
+
+@pytest.mark.usefixtures("unswept")
+@pytest.mark.parametrize("write", [atomic_path, atomic_folder])
+def test_the_next_writer_removes_it_and_spares_the_living(tmp_path, write):
+    with atomic_path(tmp_path / "one") as one, atomic_folder(tmp_path / "other") as other:
+        dead(tmp_path)
+        whole_files._swept.clear()
+        with write(tmp_path / "new"):
+            assert len(names(tmp_path)) == 4  # .hidden and those three
+        assert one.exists()
+        assert other.exists()
+    assert names(tmp_path) == [".hidden", "new", "one", "other"]
+
+
+@pytest.mark.usefixtures("unswept")
+def test_a_folder_is_searched_once(tmp_path):
+    write_whole(tmp_path / "a", lambda file: None)
+    dead(tmp_path)
+    write_whole(tmp_path / "a", lambda file: None)
+    assert len(names(tmp_path)) == 4
+    sweep(tmp_path)
+    assert names(tmp_path) == [".hidden", "a"]
+    sweep(tmp_path / "a")
+    sweep(tmp_path / "none")
+
+
+def test_a_link_is_not_followed(tmp_path):
+    (tmp_path / "there").mkdir()
+    (tmp_path / "there" / "a").touch()
+    (tmp_path / f"{HIDDEN}link").symlink_to(tmp_path / "there")
+    sweep(tmp_path)
+    assert names(tmp_path / "there") == ["a"]
+
+
+@pytest.mark.usefixtures("unswept")
+def test_a_folder_of_the_system_is_removed_by_the_next(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    dead(tmp_path)
+    with temporary_folder() as folder:
+        (folder / "a").touch()
+        assert names(tmp_path) == [".hidden", folder.name]
+    assert names(tmp_path) == [".hidden"]
+
+
+@pytest.mark.parametrize("killed", [True, False])
+def test_a_folder_that_was_moved_aside_comes_back(tmp_path, monkeypatch, killed):
+    """Where two folders cannot change places in one step."""
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    (folder / "old").touch()
+    monkeypatch.setattr(whole_files, "exchange", lambda *_: False)
+    with atomic_folder(folder, replace=True) as temporary:
+        (temporary / "new").touch()
+    assert names(folder) == ["new"]
+    assert names(tmp_path) == ["folder"]
+
+    os.replace(folder, whole_files._aside(folder))
+    if not killed:
+        folder.mkdir()
+    restore(folder)
+    assert names(folder) == (["new"] if killed else [])
+    assert names(tmp_path) == ["folder"]

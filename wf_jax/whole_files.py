@@ -1,11 +1,14 @@
 """Local files and folders that appear complete or not at all, and outlast a loss of power.
 
-They are written under a temporary name beside their own, flushed to the disk, and renamed.
+They are written under a temporary name beside their own, flushed to the disk, and renamed. A
+process holds what it has under such a name by a lock of the system; what nobody holds was left by
+one that was killed, and the next to write into that folder removes it, where there are locks.
 """
 
 import contextlib
 import ctypes
 import errno
+import hashlib
 import os
 import shutil
 import tempfile
@@ -13,9 +16,16 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None
+
 HIDDEN = ".wf_jax-"  # begins temporary names, which have room where the name itself is at the limit
+_ASIDE = ".wf_jax.old-"  # begins the name of a folder while another one takes its place
 _SYSTEM_ERROR = 2  # of libsndfile, which keeps the system's reason to itself
 _NO_ROOM = 2**20  # bytes
+_swept: set[Path] = set()  # folders in which this process has looked for what others left
 
 
 @contextlib.contextmanager
@@ -37,10 +47,13 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     """
     path = Path(path)
     suffix = path.suffix if len(os.fsencode(path.suffix)) < 16 else ""
-    with _naming(path):
+
+    def make() -> Path:
         handle, name = tempfile.mkstemp(prefix=HIDDEN, suffix=suffix, dir=path.parent)
         os.close(handle)
-        temporary = Path(name)
+        return Path(name)
+
+    with _naming(path), _held(make, path.parent) as temporary:
         try:
             yield temporary
             temporary.chmod(_new_file_mode(path))
@@ -69,24 +82,59 @@ def atomic_folder(folder: Path, *, replace: bool = False) -> Iterator[Path]:
     target = folder.resolve()
     with _naming(folder):
         target.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=HIDDEN, dir=target.parent))
-        old = Path(f"{temporary}.old")
+        restore(target)
+        with _held(lambda: _new_folder(target.parent), target.parent) as temporary:
+            try:
+                yield temporary
+                temporary.chmod(0o777 & ~_umask())  # mkdtemp gives 0o700
+                for path in (*temporary.rglob("*"), temporary):
+                    flush(path)
+                if not (replace and target.is_dir()):
+                    os.replace(temporary, target)
+                elif not exchange(temporary, target):
+                    os.replace(target, _aside(target))
+                    os.replace(temporary, target)
+                flush(target.parent)
+            finally:
+                restore(target)
+                shutil.rmtree(temporary, ignore_errors=True)
+
+
+def restore(folder: Path) -> None:
+    """Brings back a folder that was moved aside to be replaced, if nothing took its place.
+
+    Where two folders cannot change places in one step, a process may be killed between the two.
+
+    Raises:
+        OSError: it cannot be renamed.
+    """
+    target = folder.resolve()
+    aside = _aside(target)
+    if aside.exists() and not target.exists():
+        os.replace(aside, target)
+    shutil.rmtree(aside, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def temporary_folder() -> Iterator[Path]:
+    """Yield a new folder among the system's temporary files, which is removed after the block."""
+    place = Path(tempfile.gettempdir())
+    with _held(lambda: _new_folder(place), place) as folder:
         try:
-            yield temporary
-            temporary.chmod(0o777 & ~_umask())  # mkdtemp gives 0o700
-            for path in (*temporary.rglob("*"), temporary):
-                flush(path)
-            if not (replace and target.is_dir()):
-                os.replace(temporary, target)
-            elif not exchange(temporary, target):
-                os.replace(target, old)
-                os.replace(temporary, target)
-            flush(target.parent)
+            yield folder
         finally:
-            if old.exists() and not target.exists():
-                os.replace(old, target)
-            shutil.rmtree(temporary, ignore_errors=True)
-            shutil.rmtree(old, ignore_errors=True)
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def sweep(folder: Path) -> None:
+    """Removes what writers that were killed have left in a folder, as far as that is allowed."""
+    if fcntl is None or not folder.is_dir():
+        return
+    for path in folder.iterdir():
+        if path.name.startswith(HIDDEN):
+            with contextlib.suppress(OSError), _open(path) as handle:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
 def write_whole(path: str | Path, write: Callable[[BinaryIO], object]) -> None:
@@ -131,6 +179,52 @@ def exchange(one: Path, other: Path) -> bool:
     if number in (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP):  # by the file system
         return False
     raise OSError(number, os.strerror(number), str(other))
+
+
+@contextlib.contextmanager
+def _held(make: Callable[[], Path], parent: Path) -> Iterator[Path]:
+    """Has `make` make a temporary file or folder, and holds it; before, sweeps its folder once."""
+    if parent.absolute() not in _swept:
+        _swept.add(parent.absolute())
+        sweep(parent)
+    with contextlib.ExitStack() as stack:
+        while not _hold(path := make(), stack):
+            pass  # another process swept it away in that moment
+        yield path
+
+
+def _hold(path: Path, stack: contextlib.ExitStack) -> bool:
+    """Holds what `path` names until the stack is closed; False where it is being removed."""
+    if fcntl is None:
+        return True
+    try:
+        handle = stack.enter_context(_open(path))
+        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except (BlockingIOError, FileNotFoundError):
+        return False
+    except OSError:  # there are no locks
+        return True
+    return path.exists()
+
+
+@contextlib.contextmanager
+def _open(path: Path) -> Iterator[int]:
+    """A handle on a file or folder, but no link."""
+    handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    try:
+        yield handle
+    finally:
+        os.close(handle)
+
+
+def _new_folder(parent: Path) -> Path:
+    return Path(tempfile.mkdtemp(prefix=HIDDEN, dir=parent))
+
+
+def _aside(target: Path) -> Path:
+    """Where a folder is while another one takes its place."""
+    digest = hashlib.sha256(os.fsencode(target.name)).hexdigest()[:16]
+    return target.parent / f"{_ASIDE}{digest}"
 
 
 @contextlib.contextmanager

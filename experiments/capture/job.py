@@ -1,7 +1,6 @@
 """The capture job: from a recorded pair to model.nam, metrics.json and report.html."""
 
 import dataclasses
-import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +21,7 @@ from wf_jax.amps.model import AmpModel
 from wf_jax.amps.nam_file import NamFileError
 from wf_jax.training.distributed import say
 from wf_jax.training.loop import Result
+from wf_jax.whole_files import temporary_folder
 
 
 class CaptureJob(Job):
@@ -38,8 +38,8 @@ class CaptureJob(Job):
             UserError: a file, an option or the pair cannot be used.
         """
         config = self.config
-        with tempfile.TemporaryDirectory() as place:
-            pair = _pair(config, folder, Path(place))
+        with temporary_folder() as place:
+            pair = _pair(config, folder, place)
             self._family = _family(config, pair[0])
             self._capture = _load(config, pair, self._family)
         self._probe = _probe(config.data.loudness_probe)

@@ -3,6 +3,7 @@
 from matplotlib.axes import Axes
 
 from data_pipeline.latency import Latency
+from wf_jax.errors import printable
 
 
 def plot_latency(axes: Axes, latency: Latency, sample_rate: int, name: str) -> None:
@@ -38,6 +39,6 @@ def plot_latency(axes: Axes, latency: Latency, sample_rate: int, name: str) -> N
         "top", (lambda n: 1e3 * n / sample_rate, lambda ms: 1e-3 * ms * sample_rate)
     )
     milliseconds.set_xlabel("lag (ms)")
-    title = f"{name}: {latency.describe(sample_rate)}"
+    title = f"{printable(name)}: {latency.describe(sample_rate)}"
     axes.set_title(title.replace("$", r"\$"))  # a dollar in a file name is not mathematics
     axes.legend(loc="best", fontsize="small")

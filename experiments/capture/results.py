@@ -20,7 +20,7 @@ from experiments.capture.page import CaptureReport, SizeReport, write_capture_re
 from experiments.report.words import esr_words
 from experiments.run.continuation import longer
 from experiments.run.decoration import decorating
-from experiments.run.folder import write_json
+from experiments.run.folder import write_metrics
 from experiments.terminal.command_lines import command
 from wf_jax.amps.capture import CaptureTask
 from wf_jax.amps.model import AmpModel
@@ -73,20 +73,18 @@ def _describe(
     nam = workdir / "model.nam"
     esrs = {size: float(result.metrics[f"esr/{size}"][0]) for size in models}
     epochs = {size: float(result.best_epochs[f"esr/{size}"][0]) for size in models}
-    write_json(
-        workdir / "metrics.json",
-        {
-            "esr": esrs,
-            "best_epoch": epochs,
-            "linear_esr": baseline,
-            "steps": result.steps,
-            "minutes": result.minutes,
-            "stopped": result.stopped,
-            "finished": result.finished,
-            "latency_samples": capture.latency.samples,
-            "latency_method": capture.latency.method,
-        },
-    )
+    metrics = {
+        "esr": esrs,
+        "best_epoch": epochs,
+        "linear_esr": baseline,
+        "steps": result.steps,
+        "minutes": result.minutes,
+        "stopped": result.stopped,
+        "finished": result.finished,
+        "latency_samples": capture.latency.samples,
+        "latency_method": capture.latency.method,
+    }
+    write_metrics(workdir, metrics, reported=False)
     x = capture.input_validation
     predictions = {
         size: np.asarray(model(jnp.asarray(x[None])))[0] for size, model in models.items()
@@ -124,6 +122,7 @@ def _describe(
         ],
     )
     write_capture_report(workdir / "report.html", report)
+    write_metrics(workdir, metrics, reported=True)
     _say(workdir, esrs, baseline, result)
 
 

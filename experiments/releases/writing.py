@@ -31,7 +31,7 @@ from wf_jax.export.manifest import (
 from wf_jax.export.rebuild import functions_of, model_of
 from wf_jax.export.write import About, write_amp, write_manifest, write_vocoder
 from wf_jax.training.metrics import Progress
-from wf_jax.whole_files import atomic_folder
+from wf_jax.whole_files import atomic_folder, restore
 
 # Of the output's scale; in bfloat16 a sum in another order is off by as much as its steps.
 TOLERANCE = {"float32": 1e-5, "bfloat16": 2e-2}
@@ -58,6 +58,7 @@ def make_release(source: Source, options: ReleaseOptions, output: Path) -> None:
         NamFileError: the .nam file cannot be used.
         OSError: a file cannot be written.
     """
+    restore(output)
     old = replaceable(output)
     about = About(source.name, options.license, source.metrics)
     model, platforms = source.model, options.platforms
@@ -81,6 +82,7 @@ def remake_release(output: Path) -> None:
         ReleaseError: it is none, is damaged, or the result differs from the model.
         OSError: a file cannot be written.
     """
+    restore(output)
     old, files = read_release(output)
     about = About(old.name, old.license, old.metrics)
     text = (output / CARD).read_bytes() if (output / CARD).is_file() else None

@@ -4,6 +4,8 @@ import contextlib
 import dataclasses
 import hashlib
 import json
+import os
+import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -12,10 +14,12 @@ from typing import Any, Self
 import numpy as np
 
 from experiments.run.bucket_lock import BucketLock
+from experiments.run.lock import NAME as FOLDER_LOCK
 from experiments.run.lock import FolderLock
 from wf_jax.atomic import folder_path, is_remote, naming, read_text, why, write_text
 from wf_jax.bounded_files import LARGEST_RECORDS, read_json
 from wf_jax.errors import UserError, short
+from wf_jax.whole_files import sweep
 
 # What may change between two sessions of one run.
 CHANGEABLE = (
@@ -38,6 +42,11 @@ CHANGEABLE = (
 )
 
 
+# What a start makes before the first step, the built-in recordings among it.
+_MADE = ("pair", "clips", "corpus")
+_BEGINNINGS = ("config.json", "inputs.json", "metrics.jsonl", "checkpoints", *_MADE, FOLDER_LOCK)
+
+
 class WorkdirError(UserError):
     """The folder belongs to a run with another config."""
 
@@ -57,14 +66,21 @@ class Workdir:
         self.local = Path(tempfile.mkdtemp(prefix="wf_jax-")) if self._remote else shared
         self._uploaded: dict[Path, tuple[int, int]] = {}
         self._lock: FolderLock | BucketLock | None = None
+        self._missing: list[Path] = []
 
     def __enter__(self) -> Self:
-        """Nothing to open."""
+        """Looks what is there already; a remote store has no folders that could be left."""
+        if not self._remote:
+            made = (self.shared / name for name in _BEGINNINGS)
+            places = (*made, self.shared, *self.shared.parents)
+            self._missing = [path for path in places if not path.exists()]
         return self
 
-    def __exit__(self, *error: object) -> None:
-        """Lets other processes use the folder."""
+    def __exit__(self, kind: type | None, error: BaseException | None, trace: object) -> None:
+        """Lets other processes use the folder, which a start that was refused leaves as it was."""
         if self._lock:
+            if error is not None:
+                self._forget()
             self._lock.release()
 
     @classmethod
@@ -122,6 +138,9 @@ class Workdir:
         if self._lock is None:
             with _writing(self.shared):
                 self._lock = self._take_lock()
+            if not self._remote:
+                for place, _, _ in os.walk(self.shared):
+                    sweep(Path(place))
         _compare(self.shared, _read_config(self.shared / "config.json"), flat_config(config))
         with _writing(self.shared):
             write_json(self.shared / "config.json", flat_config(config))
@@ -135,6 +154,19 @@ class Workdir:
             why_not = getattr(lock, "reason", "") or "this file system has no locks"
             say(f"{self}: no lock ({why_not}); start one run here at a time")
         return lock
+
+    def _forget(self) -> None:
+        """Removes what this start made, unless something was computed; another's files stay."""
+        if _has_begun(self.shared):
+            return
+        for path in self._missing:
+            with contextlib.suppress(OSError):
+                if path.parent == self.shared and path.name in _MADE:
+                    shutil.rmtree(path)
+                elif path.is_dir():
+                    path.rmdir()  # if it is empty
+                else:
+                    path.unlink()
 
     def make(self, action: Callable[[], object]) -> None:
         """Has files made in `local`: by process 0, or by each where each has its own."""
@@ -304,6 +336,11 @@ def model_folder(folder: Path) -> Path:
 def write_json(path: Path, content: Any) -> None:
     """Writes JSON whole or not at all."""
     write_text(path, json.dumps(content, indent=2) + "\n")
+
+
+def write_metrics(workdir: Path, metrics: dict[str, Any], *, reported: bool) -> None:
+    """Writes metrics.json: the result, and whether the report about it is written too."""
+    write_json(workdir / "metrics.json", {**metrics, "reported": reported})
 
 
 def _flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -78,7 +78,7 @@ def check_trials(configs: Mapping[str, tuple[str, RunConfig]], workdir: Path) ->
         SweepError: a trial could not begin; one line that names it.
     """
     for name, (label, config) in configs.items():
-        if not finished(workdir / name):
+        if not complete(workdir / name):
             try:
                 config.check()
             except UserError as error:
@@ -102,7 +102,7 @@ def train_each(
     states = {}
     for name, (label, config) in configs.items():
         folder = workdir / name
-        if finished(folder) and _same(folder, config):
+        if complete(folder) and _same(folder, config):
             print(f"{label} is finished already", flush=True)
             states[name] = "skipped"
             continue
@@ -119,6 +119,11 @@ def train_each(
 def finished(workdir: Path) -> bool:
     """Whether the run in this folder came to its end."""
     return read_result(workdir).get("finished") is True
+
+
+def complete(workdir: Path) -> bool:
+    """Whether it did and its report was written too; runs of older versions do not say that."""
+    return finished(workdir) and read_result(workdir).get("reported", True) is True
 
 
 def _same(folder: Path, config: Any) -> bool:

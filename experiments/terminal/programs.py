@@ -1,7 +1,9 @@
 """Compiled programs, kept between processes in the user's cache folder."""
 
 import contextlib
+import glob
 import os
+import re
 import sys
 import time
 from pathlib import Path
@@ -36,6 +38,23 @@ def keep_programs(where: str = AUTO) -> None:
     if "jax" in sys.modules:
         for name, value in settings.items():
             sys.modules["jax"].config.update(name, value)
+
+
+def forget_damaged(warning: str) -> None:
+    """Deletes the program that JAX warns of, which it would neither read nor ever write again.
+
+    A process that is killed while it writes leaves such a one.
+
+    Args:
+        warning: "Error reading persistent compilation cache entry for 'jit_f': ..."; others are of
+            no concern here.
+    """
+    named = re.match(r"Error reading persistent compilation cache entry for '([\w.<>-]+)'", warning)
+    folder = os.environ.get("JAX_COMPILATION_CACHE_DIR")
+    if named and folder:
+        for path in Path(folder).glob(f"{glob.escape(named[1])}*-cache"):
+            with contextlib.suppress(OSError):
+                path.unlink()
 
 
 def user_cache() -> Path:

@@ -1,20 +1,37 @@
 """What every command line does first."""
 
+import contextlib
 import math
 import re
+import signal
 import sys
 import traceback
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 from absl import flags, logging
 
 from experiments.terminal.options_help import options_help
 from experiments.terminal.presets import PresetError, load_preset, preset_file
-from experiments.terminal.programs import AUTO, keep_programs
+from experiments.terminal.programs import AUTO, forget_damaged, keep_programs
 from experiments.terminal.streams import prepare_terminal
+
+_SAID = {
+    "SIGINT": ("stopped; what was saved and written before is in the --workdir", 130),
+    "SIGTERM": (
+        "stopped by SIGTERM; what was saved before is in the --workdir, and the same command goes "
+        "on with it",
+        75,
+    ),
+}
+
+
+class TerminatedError(BaseException):
+    """SIGTERM has come, where no training turns it into a result."""
+
 
 _PROGRAMS = flags.DEFINE_string(
     "programs",
@@ -35,9 +52,25 @@ def set_up() -> None:
         logging.get_absl_logger().addFilter(lambda record: "/orbax/" not in record.pathname)
         sys.unraisablehook = _unraisable
         warnings.filterwarnings("ignore", "coroutine .* was never awaited", RuntimeWarning)
-        # A damaged one, or a full disk: it is compiled as if there were none.
-        warnings.filterwarnings("ignore", "Error (reading|writing) persistent compilation cache")
+        # A full disk: it is compiled as if there were none.
+        warnings.filterwarnings("ignore", "Error writing persistent compilation cache")
+        _replace_damaged_programs()
     keep_programs(_PROGRAMS.value)
+
+
+def _replace_damaged_programs() -> None:
+    """Has JAX write again what it cannot read of the kept programs, in place of its warning."""
+    start = "Error reading persistent compilation cache"
+    warnings.filterwarnings("always", start)
+    shown = warnings.showwarning
+
+    def show(message: Warning | str, *others: Any, **options: Any) -> None:
+        if str(message).startswith(start):
+            forget_damaged(str(message))
+        else:
+            shown(message, *others, **options)
+
+    warnings.showwarning = show
 
 
 def parse_flags(argv: list[str], values: flags.FlagValues = flags.FLAGS) -> list[str]:
@@ -151,6 +184,18 @@ def _with_files(argv: list[str]) -> list[str]:
     return given
 
 
+@contextlib.contextmanager
+def ending_politely() -> Iterator[None]:
+    """Has Ctrl-C and SIGTERM end the process with a line and their exit codes, 130 and 75."""
+    previous = signal.signal(signal.SIGTERM, _raise_terminated)
+    try:
+        yield
+    except (KeyboardInterrupt, TerminatedError) as stop:
+        sys.exit(_say_stopped(stop))
+    finally:
+        signal.signal(signal.SIGTERM, previous)
+
+
 def run_main(run: Callable[[], int], devices: int, distributed: str) -> int:
     """Runs a training in one process or several; what goes wrong becomes one line.
 
@@ -160,7 +205,7 @@ def run_main(run: Callable[[], int], devices: int, distributed: str) -> int:
         distributed: the flag.
 
     Returns:
-        The exit code: 0, 1, or 75 for "start me again".
+        The exit code: 0, 1, 75 for "start me again", or 130.
     """
     import jax
 
@@ -197,12 +242,20 @@ def run_main(run: Callable[[], int], devices: int, distributed: str) -> int:
             raise
         traceback.print_exc()
         code = 1
-    except KeyboardInterrupt:  # the training itself turns Ctrl-C into a result
-        code = _say_error("stopped; what was saved and written before is in the --workdir", 1)
+    except (KeyboardInterrupt, TerminatedError) as stop:  # the training makes results of them
+        code = _say_stopped(stop)
     if code == 0:
         processes.part()
     processes.leave(code)
     return code
+
+
+def _raise_terminated(number: int, frame: FrameType | None) -> None:
+    raise TerminatedError
+
+
+def _say_stopped(stop: BaseException) -> int:
+    return _say_error(*_SAID["SIGINT" if isinstance(stop, KeyboardInterrupt) else "SIGTERM"])
 
 
 def _unraisable(event: Any) -> None:

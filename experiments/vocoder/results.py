@@ -20,7 +20,7 @@ from experiments.report.drawing import picture
 from experiments.run.board import Board
 from experiments.run.continuation import longer
 from experiments.run.decoration import decorating, showing
-from experiments.run.folder import Workdir, write_json
+from experiments.run.folder import Workdir, write_metrics
 from experiments.terminal.command_lines import command
 from experiments.vocoder import figures
 from experiments.vocoder.config import VocoderConfig
@@ -69,7 +69,7 @@ class Samples:
             self._show(step, module, record)
 
     def _show(self, step: int, module: Flow, record: dict[str, Any]) -> None:
-        if record["bits/validation"] < self._best:
+        if record["bits/validation"] <= self._best:  # it may be counted already, but not saved
             save_model(self._model, self._config, jax.device_get(split(module)[1]))
             self._best = record["bits/validation"]
         if step % self._period == 0:
@@ -140,8 +140,10 @@ def _describe(
         facts=_facts(config, task, corpus, result),
         next_steps=_next_steps(config, workdir, result),
     )
-    write_json(workdir / "metrics.json", _metrics(report, baselines, result))
+    metrics = _metrics(report, baselines, result)
+    write_metrics(workdir, metrics, reported=False)
     write_voice_report(workdir / "report.html", report)
+    write_metrics(workdir, metrics, reported=True)
     _say(workdir, report, result)
 
 

@@ -8,17 +8,21 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+from matplotlib.figure import Figure
 
 from data_pipeline.captures import Capture
 from data_pipeline.latency import Latency
 from data_pipeline.synthetic import demo_pair
 from experiments.capture import results as capture_results
 from experiments.capture import samples as capture_samples
+from experiments.capture.latency_plot import plot_latency
 from experiments.capture.models import read_family
 from experiments.capture.samples import Samples
 from experiments.configs.a2_capture import get_config
+from experiments.report.drawing import picture
 from experiments.run.decoration import DecorationError, decorating, showing
 from experiments.run.folder import Workdir
+from experiments.run.sweep import complete
 from wf_jax.amps import load_nam
 from wf_jax.amps.capture import CaptureAudio, CaptureTask
 from wf_jax.amps.nam_file import read_nam
@@ -61,13 +65,13 @@ def trained():
 
 FAULTS = {
     "linear_esr": np.linalg.LinAlgError("singular"),
-    "write_json": OSError(errno.ENOSPC, "No space left on device", "metrics.json"),
+    "write_metrics": OSError(errno.ENOSPC, "No space left on device", "metrics.json"),
     "plot_latency": RuntimeError("In FT2Font: cannot open\nthe font"),
     "write_capture_report": MemoryError(),
 }
 SAID = {
     "linear_esr": "LinAlgError: singular;",
-    "write_json": "metrics.json: No space left on device; make room",
+    "write_metrics": "metrics.json: No space left on device; make room",
     "plot_latency": "RuntimeError: In FT2Font: cannot open;",
     "write_capture_report": "MemoryError;",
 }
@@ -92,6 +96,18 @@ def test_a_capture_is_written_before_what_decorates_it(trained, tmp_path, monkey
     load_nam(tmp_path / "model.nam")
     assert read_nam(tmp_path / "model.nam").metadata["name"] == "amp?"
     assert not (tmp_path / "report.html").exists()
+    assert not complete(tmp_path)  # a sweep makes it again
+
+    monkeypatch.undo()
+    monkeypatch.setattr(capture_results, "write_capture_report", lambda *_: None)
+    capture_results.write_results(config, tmp_path, recorded, task, family, result, None)
+    assert complete(tmp_path)
+
+
+def test_the_picture_of_a_recording_whose_name_is_no_text():
+    figure = Figure()
+    plot_latency(figure.subplots(), Latency(samples=3, method="manual"), 48000, "amp\udcff")
+    assert picture(figure, "png")
 
 
 def test_an_interrupt_is_no_fault_of_decoration(tmp_path):

@@ -1,6 +1,6 @@
 """The command line that writes ONNX files: what it refuses, and what onnxruntime plays.
 
-Nothing is converted where jax2onnx is not installed: see experiments/onnx_requirements.txt.
+Nothing is converted where jax2onnx is not installed: see experiments/onnx_export/requirements.txt.
 """
 
 import dataclasses
@@ -24,7 +24,7 @@ from wf_jax.modules import split
 ROOT = Path(__file__).parents[2]
 INSTALLED = all(importlib.util.find_spec(name) for name in ("jax2onnx", "onnxruntime"))
 converts = pytest.mark.skipif(
-    not INSTALLED, reason="jax2onnx is not installed: experiments/onnx_requirements.txt"
+    not INSTALLED, reason="jax2onnx is not installed: experiments/onnx_export/requirements.txt"
 )
 FRAMES, BLOCK, BLOCKS = 5, 48, 4
 
@@ -63,7 +63,7 @@ def saved_flow(folder, settings):
 def test_without_jax2onnx_it_says_how_to_make_an_environment(amp, tmp_path):
     line = refused(f"--model={amp}", f"--output={tmp_path}/out")
     assert "jax2onnx and onnxruntime not installed" in line
-    assert "pip install -r experiments/onnx_requirements.txt" in line
+    assert "pip install -r experiments/onnx_export/requirements.txt" in line
     assert not (tmp_path / "out").exists()
 
 

@@ -447,9 +447,9 @@ def test_a_model_is_replaced_whole_or_not_at_all(disk):
 
 @pytest.mark.slow
 def test_a_run_begins_from_another_and_then_continues_itself(seen, run, place):
-    """Also where a start has failed: its options bind nobody, since nothing was computed."""
+    """Also where a start was refused, which left nothing."""
     workdir = seen["another task to begin from"].top / "new"
-    assert json.loads((workdir / "config.json").read_text())["train.learning_rate"] == 4e-3
+    assert not workdir.exists()
     options = ["--config.train.learning_rate=1e-20", "--config.train.seed=7"]
     began = train(place, workdir, *options, "--config.train.steps=1", f"--init_from={run}")
     assert began.returncode == 0, began.stderr

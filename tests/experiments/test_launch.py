@@ -1,6 +1,7 @@
 """What a terminal is shown."""
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +10,7 @@ import pytest
 import soundfile
 
 from data_pipeline.audio_stream import write_blocks
+from experiments.terminal.start import ending_politely, run_main
 from wf_jax.amps import a2, save_nam
 
 ROOT = Path(__file__).parents[2]
@@ -65,3 +67,26 @@ def test_every_command_says_that_a_header_lies(tmp_path, command, rng):
     said = f"note: {amp}: its header announces 1.990 s of audio; 1000 bytes that follow are left"
     assert done.stderr.count(said) == 1, done.stderr
     assert "AudioFileWarning" not in done.stderr
+
+
+STOPS = [
+    ("SIGINT", 130, "stopped; what was saved and written before is in the --workdir"),
+    ("SIGTERM", 75, "stopped by SIGTERM; what was saved before is in the --workdir, and the same"),
+]
+
+
+@pytest.mark.parametrize(("name", "code", "said"), STOPS)
+def test_a_signal_outside_of_a_training_is_a_line(capsys, name, code, said):
+    """While it is loaded, and while its report is made; see StopOnSignal for what is between."""
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(SystemExit) as ended, ending_politely():
+        signal.raise_signal(getattr(signal, name))
+    assert ended.value.code == code
+    assert capsys.readouterr().err.strip().startswith(said)
+
+    with ending_politely():
+        stopped = run_main(lambda: signal.raise_signal(getattr(signal, name)), (), 2, "none")
+    assert stopped == code
+    (line,) = capsys.readouterr().err.strip().splitlines()
+    assert line.startswith(said)
+    assert signal.getsignal(signal.SIGTERM) is before

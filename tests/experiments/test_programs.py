@@ -49,9 +49,10 @@ def test_the_next_process_finds_them_and_damage_is_harmless(tmp_path):
     assert first[1] == 0
     assert kept
     assert use(tmp_path) == (first[0], len(kept))
-    for path in kept:
-        path.write_bytes(path.read_bytes()[:100] + b"damaged")
+    for path in kept:  # as a process that was killed leaves it
+        path.write_bytes(path.read_bytes()[:100])
     assert use(tmp_path) == (first[0], 0)
+    assert use(tmp_path) == (first[0], len(kept))  # it was written anew
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the folder of Linux")

@@ -285,6 +285,17 @@ def test_started_again_it_trains_what_is_missing(tmp_path, capsys):
     assert lines[-2].startswith("  b  finished")
 
 
+def test_a_trial_whose_report_failed_is_made_again(tmp_path, capsys):
+    """Or whose process was killed before it was written."""
+    finish(tmp_path / "a", 0)
+    result = json.loads((tmp_path / "a" / "metrics.json").read_text())
+    (tmp_path / "a" / "metrics.json").write_text(json.dumps({**result, "reported": False}))
+    training = Training(0)
+    assert finished(tmp_path / "a")
+    assert run_sweep(TRIALS[:1], Config(), tmp_path, training) == 0
+    assert training.asked == [("a", 0)]
+
+
 @pytest.mark.parametrize("code", [75, 130])
 def test_an_interruption_ends_it_at_once(tmp_path, capsys, code):
     training = Training(0, code)

@@ -216,7 +216,7 @@ def test_the_next_command_repeats_every_option(run, written):
         assert option in command
 
 
-@pytest.mark.parametrize("name", ["judge", "write_json", "write_voice_report", "_say"])
+@pytest.mark.parametrize("name", ["judge", "write_metrics", "write_voice_report", "_say"])
 def test_a_voice_is_saved_before_what_decorates_it(run, tmp_path, monkeypatch, name):
     task, result, corpus, config = run
 
@@ -246,6 +246,14 @@ def test_samples_that_fail_do_not_end_a_training(run, tmp_path, monkeypatch, cap
         f"\n{tmp_path}/samples: nothing shown: RuntimeError: no font; the training goes on\n"
     )
     load_model(tmp_path / "model")
+
+
+def test_the_best_is_saved_although_a_killed_session_had_counted_it(run, tmp_path):
+    task, result, _, _ = run
+    for bits, saved in ((8.5, False), (9.0, True)):
+        (tmp_path / "metrics.jsonl").write_text(json.dumps({"step": 7, "bits/validation": bits}))
+        Samples(Workdir(tmp_path), task, 2)(7, result.models, {"bits/validation": 9.0})
+        assert (tmp_path / "model").exists() is saved
 
 
 @pytest.mark.parametrize("board", [True, False])

@@ -142,3 +142,54 @@ def test_a_lock_that_is_none(tmp_path):
         fcntl.flock(file, fcntl.LOCK_EX)
         with pytest.raises(LockedError, match="another process trains here"):
             check_unlocked(tmp_path)
+
+
+def start(folder, error, computed="metrics.jsonl", content=""):
+    """A start that makes what starts make, computes a file, and is ended by `error`."""
+    with Workdir(folder) as workdir:
+        workdir.open(a2_capture.get_config(), {"di.wav": "1" * 32})
+        for made in ("pair/di.wav", "checkpoints/made", computed):
+            (folder / made).parent.mkdir(exist_ok=True)
+            (folder / made).write_text(content if made == computed else "")
+        (folder / "checkpoints" / "made").unlink()
+        raise error
+
+
+def names(folder):
+    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*"))
+
+
+@pytest.mark.parametrize("error", [WorkdirError("none fits"), KeyboardInterrupt(), KeyError("a")])
+def test_a_refused_start_leaves_no_folder(tmp_path, error):
+    with pytest.raises(type(error)):
+        start(tmp_path / "pair" / "not" / "there", error)
+    assert names(tmp_path) == []
+
+
+def test_a_refused_start_leaves_a_folder_as_it_was(tmp_path):
+    (tmp_path / "pair").mkdir()
+    for name in ("notes.txt", "pair/di.wav"):
+        (tmp_path / name).touch()
+    with pytest.raises(WorkdirError):
+        start(tmp_path, WorkdirError("none fits"))
+    assert names(tmp_path) == ["notes.txt", "pair", "pair/di.wav"]
+
+
+def test_a_start_removes_what_a_killed_one_was_writing(tmp_path):
+    (tmp_path / "samples" / "step-000002").mkdir(parents=True)
+    for name in (".wf_jax-a.json", "samples/step-000002/.wf_jax-b.png", "samples/c.png"):
+        (tmp_path / name).touch()
+    with Workdir(tmp_path) as workdir:
+        workdir.open(a2_capture.get_config())
+    assert [name for name in names(tmp_path) if "." in name] == [
+        "config.json",
+        "inputs.json",
+        "samples/c.png",
+    ]
+
+
+@pytest.mark.parametrize("computed", ["metrics.jsonl", "checkpoints/3"])
+def test_a_run_that_has_begun_keeps_all_whatever_ends_it(tmp_path, computed):
+    with pytest.raises(WorkdirError):
+        start(tmp_path / "run", WorkdirError("too late"), computed, '{"step": 3}\n')
+    assert {computed, "config.json", "inputs.json", "lock", "pair"} <= set(names(tmp_path / "run"))

@@ -189,6 +189,32 @@ def test_after_damage_the_run_goes_on_and_keeps_what_was_damaged(tmp_path):
     assert [p.name for p in (tmp_path / "damaged_checkpoints").iterdir()] == ["2"]
 
 
+@pytest.mark.parametrize("left", ["state", "_CHECKPOINT_METADATA", "nothing", "all"])
+def test_what_was_being_deleted_when_a_run_was_killed_is_deleted(tmp_path, caplog, left):
+    """It is not called damaged, and not kept."""
+    folder = tmp_path / "checkpoints"
+    with Checkpoints(folder, keep=3, keep_best=1) as checkpoints:
+        for step in (1, 2, 3):
+            checkpoints.save(step, state(), {}, 4.0 - step)
+    for path in (folder / "1").iterdir():
+        if left not in (path.name, "all"):
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+    with Checkpoints(folder, keep=2, keep_best=1) as checkpoints:
+        assert checkpoints.restore(state()).step == 3
+    assert sorted(p.name for p in folder.iterdir()) == ["2", "3"]
+    assert [p.name for p in tmp_path.iterdir()] == ["checkpoints"]
+    assert "damaged" not in caplog.text
+
+
+def test_one_without_metadata_that_would_have_stayed_is_set_aside(tmp_path, caplog):
+    folder = tmp_path / "checkpoints"
+    save_two(folder)
+    (folder / "1" / "_CHECKPOINT_METADATA").unlink()
+    assert restore(folder).step == 2
+    assert (tmp_path / "damaged_checkpoints" / "1").is_dir()
+    assert "checkpoint 1 is damaged" in caplog.text
+
+
 def test_all_damaged_is_an_error(tmp_path):
     save_two(tmp_path)
     for path in [p for p in tmp_path.rglob("*") if p.is_file() and "state" in p.parts]:

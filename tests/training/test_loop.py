@@ -7,6 +7,7 @@ import jax
 import numpy as np
 import pytest
 
+from experiments.terminal.start import exit_code
 from tests.training.processes import launch, records, wait_for_steps
 from tests.training.toy import TRUTH, ToyTask
 from wf_jax.errors import UserError
@@ -15,7 +16,7 @@ from wf_jax.modules import split
 from wf_jax.training import loop
 from wf_jax.training.loop import DivergedError, NotJudgedError, train
 from wf_jax.training.metrics import MetricsFile, Progress, duration
-from wf_jax.training.settings import Session, Settings
+from wf_jax.training.settings import CheckpointSettings, Session, Settings
 from wf_jax.training.stopping import LEAST, Budget
 
 FAST = Settings(epochs=12, learning_rate=0.05)
@@ -87,6 +88,30 @@ def test_a_signal_ends_the_run_politely(tmp_path, name, code):
     assert run.returncode == code, err
     assert out.startswith(f"stopped by {name}")
     assert "Traceback" not in err
+
+
+@pytest.mark.parametrize("moment", ["loss", "evaluate"])
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
+def test_a_signal_while_it_compiles_or_first_evaluates(tmp_path, monkeypatch, name, moment):
+    """Ends the run after the next step, with what there is, and gives the signals back."""
+    handlers = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+    task, raised = ToyTask(), []
+    take = getattr(task, moment)
+
+    def signalled(*arguments):
+        if not raised:
+            raised.append(signal.raise_signal(getattr(signal, name)))
+        return take(*arguments)
+
+    monkeypatch.setattr(task, moment, signalled)
+    stopped = train(task, dataclasses.replace(FAST, substeps=1), tmp_path / "a")
+    assert (stopped.stopped, stopped.again) == (f"stopped by {name}", name == "SIGTERM")
+    assert exit_code(stopped) == {"SIGINT": 130, "SIGTERM": 75}[name]
+    assert stopped.steps == {"loss": 1, "evaluate": 6}[moment]
+    assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == handlers
+    resumed = train(ToyTask(), FAST, tmp_path / "a")
+    whole = train(ToyTask(), FAST, tmp_path / "b")
+    np.testing.assert_array_equal(resumed.models.slope[...], whole.models.slope[...])
 
 
 def test_stopped_by_hand_the_last_evaluation_counts(tmp_path):
@@ -171,6 +196,23 @@ def test_split_and_join_again():
     again, _ = split(jax.eval_shape(ToyTask().init))
     assert again == definition
     assert hash(again) == hash(definition)
+
+
+def test_a_run_that_goes_on_publishes_what_may_not_have_been(tmp_path):
+    """A session that was killed, or terminated, after a save and before it published."""
+    shown = []
+
+    def publish(step, module, record):
+        shown.append((step, module.slope[...].tolist(), record["esr/line"]))
+        if step == 10 and len(shown) == 2:
+            raise KeyError
+
+    whole = dataclasses.replace(FAST, checkpoints=CheckpointSettings(steps=5))
+    with pytest.raises(KeyError):
+        train(ToyTask(), whole, tmp_path, publish)
+    train(ToyTask(), whole, tmp_path, publish)
+    assert [step for step, _, _ in shown[:4]] == [5, 10, 10, 15]
+    assert shown[1] == shown[2]
 
 
 def test_metrics_of_a_killed_run_are_cut_back(tmp_path):

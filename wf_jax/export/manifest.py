@@ -12,7 +12,6 @@ import json
 import math
 import re
 import reprlib
-import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from typing import Any
 from wf_jax.bounded_files import TooLargeError, read_bounded
 from wf_jax.errors import UserError
 from wf_jax.json_values import from_json
+from wf_jax.whole_files import temporary_folder
 
 FORMAT = "wf_jax.release/1"
 MANIFEST, CONFIG, PARAMS, CARD, EXAMPLE = (
@@ -347,7 +347,7 @@ def _read(path: Path, remedy: str, most: int) -> bytes:
 @contextlib.contextmanager
 def copied(files: Mapping[str, bytes]) -> Iterator[Path]:
     """A folder with the files that were checked, whatever has become of the release meanwhile."""
-    with tempfile.TemporaryDirectory() as folder:
+    with temporary_folder() as folder:
         for name, data in files.items():
-            Path(folder, name).write_bytes(data)
-        yield Path(folder)
+            (folder / name).write_bytes(data)
+        yield folder

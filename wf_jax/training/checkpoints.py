@@ -12,7 +12,7 @@ import math
 import os
 import platform
 import re
-import tempfile
+import shutil
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -39,13 +39,14 @@ from wf_jax.training.checkpoint_faults import (
 )
 from wf_jax.training.distributed import from_main
 from wf_jax.training.fingerprints import array_name, describe, digest
-from wf_jax.whole_files import flush
+from wf_jax.whole_files import flush, temporary_folder
 
 _POLICIES = ocp.training.preservation_policies
 _PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
 _NOT_DAMAGE = (PermissionError, ConnectionError, TimeoutError)
 _NOT_NOW = ("PERMISSION_DENIED", "UNAUTHENTICATED", "UNAVAILABLE", "DEADLINE_EXCEEDED")
 _MOST_BYTES = 1 << 30  # of the parameters that another run begins from
+_METADATA, _STATE = "_CHECKPOINT_METADATA", "state"  # of a checkpoint
 _NEWEST = 100  # checkpoints that are looked at
 _LISTING_SECONDS = 60.0
 _LOG = logging.getLogger(__name__)
@@ -107,12 +108,13 @@ class Checkpoints:
                 keep_checkpoints_without_metrics=False,
             )
             policies.append(best)
+        self._kept = _POLICIES.AnyPreservationPolicy(policies)
         # Orbax opens all or none; what it cannot list must go first.
         if jax.process_index() == 0:
-            self._set_unlistable_aside()
+            self._set_unlistable_aside(keep)
         _everywhere(True)
         try:
-            self._checkpointer = self._open(_POLICIES.AnyPreservationPolicy(policies))
+            self._checkpointer = self._open(self._kept)
         except Exception as error:
             self._closing.close()
             raise CheckpointError(sentence(self.folder, "cannot be opened", error)) from error
@@ -162,7 +164,7 @@ class Checkpoints:
         try:
             self._checkpointer.save_checkpointables_async(
                 step,
-                {"state": state},
+                {_STATE: state},
                 custom_metadata={**described, "digest": digest(described)},
                 metrics=None if metric is None else {"metric": metric},
             )
@@ -190,9 +192,10 @@ class Checkpoints:
                 if damaged and jax.process_index() == 0:
                     for passed in damaged:
                         self._set_aside(passed)
+                if jax.process_index() == 0:
+                    self._delete_surplus()
                 _everywhere(True)
-                if damaged:
-                    self._checkpointer.reload()
+                self._checkpointer.reload()
                 return restored
             damaged.append(step)
             self._complain(step, reason)
@@ -228,11 +231,27 @@ class Checkpoints:
             cleanup_tmp_directories=True,  # of a save that a full disk or a crash has ended
         )
 
-    def _set_unlistable_aside(self) -> None:
-        for step in _saved_steps(self.folder):
-            if not _can_be_listed(self._plain / str(step)):
+    def _set_unlistable_aside(self, keep: int) -> None:
+        listed = 0
+        for step in sorted(_saved_steps(self.folder), reverse=True):
+            if _can_be_listed(self._plain / str(step)):
+                listed += 1
+            elif listed >= keep and not all(
+                (self.folder / str(step) / name).exists() for name in (_METADATA, _STATE)
+            ):
+                _delete(self.folder / str(step))  # as a process did that was killed meanwhile
+            else:
                 self._complain(step, "its metadata cannot be read")
                 self._set_aside(step)
+
+    def _delete_surplus(self) -> None:
+        """Deletes what a process that was killed would have deleted after its last save."""
+        there = self._checkpointer.checkpoints
+        context = _POLICIES.PreservationContext()
+        kept = self._kept.should_preserve(there, context=context)
+        for checkpoint, stays in zip(there, kept, strict=True):
+            if not stays:
+                _delete(self.folder / str(checkpoint.step))
 
     def _agreed_steps(self) -> list[int]:
         """The newest checkpoints that process 0 sees, newest first, in every process.
@@ -300,7 +319,7 @@ class Checkpoints:
             lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding), like
         )
         try:
-            state = self._checkpointer.load_checkpointables(step, {"state": target})["state"]
+            state = self._checkpointer.load_checkpointables(step, {_STATE: target})[_STATE]
         except Exception as error:
             # Orbax reports truncation, absence and wrong shapes in the same opaque words.
             if "RESOURCE_EXHAUSTED" in str(error):
@@ -353,7 +372,7 @@ class Checkpoints:
         forbidden = isinstance(first_cause(error), _NOT_DAMAGE) or any(w in words for w in _NOT_NOW)
         if is_remote(self.folder):  # orbax does not say why it found no metadata
             try:
-                (self.folder / str(step) / "_CHECKPOINT_METADATA").read_bytes()
+                (self.folder / str(step) / _METADATA).read_bytes()
             except FileNotFoundError:
                 pass
             except Exception as failure:
@@ -399,8 +418,8 @@ def literal_folder(folder: Path) -> Iterator[Path]:
     if is_remote(folder) or not glob.has_magic(str(folder)):
         yield folder
         return
-    with tempfile.TemporaryDirectory(prefix="wf_jax-") as place:
-        link = Path(place) / "folder"
+    with temporary_folder() as place:
+        link = place / "folder"
         link.symlink_to(folder.resolve(), target_is_directory=True)
         yield link
 
@@ -420,16 +439,16 @@ def _load_best(folder: Path) -> dict[str, np.ndarray]:
     """The best parameters of one checkpoint, onto whatever devices there are."""
     there = ocp.checkpointables_metadata(folder)
     saved = _checked(there.custom_metadata)["arrays"]
-    found = there.metadata["state"]["best"]["params"]
+    found = there.metadata[_STATE]["best"]["params"]
     if sum(math.prod(leaf.shape) * leaf.dtype.itemsize for leaf in found.values()) > _MOST_BYTES:
         raise DamagedError("its arrays are larger than any model's")
-    target = jax.tree.map(lambda leaf: ocp.PLACEHOLDER, there.metadata["state"])
+    target = jax.tree.map(lambda leaf: ocp.PLACEHOLDER, there.metadata[_STATE])
     mesh = Mesh(np.array(jax.devices()), ("all",))
     target["best"]["params"] = {
         name: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=NamedSharding(mesh, _WHOLE))
         for name, leaf in found.items()
     }
-    state = ocp.load_checkpointables(folder, {"state": target})["state"]
+    state = ocp.load_checkpointables(folder, {_STATE: target})[_STATE]
     best = {"best": {"params": state["best"]["params"]}}
     if any(saved[name] != found for name, found in describe(best).items()):
         raise DamagedError("its arrays have other bits than were saved")
@@ -440,6 +459,13 @@ def _saved_steps(folder: Path) -> list[int]:
     """Of the checkpoints in a folder; those that are half written have longer names."""
     names = [path.name for path in folder.iterdir()] if folder.is_dir() else []
     return [int(name) for name in names if re.fullmatch("0|[1-9][0-9]*", name)]
+
+
+def _delete(checkpoint: Path) -> None:
+    if is_remote(checkpoint):
+        checkpoint.rmtree()
+    else:
+        shutil.rmtree(checkpoint, ignore_errors=True)
 
 
 def _checked(metadata: Any) -> dict[str, Any]:

@@ -80,7 +80,8 @@ def train(
         task: what to train.
         settings: how.
         workdir: of metrics.jsonl, checkpoints/ and profile/, seen by all processes.
-        publish: called in process 0 after each evaluation with step, module and record.
+        publish: called in process 0 after each evaluation with step, module and record; again for
+            the last one before the checkpoint that a run goes on from.
         session: what this start asks for.
         config: of the run, kept in its checkpoints.
 
@@ -130,6 +131,10 @@ def train(
         records = history.records if history else []
         lines.begin(task, budget)
         began, saved_at = step, minutes
+        if restored is not None:
+            module = dispatcher.module(state.judged)
+            if publish and records and records[-1]["step"] == step:
+                publish(step, module, records[-1])  # an interrupted session may not have come to it
 
         # Dispatch by dispatch, the host one ahead of the devices
         sent: Sent | None = None
