@@ -107,7 +107,7 @@ def test_a_torn_config_is_made_again_from_a_checkpoint(tmp_path, damage):
     assert json.loads((tmp_path / "config.json").read_text())["task"] == "capture"
     (tmp_path / "config.json").write_text(damage)
     config.train.batch_size = 3
-    with Workdir(tmp_path) as workdir, pytest.raises(WorkdirError, match="batch_size=16, not 3"):
+    with Workdir(tmp_path) as workdir, pytest.raises(WorkdirError, match="batch_size=0, not 3"):
         workdir.open(config)
 
 
