@@ -33,11 +33,10 @@ Tile = list[list[Value]]  # sums, [output][vector of time]
 class _Writer:
     """What both kinds of function have in common: an emitter, and a place in the weights."""
 
-    def __init__(self, emit: Emitter, vectors: int):
-        self.emit, self.vectors = emit, vectors
+    def __init__(self, emit: Emitter, time: Value):
+        self.emit, self.vectors, self.time = emit, emit.target.vectors, time
         self.weights = emit.arguments["weights"]
         self.taken = 0  # weights so far
-        self.time: Value = int64(0)
 
     def take(self, count: int) -> int:
         """The offset of the next `count` weights."""
@@ -110,9 +109,7 @@ class _Writer:
 
                 def some(index: Value, values: list[Value]) -> list[Value]:
                     base, weights, *flat = values
-                    tiles = self.add_inputs(
-                        _unflatten(flat, sums), weights, UNROLLED, base, stride
-                    )
+                    tiles = self.add_inputs(_unflatten(flat, sums), weights, UNROLLED, base, stride)
                     following = emit.at(weights, UNROLLED * rows)
                     return [emit.at(base, step), following, *_flatten(tiles)]
 
@@ -171,12 +168,11 @@ class _Writer:
 def layer_function(module: ir.Module, target: Target, kind: LayerKind, name: str) -> ir.Function:
     """Writes the function of a kind of layer; its arguments are LAYER_ARGUMENTS."""
     emit = Emitter(module, target, name, LAYER_ARGUMENTS)
-    vectors = target.stretches(kind.bottleneck * kind.parts)
     emit.loop(
         emit.arguments["count"],
-        vectors * target.lanes,
+        target.unit,
         [],
-        lambda time, _: _Layer(emit, kind, vectors, time).write(),
+        lambda time, _: _Layer(emit, kind, time).write(),
     )
     emit.builder.ret_void()
     return emit.function
@@ -185,14 +181,13 @@ def layer_function(module: ir.Module, target: Target, kind: LayerKind, name: str
 class _Layer(_Writer):
     """One tile in time of a layer."""
 
-    def __init__(self, emit: Emitter, kind: LayerKind, vectors: int, time: Value):
-        super().__init__(emit, vectors)
-        self.kind, self.time = kind, time
-        self.width = vectors * emit.lanes  # of a row of scratch
+    def __init__(self, emit: Emitter, kind: LayerKind, time: Value):
+        super().__init__(emit, time)
+        self.kind = kind
 
     def write(self) -> list[Value]:
         kind, target = self.kind, self.emit.target
-        tiles = target.tiles(kind.bottleneck, self.vectors, kind.parts)
+        tiles = target.tiles(kind.bottleneck, kind.parts)
         # The slopes stand behind all tiles of the convolution.
         per_row = 1 + kind.mixin + kind.inputs * kind.taps
         before, self.taken = self.taken, kind.bottleneck * kind.parts * per_row
@@ -205,7 +200,7 @@ class _Layer(_Writer):
         if not kind.ends:
             self._residual()
         if kind.head1x1:
-            for start, stop in target.tiles(kind.head1x1, self.vectors):
+            for start, stop in target.tiles(kind.head1x1):
                 sums = self._pointwise(self.begin(stop - start))
                 for o, values in enumerate(sums):
                     self._to_head(start + o, values)
@@ -219,15 +214,13 @@ class _Layer(_Writer):
         if kind.mixin:
             weights = emit.at(self.weights, self.take(len(sums) * kind.mixin))
             base = emit.at(a["condition"], self.time)
-            (sums,) = self.add_inputs(
-                [sums], weights, kind.mixin, base, a["condition_stride"]
-            )
+            (sums,) = self.add_inputs([sums], weights, kind.mixin, base, a["condition_stride"])
         source = self.ring("source", kind.taps)
         sums = self.product(sums, kind.inputs, a["stride"], kind.taps, source)
         for o in range(rows):
             channel = start + o
             values = self._gated(sums, o, rows, channel, slopes, gate)
-            self.stores(values, a["scratch"], channel * self.width)
+            self.stores(values, a["scratch"], channel * emit.target.unit)
             if not kind.head1x1:
                 self._to_head(channel, values)
 
@@ -258,14 +251,14 @@ class _Layer(_Writer):
     def _pointwise(self, sums: Tile) -> Tile:
         """Adds a product over the tile's activations."""
         scratch = self.emit.arguments["scratch"]
-        return self.product(sums, self.kind.bottleneck, self.width, 1, lambda _: scratch)
+        return self.product(sums, self.kind.bottleneck, self.emit.target.unit, 1, lambda _: scratch)
 
     def _residual(self) -> None:
         """H' = h + layer1x1(a)."""
         kind, emit, a = self.kind, self.emit, self.emit.arguments
         now = emit.builder.and_(a["position"], a["mask"])
         h = emit.at(a["source"], emit.builder.add(now, self.time))
-        for start, stop in emit.target.tiles(kind.channels, self.vectors):
+        for start, stop in emit.target.tiles(kind.channels):
             rows = stop - start
             sums = self.begin(rows) if kind.layer1x1 else None
             if kind.first:
@@ -278,10 +271,14 @@ class _Layer(_Writer):
                     self.loads(h, emit.builder.mul(a["stride"], int64(o)))
                     for o in range(start, stop)
                 ]
-                sums = own if sums is None else [
-                    [emit.builder.fadd(x, y) for x, y in zip(one, other, strict=True)]
-                    for one, other in zip(own, sums, strict=True)
-                ]
+                sums = (
+                    own
+                    if sums is None
+                    else [
+                        [emit.builder.fadd(x, y) for x, y in zip(one, other, strict=True)]
+                        for one, other in zip(own, sums, strict=True)
+                    ]
+                )
             if kind.layer1x1:
                 sums = self._pointwise(sums)
             for o, values in enumerate(sums):
@@ -292,23 +289,21 @@ class _Layer(_Writer):
 def conv_function(module: ir.Module, target: Target, kind: ConvKind, name: str) -> ir.Function:
     """Writes the function of a kind of convolution; its arguments are CONV_ARGUMENTS."""
     emit = Emitter(module, target, name, CONV_ARGUMENTS)
-    vectors = target.stretches(kind.outputs)
     emit.loop(
         emit.arguments["count"],
-        vectors * target.lanes,
+        target.unit,
         [],
-        lambda time, _: _write_conv(emit, kind, vectors, time),
+        lambda time, _: _write_conv(emit, kind, time),
     )
     emit.builder.ret_void()
     return emit.function
 
 
-def _write_conv(emit: Emitter, kind: ConvKind, vectors: int, time: Value) -> list[Value]:
+def _write_conv(emit: Emitter, kind: ConvKind, time: Value) -> list[Value]:
     """One tile in time of a convolution."""
-    writer, a = _Writer(emit, vectors), emit.arguments
-    writer.time = time
+    writer, a = _Writer(emit, time), emit.arguments
     source = writer.ring("source", kind.taps)
-    tiles = emit.target.tiles(kind.outputs, vectors)
+    tiles = emit.target.tiles(kind.outputs)
     slopes = kind.outputs * (1 + kind.inputs * kind.taps)
     slopes = slopes if kind.activation and kind.activation.name == "PReLU" else None
     for start, stop in tiles:

@@ -10,6 +10,7 @@ from wf_jax.amps.native.program import NAME, module_of
 from wf_jax.amps.native.target import Target, arm, x86
 from wf_jax.amps.wavenet_config import WaveNetConfig
 
+
 def host() -> Target:
     """This machine's processor."""
     triple, cpu = llvm.get_process_triple(), llvm.get_host_cpu_name()

@@ -124,9 +124,7 @@ class _Body:
             self.emit.call(self.mirror, self._base(buffer), *arguments)
 
     def _copy(self, target: Value, source: Value, size: Value) -> None:
-        self.emit.builder.call(
-            self.copy, [target, source, size, ir.Constant(ir.IntType(1), 0)]
-        )
+        self.emit.builder.call(self.copy, [target, source, size, ir.Constant(ir.IntType(1), 0)])
 
 
 def _mirror_function(module: ir.Module, target: Target) -> ir.Function:
@@ -182,5 +180,3 @@ def _entry(module: ir.Module, target: Target, body: ir.Function) -> None:
         emit.call(body, *emit.function.args)
         builder.call(put, [before])
     builder.ret_void()
-
-

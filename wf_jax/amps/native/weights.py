@@ -53,7 +53,7 @@ def _pack(step: LayerStep | ConvStep, piece: dict, target: Target) -> list[np.nd
         return _layer(step.kind, piece["layer"], piece["rechannel"], target)
     kind, kernel = step.kind, piece["kernel"]
     bias = piece.get("bias")
-    tiles = target.tiles(kind.outputs, target.stretches(kind.outputs))
+    tiles = target.tiles(kind.outputs)
     parts = _product(
         np.zeros(kind.outputs) if bias is None else bias, [], kernel, [range(*t) for t in tiles]
     )
@@ -68,10 +68,9 @@ def _layer(
     if kind.first:
         kernel = np.einsum("oik,ij->ojk", kernel, rechannel)
         kernel[:, :, -1] += mixin
-    vectors = target.stretches(kind.bottleneck * kind.parts)
     rows = [
         [part * kind.bottleneck + i for part in range(kind.parts) for i in range(*tile)]
-        for tile in target.tiles(kind.bottleneck, vectors, kind.parts)
+        for tile in target.tiles(kind.bottleneck, kind.parts)
     ]
     bias = np.asarray(layer.conv_bias[...], np.float64)
     parts = _product(bias, [] if kind.first else [mixin], kernel, rows)
@@ -79,7 +78,7 @@ def _layer(
     if kind.gate != "none":
         parts += _slopes(layer.secondary, kind.bottleneck)
     if not kind.ends:
-        tiles = [range(*tile) for tile in target.tiles(kind.channels, vectors)]
+        tiles = [range(*tile) for tile in target.tiles(kind.channels)]
         before = [rechannel] if kind.first else []
         if kind.layer1x1:
             matrix = _matrix(layer.layer1x1)[:, :, None]
@@ -87,7 +86,7 @@ def _layer(
         elif kind.first:
             parts += [rechannel[list(tile)].T for tile in tiles]
     if kind.head1x1:
-        tiles = [range(*tile) for tile in target.tiles(kind.head1x1, vectors)]
+        tiles = [range(*tile) for tile in target.tiles(kind.head1x1)]
         parts += _product(_bias(layer.head1x1), [], _matrix(layer.head1x1)[:, :, None], tiles)
     return parts
 
