@@ -2,10 +2,13 @@
 
 Both go over the block tile by tile in time. Within a tile a product begins with its bias, then adds
 tap after tap and input after input to sums that stay in registers. Weights are read one behind the
-other, in the order of `weights.py`.
+other, in the order of `weights.py`. Outputs, taps and inputs are loops, so that code is short: what
+is written out is what fills the registers once.
 """
 
+import itertools
 from collections.abc import Callable
+from functools import partial
 
 from llvmlite import ir
 
@@ -15,8 +18,11 @@ from wf_jax.amps.native.emit import Emitter, Value, int64
 from wf_jax.amps.native.plan import ConvKind, LayerKind
 from wf_jax.amps.native.target import Target
 
-UNROLLED = 8  # inputs of a product that are written out; more are a loop over so many
-SUMS = 8  # that a multiplier works on at once: latency 4, two units
+UNROLLED = 4  # inputs of a product that are written out; more are a loop over so many
+FEW = 3  # tiles of outputs that are written out; more are a loop
+SUMS = 8  # that a processor adds to at once: latency 4, two units
+# Activations of a few instructions; of others there is one copy in the code of a layer.
+SHORT = {"ReLU", "LeakyReLU", "PReLU", "Hardtanh"}
 
 LAYER_ARGUMENTS = (
     *("source*", "mask", "stride", "dilation", "out*", "out_stride", "head*", "head_stride"),
@@ -27,294 +33,320 @@ CONV_ARGUMENTS = (
     *("weights*", "position", "count"),
 )
 
-Tile = list[list[Value]]  # sums, [output][vector of time]
-
-
-class _Writer:
-    """What both kinds of function have in common: an emitter, and a place in the weights."""
-
-    def __init__(self, emit: Emitter, time: Value):
-        self.emit, self.vectors, self.time = emit, emit.target.vectors, time
-        self.weights = emit.arguments["weights"]
-        self.taken = 0  # weights so far
-
-    def take(self, count: int) -> int:
-        """The offset of the next `count` weights."""
-        self.taken += count
-        return self.taken - count
-
-    def loads(self, pointer: Value, index: Value | int = 0) -> list[Value]:
-        """The tile's vectors of one row."""
-        base = self.emit.at(pointer, index)
-        return [self.emit.load(base, v * self.emit.lanes) for v in range(self.vectors)]
-
-    def stores(self, values: list[Value], pointer: Value, index: Value | int = 0) -> None:
-        """Writes the tile's vectors of one row."""
-        base = self.emit.at(pointer, index)
-        for v, value in enumerate(values):
-            self.emit.store(value, base, v * self.emit.lanes)
-
-    def begin(self, rows: int) -> Tile:
-        """Sums that begin as their bias."""
-        offset = self.take(rows)
-        bias = [self.emit.broadcast(self.weights, offset + o) for o in range(rows)]
-        return [[value] * self.vectors for value in bias]
-
-    def add_inputs(
-        self, sums: list[Tile], weights: Value, inputs: int, source: Value, stride: Value | int
-    ) -> list[Tile]:
-        """Adds inputs times weights; those of even and odd number to sums of their own."""
-        emit = self.emit
-        for i in range(inputs):
-            sums_i = sums[i % len(sums)]
-            rows = len(sums_i)
-            index = i * stride if isinstance(stride, int) else emit.builder.mul(stride, int64(i))
-            base = emit.at(source, index)
-            factors = [emit.broadcast(weights, i * rows + o) for o in range(rows)]
-            for v in range(self.vectors):
-                x = emit.load(base, v * emit.lanes)
-                for o in range(rows):
-                    sums_i[o][v] = emit.fma(factors[o], x, sums_i[o][v])
-        return sums
-
-    def product(
-        self,
-        sums: Tile,
-        inputs: int,
-        stride: Value | int,
-        taps: int,
-        source: Callable[[Value], Value],
-    ) -> Tile:
-        """Adds a whole convolution to sums.
-
-        Args:
-            sums: of the tile.
-            inputs: channels of the source.
-            stride: numbers between them.
-            taps: of the kernel.
-            source: (tap) -> where the tile's first input begins.
-        """
-        emit, builder, rows = self.emit, self.emit.builder, len(sums)
-        weights = emit.at(self.weights, self.take(rows * inputs * taps))
-        count = 2 if inputs > 1 and rows * self.vectors < SUMS else 1
-        zero = emit.constant(0.0)
-        split = [[list(row) for row in sums]]
-        split += [[[zero] * self.vectors for _ in range(rows)] for _ in range(count - 1)]
-
-        def over_inputs(sums: list[Tile], weights: Value, base: Value) -> list[Tile]:
-            whole, rest = divmod(inputs, UNROLLED)
-            if whole > 1:
-                step = stride * UNROLLED if isinstance(stride, int) else None
-                step = int64(step) if step else builder.mul(stride, int64(UNROLLED))
-
-                def some(index: Value, values: list[Value]) -> list[Value]:
-                    base, weights, *flat = values
-                    tiles = self.add_inputs(_unflatten(flat, sums), weights, UNROLLED, base, stride)
-                    following = emit.at(weights, UNROLLED * rows)
-                    return [emit.at(base, step), following, *_flatten(tiles)]
-
-                base, weights, *flat = emit.loop(
-                    int64(whole), 1, [base, weights, *_flatten(sums)], some
-                )
-                sums = _unflatten(flat, sums)
-            else:
-                rest = inputs
-            return self.add_inputs(sums, weights, rest, base, stride) if rest else sums
-
-        if taps == 1:
-            split = over_inputs(split, weights, source(int64(0)))
-        else:
-
-            def tap(k: Value, values: list[Value]) -> list[Value]:
-                weights, *flat = values
-                tiles = over_inputs(_unflatten(flat, split), weights, source(k))
-                return [emit.at(weights, inputs * rows), *_flatten(tiles)]
-
-            _, *flat = emit.loop(int64(taps), 1, [weights, *_flatten(split)], tap)
-            split = _unflatten(flat, split)
-        first, *others = split
-        for other in others:
-            first = [
-                [builder.fadd(a, b) for a, b in zip(row, more, strict=True)]
-                for row, more in zip(first, other, strict=True)
-            ]
-        return first
-
-    def ring(self, source: str, taps: int) -> Callable[[Value], Value]:
-        """Where a tap's inputs begin, of the argument `source` that is a ring."""
-        emit, builder, a = self.emit, self.emit.builder, self.emit.arguments
-
-        def begin(tap: Value) -> Value:
-            # Computed in each round: a handful of integer operations beside 24 multiplications.
-            back = builder.mul(builder.sub(int64(taps - 1), tap), a["dilation"])
-            index = builder.and_(builder.sub(a["position"], back), a["mask"])
-            return emit.at(a[source], builder.add(index, self.time))
-
-        return begin
-
-    def slopes(self, activation: Activation | None, channels: int) -> int | None:
-        """Where the slopes of a PReLU are."""
-        has = activation is not None and activation.name == "PReLU"
-        return self.take(channels) if has else None
-
-    def activated(
-        self, activation: Activation, values: list[Value], slopes: int | None, channel: int
-    ) -> list[Value]:
-        """One channel's vectors through an activation."""
-        slope = None if slopes is None else self.emit.broadcast(self.weights, slopes + channel)
-        return [activate(self.emit, activation, value, slope) for value in values]
+Row = list[Value]  # vectors of one channel, side by side in time
+Tile = list[Row]  # sums of several outputs
 
 
 def layer_function(module: ir.Module, target: Target, kind: LayerKind, name: str) -> ir.Function:
     """Writes the function of a kind of layer; its arguments are LAYER_ARGUMENTS."""
     emit = Emitter(module, target, name, LAYER_ARGUMENTS)
-    emit.loop(
-        emit.arguments["count"],
-        target.unit,
-        [],
-        lambda time, _: _Layer(emit, kind, time).write(),
-    )
-    emit.builder.ret_void()
-    return emit.function
-
-
-class _Layer(_Writer):
-    """One tile in time of a layer."""
-
-    def __init__(self, emit: Emitter, kind: LayerKind, time: Value):
-        super().__init__(emit, time)
-        self.kind = kind
-
-    def write(self) -> list[Value]:
-        kind, target = self.kind, self.emit.target
-        tiles = target.tiles(kind.bottleneck, kind.parts)
-        # The slopes stand behind all tiles of the convolution.
-        per_row = 1 + kind.mixin + kind.inputs * kind.taps
-        before, self.taken = self.taken, kind.bottleneck * kind.parts * per_row
-        slopes = self.slopes(kind.activation, kind.bottleneck)
-        gate = self.slopes(kind.secondary, kind.bottleneck) if kind.parts == 2 else None
-        after, self.taken = self.taken, before
-        for start, stop in tiles:
-            self._convolve(start, stop, slopes, gate)
-        self.taken = after
-        if not kind.ends:
-            self._residual()
-        if kind.head1x1:
-            for start, stop in target.tiles(kind.head1x1):
-                sums = self._pointwise(self.begin(stop - start))
-                for o, values in enumerate(sums):
-                    self._to_head(start + o, values)
-        return []
-
-    def _convolve(self, start: int, stop: int, slopes: int | None, gate: int | None) -> None:
-        """Bottleneck channels start to stop: convolution, mixin, activation."""
-        kind, emit, a = self.kind, self.emit, self.emit.arguments
-        rows = stop - start
-        sums = self.begin(rows * kind.parts)
-        if kind.mixin:
-            weights = emit.at(self.weights, self.take(len(sums) * kind.mixin))
-            base = emit.at(a["condition"], self.time)
-            (sums,) = self.add_inputs([sums], weights, kind.mixin, base, a["condition_stride"])
-        source = self.ring("source", kind.taps)
-        sums = self.product(sums, kind.inputs, a["stride"], kind.taps, source)
-        for o in range(rows):
-            channel = start + o
-            values = self._gated(sums, o, rows, channel, slopes, gate)
-            self.stores(values, a["scratch"], channel * emit.target.unit)
-            if not kind.head1x1:
-                self._to_head(channel, values)
-
-    def _gated(
-        self, sums: Tile, o: int, rows: int, channel: int, slopes: int | None, gate: int | None
-    ) -> list[Value]:
-        kind, builder = self.kind, self.emit.builder
-        values = self.activated(kind.activation, sums[o], slopes, channel)
-        if kind.gate == "none":
-            return values
-        gates = self.activated(kind.secondary, sums[rows + o], gate, channel)
-        if kind.gate == "gated":
-            return [builder.fmul(v, g) for v, g in zip(values, gates, strict=True)]
-        return [  # g a + (1 - g) z = z + g (a - z)
-            self.emit.fma(g, builder.fsub(v, z), z)
-            for v, g, z in zip(values, gates, sums[o], strict=True)
-        ]
-
-    def _to_head(self, channel: int, values: list[Value]) -> None:
-        emit, a = self.emit, self.emit.arguments
-        row = emit.builder.mul(a["head_stride"], int64(channel))
-        place = emit.at(a["head"], emit.builder.add(row, self.time))
-        if not self.kind.begins:
-            before = self.loads(place)
-            values = [emit.builder.fadd(b, v) for b, v in zip(before, values, strict=True)]
-        self.stores(values, place)
-
-    def _pointwise(self, sums: Tile) -> Tile:
-        """Adds a product over the tile's activations."""
-        scratch = self.emit.arguments["scratch"]
-        return self.product(sums, self.kind.bottleneck, self.emit.target.unit, 1, lambda _: scratch)
-
-    def _residual(self) -> None:
-        """H' = h + layer1x1(a)."""
-        kind, emit, a = self.kind, self.emit, self.emit.arguments
-        now = emit.builder.and_(a["position"], a["mask"])
-        h = emit.at(a["source"], emit.builder.add(now, self.time))
-        for start, stop in emit.target.tiles(kind.channels):
-            rows = stop - start
-            sums = self.begin(rows) if kind.layer1x1 else None
-            if kind.first:
-                zero = emit.constant(0.0)
-                sums = sums or [[zero] * self.vectors for _ in range(rows)]
-                weights = emit.at(self.weights, self.take(rows * kind.inputs))
-                (sums,) = self.add_inputs([sums], weights, kind.inputs, h, a["stride"])
-            else:
-                own = [
-                    self.loads(h, emit.builder.mul(a["stride"], int64(o)))
-                    for o in range(start, stop)
-                ]
-                sums = (
-                    own
-                    if sums is None
-                    else [
-                        [emit.builder.fadd(x, y) for x, y in zip(one, other, strict=True)]
-                        for one, other in zip(own, sums, strict=True)
-                    ]
-                )
-            if kind.layer1x1:
-                sums = self._pointwise(sums)
-            for o, values in enumerate(sums):
-                row = emit.builder.mul(a["out_stride"], int64(start + o))
-                self.stores(values, a["out"], emit.builder.add(row, self.time))
+    return _over_time(emit, lambda time: _Layer(emit, kind, time).write())
 
 
 def conv_function(module: ir.Module, target: Target, kind: ConvKind, name: str) -> ir.Function:
     """Writes the function of a kind of convolution; its arguments are CONV_ARGUMENTS."""
     emit = Emitter(module, target, name, CONV_ARGUMENTS)
-    emit.loop(
-        emit.arguments["count"],
-        target.unit,
-        [],
-        lambda time, _: _write_conv(emit, kind, time),
-    )
+    return _over_time(emit, lambda time: _Conv(emit, kind, time).write())
+
+
+def _over_time(emit: Emitter, write: Callable[[Value], None]) -> ir.Function:
+    def tile(time: Value, _: list[Value]) -> list[Value]:
+        write(time)
+        return []
+
+    emit.loop(emit.arguments["count"], emit.target.unit, [], tile)
     emit.builder.ret_void()
     return emit.function
 
 
-def _write_conv(emit: Emitter, kind: ConvKind, time: Value) -> list[Value]:
-    """One tile in time of a convolution."""
-    writer, a = _Writer(emit, time), emit.arguments
-    source = writer.ring("source", kind.taps)
-    tiles = emit.target.tiles(kind.outputs)
-    slopes = kind.outputs * (1 + kind.inputs * kind.taps)
-    slopes = slopes if kind.activation and kind.activation.name == "PReLU" else None
-    for start, stop in tiles:
-        sums = writer.begin(stop - start)
-        sums = writer.product(sums, kind.inputs, a["stride"], kind.taps, source)
-        for o, values in enumerate(sums, start):
-            if kind.activation is not None:
-                values = writer.activated(kind.activation, values, slopes, o)
-            row = emit.builder.mul(a["out_stride"], int64(o))
-            writer.stores(values, a["out"], emit.builder.add(row, time))
-    return []
+class _Tile:
+    """One tile in time of a step: its samples are `time` to `time` + target.unit of the block."""
+
+    def __init__(self, emit: Emitter, time: Value):
+        self.emit, self.builder, self.time = emit, emit.builder, time
+        self.arguments, self.vectors = emit.arguments, emit.target.vectors
+        self.weights = emit.arguments["weights"]  # those that come next
+
+    # Rows of a signal
+
+    def row(self, pointer: Value, stride: Value, channel: Value | int) -> Value:
+        """Where the tile begins in a channel."""
+        channel = int64(channel) if isinstance(channel, int) else channel
+        start = self.builder.mul(stride, channel)
+        return self.emit.at(pointer, self.builder.add(start, self.time))
+
+    def load(self, place: Value) -> Row:
+        """The tile's vectors at a place."""
+        return [self.emit.load(place, v * self.emit.lanes) for v in range(self.vectors)]
+
+    def store(self, values: Row, place: Value) -> None:
+        """Writes the tile's vectors to a place."""
+        for v, value in enumerate(values):
+            self.emit.store(value, place, v * self.emit.lanes)
+
+    def tap(self, tap: Value, taps: int) -> Value:
+        """Where the tile begins in what a tap sees of the source, a ring."""
+        a, builder = self.arguments, self.builder
+        back = builder.mul(builder.sub(int64(taps - 1), tap), a["dilation"])
+        index = builder.and_(builder.sub(a["position"], back), a["mask"])
+        return self.emit.at(a["source"], builder.add(index, self.time))
+
+    # Products
+
+    def over_outputs(
+        self, outputs: int, write: Callable[[Value, int], None], multiple: int = 1
+    ) -> None:
+        """Calls `write` with (first output, outputs) of every tile; see Target.tiles."""
+        tiles = self.emit.target.tiles(outputs, multiple)
+        if len(tiles) <= FEW:
+            for start, stop in tiles:
+                write(int64(start), stop - start)
+            return
+        for rows, same in itertools.groupby(tiles, lambda tile: tile[1] - tile[0]):
+            group = list(same)
+            first = group[0][0]
+
+            def one(index: Value, values: list[Value], rows: int = rows, first: int = first):
+                (self.weights,) = values
+                start = self.builder.mul(index, int64(rows))
+                write(self.builder.add(start, int64(first)), rows)
+                return [self.weights]
+
+            (self.weights,) = self.emit.loop(int64(len(group)), 1, [self.weights], one)
+
+    def take(self, count: int) -> Value:
+        """The place of the next `count` weights."""
+        place, self.weights = self.weights, self.emit.at(self.weights, count)
+        return place
+
+    def begin(self, rows: int) -> Tile:
+        """Sums that begin as their bias."""
+        place = self.take(rows)
+        return [[self.emit.broadcast(place, o)] * self.vectors for o in range(rows)]
+
+    def add(self, sums: Tile, inputs: int, source: Value, stride: Value) -> Tile:
+        """Adds the next weights times so many inputs to sums."""
+        (sums,) = self._inputs([sums], inputs, source, stride)
+        return sums
+
+    def convolve(
+        self, sums: Tile, inputs: int, stride: Value, taps: int, source: Callable[[Value], Value]
+    ) -> Tile:
+        """Adds a whole convolution to sums.
+
+        Args:
+            sums: of some outputs.
+            inputs: channels of the source.
+            stride: numbers between them.
+            taps: of the kernel.
+            source: (tap) -> where the tile begins in the first input.
+        """
+        rows, zero = len(sums), self.emit.constant(0.0)
+        split = [sums]
+        if inputs > 1 and rows * self.vectors < SUMS:  # inputs of odd number have their own sums
+            split.append([[zero] * self.vectors for _ in range(rows)])
+
+        def tap(k: Value, values: list[Value]) -> list[Value]:
+            self.weights, *flat = values
+            tiles = self._inputs(_unflatten(flat, split), inputs, source(k), stride)
+            return [self.weights, *_flatten(tiles)]
+
+        self.weights, *flat = self.emit.loop(
+            int64(taps), 1, [self.weights, *_flatten(split)], tap
+        )
+        first, *others = _unflatten(flat, split)
+        for other in others:
+            first = self.sum(first, other)
+        return first
+
+    def sum(self, one: Tile, other: Tile) -> Tile:
+        """Adds two tiles."""
+        return [
+            [self.builder.fadd(a, b) for a, b in zip(row, more, strict=True)]
+            for row, more in zip(one, other, strict=True)
+        ]
+
+    def _inputs(self, split: list[Tile], inputs: int, source: Value, stride: Value) -> list[Tile]:
+        rounds, rest = divmod(inputs, UNROLLED)
+        if rounds < 2:
+            return self._written_out(split, inputs, source, stride)
+
+        def some(_: Value, values: list[Value]) -> list[Value]:
+            source, self.weights, *flat = values
+            tiles = self._written_out(_unflatten(flat, split), UNROLLED, source, stride)
+            step = self.builder.mul(stride, int64(UNROLLED))
+            return [self.emit.at(source, step), self.weights, *_flatten(tiles)]
+
+        carried = [source, self.weights, *_flatten(split)]
+        source, self.weights, *flat = self.emit.loop(int64(rounds), 1, carried, some)
+        return self._written_out(_unflatten(flat, split), rest, source, stride)
+
+    def _written_out(
+        self, split: list[Tile], inputs: int, source: Value, stride: Value
+    ) -> list[Tile]:
+        split = [[list(row) for row in tile] for tile in split]
+        for i in range(inputs):
+            sums = split[i % len(split)]
+            place = self.take(len(sums))
+            factors = [self.emit.broadcast(place, o) for o in range(len(sums))]
+            here = self.emit.at(source, self.builder.mul(stride, int64(i)))
+            for v in range(self.vectors):
+                x = self.emit.load(here, v * self.emit.lanes)
+                for o, factor in enumerate(factors):
+                    sums[o][v] = self.emit.fma(factor, x, sums[o][v])
+        return split
+
+    # Activations
+
+    def take_slopes(self, activation: Activation | None, channels: int) -> Value | None:
+        """The next weights where they are the slopes of a PReLU."""
+        has = activation is not None and activation.name == "PReLU"
+        return self.take(channels) if has else None
+
+    def activated(
+        self, activation: Activation, values: Row, slopes: Value | None, channel: Value
+    ) -> Row:
+        """One channel's vectors through an activation."""
+        slope = None
+        if slopes is not None:
+            slope = self.emit.broadcast(self.emit.at(slopes, channel))
+        return [activate(self.emit, activation, value, slope) for value in values]
+
+
+class _Layer(_Tile):
+    """One tile in time of a dilated layer.
+
+    Where outputs are few and their activation is short it follows in registers (A2 nano then takes
+    4 us per block of 64, else 6); else it is a loop over what the convolution left in scratch.
+    """
+
+    def __init__(self, emit: Emitter, kind: LayerKind, time: Value):
+        super().__init__(emit, time)
+        self.kind, self.width = kind, int64(emit.target.unit)
+        self.slopes = self.take_slopes(kind.activation, kind.bottleneck)
+        gated = kind.parts == 2
+        self.gate_slopes = self.take_slopes(kind.secondary, kind.bottleneck) if gated else None
+
+    def write(self) -> None:
+        """Writes all of it."""
+        kind = self.kind
+        tiles = self.emit.target.tiles(kind.bottleneck, kind.parts)
+        at_once = len(tiles) <= FEW and {kind.activation.name, kind.secondary.name} <= SHORT
+        self.over_outputs(kind.bottleneck, partial(self._convolution, at_once), kind.parts)
+        if not at_once:
+
+            def later(channel: Value, _: list[Value]) -> list[Value]:
+                places = [
+                    self._scratch(self.builder.add(channel, int64(part * kind.bottleneck)))
+                    for part in range(kind.parts)
+                ]
+                self._activation(channel, [self.load(place) for place in places])
+                return []
+
+            self.emit.loop(int64(kind.bottleneck), 1, [], later)
+        if not kind.ends:
+            self.over_outputs(kind.channels, self._residual)
+        if kind.head1x1:
+            self.over_outputs(kind.head1x1, self._head1x1)
+
+    def _scratch(self, channel: Value) -> Value:
+        index = self.builder.mul(channel, self.width)
+        return self.emit.at(self.arguments["scratch"], index)
+
+    def _convolution(self, activate: bool, start: Value, rows: int) -> None:
+        """Z of `rows` channels from `start` on; with a gate, also of those in its second half."""
+        kind, a = self.kind, self.arguments
+        sums = self.begin(rows * kind.parts)
+        if kind.mixin:
+            condition = self.emit.at(a["condition"], self.time)
+            sums = self.add(sums, kind.mixin, condition, a["condition_stride"])
+        taps = kind.taps
+        sums = self.convolve(sums, kind.inputs, a["stride"], taps, lambda k: self.tap(k, taps))
+        for row in range(rows):
+            channel = self.builder.add(start, int64(row))
+            parts = sums[row::rows]
+            if activate:
+                self._activation(channel, parts)
+                continue
+            for part, values in enumerate(parts):
+                index = self.builder.add(channel, int64(part * kind.bottleneck))
+                self.store(values, self._scratch(index))
+
+    def _activation(self, channel: Value, parts: list[Row]) -> None:
+        """A channel of z, and of its gate, through the activation: to scratch and to the head."""
+        kind, builder = self.kind, self.builder
+        z = parts[0]
+        a = self.activated(kind.activation, z, self.slopes, channel)
+        if kind.gate != "none":
+            gate = self.activated(kind.secondary, parts[1], self.gate_slopes, channel)
+            if kind.gate == "gated":
+                a = [builder.fmul(x, g) for x, g in zip(a, gate, strict=True)]
+            else:  # g a + (1 - g) z = z + g (a - z)
+                triples = zip(a, gate, z, strict=True)
+                a = [self.emit.fma(g, builder.fsub(x, z), z) for x, g, z in triples]
+        self.store(a, self._scratch(channel))
+        if not kind.head1x1:
+            self._to_head(channel, a)
+
+    def _to_head(self, channel: Value, values: Row) -> None:
+        place = self.row(self.arguments["head"], self.arguments["head_stride"], channel)
+        if not self.kind.begins:
+            (values,) = self.sum([self.load(place)], [values])
+        self.store(values, place)
+
+    def _pointwise(self, sums: Tile) -> Tile:
+        """Adds a product over the activations."""
+        scratch = self.arguments["scratch"]
+        return self.convolve(sums, self.kind.bottleneck, self.width, 1, lambda _: scratch)
+
+    def _residual(self, start: Value, rows: int) -> None:
+        """H' = h + layer1x1(a)."""
+        kind, a, builder = self.kind, self.arguments, self.builder
+        now = self.tap(int64(0), 1)
+        if kind.layer1x1:
+            sums = self.begin(rows)
+        else:
+            sums = [[self.emit.constant(0.0)] * self.vectors for _ in range(rows)]
+        if kind.first:  # h is a product of the audio
+            sums = self.add(sums, kind.inputs, now, a["stride"])
+        else:
+            channels = [builder.add(start, int64(o)) for o in range(rows)]
+            starts = [builder.mul(a["stride"], channel) for channel in channels]
+            sums = self.sum([self.load(self.emit.at(now, index)) for index in starts], sums)
+        if kind.layer1x1:
+            sums = self._pointwise(sums)
+        for o, values in enumerate(sums):
+            channel = builder.add(start, int64(o))
+            self.store(values, self.row(a["out"], a["out_stride"], channel))
+
+    def _head1x1(self, start: Value, rows: int) -> None:
+        for o, values in enumerate(self._pointwise(self.begin(rows))):
+            self._to_head(self.builder.add(start, int64(o)), values)
+
+
+class _Conv(_Tile):
+    """One tile in time of a plain convolution."""
+
+    def __init__(self, emit: Emitter, kind: ConvKind, time: Value):
+        super().__init__(emit, time)
+        self.kind = kind
+
+    def write(self) -> None:
+        """Writes all of it."""
+        kind = self.kind
+        slopes = self.take_slopes(kind.activation, kind.outputs)
+
+        def outputs(start: Value, rows: int) -> None:
+            a, taps = self.arguments, kind.taps
+            sums = self.begin(rows)
+            sums = self.convolve(sums, kind.inputs, a["stride"], taps, lambda k: self.tap(k, taps))
+            for o, values in enumerate(sums):
+                channel = self.builder.add(start, int64(o))
+                if kind.activation is not None:
+                    values = self.activated(kind.activation, values, slopes, channel)
+                self.store(values, self.row(a["out"], a["out_stride"], channel))
+
+        self.over_outputs(kind.outputs, outputs)
 
 
 def _flatten(tiles: list[Tile]) -> list[Value]:

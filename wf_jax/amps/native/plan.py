@@ -152,7 +152,8 @@ def weights_in(kind: LayerKind | ConvKind) -> int:
         return kind.outputs * (1 + kind.inputs * kind.taps) + slopes
     width = kind.bottleneck * kind.parts
     count = width * (1 + kind.mixin + kind.inputs * kind.taps)
-    count += kind.bottleneck * (_has_slopes(kind.activation) + _has_slopes(kind.secondary))
+    slopes = _has_slopes(kind.activation) + (kind.parts == 2 and _has_slopes(kind.secondary))
+    count += kind.bottleneck * slopes
     if not kind.ends:
         count += kind.channels * kind.inputs if kind.first else 0
         count += kind.channels * (1 + kind.bottleneck) if kind.layer1x1 else 0
@@ -278,8 +279,8 @@ class _Planner:
         return offset
 
     def _scratch(self) -> int:
-        """Numbers of one tile of the widest activations."""
-        widest = max(array.bottleneck for array in self._shape.arrays)
+        """Numbers of one tile of the widest convolution, its gate included."""
+        widest = 2 * max(array.bottleneck for array in self._shape.arrays)
         return widest * self._target.unit
 
     def _placed(self, audio: Buffer, output: Buffer, scratch: int) -> Plan:

@@ -44,8 +44,8 @@ def why_not(model: AmpModel) -> str:
 def shape_of(model: WaveNet) -> WaveNetConfig:
     """The shape of a model that `why_not` has nothing against; equal shapes share their code.
 
-    Slopes of a PReLU are weights to the code, groups are written out as zeros, and a sample rate
-    is nothing to it.
+    Slopes of a PReLU are weights to the code, groups are written out as zeros, a secondary
+    activation without a gate and a sample rate are nothing to it.
     """
     arrays = tuple(_array(array) for array in model.config.arrays)
     post = model.config.post_head
@@ -60,7 +60,8 @@ def _array(array: LayerArrayConfig) -> LayerArrayConfig:
         activations=tuple(map(_activation, array.activations)),
         gating=tuple(array.gate(i) for i in range(len(array.dilations))),
         secondary_activations=tuple(
-            _activation(array.secondary(i)) for i in range(len(array.dilations))
+            _activation(array.secondary(i) if array.gate(i) != "none" else array.activations[i])
+            for i in range(len(array.dilations))
         ),
         groups_input=1,
         groups_input_mixin=1,

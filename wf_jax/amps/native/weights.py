@@ -54,10 +54,10 @@ def _pack(step: LayerStep | ConvStep, piece: dict, target: Target) -> list[np.nd
     kind, kernel = step.kind, piece["kernel"]
     bias = piece.get("bias")
     tiles = target.tiles(kind.outputs)
-    parts = _product(
+    parts = _slopes(piece.get("activation"), kind.outputs)
+    return parts + _product(
         np.zeros(kind.outputs) if bias is None else bias, [], kernel, [range(*t) for t in tiles]
     )
-    return parts + _slopes(piece.get("activation"), kind.outputs)
 
 
 def _layer(
@@ -73,10 +73,10 @@ def _layer(
         for tile in target.tiles(kind.bottleneck, kind.parts)
     ]
     bias = np.asarray(layer.conv_bias[...], np.float64)
-    parts = _product(bias, [] if kind.first else [mixin], kernel, rows)
-    parts += _slopes(layer.activation, kind.bottleneck)
+    parts = _slopes(layer.activation, kind.bottleneck)
     if kind.gate != "none":
         parts += _slopes(layer.secondary, kind.bottleneck)
+    parts += _product(bias, [] if kind.first else [mixin], kernel, rows)
     if not kind.ends:
         tiles = [range(*tile) for tile in target.tiles(kind.channels)]
         before = [rechannel] if kind.first else []
