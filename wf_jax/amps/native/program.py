@@ -161,7 +161,7 @@ def _entry(module: ir.Module, target: Target, body: ir.Function) -> None:
     """The function to call: sets the mode, plays, and sets it back."""
     emit = Emitter(module, target, NAME, ARGUMENTS)
     builder = emit.builder
-    if "aarch64" in target.triple or "arm64" in target.triple:
+    if target.triple.startswith(("aarch64", "arm64")):
         get = ir.Function(module, ir.FunctionType(INT64, []), "llvm.aarch64.get.fpcr")
         put = ir.Function(module, ir.FunctionType(VOID, [INT64]), "llvm.aarch64.set.fpcr")
         before = builder.call(get, [])
