@@ -1,7 +1,7 @@
 """What a .nam file holds: python -m experiments.inspect amp.nam [more.nam ...].
 
 Of every model in it: architecture, sizes, receptive field, parameters, arithmetic per sample, and
-which way it is played; with the first field that differs where that is not the A2 pass.
+what plays it; with the reason where that is not the native engine.
 """
 
 import sys
@@ -11,11 +11,10 @@ from typing import Any
 from absl import app
 
 from experiments.launch import set_up
-from wf_jax.amps import NamFileError, a2
-from wf_jax.amps.a2_pass import A2Pass
+from wf_jax.amps import NamFileError
 from wf_jax.amps.container import SlimmableContainer
 from wf_jax.amps.describe import Cost, cost_of, words
-from wf_jax.amps.fast import fastest, forbidden
+from wf_jax.amps.engines import why_not_natively
 from wf_jax.amps.model import AmpModel
 from wf_jax.amps.nam_file import NamFile, parse, read_nam
 from wf_jax.amps.nam_models import model_of
@@ -73,7 +72,7 @@ def _model(file: NamFile, model: AmpModel, indent: str) -> Iterator[str]:
         yield f"{indent}receptive field {field:,} samples ({1000 * field / rate:.1f} ms)"
     else:
         yield f"{indent}remembers all it has played (its receptive field has no end)"
-    yield f"{indent}played by {_path(file, model)}"
+    yield f"{indent}played by {_engine(model)}"
 
 
 def _cost(cost: Cost, rate: float) -> str:
@@ -83,16 +82,9 @@ def _cost(cost: Cost, rate: float) -> str:
     )
 
 
-def _path(file: NamFile, model: AmpModel) -> str:
-    if isinstance(fastest(model), A2Pass):
-        return "the A2 pass"
-    if file.architecture != "WaveNet":
-        return "the general pass; the A2 pass is for WaveNets"
-    if difference := a2.difference(file.config):
-        return f"the general pass; not A2, first at config.{difference}"
-    if a2.size_of(model):
-        return f"the general pass; {forbidden()}"
-    return "the general pass; a FiLM without the key active is active, which A2 has none of"
+def _engine(model: AmpModel) -> str:
+    reason = why_not_natively(model)
+    return f"JAX; of the native engine: {reason}" if reason else "the native engine"
 
 
 def _metadata(metadata: dict[str, Any]) -> Iterator[tuple[str, str]]:

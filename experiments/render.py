@@ -18,14 +18,12 @@ from data_pipeline.audio_files import SUFFIXES, AudioFile, AudioFileError
 from data_pipeline.audio_stream import exactly, resample, write_blocks
 from experiments.launch import set_up
 from wf_jax.amps import NamFileError, load_nam
-from wf_jax.amps.fast import Playable, fastest
+from wf_jax.amps.engines import AUTO, ENGINES, plays_natively
 from wf_jax.amps.model import AmpModel
 from wf_jax.amps.render import render
+from wf_jax.errors import UserError
 from wf_jax.training.devices import use_every_core
 from wf_jax.training.metrics import Progress, duration
-
-# Of audio on two cores, from which on the A2 pass with its longer compilation is done first.
-WORTHWHILE_SECONDS = 300.0
 
 _MODEL = flags.DEFINE_string("model", None, "The .nam file")
 _INPUT = flags.DEFINE_string("input", None, "An audio file, or a folder of them")
@@ -34,11 +32,11 @@ _SLIM = flags.DEFINE_float(
     "slim", 1.0, "Size of a model that has several: 0 smallest, 1 largest", 0.0, 1.0
 )
 _CHANNEL = flags.DEFINE_integer("channel", None, "Which channel of a stereo input, from 1", 1)
-_A2_FAST = flags.DEFINE_bool(
-    "a2_fast",
-    None,
-    "Play A2 models by the pass that is written for them; by default where there is so much audio "
-    "that its longer compilation pays. WF_JAX_A2_FAST=0 forbids it",
+_ENGINE = flags.DEFINE_enum(
+    "engine",
+    AUTO,
+    ENGINES,
+    "What plays: native code where it knows the model (inspect says so), or JAX",
 )
 _RESAMPLE = flags.DEFINE_bool(
     "resample", False, "Play a file of another rate through the model at the model's rate"
@@ -62,9 +60,13 @@ def main(argv: list[str]) -> None:
             f"{_MODEL.value}: {model.input_channels} inputs and {model.output_channels} outputs; "
             "only mono models are rendered"
         )
+    try:
+        plays_natively(model, _ENGINE.value)
+    except UserError as error:
+        sys.exit(f"{_MODEL.value}: --engine={_ENGINE.value}: {error}")
     source, target = Path(_INPUT.value), Path(_OUTPUT.value)
     if not source.is_dir():
-        sys.exit(_try(_soonest(model, [source]), source, target))
+        sys.exit(_try(model, source, target))
     files = sorted(path for path in source.iterdir() if path.suffix.lower() in SUFFIXES)
     if not files:
         sys.exit(f"{source}: no audio files ({', '.join(SUFFIXES)}); name another folder")
@@ -74,36 +76,20 @@ def main(argv: list[str]) -> None:
     if target.exists() and target.resolve() == source.resolve():
         sys.exit(f"{target}: the output folder is the input folder; name another")
     target.mkdir(parents=True, exist_ok=True)
-    model = _soonest(model, files)
     problems = [_try(model, path, target / f"{path.stem}.wav") for path in files]
     for problem in filter(None, problems):
         print(problem, file=sys.stderr)
     sys.exit(1 if any(problems) else 0)
 
 
-def _soonest(model: AmpModel, files: list[Path]) -> Playable:
-    """The pass that gets `files` done first, its compilation included."""
-    fast = _A2_FAST.value
-    if fast is None:
-        fast = sum(map(_seconds, files)) > WORTHWHILE_SECONDS
-    return fastest(model, fast)
-
-
-def _compile(model: Playable) -> None:
+def _compile(model: AmpModel) -> None:
     """So that no clock runs meanwhile."""
     Progress().update("compiling (a few seconds)")
-    for _ in render(model, [np.zeros(1, np.float32)]):
+    for _ in render(model, [np.zeros(1, np.float32)], engine=_ENGINE.value):
         pass
 
 
-def _seconds(path: Path) -> float:
-    try:
-        return AudioFile(path, lossy=True).seconds
-    except AudioFileError:  # what is wrong with it is said when it is played
-        return 0.0
-
-
-def _try(model: Playable, source: Path, target: Path) -> str | None:
+def _try(model: AmpModel, source: Path, target: Path) -> str | None:
     """Renders one file; what went wrong, in one line."""
     try:
         if target.exists() and target.resolve() == source.resolve():
@@ -124,14 +110,15 @@ def _try(model: Playable, source: Path, target: Path) -> str | None:
     return None
 
 
-def _render(model: Playable, stream: AudioFile, target: Path) -> None:
+def _render(model: AmpModel, stream: AudioFile, target: Path) -> None:
     rate = model.sample_rate or 48000.0  # a file that does not say means 48 kHz
     channel, samples = stream.index_of(_CHANNEL.value, "--channel"), stream.samples
     blocks = (block[:, channel] for block in stream.blocks())
     if abs(stream.sample_rate - rate) <= 0.5:
-        output = render(model, blocks)
+        output = render(model, blocks, engine=_ENGINE.value)
     elif _RESAMPLE.value:
-        played = render(model, resample(blocks, stream.sample_rate, rate))
+        resampled = resample(blocks, stream.sample_rate, rate)
+        played = render(model, resampled, engine=_ENGINE.value)
         output = exactly(resample(played, rate, stream.sample_rate), samples)
     else:
         raise AudioFileError(

@@ -151,9 +151,7 @@ class _Tile:
             tiles = self._inputs(_unflatten(flat, split), inputs, source(k), stride)
             return [self.weights, *_flatten(tiles)]
 
-        self.weights, *flat = self.emit.loop(
-            int64(taps), 1, [self.weights, *_flatten(split)], tap
-        )
+        self.weights, *flat = self.emit.loop(int64(taps), 1, [self.weights, *_flatten(split)], tap)
         first, *others = _unflatten(flat, split)
         for other in others:
             first = self.sum(first, other)

@@ -111,9 +111,7 @@ def _source() -> str:
     return DIGEST(b"".join(file.read_bytes() for file in files)).hexdigest()
 
 
-def _module(
-    shape: WaveNetConfig, target: Target, machine: llvm.TargetMachine
-) -> llvm.ModuleRef:
+def _module(shape: WaveNetConfig, target: Target, machine: llvm.TargetMachine) -> llvm.ModuleRef:
     module = llvm.parse_assembly(str(module_of(plan_of(shape, target), target)))
     module.verify()
     module.data_layout = str(machine.target_data)

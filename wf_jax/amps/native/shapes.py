@@ -20,7 +20,7 @@ MOST_MEMORY = 1 << 24  # float32 numbers, 64 MiB
 def why_not(model: AmpModel) -> str:
     """Says in a few words why the engine does not play a model; "" where it does."""
     if not isinstance(model, WaveNet):
-        return f"it plays WaveNets, this is a {type(model).__name__}"
+        return f"it plays WaveNets, not {type(model).__name__}"
     if model.condition is not None:
         return "it plays no condition_dsp"
     arrays = model.config.arrays

@@ -1,8 +1,8 @@
 """Whole files through the native engine: equal stretches of time, one per core.
 
 The first stretch goes on where the last one ended. Each of the others first plays what came before
-it, as far as the model remembers: the same arithmetic on the same samples, so that the audio is that
-of one pass, bit for bit.
+it, as far as the model remembers: that is the same arithmetic on the same samples, so the audio is
+that of one pass, bit for bit.
 """
 
 from concurrent.futures import ThreadPoolExecutor

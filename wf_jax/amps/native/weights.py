@@ -1,7 +1,7 @@
 """A model's weights in the order in which its code reads them.
 
-Of every product, tile by tile: the bias of its outputs, the mixin's weights, then those of tap after
-tap and input after input, each for all outputs of the tile.
+Of every product, tile by tile: the bias of its outputs, the mixin's weights, then those of tap
+after tap and input after input, each for all outputs of the tile.
 """
 
 import numpy as np
