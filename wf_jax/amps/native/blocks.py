@@ -4,14 +4,14 @@ from collections.abc import Callable
 
 import numpy as np
 
+from wf_jax.amps.model import AmpModel
 from wf_jax.amps.native.engine import NativeModel, address
-from wf_jax.amps.wavenet import WaveNet
 
 
 class NativeBlocks:
     """One stream in blocks; copies them to and from places that the compiled code knows."""
 
-    def __init__(self, model: WaveNet, block: int):
+    def __init__(self, model: AmpModel, block: int):
         """Compiles, and plays silence; `block` is the largest block in samples."""
         self._stream = NativeModel(model).stream()
         inputs, outputs = model.input_channels, model.output_channels

@@ -7,27 +7,28 @@ from typing import Self
 
 import numpy as np
 
+from wf_jax.amps.model import AmpModel
 from wf_jax.amps.native.objects import Program, program_of
 from wf_jax.amps.native.plan import LINE
-from wf_jax.amps.native.shapes import shape_of, why_not
+from wf_jax.amps.native.shapes import played, shape_of, why_not
 from wf_jax.amps.native.weights import fill
-from wf_jax.amps.wavenet import WaveNet
 
 
 class NativeModel:
     """A model whose code is compiled and whose arena is as endless silence leaves it."""
 
-    def __init__(self, model: WaveNet):
-        """Compiles the model's shape, or finds it compiled.
+    def __init__(self, model: AmpModel):
+        """Compiles the model's shape, or finds it compiled; of a container its largest model's.
 
         Raises:
             ValueError: the engine does not play such a model, see `shapes.why_not`.
         """
         if reason := why_not(model):
             raise ValueError(f"the native engine does not play this model: {reason}")
-        self.program = program_of(shape_of(model))
+        self.model = played(model)
+        self.program = program_of(shape_of(self.model))
         self.silence = empty(self.program.plan.size)
-        fill(self.silence, self.program.plan, self.program.target, model)
+        fill(self.silence, self.program.plan, self.program.target, self.model)
         _prewarm(self.silence, self.program)
 
     def stream(self, arena: np.ndarray | None = None) -> "Stream":

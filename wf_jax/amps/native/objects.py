@@ -56,9 +56,7 @@ def _program(shape: WaveNetConfig) -> Program:
     target = host()
     found = _object(shape, target)
     # The engine owns the code, and lives as long as the process: so does this cache.
-    engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), _machine(target))
-    engine.add_object_file(llvm.ObjectFileRef.from_data(found))
-    engine.finalize_object()
+    engine = load(found, machine_of(target))
     play = _KIND(engine.get_function_address(NAME))
     play.engine = engine
     return Program(plan_of(shape, target), target, play)
@@ -74,9 +72,24 @@ def host() -> Target:
     return (arm if _is_arm(triple) else x86)(triple, cpu, features)
 
 
+def machine_of(target: Target) -> llvm.TargetMachine:
+    """What compiles for a processor."""
+    return llvm.Target.from_triple(target.triple).create_target_machine(
+        cpu=target.cpu, features=target.features, opt=3, reloc="pic", codemodel="jitdefault"
+    )
+
+
+def load(data: bytes, machine: llvm.TargetMachine) -> llvm.ExecutionEngine:
+    """Makes an object's functions callable, as long as what is returned exists."""
+    engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), machine)
+    engine.add_object_file(llvm.ObjectFileRef.from_data(data))
+    engine.finalize_object()
+    return engine
+
+
 def assembly_of(shape: WaveNetConfig, target: Target) -> str:
     """The code of a shape, for people to read."""
-    machine = _machine(target)
+    machine = machine_of(target)
     return machine.emit_assembly(_module(shape, target, machine))
 
 
@@ -87,7 +100,7 @@ def _object(shape: WaveNetConfig, target: Target) -> bytes:
         if len(data) > SIZE and DIGEST(data[SIZE:]).digest() == data[:SIZE]:
             path.touch()  # it was used: old ones are deleted
             return data[SIZE:]
-    machine = _machine(target)
+    machine = machine_of(target)
     made = machine.emit_object(_module(shape, target, machine))
     with contextlib.suppress(OSError):  # no room, or not ours: it is compiled again next time
         if path:
@@ -122,12 +135,6 @@ def _module(shape: WaveNetConfig, target: Target, machine: llvm.TargetMachine) -
     builder = llvm.create_pass_builder(machine, options)
     builder.getModulePassManager().run(module, builder)
     return module
-
-
-def _machine(target: Target) -> llvm.TargetMachine:
-    return llvm.Target.from_triple(target.triple).create_target_machine(
-        cpu=target.cpu, features=target.features, opt=3, reloc="pic", codemodel="jitdefault"
-    )
 
 
 def _is_arm(triple: str) -> bool:

@@ -7,6 +7,7 @@ imported here: `inspect` asks, too.
 import dataclasses
 
 from wf_jax.amps.activations import Activation
+from wf_jax.amps.container import SlimmableContainer
 from wf_jax.amps.model import AmpModel
 from wf_jax.amps.wavenet import WaveNet
 from wf_jax.amps.wavenet_config import LayerArrayConfig, WaveNetConfig
@@ -17,8 +18,16 @@ MOST_LAYERS = 256
 MOST_MEMORY = 1 << 24  # float32 numbers, 64 MiB
 
 
+def played(model: AmpModel) -> AmpModel:
+    """The model that plays: of a container its largest one."""
+    while isinstance(model, SlimmableContainer):
+        model = model.largest
+    return model
+
+
 def why_not(model: AmpModel) -> str:
     """Says in a few words why the engine does not play a model; "" where it does."""
+    model = played(model)
     if not isinstance(model, WaveNet):
         return f"it plays WaveNets, not {type(model).__name__}"
     if model.condition is not None:

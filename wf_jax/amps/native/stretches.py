@@ -9,8 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
+from wf_jax.amps.model import AmpModel
 from wf_jax.amps.native.engine import NativeModel, address
-from wf_jax.amps.wavenet import WaveNet
 
 STRETCH = 1 << 19  # samples per core and call
 WORTHWHILE = 8  # times what must be played before it, a stretch is long at least
@@ -19,10 +19,10 @@ WORTHWHILE = 8  # times what must be played before it, a stretch is long at leas
 class NativeStretches:
     """Plays up to `capacity` samples a call."""
 
-    def __init__(self, model: WaveNet, cores: int):
+    def __init__(self, model: AmpModel, cores: int):
         """Compiles, and prepares a stream for each core."""
         native = NativeModel(model)
-        self._before = model.receptive_field - 1
+        self._before = native.model.receptive_field - 1
         self._streams = [native.stream() for _ in range(cores)]
         self._pool = ThreadPoolExecutor(cores)
         self._past = np.zeros(0, np.float32)

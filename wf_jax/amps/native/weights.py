@@ -7,14 +7,14 @@ after tap and input after input, each for all outputs of the tile.
 import numpy as np
 
 from wf_jax.amps.activations import Activation
-from wf_jax.amps.native.plan import ConvKind, ConvStep, LayerKind, LayerStep, Plan
+from wf_jax.amps.native.plan import ConvStep, LayerKind, LayerStep, Plan
 from wf_jax.amps.native.target import Target
 from wf_jax.amps.wavenet import WaveNet
 from wf_jax.amps.wavenet_layer import Conv, Layer, Pointwise
 
 
-def fill(arena: np.ndarray, plan: Plan, target: Target, model: WaveNet) -> None:
-    """Writes the weights of a model into its arena, float32 [plan.size]."""
+def fill(arena: np.ndarray, plan: Plan, target: Target, model: WaveNet) -> int:
+    """Writes the weights of a model into its arena, float32 [plan.size]; returns their number."""
     packed = [
         part
         for step, piece in zip(plan.steps, _pieces(model, plan), strict=True)
@@ -22,6 +22,7 @@ def fill(arena: np.ndarray, plan: Plan, target: Target, model: WaveNet) -> None:
     ]
     flat = np.concatenate([np.ravel(part) for part in packed])
     arena[: len(flat)] = flat
+    return len(flat)
 
 
 def _pieces(model: WaveNet, plan: Plan) -> list:
@@ -30,7 +31,7 @@ def _pieces(model: WaveNet, plan: Plan) -> list:
     arrays = list(model.arrays)
     for index, array in enumerate(arrays):
         rechannel = _kernel(array.rechannel)  # [C, I, 1]
-        if not (step := plan.steps[len(pieces)].kind) or isinstance(step, ConvKind):
+        if isinstance(plan.steps[len(pieces)], ConvStep):
             pieces.append({"kernel": rechannel})
         for layer in array.layers:
             pieces.append({"layer": layer, "rechannel": rechannel[:, :, 0]})
