@@ -287,6 +287,7 @@ def test_what_it_does_not_play_it_says():
         NativeModel(example("everything"))
     wide = a1((80, 8))
     assert why_not(wide) == "it plays 64 channels at most, here are 160"
+    assert why_not(a1((8, 4), (1,) * 200)) == "it plays 256 convolutions at most, here are 402"
     far = a1((8, 4), (1, 1 << 22))
     assert why_not(far) == "its memory holds 4,194,304 numbers at most"
 

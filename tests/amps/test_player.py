@@ -87,7 +87,7 @@ def test_the_state_stays_where_it_is(jax_player, x):
 
 @pytest.mark.parametrize("name", ["linear_fft", "gated", "convnet"])
 def test_what_lies_behind_a_short_block_does_not_matter(name, x):
-    player = Player(model_of(parse(EXAMPLES[name](), "x.nam")), 64)
+    player = Player(model_of(parse(EXAMPLES[name](), "x.nam")), 64, "jax")
     expected = play(player, x[:60], 10)
     player(np.full(64, np.nan, np.float32))
     player.reset()

@@ -5,6 +5,7 @@ imported here: `inspect` asks, too.
 """
 
 import dataclasses
+from collections.abc import Iterator
 
 from wf_jax.amps.activations import Activation
 from wf_jax.amps.container import SlimmableContainer
@@ -15,7 +16,8 @@ from wf_jax.amps.wavenet_config import LayerArrayConfig, WaveNetConfig
 # Far above all that live audio can afford; beyond it code and arena would grow without need.
 MOST_CHANNELS = 64
 MOST_LAYERS = 256
-MOST_MEMORY = 1 << 24  # float32 numbers, 64 MiB
+MOST_KINDS = 32  # of layers, in one array: each is compiled for 0.1 s
+MOST_MEMORY = 1 << 22  # float32 numbers that are looked back on, 16 MiB
 
 
 def played(model: AmpModel) -> AmpModel:
@@ -45,8 +47,10 @@ def why_not(model: AmpModel) -> str:
         return f"it plays {MOST_CHANNELS} channels at most, here are {widest}"
     if len(convolutions) > MOST_LAYERS:
         return f"it plays {MOST_LAYERS} convolutions at most, here are {len(convolutions)}"
-    if sum(rows * lookback for rows, lookback in convolutions) * 4 > MOST_MEMORY:
-        return f"its memory holds {MOST_MEMORY // 4:,} numbers at most"
+    if max(kinds := [len(set(_kinds(array))) for array in arrays]) > MOST_KINDS:
+        return f"it plays {MOST_KINDS} kinds of layers in an array at most, here are {max(kinds)}"
+    if sum(rows * lookback for rows, lookback in convolutions) > MOST_MEMORY:
+        return f"its memory holds {MOST_MEMORY:,} numbers at most"
     return ""
 
 
@@ -82,6 +86,18 @@ def _array(array: LayerArrayConfig) -> LayerArrayConfig:
 
 def _activation(activation: Activation) -> Activation:
     return Activation("PReLU") if activation.name == "PReLU" else activation
+
+
+def _kinds(array: LayerArrayConfig) -> Iterator[tuple]:
+    """What tells the layers of an array apart; not their dilations and weights."""
+    array = _array(array)
+    return zip(
+        array.kernel_sizes,
+        array.gating,
+        array.activations,
+        array.secondary_activations,
+        strict=True,
+    )
 
 
 def _convolutions(array: LayerArrayConfig) -> list[tuple[int, int]]:
