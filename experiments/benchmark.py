@@ -14,8 +14,8 @@ context.
 
 --core=PROGRAM has `stream` measure any other player beside ours. Once a round it is started as
 `PROGRAM MODEL.nam BLOCK`, reads raw float32 audio from its standard input to the end, plays it in
-blocks of BLOCK samples, leaves out what is no full block, and prints the nanoseconds that each took,
-one to a line. It is given the audio twice; the times of the second half count.
+blocks of BLOCK samples, leaves out what is no full block, and prints the nanoseconds that each
+took, one to a line. It is given the audio twice; the times of the second half count.
 """
 
 import importlib
