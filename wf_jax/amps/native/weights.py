@@ -1,69 +1,79 @@
 """A model's weights in the order in which its code reads them.
 
-Of every product, tile by tile: the bias of its outputs, the mixin's weights, then those of tap
-after tap and input after input, each for all outputs of the tile.
+Of every step first the slopes of PReLUs. Then of every product, tile by tile: the bias of its
+outputs, the mixin's weights, then those of tap after tap and input after input, each for all outputs
+of the tile.
 """
+
+from typing import NamedTuple
 
 import numpy as np
 
 from wf_jax.amps.activations import Activation
-from wf_jax.amps.native.plan import ConvStep, LayerKind, LayerStep, Plan
+from wf_jax.amps.native.plan import ConvStep, LayerKind, Plan
 from wf_jax.amps.native.target import Target
 from wf_jax.amps.wavenet import WaveNet
 from wf_jax.amps.wavenet_layer import Conv, Layer, Pointwise
 
 
+class ConvWeights(NamedTuple):
+    """What a plain convolution takes: kernel [O, I, K], bias [O], and what follows it."""
+
+    kernel: np.ndarray
+    bias: np.ndarray
+    activation: Activation | None = None
+
+
+class LayerWeights(NamedTuple):
+    """What a dilated layer takes: its own, and the 1x1 convolution [C, I] before the first."""
+
+    layer: Layer
+    rechannel: np.ndarray
+
+
 def fill(arena: np.ndarray, plan: Plan, target: Target, model: WaveNet) -> int:
     """Writes the weights of a model into its arena, float32 [plan.size]; returns their number."""
-    packed = [
-        part
-        for step, piece in zip(plan.steps, _pieces(model, plan), strict=True)
-        for part in _pack(step, piece, target)
-    ]
-    flat = np.concatenate([np.ravel(part) for part in packed])
+    parts: list[np.ndarray] = []
+    for step, weights in zip(plan.steps, _of_steps(model, plan), strict=True):
+        if isinstance(weights, LayerWeights):
+            parts += _layer(step.kind, weights, target)
+        else:
+            parts += _conv(weights, target)
+    flat = np.concatenate([np.ravel(part) for part in parts])
     arena[: len(flat)] = flat
     return len(flat)
 
 
-def _pieces(model: WaveNet, plan: Plan) -> list:
-    """What each step takes its weights from: a dict of arrays."""
-    pieces: list[dict] = []
+def _of_steps(model: WaveNet, plan: Plan) -> list[ConvWeights | LayerWeights]:
+    """What each step takes its weights from."""
+    result: list[ConvWeights | LayerWeights] = []
+    post, post_convs = model.config.post_head, list(model.post_head)
+    after = post.activation if post else None
     arrays = list(model.arrays)
     for index, array in enumerate(arrays):
-        rechannel = _kernel(array.rechannel)  # [C, I, 1]
-        if isinstance(plan.steps[len(pieces)], ConvStep):
-            pieces.append({"kernel": rechannel})
-        for layer in array.layers:
-            pieces.append({"layer": layer, "rechannel": rechannel[:, :, 0]})
+        rechannel = _kernel(array.rechannel)
+        if isinstance(plan.steps[len(result)], ConvStep):  # it is not taken into a layer
+            result.append(ConvWeights(rechannel, np.zeros(len(rechannel))))
+        result += [LayerWeights(layer, rechannel[:, :, 0]) for layer in array.layers]
         last = index + 1 == len(arrays)
-        scale = np.float64(model.head_scale) if last else 1.0
-        head = {"kernel": _kernel(array.head) * scale, "bias": _bias(array.head, scale)}
-        if last and len(model.post_head):
-            head["activation"] = model.config.post_head.activation
-        pieces.append(head)
-    for i, conv in enumerate(model.post_head):
-        piece = {"kernel": _kernel(conv), "bias": _bias(conv)}
-        if i + 1 < len(model.post_head):
-            piece["activation"] = model.config.post_head.activation
-        pieces.append(piece)
-    return pieces
+        scale = model.head_scale if last else 1.0
+        kernel, bias = _kernel(array.head) * scale, _bias(array.head) * scale
+        result.append(ConvWeights(kernel, bias, after if last else None))
+    for i, conv in enumerate(post_convs):
+        last = i + 1 == len(post_convs)
+        result.append(ConvWeights(_kernel(conv), _bias(conv), None if last else after))
+    return result
 
 
-def _pack(step: LayerStep | ConvStep, piece: dict, target: Target) -> list[np.ndarray]:
-    if isinstance(step, LayerStep):
-        return _layer(step.kind, piece["layer"], piece["rechannel"], target)
-    kind, kernel = step.kind, piece["kernel"]
-    bias = piece.get("bias")
-    tiles = target.tiles(kind.outputs)
-    parts = _slopes(piece.get("activation"), kind.outputs)
-    return parts + _product(
-        np.zeros(kind.outputs) if bias is None else bias, [], kernel, [range(*t) for t in tiles]
-    )
+def _conv(weights: ConvWeights, target: Target) -> list[np.ndarray]:
+    outputs = len(weights.kernel)
+    tiles = [range(*tile) for tile in target.tiles(outputs)]
+    parts = _slopes(weights.activation, outputs)
+    return parts + _product(weights.bias, [], weights.kernel, tiles)
 
 
-def _layer(
-    kind: LayerKind, layer: Layer, rechannel: np.ndarray, target: Target
-) -> list[np.ndarray]:
+def _layer(kind: LayerKind, weights: LayerWeights, target: Target) -> list[np.ndarray]:
+    layer, rechannel = weights
     kernel = _kernel(layer.conv)  # [m, C, K]
     mixin = _matrix(layer.mixin)  # [m, S]
     if kind.first:
@@ -131,5 +141,8 @@ def _dense(kernel: np.ndarray, groups: int) -> np.ndarray:
     return full
 
 
-def _bias(part: Conv | Pointwise, scale: float = 1.0) -> np.ndarray | None:
-    return None if part.bias is None else np.asarray(part.bias[...], np.float64) * scale
+def _bias(part: Conv | Pointwise) -> np.ndarray:
+    """[O] in float64; zeros where there is none."""
+    if part.bias is None:
+        return np.zeros(part.kernel.shape[0])
+    return np.asarray(part.bias[...], np.float64)
