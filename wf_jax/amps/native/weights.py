@@ -1,8 +1,8 @@
 """A model's weights in the order in which its code reads them.
 
 Of every step first the slopes of PReLUs. Then of every product, tile by tile: the bias of its
-outputs, the mixin's weights, then those of tap after tap and input after input, each for all outputs
-of the tile.
+outputs, the mixin's weights, then those of tap after tap and input after input, each for all
+outputs of the tile.
 """
 
 from typing import NamedTuple
