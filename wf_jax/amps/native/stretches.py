@@ -25,7 +25,6 @@ class NativeStretches:
         self._before = native.model.receptive_field - 1
         self._streams = [native.stream() for _ in range(cores)]
         self._pool = ThreadPoolExecutor(cores)
-        self._past = np.zeros(0, np.float32)
         self.capacity = cores * STRETCH
 
     def __call__(self, x: np.ndarray) -> np.ndarray:
@@ -33,22 +32,18 @@ class NativeStretches:
         least = max(1, WORTHWHILE * self._before)
         count = min(len(self._streams), max(1, len(x) // least))
         ends = [len(x) * i // count for i in range(count + 1)]
-        joined, y = np.concatenate([self._past, x]), np.empty_like(x)
-        skipped = len(self._past)  # in front of x
+        x, y = np.ascontiguousarray(x), np.empty_like(x)
 
         def play(i: int) -> None:
             start, stop = ends[i], ends[i + 1]
-            if i:
-                first = max(0, skipped + start - self._before)
-                self._play(i, joined[first : skipped + start], None)
-            self._play(i, joined[skipped + start : skipped + stop], y[start:stop])
+            if i:  # at least WORTHWHILE times as much stands before it in x
+                self._streams[i].reset()
+                self._play(i, x[start - self._before : start], None)
+            self._play(i, x[start:stop], y[start:stop])
 
-        for i in range(1, count):
-            self._streams[i].reset()
         list(self._pool.map(play, range(count)))
         last = count - 1
         self._streams[0], self._streams[last] = self._streams[last], self._streams[0]
-        self._past = joined[len(joined) - min(len(joined), self._before) :]
         return y
 
     def _play(self, stream: int, x: np.ndarray, y: np.ndarray | None) -> None:
