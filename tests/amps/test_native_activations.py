@@ -61,8 +61,7 @@ def errors(y, exact):
 def test_tanh():
     x = numbers()
     error = errors(compiled(Activation("Tanh"))(x), np.tanh(x.astype(np.float64)))
-    assert error.max() < 2.5
-    assert np.mean(error > 2) < 1e-4
+    assert error.max() < 2.0
     special = np.float32([0.0, -0.0, np.inf, -np.inf, np.nan, 1e-45, 20.0, -20.0])
     y = compiled(Activation("Tanh"))(special)
     np.testing.assert_array_equal(y, np.float32([0, 0, 1, -1, np.nan, 1e-45, 1, -1]))
@@ -77,7 +76,7 @@ def test_sigmoid(name):
     exact = exact * wide if name == "SiLU" else exact
     kept = np.abs(x) < 80  # beyond it the result is 0, or too small for full precision
     error = errors(compiled(Activation(name))(x), exact)[kept]
-    assert error.max() < (3.0 if name == "SiLU" else 2.5)
+    assert error.max() < (2.6 if name == "SiLU" else 2.1)
     special = np.float32([0.0, 200.0, -200.0, np.nan])
     limits = {"Sigmoid": [0.5, 1, 0, np.nan], "SiLU": [0, 200, 0, np.nan]}[name]
     np.testing.assert_allclose(compiled(Activation(name))(special), limits, atol=1e-35)
