@@ -1,5 +1,6 @@
 """Compiled shapes: kept, found, made anew where damaged; and code for other processors."""
 
+import dataclasses
 import re
 import time
 
@@ -112,6 +113,29 @@ def test_a_shape_seen_before_plays_at_once(folder):
         Player(model, 64, "native")(noise(model, 64))
         taken.append(time.perf_counter() - start)
     assert min(taken) < 0.3  # 0.02 s on an idle machine
+
+
+@pytest.mark.parametrize(
+    "tiles",
+    [
+        {"lanes": 16, "registers": 32, "vectors": 2},  # as with AVX-512
+        {"lanes": 4, "registers": 32, "vectors": 4},  # as with NEON
+        {"lanes": 4, "registers": 16, "vectors": 4},  # as with SSE2
+    ],
+)
+def test_tiles_of_other_processors_play_alike(folder, monkeypatch, tiles):
+    """LLVM makes vectors of what this processor has, so they can be played here."""
+    models = [a1((16, 8), (1, 2, 512)), example("gating_mixed"), example("post_stack_head")]
+    expected = [play(model) for model in models]
+    target = dataclasses.replace(objects.host(), **tiles)
+    monkeypatch.setattr(objects, "host", lambda: target)
+    for model, y in zip(models, expected, strict=True):
+        objects._program.cache_clear()
+        player = Player(model, 64, "native")
+        assert player._stream._stream.model.program.target == target
+        x = noise(model, 64)
+        halves = [player(x[..., :33]), player(x[..., 33:])]
+        np.testing.assert_allclose(np.concatenate(halves, axis=-1), y, atol=1e-6)
 
 
 @pytest.mark.parametrize("name", TARGETS)

@@ -45,7 +45,7 @@ class Stream:
 
     def __init__(self, model: NativeModel, arena: np.ndarray):
         """Takes the arena."""
-        self.arena = arena
+        self.model, self.arena = model, arena
         self._silence, self._start = model.silence, model.program.plan.header
         self._play, self._address = model.program.play, address(arena)
         arena[:] = model.silence
