@@ -6,6 +6,7 @@ other, in the order of `weights.py`. Outputs, taps and inputs are loops, so that
 is written out is what fills the registers once.
 """
 
+import copy
 import itertools
 from collections.abc import Callable
 from functools import partial
@@ -221,6 +222,7 @@ class _Layer(_Tile):
     def __init__(self, emit: Emitter, kind: LayerKind, time: Value):
         super().__init__(emit, time)
         self.kind, self.width = kind, int64(emit.target.unit)
+        self.shift = int64(0)  # within the tile
         self.slopes = self.take_slopes(kind.activation, kind.bottleneck)
         gated = kind.parts == 2
         self.gate_slopes = self.take_slopes(kind.secondary, kind.bottleneck) if gated else None
@@ -232,24 +234,39 @@ class _Layer(_Tile):
         at_once = len(tiles) <= FEW and {kind.activation.name, kind.secondary.name} <= SHORT
         self.over_outputs(kind.bottleneck, partial(self._convolution, at_once), kind.parts)
         if not at_once:
-
-            def later(channel: Value, _: list[Value]) -> list[Value]:
-                places = [
-                    self._scratch(self.builder.add(channel, int64(part * kind.bottleneck)))
-                    for part in range(kind.parts)
-                ]
-                self._activation(channel, [self.load(place) for place in places])
-                return []
-
-            self.emit.loop(int64(kind.bottleneck), 1, [], later)
+            self._activations()
         if not kind.ends:
             self.over_outputs(kind.channels, self._residual)
         if kind.head1x1:
             self.over_outputs(kind.head1x1, self._head1x1)
 
+    def _activations(self) -> None:
+        """Takes all of scratch through the activation.
+
+        A few vectors at a time: four of tanh need more than 16 registers.
+        """
+        kind, emit = self.kind, self.emit
+        part = copy.copy(self)
+        part.vectors = min(self.vectors, emit.target.registers // 8)
+
+        def few(channel: Value, shift: Value, _: list[Value]) -> list[Value]:
+            part.shift, part.time = shift, self.builder.add(self.time, shift)
+            channels = [
+                self.builder.add(channel, int64(half * kind.bottleneck))
+                for half in range(kind.parts)
+            ]
+            part._activation(channel, [part.load(part._scratch(each)) for each in channels])
+            return []
+
+        def all_of(channel: Value, _: list[Value]) -> list[Value]:
+            emit.loop(self.width, part.vectors * emit.lanes, [], partial(few, channel))
+            return []
+
+        emit.loop(int64(kind.bottleneck), 1, [], all_of)
+
     def _scratch(self, channel: Value) -> Value:
         index = self.builder.mul(channel, self.width)
-        return self.emit.at(self.arguments["scratch"], index)
+        return self.emit.at(self.arguments["scratch"], self.builder.add(index, self.shift))
 
     def _convolution(self, activate: bool, start: Value, rows: int) -> None:
         """Z of `rows` channels from `start` on; with a gate, also of those in its second half."""
