@@ -18,8 +18,9 @@ from wf_jax.amps import a2, load_nam
 from wf_jax.amps.container import SlimmableContainer
 from wf_jax.amps.native.engine import NativeModel, address
 from wf_jax.amps.native.objects import host
-from wf_jax.amps.native.plan import BLOCK, plan_of, weights_in
+from wf_jax.amps.native.plan import BLOCK, plan_of
 from wf_jax.amps.native.shapes import played, shape_of, why_not
+from wf_jax.amps.native.steps import weights_in
 from wf_jax.amps.native.weights import fill
 from wf_jax.amps.player import Player
 from wf_jax.amps.render import render

@@ -15,8 +15,9 @@ from pathlib import Path
 
 import llvmlite.binding as llvm
 
-from wf_jax.amps.native.plan import Plan, plan_of
+from wf_jax.amps.native.plan import plan_of
 from wf_jax.amps.native.program import NAME, module_of
+from wf_jax.amps.native.steps import Plan
 from wf_jax.amps.native.target import Target, arm, x86
 from wf_jax.amps.wavenet_config import WaveNetConfig
 from wf_jax.programs_folder import programs_folder

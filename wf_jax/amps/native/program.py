@@ -11,7 +11,8 @@ from llvmlite import ir
 
 from wf_jax.amps.native.emit import INT32, INT64, POINTER, VOID, Emitter, Value, int64
 from wf_jax.amps.native.layers import conv_function, layer_function
-from wf_jax.amps.native.plan import BLOCK, Buffer, LayerStep, Plan
+from wf_jax.amps.native.plan import BLOCK
+from wf_jax.amps.native.steps import Buffer, LayerStep, Plan
 from wf_jax.amps.native.target import Target
 
 NAME = "wf_jax_play"

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from wf_jax.amps.activations import Activation
-from wf_jax.amps.native.plan import ConvStep, LayerKind, Plan
+from wf_jax.amps.native.steps import ConvStep, LayerKind, Plan
 from wf_jax.amps.native.target import Target
 from wf_jax.amps.wavenet import WaveNet
 from wf_jax.amps.wavenet_layer import Conv, Layer, Pointwise
