@@ -19,21 +19,18 @@ from data_pipeline.audio_files import SUFFIXES, AudioFile, AudioFileError
 from data_pipeline.audio_stream import exactly, resample, write_blocks
 from experiments.terminal.outputs import check_file, check_folder
 from experiments.terminal.start import no_arguments, parse_flags, set_up
+from wf_jax.amps.engines import AUTO, ENGINES
 from wf_jax.amps.nam_file import NamFile, NamFileError, read_nam
 from wf_jax.errors import UserError
 from wf_jax.training.metrics import Progress, duration
 
 if TYPE_CHECKING:
-    from wf_jax.amps.fast import Playable
     from wf_jax.amps.model import AmpModel
 
 
 class RenderError(UserError):
     """What is asked for cannot be done; one line with the remedy."""
 
-
-# Of audio on two cores, from which on the A2 pass with its longer compilation is done first.
-WORTHWHILE_SECONDS = 300.0
 
 _MODEL = flags.DEFINE_string("model", None, "The .nam file")
 _INPUT = flags.DEFINE_string("input", None, "An audio file, or a folder of them")
@@ -42,11 +39,11 @@ _SLIM = flags.DEFINE_float(
     "slim", 1.0, "Size of a model that has several: 0 smallest, 1 largest", 0.0, 1.0
 )
 _CHANNEL = flags.DEFINE_integer("channel", None, "Which channel of a stereo input, from 1", 1)
-_A2_FAST = flags.DEFINE_bool(
-    "a2_fast",
-    None,
-    "Play A2 models by the pass that is written for them; by default where there is so much audio "
-    "that its longer compilation pays. WF_JAX_A2_FAST=0 forbids it",
+_ENGINE = flags.DEFINE_enum(
+    "engine",
+    AUTO,
+    ENGINES,
+    "What plays: native code where it knows the model (inspect says so), or JAX",
 )
 _RESAMPLE = flags.DEFINE_bool(
     "resample", False, "Play a file of another rate through the model at the model's rate"
@@ -66,7 +63,7 @@ def main(argv: list[str]) -> None:
     faults = {path: _fault(path, wav, file.sample_rate) for path, wav in jobs}
     sound = [(path, wav) for path, wav in jobs if not faults[path]]
     if sound:
-        model = _load(file, [path for path, _ in sound])
+        model = _load(file)
         if source.is_dir():
             target.mkdir(parents=True, exist_ok=True)
         faults |= {path: _try(model, path, wav) for path, wav in sound}
@@ -103,9 +100,9 @@ def _jobs(source: Path, target: Path) -> list[tuple[Path, Path]]:
     return [(path, target / f"{path.stem}.wav") for path in files]
 
 
-def _load(file: NamFile, files: list[Path]) -> "Playable":
-    """The model, in the pass that gets `files` done first, its compilation included."""
-    from wf_jax.amps.fast import fastest
+def _load(file: NamFile) -> "AmpModel":
+    """The model of the file, in the size that is asked for."""
+    from wf_jax.amps.engines import plays_natively
     from wf_jax.amps.nam_models import model_of
     from wf_jax.training.devices import use_every_core
 
@@ -119,18 +116,19 @@ def _load(file: NamFile, files: list[Path]) -> "Playable":
             f"{file.source}: {model.input_channels} inputs and {model.output_channels} outputs; "
             "only mono models are rendered"
         )
-    fast = _A2_FAST.value
-    if fast is None:
-        fast = sum(AudioFile(path, lossy=True).seconds for path in files) > WORTHWHILE_SECONDS
-    return fastest(model, fast)
+    try:
+        plays_natively(model, _ENGINE.value)
+    except UserError as error:
+        sys.exit(f"{_MODEL.value}: --engine={_ENGINE.value}: {error}")
+    return model
 
 
-def _compile(model: "Playable") -> None:
+def _compile(model: "AmpModel") -> None:
     """So that no clock runs meanwhile."""
     from wf_jax.amps.render import render
 
     Progress().update("compiling (a few seconds)")
-    for _ in render(model, [np.zeros(1, np.float32)]):
+    for _ in render(model, [np.zeros(1, np.float32)], engine=_ENGINE.value):
         pass
 
 
@@ -158,7 +156,7 @@ def _check_rate(stream: AudioFile, rate: float | None) -> None:
         )
 
 
-def _try(model: "Playable", source: Path, target: Path) -> str | None:
+def _try(model: "AmpModel", source: Path, target: Path) -> str | None:
     """Renders one file; what went wrong, in one line."""
     try:
         _render(model, AudioFile(source, lossy=True), target)
@@ -171,7 +169,7 @@ def _try(model: "Playable", source: Path, target: Path) -> str | None:
     return None
 
 
-def _render(model: "Playable", stream: AudioFile, target: Path) -> None:
+def _render(model: "AmpModel", stream: AudioFile, target: Path) -> None:
     from wf_jax.amps.render import render
 
     rate = model.sample_rate or 48000.0  # a file that does not say means 48 kHz
@@ -179,9 +177,10 @@ def _render(model: "Playable", stream: AudioFile, target: Path) -> None:
     blocks = (block[:, channel] for block in stream.blocks())
     _check_rate(stream, rate)
     if abs(stream.sample_rate - rate) <= 0.5:
-        output = render(model, blocks)
+        output = render(model, blocks, engine=_ENGINE.value)
     else:
-        played = render(model, resample(blocks, stream.sample_rate, rate))
+        resampled = resample(blocks, stream.sample_rate, rate)
+        played = render(model, resampled, engine=_ENGINE.value)
         output = exactly(resample(played, rate, stream.sample_rate), samples)
     _compile(model)
     write_blocks(target, _watched(output, stream, target), stream.sample_rate, samples)

@@ -18,7 +18,12 @@ LEVELS = (
         "experiments/inspect",
         "experiments/onnx_export",
     },
-    {"experiments/capture", "experiments/vocoder", "experiments/releases"},
+    {
+        "experiments/capture",
+        "experiments/playing",
+        "experiments/releases",
+        "experiments/vocoder",
+    },
     {"experiments/run", "experiments/report", "experiments/terminal"},
     {"data_pipeline", "wf_jax/export", "wf_jax/interop"},
     {"wf_jax/amps", "wf_jax/flows"},

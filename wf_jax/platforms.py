@@ -21,7 +21,7 @@ class Choices:
             activations then fit a core's cache, or as many as fit a small memory (64 MiB each).
         transformed_rows: whether synthesis goes from row to row by Toom-Cook transforms, which
             save multiplications and cost memory traffic; only where products are exact.
-        a2_pass: whether A2 models are played by their own pass, which is written for a CPU's
+        a2_pass: whether A2 models in a release are their own pass, which is written for a CPU's
             vector registers.
         substeps: training steps per dispatch, where a run leaves that open.
         clips: that each device speaks or judges at once.

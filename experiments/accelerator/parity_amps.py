@@ -107,7 +107,7 @@ def _errors(case: Case, jit: Jit) -> Errors:
     x = np.float32(0.2) * np.random.default_rng(1).standard_normal((1, case.samples), np.float32)
     with on_host():
         exact = jax.device_get(host_jit(_play)(*cast((model, x), "float64")))
-    player = Player(model, BLOCK)
+    player = Player(model, BLOCK, engine="jax")
     streamed = [player(block) for block in np.split(x[0], case.samples // BLOCK)]
     return {
         WHOLE: relative(jit(_play)(model, x), exact),

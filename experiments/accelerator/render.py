@@ -16,7 +16,6 @@ import numpy as np
 from experiments.accelerator.report import Options, Report, Row
 from experiments.accelerator.timing import seconds_of, time_calls
 from wf_jax.amps import a2, lstm
-from wf_jax.amps.fast import fastest
 from wf_jax.amps.model import AmpModel
 from wf_jax.amps.player import Player
 from wf_jax.amps.render import render
@@ -60,10 +59,9 @@ def measure(report: Report, options: Options) -> None:
 
 def _whole_file(row: Row, model: AmpModel, limit: float) -> float:
     """Times real time; the length is such that one call takes no more than `limit` seconds."""
-    form = fastest(model)
 
     def play(seconds: float) -> int:
-        return sum(len(y) for y in render(form, _noise(seconds)))
+        return sum(len(y) for y in render(model, _noise(seconds)))
 
     row["first call, s"] = seconds_of(partial(play, 1 / RATE))
     seconds = min(1.0, limit)
@@ -101,7 +99,7 @@ def _batch(row: Row, model: AmpModel, limit: float, speed: float) -> None:
 
 def _blocks(row: Row, model: AmpModel, limit: float) -> None:
     start = time.perf_counter()
-    player, block = Player(fastest(model), BLOCK), next(_noise(1.0))[:BLOCK]
+    player, block = Player(model, BLOCK), next(_noise(1.0))[:BLOCK]
     for _ in range(10):
         player(block)
     row["until it plays, s"] = time.perf_counter() - start

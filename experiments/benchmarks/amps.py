@@ -1,4 +1,4 @@
-"""Speed of a .nam model, its A2 pass beside the general one: in blocks, and as a whole file."""
+"""Speed of a .nam model, the native engine beside JAX: in blocks, and as a whole file."""
 
 import gc
 import json
@@ -10,6 +10,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +18,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from experiments.benchmarks.tables import NAMES, draw_stream, stream_table, whole_table
-from wf_jax.amps import a2, load_nam
+from experiments.benchmarks.tables import draw_stream, stream_table, whole_table
+from wf_jax.amps import load_nam, save_nam
 from wf_jax.amps.describe import cost_of
-from wf_jax.amps.fast import fastest
+from wf_jax.amps.engines import ENGINES, JAX, NATIVE, plays_natively
 from wf_jax.amps.model import AmpModel
 from wf_jax.amps.player import Player
 from wf_jax.amps.render import render
@@ -37,47 +38,82 @@ def on_cores(count: int) -> None:
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:count])
 
 
-def stream(model: AmpModel, block: int, seconds: float, rounds: int) -> dict[str, Any]:
-    """Times every block by itself, both passes in turn.
+def stream(
+    model: AmpModel, block: int, seconds: float, rounds: int, core: str | None = None
+) -> dict[str, Any]:
+    """Times every block by itself, all players in turn.
+
+    Args:
+        model: what is measured.
+        block: samples.
+        seconds: of audio per round.
+        rounds: that count.
+        core: another player, see `experiments.benchmark`.
 
     Returns:
-        Microseconds of every block by pass, and of its statistics; see `stream_table`.
+        Microseconds of every block by player, and of its statistics; see `stream_table`.
     """
     x = two_tones(model, seconds)
     blocks = [x[i : i + block] for i in range(0, len(x) - block + 1, block)]
-    players = {name: Player(form, block) for name, form in forms(model).items()}
-    times: dict[str, list[int]] = {name: [] for name in players}
-    _play(players, blocks, times)  # once that does not count
-    times = {name: [] for name in players}
-    gc.collect()
-    gc.freeze()  # what exists by now is not looked through again while blocks are played
-    for _ in range(rounds):
-        _play(players, blocks, times)
+    players = {engine: Player(model, block, engine) for engine in engines(model)}
+    play = {name: partial(_play, player, blocks) for name, player in players.items()}
+    with tempfile.TemporaryDirectory() as folder:
+        if core:
+            file = Path(folder) / "model.nam"
+            save_nam(model, file)
+            play["core"] = partial(_play_core, core, file, block, x[: len(blocks) * block])
+        for call in play.values():
+            call()  # once that does not count
+        gc.collect()
+        gc.freeze()  # what exists by now is not looked through again while blocks are played
+        taken: dict[str, list[np.ndarray]] = {name: [] for name in play}
+        for _ in range(rounds):
+            for name, call in play.items():
+                taken[name].append(call())
+    times = {name: np.concatenate(each) / 1e3 for name, each in taken.items()}
     deadline = 1e6 * block / (model.sample_rate or RATE)
     return {
         "block": block,
         "blocks": rounds * len(blocks),
         "deadline_us": deadline,
-        "passes": {name: statistics_of(np.array(t) / 1e3, deadline) for name, t in times.items()},
-        "times_us": {name: np.array(t) / 1e3 for name, t in times.items()},
+        "players": {name: statistics_of(each, deadline) for name, each in times.items()},
+        "times_us": times,
     }
 
 
-def _play(
-    players: dict[str, Player], blocks: list[np.ndarray], times: dict[str, list[int]]
-) -> None:
-    for name, player in players.items():
-        player.reset()
-        clock, keep = time.perf_counter_ns, times[name].append
-        for block in blocks:
-            start = clock()
-            player(block)
-            keep(clock() - start)
+def _play(player: Player, blocks: list[np.ndarray]) -> np.ndarray:
+    """Nanoseconds of every block."""
+    player.reset()
+    times, clock = [], time.perf_counter_ns
+    for block in blocks:
+        start = clock()
+        player(block)
+        times.append(clock() - start)
+    return np.array(times, np.float64)
 
 
-def forms(model: AmpModel) -> dict[str, AmpModel]:
-    """The passes that a model has."""
-    return ({"a2": fastest(model)} if a2.size_of(model) else {}) | {"general": model}
+def _play_core(core: str, file: Path, block: int, x: np.ndarray) -> np.ndarray:
+    """Nanoseconds of every block by another program."""
+    command = [core, str(file), str(block)]
+    done = subprocess.run(command, input=np.tile(x, 2).tobytes(), capture_output=True, check=False)
+    lines = done.stdout.split()
+    try:
+        times = np.array(lines, np.float64)
+    except ValueError:
+        times = np.zeros(0)
+    expected = 2 * len(x) // block
+    if done.returncode or len(times) != expected:
+        said = done.stderr.decode(errors="replace").strip().splitlines()
+        sys.exit(
+            f"--core={core}: exit code {done.returncode}, {len(lines)} words for {expected} "
+            f"blocks, where one number each is due{': ' + said[-1] if said else ''}"
+        )
+    return times[expected // 2 :]
+
+
+def engines(model: AmpModel) -> list[str]:
+    """The engines that play a model."""
+    return ([NATIVE] if plays_natively(model) else []) + [JAX]
 
 
 def statistics_of(microseconds: np.ndarray, deadline: float) -> dict[str, float]:
@@ -99,7 +135,7 @@ def two_tones(model: AmpModel, seconds: float) -> np.ndarray:
 
 
 def whole(model: AmpModel, seconds: float, rounds: int, matrix: Callable[[], float]) -> dict:
-    """Renders `seconds` of audio with both passes and multiplies matrices, all in turn.
+    """Renders `seconds` of audio with every engine and multiplies matrices, all in turn.
 
     Args:
         model: what is measured.
@@ -108,13 +144,13 @@ def whole(model: AmpModel, seconds: float, rounds: int, matrix: Callable[[], flo
         matrix: multiplies and returns FLOP per second.
 
     Returns:
-        Of every pass: medians of times real time, FLOP/s and their share of the product's.
+        Of every engine: medians of times real time, FLOP/s and their share of the product's.
     """
     x = two_tones(model, seconds)
     flop = 2.0 * cost_of(model).macs * len(x)
     calls = {
-        name: lambda form=form: sum(len(y) for y in render(form, [x]))
-        for name, form in forms(model).items()
+        engine: lambda engine=engine: sum(len(y) for y in render(model, [x], engine=engine))
+        for engine in engines(model)
     }
     for call in (*calls.values(), matrix):
         call()
@@ -188,7 +224,7 @@ def matrix_rate(size: int = 2048) -> Callable[[], float]:
 
 def run(options: Any) -> None:
     """Measures what the flags ask for; prints a table, and writes it where --output says."""
-    spread = options.case == "a2_render" and options.cores is None
+    spread = options.case == "render" and options.cores is None
     if not spread:
         on_cores(options.cores or 1)
         use_every_core(available_cores())
@@ -198,12 +234,12 @@ def run(options: Any) -> None:
         sys.exit(str(error))
     if (model.input_channels, model.output_channels) != (1, 1):
         sys.exit(f"{options.model}: not a mono model; only those are measured")
-    if options.case == "a2_stream" and len(two_tones(model, options.seconds)) < options.block:
+    if options.case == "stream" and len(two_tones(model, options.seconds)) < options.block:
         sys.exit(f"--seconds={options.seconds:g} of audio hold no block of {options.block} samples")
     if spread:
         result, table = _render_on_all(options)
     else:
-        measure = _measure_render if options.case == "a2_render" else _measure_stream
+        measure = _measure_render if options.case == "render" else _measure_stream
         result, table = measure(model, options)
     print(table)
     if options.output:
@@ -212,7 +248,7 @@ def run(options: Any) -> None:
 
 
 def _measure_stream(model: AmpModel, options: Any) -> tuple[dict[str, Any], str]:
-    result = stream(model, options.block, options.seconds, options.rounds)
+    result = stream(model, options.block, options.seconds, options.rounds, options.core)
     if options.output:
         picture = Path(options.output).with_suffix(".png")
         what = f"{Path(options.model).name}: {result['blocks']:,} blocks of {options.block} samples"
@@ -234,5 +270,5 @@ def _render_on_all(options: Any) -> tuple[dict[str, Any], str]:
     ]
     counts = sorted({1, available_cores()})
     results = {cores: whole_on(cores, arguments) for cores in counts}
-    passes = {c: {k: r[k] for k in NAMES if k in r} for c, r in results.items()}
+    passes = {c: {k: r[k] for k in ENGINES if k in r} for c, r in results.items()}
     return {str(cores): r for cores, r in passes.items()}, whole_table(passes, options.seconds)

@@ -78,7 +78,7 @@ def _pairs(
     general = load_nam(Path(folder, NAM)).at_size(facts.size)
     yield "render", lambda: release.render(x), lambda: np.asarray(general(x))
     for size in facts.blocks:
-        block, player, held = x[..., :size], Player(model, size), [release.init_state(1)]
+        block, player, held = x[..., :size], Player(model, size, "jax"), [release.init_state(1)]
 
         def ours(block: np.ndarray = block, held: list = held) -> None:
             held[0], _ = release.step(held[0], block)

@@ -8,8 +8,8 @@ from matplotlib.figure import Figure
 
 from wf_jax.whole_files import write_whole
 
-NAMES = {"a2": "A2 pass", "general": "general"}
-COLOURS = {"a2": "#d9662b", "general": "#2b6cd9"}
+NAMES = {"native": "native", "jax": "JAX", "core": "the core"}
+COLOURS = {"native": "#d9662b", "jax": "#2b6cd9", "core": "#3c9a5f"}
 
 
 def stream_table(result: dict[str, Any]) -> str:
@@ -20,21 +20,22 @@ def stream_table(result: dict[str, Any]) -> str:
         f"microseconds; the deadline is {result['deadline_us']:.0f}",
         f"{'':<8}" + "".join(f"{name:>9}" for name in shown) + "   x real time   late",
     ]
-    for name, v in result["passes"].items():
+    for name, v in result["players"].items():
         values = "".join(f"{v[key]:9.1f}" for key in shown)
         lines.append(f"{NAMES[name]:<8}{values}{v['real_time']:14.1f}{v['late']:7.2%}")
-    if "a2" in result["passes"]:
-        p50 = {name: v["p50"] for name, v in result["passes"].items()}
-        share = result["passes"]["a2"]["share_p99.9"]
-        lines.append(
-            f"the A2 pass takes {share:.0%} of the deadline at p99.9, and is "
-            f"{p50['general'] / p50['a2']:.2f} times as fast as the general one (p50)"
-        )
+    if "native" in result["players"]:
+        players = result["players"]
+        lines += [
+            f"the native engine takes {players['native']['p50'] / other['p50']:.2f} of the time of "
+            f"{NAMES[name]} at p50, {players['native']['p99.9'] / other['p99.9']:.2f} at p99.9"
+            for name, other in players.items()
+            if name != "native"
+        ]
     return "\n".join(lines)
 
 
 def draw_stream(path: Path, result: dict[str, Any], title: str) -> None:
-    """A histogram of the latencies of every pass, on logarithmic axes."""
+    """A histogram of the latencies of every player, on logarithmic axes."""
     figure = Figure(figsize=(9, 4), layout="constrained")
     axes = figure.subplots()
     everything = np.concatenate(list(result["times_us"].values()))
@@ -42,7 +43,7 @@ def draw_stream(path: Path, result: dict[str, Any], title: str) -> None:
     for name, times in result["times_us"].items():
         axes.hist(times, edges, histtype="step", linewidth=1.5, color=COLOURS[name])
         for key, style in (("p50", "-"), ("p99.9", ":")):
-            value = result["passes"][name][key]
+            value = result["players"][name][key]
             label = f"{NAMES[name]}, {key} {value:.0f} µs"
             axes.axvline(value, color=COLOURS[name], linestyle=style, linewidth=1, label=label)
     deadline = result["deadline_us"]
@@ -58,7 +59,7 @@ def whole_table(results: dict[int, dict[str, Any]], seconds: float) -> str:
     """What `whole` found on several numbers of cores, for a terminal."""
     lines = [
         f"{seconds:g} s rendered as a whole file",
-        f"{'cores':>5} {'pass':<13}{'x real time':>12}{'GFLOP/s':>9}{'of a matrix product':>21}",
+        f"{'cores':>5} {'engine':<13}{'x real time':>12}{'GFLOP/s':>9}{'of a matrix product':>21}",
     ]
     for cores, result in results.items():
         for name, v in result.items():

@@ -1,7 +1,7 @@
 """What a .nam file holds: python -m experiments.inspect amp.nam [more.nam ...].
 
 Of every model in it: architecture, sizes, receptive field, parameters, arithmetic per sample, and
-which way it is played; with the first field that differs where that is not the A2 pass.
+what plays it; with the reason where that is not the native engine.
 """
 
 import sys
@@ -75,7 +75,7 @@ def _model(file: NamFile, model: "AmpModel", indent: str) -> Iterator[str]:
         yield f"{indent}receptive field {field:,} samples ({1000 * field / rate:.1f} ms)"
     else:
         yield f"{indent}remembers all it has played (its receptive field has no end)"
-    yield f"{indent}played by {_path(file, model)}"
+    yield f"{indent}played by {_engine(model)}"
 
 
 def _cost(cost: "Cost", rate: float) -> str:
@@ -85,20 +85,11 @@ def _cost(cost: "Cost", rate: float) -> str:
     )
 
 
-def _path(file: NamFile, model: "AmpModel") -> str:
-    from wf_jax.amps import a2
-    from wf_jax.amps.a2_pass import A2Pass
-    from wf_jax.amps.fast import fastest, forbidden
+def _engine(model: "AmpModel") -> str:
+    from wf_jax.amps.engines import why_not_natively
 
-    if isinstance(fastest(model), A2Pass):
-        return "the A2 pass"
-    if file.architecture != "WaveNet":
-        return "the general pass; the A2 pass is for WaveNets"
-    if difference := a2.difference(file.config):
-        return f"the general pass; not A2, first at config.{difference}"
-    if a2.size_of(model):
-        return f"the general pass; {forbidden()}"
-    return "the general pass; a FiLM without the key active is active, which A2 has none of"
+    reason = why_not_natively(model)
+    return f"JAX; of the native engine: {reason}" if reason else "the native engine"
 
 
 def _metadata(metadata: dict[str, Any]) -> Iterator[tuple[str, str]]:

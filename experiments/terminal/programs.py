@@ -8,12 +8,16 @@ import sys
 import time
 from pathlib import Path
 
-AUTO, OFF = "auto", "off"
+from wf_jax.programs_folder import OFF, SWITCH, user_cache
+
+AUTO = "auto"
 AGE = 30 * 24 * 3600.0  # seconds after which a program that nobody used is deleted
 
 
 def keep_programs(where: str = AUTO) -> None:
     """Keeps compiled programs in a folder, for this process and later ones; call it first.
+
+    Those of JAX and of the native engine (wf_jax/amps/native).
 
     A damaged program is compiled anew. Where no such folder can be made nothing is kept.
 
@@ -21,7 +25,10 @@ def keep_programs(where: str = AUTO) -> None:
         where: a folder; "auto" for the user's own, or JAX_COMPILATION_CACHE_DIR where that is set;
             "off" for none.
     """
-    if where == OFF or (where == AUTO and "JAX_COMPILATION_CACHE_DIR" in os.environ):
+    if where == OFF:
+        os.environ[SWITCH] = OFF
+        return
+    if where == AUTO and "JAX_COMPILATION_CACHE_DIR" in os.environ:
         return
     try:
         folder = user_cache() / "wf_jax" / "programs" if where == AUTO else Path(where).absolute()
@@ -29,6 +36,7 @@ def keep_programs(where: str = AUTO) -> None:
         _forget_old(folder)
     except (OSError, RuntimeError):  # no such user, no home
         return
+    os.environ[SWITCH] = str(folder)
     settings = {
         "jax_compilation_cache_dir": str(folder),
         "jax_persistent_cache_min_compile_time_secs": 0.5,
@@ -57,17 +65,9 @@ def forget_damaged(warning: str) -> None:
                 path.unlink()
 
 
-def user_cache() -> Path:
-    """The folder for caches of this user, by the custom of the system."""
-    if sys.platform == "darwin":
-        return Path.home() / "Library" / "Caches"
-    variable = "LOCALAPPDATA" if sys.platform == "win32" else "XDG_CACHE_HOME"
-    return Path(os.environ.get(variable) or Path.home() / ".cache")
-
-
 def _forget_old(folder: Path) -> None:
     """Deletes programs that have not been used for long."""
-    for path in folder.glob("*-cache"):
+    for path in (*folder.glob("*-cache"), *folder.glob("native-*")):
         with contextlib.suppress(OSError):
             stat = path.stat()
             if time.time() - max(stat.st_atime, stat.st_mtime) > AGE:

@@ -85,7 +85,7 @@ def test_players_of_both_passes_agree(fast, model, length):
     x = np.asarray(two_tone(2048))[0]
     ours, theirs = (
         np.concatenate([player(part) for part in np.split(x, len(x) // length)])
-        for player in (Player(fast, length), Player(model, length))
+        for player in (Player(fast, length), Player(model, length, "jax"))
     )
     assert np.abs(ours - theirs).max() < 5e-5
     assert np.ptp(theirs) > 0.05

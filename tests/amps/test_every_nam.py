@@ -1,4 +1,7 @@
-"""Every architecture and option of the format, against the slow float64 form and itself."""
+"""Every architecture and option of the format, against the slow float64 form and itself.
+
+As JAX plays them; test_native.py has the native engine.
+"""
 
 import json
 
@@ -75,7 +78,7 @@ def test_plays_in_blocks_as_the_slow_form_plays(name):
     model = model_of(parse(document, f"{name}.nam"))
     x = noise(model, 500)
     expected = play(document, x)
-    actual = in_blocks(Player(model), x, MIXED)
+    actual = in_blocks(Player(model, engine="jax"), x, MIXED)
     scale = max(1.0, np.abs(expected).max())
     np.testing.assert_allclose(actual, expected.reshape(actual.shape), atol=2e-6 * scale)
     assert np.ptp(expected) > 1e-3  # the example says something
@@ -113,12 +116,12 @@ def test_the_whole_and_the_valid_part_equal_the_blocks(name):
     x = noise(model, 300)
     before = np.zeros((*x.shape[:-1], model.context), np.float32)
     whole = jax.jit(model)(x[None])[0]
-    np.testing.assert_allclose(whole, in_blocks(Player(model), x, (64,)), atol=2e-6)
+    np.testing.assert_allclose(whole, in_blocks(Player(model, engine="jax"), x, (64,)), atol=2e-6)
     if model.forgets:
         valid = jax.jit(model.valid)(np.concatenate([before, x], axis=-1))
         np.testing.assert_allclose(valid, whole, atol=2e-6)
     if model.input_channels == model.output_channels == 1:
-        rendered = np.concatenate(list(render(model, [x[:100], x[100:]], devices=2)))
+        rendered = np.concatenate(list(render(model, [x[:100], x[100:]], 2, "jax")))
         np.testing.assert_allclose(rendered, whole, atol=2e-6)
 
 
@@ -160,7 +163,9 @@ def test_scaled_models_are_as_much_louder():
     for name in ("gated", "post_stack_head", "lstm", "convnet", "linear_bias", "sequential"):
         model = example(name)
         x = noise(model, 50)
-        once, scaled = (in_blocks(Player(each), x, (50,)) for each in (model, model.scaled(3.0)))
+        once, scaled = (
+            in_blocks(Player(each, engine="jax"), x, (50,)) for each in (model, model.scaled(3.0))
+        )
         np.testing.assert_allclose(scaled, 3.0 * once, rtol=1e-4, atol=1e-6)
 
 
@@ -188,13 +193,13 @@ def assert_plays(actual, expected):
 def test_whole_as_the_core_plays(nam_reference, name, signal):
     model, x, expected = reference(nam_reference, name, signal)
     for form in (model, fastest(model)) if fastest(model) is not model else (model,):
-        assert_plays(np.concatenate(list(render(form, [x], devices=1))), expected)
+        assert_plays(np.concatenate(list(render(form, [x], 1, "jax"))), expected)
 
 
 @pytest.mark.parametrize("name", [name if name in FIRST[:3] else again(name) for name in MODELS])
 def test_mixed_blocks_as_the_core_plays(nam_reference, name):
     model, x, expected = reference(nam_reference, name, "di_2s", seconds=0.5)
-    player = Player(fastest(model), 256)
+    player = Player(fastest(model), 256, "jax")
     assert_plays(in_blocks(player, x, (256, 1, 7, 32, 64, 250)), expected)
 
 
@@ -204,7 +209,7 @@ def test_mixed_blocks_as_the_core_plays(nam_reference, name):
 def test_every_block_size_as_the_core_plays(nam_reference, name, signal):
     model, x, expected = reference(nam_reference, name, signal)
     for form in (model, fastest(model)) if fastest(model) is not model else (model,):
-        player = Player(form, 2048)
+        player = Player(form, 2048, "jax")
         for blocks in ((1,), (7,), (32,), (64,), (256,), (2048,), (2048, 1, 7, 500, 32, 64)):
             player.reset()
             assert_plays(in_blocks(player, x, blocks), expected)

@@ -26,6 +26,11 @@ from wf_jax.amps.fast import fastest
 from wf_jax.amps.model import AmpModel
 from wf_jax.amps.nam_limits import MEMORY, MOST
 from wf_jax.amps.nam_models import new_model
+from wf_jax.amps.native.objects import host
+from wf_jax.amps.native.plan import plan_of
+from wf_jax.amps.native.shapes import played, shape_of, why_not
+from wf_jax.amps.native.weights import fill
+from wf_jax.amps.player import Player
 
 SECONDS = 10.0  # for one file; without load on the machine all take less than 1.5
 
@@ -66,6 +71,23 @@ def check(model: AmpModel, compiled: bool = False) -> None:
             y = jax.jit(lambda form, x: form(x))(form, x)
             assert y.shape == expected
             assert y.dtype == jnp.float32
+        if isinstance(form, AmpModel) and not why_not(form):
+            check_natively(form, x[0], np.asarray(y[0]) if compiled else None)
+
+
+def check_natively(model: AmpModel, x: np.ndarray, expected: np.ndarray | None) -> None:
+    """That the native engine has room for a model, and makes `expected` of x where it is given."""
+    model = played(model)
+    plan = plan_of(shape_of(model), host())
+    assert 4 * plan.size < 1 << 28
+    arena = np.zeros(plan.size, np.float32)
+    with np.errstate(over="ignore", invalid="ignore"):  # weights may be as large as they like
+        assert fill(arena, plan, host(), model) <= plan.header
+    if expected is None or not np.isfinite(arena).all():
+        return
+    y = Player(model, x.shape[-1], "native")(x)
+    if (scale := np.abs(expected).max()) < 1e6:
+        np.testing.assert_allclose(y, expected, atol=2e-5 * max(1.0, scale))
 
 
 def attempt(data: bytes, path: Path, compiled: bool = False) -> AmpModel | None:
@@ -194,6 +216,11 @@ import pathlib, re, sys, time
 import jax, numpy as np
 from wf_jax.amps import NamFileError, load_nam
 from wf_jax.amps.nam_models import new_model
+from wf_jax.amps.native.objects import host
+from wf_jax.amps.native.plan import plan_of
+from wf_jax.amps.native.shapes import played, shape_of, why_not
+from wf_jax.amps.native.weights import fill
+from wf_jax.amps.player import Player
 
 def most():  # not ru_maxrss, which begins with that of the parent process
     status = pathlib.Path("/proc/self/status").read_text()

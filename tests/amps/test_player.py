@@ -6,17 +6,22 @@ import pytest
 
 from tests.amps.nam_examples import EXAMPLES
 from wf_jax.amps import a2
-from wf_jax.amps.a2_pass import IS_FAST, A2Pass
+from wf_jax.amps.a2_pass import IS_FAST
 from wf_jax.amps.fast import SWITCH, fastest
 from wf_jax.amps.nam_file import parse
 from wf_jax.amps.nam_models import model_of
 from wf_jax.amps.player import Player
+from wf_jax.errors import UserError
 
 
-@pytest.fixture(scope="module", params=["A2 pass", "general pass"])
+@pytest.fixture(scope="module", params=["native", "jax"])
 def player(request):
-    model = a2.create("nano", np.random.default_rng(0))
-    return Player(A2Pass.of(model) if request.param == "A2 pass" else model, 64)
+    return Player(a2.create("nano", np.random.default_rng(0)), 64, request.param)
+
+
+@pytest.fixture(scope="module")
+def jax_player():
+    return Player(a2.create("nano", np.random.default_rng(0)), 64, "jax")
 
 
 @pytest.fixture
@@ -52,37 +57,37 @@ def test_an_empty_block_changes_nothing(player, x):
     np.testing.assert_array_equal(play(player, x[:64], 64), expected)
 
 
-def test_no_size_of_block_compiles_again(player, x):
+def test_no_size_of_block_compiles_again(jax_player, x):
     events = []
     jax.monitoring.register_event_duration_secs_listener(
         lambda name, *_, **__: events.append(name) if "compile" in name or "trace" in name else None
     )
     for block in (64, 1, 2, 31, 64, 50):
-        play(player, x[:200], block)
+        play(jax_player, x[:200], block)
     heard = list(events)
     jax.jit(lambda x: x + len(events))(1.0)  # the listener does hear
     assert not heard
     assert events
 
 
-def test_the_state_stays_where_it_is(player, x):
+def test_the_state_stays_where_it_is(jax_player, x):
     """Donated: the arrays of the next state are those of the last."""
 
     def places():
-        leaves = [leaf for leaf in jax.tree.leaves(player._state) if leaf.size]
+        leaves = [leaf for leaf in jax.tree.leaves(jax_player._stream.state) if leaf.size]
         return sorted(leaf.unsafe_buffer_pointer() for leaf in leaves)
 
-    player(x[:64])
+    jax_player(x[:64])
     before = places()
     for _ in range(3):
-        player(x[:64])
+        jax_player(x[:64])
         assert places() == before
-    assert len(jax.tree.leaves(player._state)) <= 30
+    assert len(jax.tree.leaves(jax_player._stream.state)) <= 30
 
 
 @pytest.mark.parametrize("name", ["linear_fft", "gated", "convnet"])
 def test_what_lies_behind_a_short_block_does_not_matter(name, x):
-    player = Player(model_of(parse(EXAMPLES[name](), "x.nam")), 64)
+    player = Player(model_of(parse(EXAMPLES[name](), "x.nam")), 64, "jax")
     expected = play(player, x[:60], 10)
     player(np.full(64, np.nan, np.float32))
     player.reset()
@@ -116,6 +121,26 @@ def test_what_is_too_long_is_refused(player):
 def test_several_channels():
     player = Player(model_of(parse(EXAMPLES["channels_2_in_3_out"](), "x.nam")), 32)
     assert player(np.zeros((2, 20), np.float32)).shape == (3, 20)
+
+
+def test_the_output_may_be_written_elsewhere(player, x):
+    player.reset()
+    expected = player(x[:50])
+    player.reset()
+    out = x[:50].copy()
+    assert player(out, out=out) is out
+    np.testing.assert_array_equal(out, expected)
+    with pytest.raises(ValueError, match=r"out is float32 \[49\], not float32 \[50\]"):
+        player(x[:50], out=out[:49])
+
+
+def test_an_engine_is_chosen():
+    lstm = model_of(parse(EXAMPLES["lstm"](), "x.nam"))
+    assert not Player(lstm, 16).is_native
+    with pytest.raises(UserError, match="it plays WaveNets, not LSTM; use engine auto"):
+        Player(lstm, 16, "native")
+    with pytest.raises(ValueError, match="engine 'numpy' does not exist; choose one of auto"):
+        Player(lstm, 16, "numpy")
 
 
 def test_the_environment_forbids_the_a2_pass(monkeypatch):

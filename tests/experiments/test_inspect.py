@@ -8,7 +8,6 @@ import pytest
 from experiments.inspect import _lines
 from tests.amps.nam_examples import EXAMPLES
 from wf_jax.amps import a2
-from wf_jax.amps.a2_pass import IS_FAST
 from wf_jax.amps.container import SlimmableContainer
 from wf_jax.amps.nam_file import parse
 from wf_jax.amps.nam_models import model_of, to_document
@@ -49,9 +48,13 @@ def test_says_what_a_file_holds(files):
     assert "1,870 parameters, 1,731 multiply-adds per sample (83.1 million per second)" in said
     assert "12,145 parameters, 11,776 multiply-adds" in said
     assert "receptive field 6,347 samples (132.2 ms)" in said
-    fast = "played by the A2 pass" if IS_FAST else "the A2 pass is fast from jax 0.12 on"
-    assert said.count(fast) == 2
-    assert "not A2, first at config.layers[0].activation: a list of 23 objects in A2" in said
+    assert said.count("played by the native engine") == 3
+
+
+def test_says_why_the_native_engine_does_not_play(files):
+    said = inspect(files, "lstm.nam", "everything.nam").stdout
+    assert "played by JAX; of the native engine: it plays WaveNets, not LSTM" in said
+    assert "played by JAX; of the native engine: it plays no condition_dsp" in said
 
 
 def test_every_architecture_has_a_description(files):

@@ -1,4 +1,7 @@
-"""Which pass plays a model: the general one, or one written for its architecture alone."""
+"""Which of JAX's passes a model takes in a release: the general one, or that of A2 alone.
+
+Streams and files are played by the native engine (engines.py), which a release does not hold.
+"""
 
 import os
 

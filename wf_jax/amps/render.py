@@ -1,20 +1,26 @@
 """Audio of any length through a model, in bounded memory, on every core.
 
-The state goes from one part of the file to the next; where several devices take part, each plays
-its own stretch of time and first what came before it, as far as the model remembers.
+The state goes from one part of the file to the next; where several cores or devices take part, each
+plays its own stretch of time and first what came before it, as far as the model remembers.
 """
 
 from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache, partial
+from typing import TYPE_CHECKING
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import PartitionSpec as P
 
+from wf_jax.amps.engines import AUTO, plays_natively
 from wf_jax.amps.fast import Playable, compiler_options
 from wf_jax.amps.model import State
 from wf_jax.mesh import DATA_AXIS, local_mesh
+from wf_jax.training.devices import available_cores
+
+if TYPE_CHECKING:
+    from wf_jax.amps.native.stretches import NativeStretches
 
 # Samples per device and call. Two devices each play 6,346 of an A2 twice, 0.6 % of it; at a quarter
 # of this size they are 1.4 times as fast as one, here 1.7 times (nano).
@@ -22,29 +28,33 @@ BLOCK = 1 << 20
 
 
 def render(
-    model: Playable, blocks: Iterable[np.ndarray], devices: int | None = None
+    model: Playable,
+    blocks: Iterable[np.ndarray],
+    devices: int | None = None,
+    engine: str = AUTO,
 ) -> Iterator[np.ndarray]:
     """Plays blocks one after the other, with silence before the first.
 
     Args:
         model: a mono model.
         blocks: float32 [n], any lengths; gathered, so that one program serves every file.
-        devices: how many to use; all of this process if None. A model that never forgets (LSTM)
-            uses one.
+        devices: how many to use; all of this process if None: its cores, or JAX's devices. A model
+            that never forgets (LSTM) uses one.
+        engine: "auto", "native" or "jax"; see `wf_jax.amps.engines`.
 
     Yields:
         float32 blocks, as many samples in all as went in.
 
     Raises:
         ValueError: the model is not mono.
+        UserError: the native engine is asked for, and does not play the model.
     """
     if (model.input_channels, model.output_channels) != (1, 1):
         raise ValueError(
             f"a model with {model.input_channels} inputs and {model.output_channels} outputs; only "
             "mono models are rendered: play it with wf_jax.amps.player.Player"
         )
-    devices = devices or jax.local_device_count()
-    player = _Stretches(model, devices if model.forgets else 1)
+    player = _player(model, devices, engine)
     waiting: list[np.ndarray] = []
     size = 0
     for block in blocks:
@@ -58,6 +68,15 @@ def render(
             waiting, size = [joined], len(joined)
     if size:
         yield player(np.concatenate(waiting))
+
+
+def _player(model: Playable, devices: int | None, engine: str) -> "NativeStretches | _Stretches":
+    if plays_natively(model, engine):
+        from wf_jax.amps.native.stretches import NativeStretches
+
+        return NativeStretches(model, devices or available_cores())
+    devices = devices or jax.local_device_count()
+    return _Stretches(model, devices if model.forgets else 1)
 
 
 @jax.jit

@@ -1,0 +1,1 @@
+"""Playing a model live: what experiments.live does behind its flags."""
