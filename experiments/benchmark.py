@@ -90,10 +90,10 @@ def _check_files() -> None:
     """
     if FLAGS.output:
         check_file(Path(FLAGS.output))
-    if FLAGS.case.startswith("a2"):
-        read_nam(FLAGS.model)
-    elif FLAGS.case in ("release", "stream"):
+    if FLAGS.case == "release" or (FLAGS.case == "stream" and Path(FLAGS.model).is_dir()):
         read_manifest(Path(FLAGS.model))
+    elif FLAGS.case in NEED_MODEL:
+        read_nam(FLAGS.model)
     if FLAGS.input:
         AudioFile(FLAGS.input)
 

@@ -5,7 +5,7 @@ import sys
 import numpy as np
 import pytest
 
-from experiments.inspect import _lines
+from experiments.inspect.__main__ import _lines
 from tests.amps.nam_examples import EXAMPLES
 from wf_jax.amps import a2
 from wf_jax.amps.container import SlimmableContainer
