@@ -15,7 +15,6 @@ them. NVIDIA's files hold a model that cannot be read so: where its code is at h
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from absl import app, flags
 
@@ -23,21 +22,10 @@ from experiments.terminal.outputs import check_folder
 from experiments.terminal.start import no_arguments, parse_flags, set_up
 from wf_jax.errors import UserError
 from wf_jax.flows.model_folder import save_model
-from wf_jax.interop.errors import WeightImportError
-from wf_jax.interop.files import read_arrays
-from wf_jax.interop.source_config import read_config
-
-if TYPE_CHECKING:
-    from wf_jax.flows.flow import Flow
+from wf_jax.interop.checkpoint import IMPORTERS, read_checkpoint
 
 _INPUT = flags.DEFINE_string("input", None, "The checkpoint")
-# Of each source: the function of wf_jax.interop that makes a model of its arrays.
-_IMPORTERS = {
-    "parakeet": "from_parakeet",
-    "l0sg": "from_l0sg",
-    "nvidia": "from_nvidia_waveglow",
-}
-_SOURCE = flags.DEFINE_enum("source", None, list(_IMPORTERS), "Whose checkpoint it is")
+_SOURCE = flags.DEFINE_enum("source", None, list(IMPORTERS), "Whose checkpoint it is")
 _SOURCE_CONFIG = flags.DEFINE_string(
     "source_config", None, "The configuration that it was trained with, .json or .yaml"
 )
@@ -51,7 +39,7 @@ def main(argv: list[str]) -> None:
     output = Path(_OUTPUT.value)
     try:
         check_folder(output)
-        model = converted(_INPUT.value, _SOURCE.value, _SOURCE_CONFIG.value)
+        model = read_checkpoint(_INPUT.value, _SOURCE.value, _SOURCE_CONFIG.value)
     except UserError as error:
         sys.exit(str(error))
     from wf_jax.modules import split  # and with it JAX
@@ -63,26 +51,6 @@ def main(argv: list[str]) -> None:
         sys.exit(f"{output}: cannot be written: {error.strerror or error}")
     count = sum(value.size for value in params.values())
     print(f"{output}: {model.config.family} with {count:,} parameters in {len(params)} arrays")
-
-
-def converted(path: str, source: str, source_config: str) -> "Flow":
-    """The model of a published checkpoint.
-
-    Args:
-        path: of the checkpoint.
-        source: whose it is, one of the names of --source.
-        source_config: path of the configuration that it was trained with.
-
-    Raises:
-        WeightImportError: a file cannot be used, or the two do not belong together.
-    """
-    from wf_jax import interop  # and with it JAX
-
-    config, arrays = read_config(source_config), read_arrays(path)
-    try:
-        return getattr(interop, _IMPORTERS[source])(arrays, config)
-    except WeightImportError as error:
-        raise WeightImportError(f"{path}: {error}") from None
 
 
 if __name__ == "__main__":

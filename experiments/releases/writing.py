@@ -17,6 +17,7 @@ from wf_jax.export import Amp, ReleaseError, Vocoder, load
 from wf_jax.export.artefacts import platform_of
 from wf_jax.export.check import amp_differences, fault_of, vocoder_differences
 from wf_jax.export.manifest import (
+    read_release,
     CARD,
     EXAMPLE,
     MANIFEST,

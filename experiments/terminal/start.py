@@ -99,7 +99,7 @@ def parse_flags(argv: list[str], values: flags.FlagValues = flags.FLAGS) -> list
         last = (named[1] or named[2]) if named else ""
         options = (a.partition("=")[0] for a in argv if a.startswith("--config."))
         option = next((option for option in options if option.endswith(f".{last}")), last)
-        sys.exit(f"{option}: no such option in {config}; that file lists every option")
+        sys.exit(f"{option}: no such option; --config={config} --help lists all")
     except flags.Error as error:
         sys.exit(_flag_error(str(error), config, values))
     except Exception as error:
@@ -160,6 +160,8 @@ def _flag_error(message: str, config: str, values: flags.FlagValues) -> str:
 def _config_error(config: str, reason: str) -> str:
     if "config_config" in reason and "get_config" in reason:
         reason = "it has no get_config()"
+    elif reason.startswith(f"ValueError: {config.partition(':')[0]}:"):
+        return reason.removeprefix("ValueError: ")
     return f"{config.partition(':')[0]}: {reason}; see experiments/configs"
 
 

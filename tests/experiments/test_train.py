@@ -163,7 +163,10 @@ def test_render_folder_rates_and_faults(capture, tmp_path):
         (["--config.data.input=none.wav", "--config.data.output=b.wav"], "none.wav: no such file"),
         (["--config.data.input=demo", "--config.data.latency=soon"], "neither a number"),
         (["--config.data.input=demo", "--config.model.sizes=('huge',)"], "none of nano, standard"),
-        (["--config.data.input=demo", "--config.train.batch_size=0"], "batch_size=0 is not > 0"),
+        (
+            ["--config.data.input=demo", "--config.train.batch_size=-1"],
+            "batch_size=-1 is not 0 or more",
+        ),
     ],
 )
 def test_bad_options_are_one_line(tmp_path, options, message):
@@ -179,10 +182,10 @@ def test_bad_options_are_one_line(tmp_path, options, message):
     [
         (
             [CONFIG, "--config.train.minuts=3"],
-            "--config.train.minuts: no such option in experiments/configs/a2",
+            "--config.train.minuts: no such option; --config=a2_capture --help",
         ),
         (["--config=nowhere.py"], "nowhere.py: no such config file"),
-        ([f"{CONFIG}:loud"], "a2_capture.py:loud does not exist; use a2_capture.py:demo"),
+        ([f"{CONFIG}:loud"], "a2_capture:loud does not exist; use a2_capture:demo"),
         ([CONFIG, "--config.train.minutes=ten"], "could not convert string to float: 'ten'"),
         ([CONFIG, "extra"], "unexpected argument 'extra'"),
     ],

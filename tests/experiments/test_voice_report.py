@@ -212,7 +212,7 @@ def test_a_run_leaves_model_metrics_and_page(run, written):
 def test_the_next_command_repeats_every_option(run, written):
     html = (written[0] / "report.html").read_text()
     command = next(c for c in re.findall(r"<code>(.*?)</code>", html) if "experiments.train" in c)
-    for option in ("waveflow.py:tiny", "model.flows=2", "model.height=8", "train.steps=60"):
+    for option in ("waveflow:tiny", "model.flows=2", "model.height=8", "train.steps=60"):
         assert option in command
 
 
@@ -220,7 +220,7 @@ def test_the_next_command_repeats_every_option(run, written):
 def test_a_voice_is_saved_before_what_decorates_it(run, tmp_path, monkeypatch, name):
     task, result, corpus, config = run
 
-    def fail(*_):
+    def fail(*_, **__):
         raise RuntimeError("no font")
 
     monkeypatch.setattr(f"experiments.vocoder.results.{name}", fail)

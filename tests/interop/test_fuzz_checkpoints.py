@@ -7,11 +7,11 @@ import sys
 import numpy as np
 import pytest
 
-from experiments.convert import converted
 from tests.damaged_folders import battery
 from tests.experiments import test_convert as parakeet
 from tests.interop import test_waveglow_import as nvidia
 from tests.interop.test_files import safetensors, tensor, torch_file
+from wf_jax.interop.checkpoint import read_checkpoint
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads Linux's account of memory")
 SUFFIXES = (".pdparams", ".npz", ".safetensors", ".pt")
@@ -63,7 +63,7 @@ def converting(folder):
     names = [path.name for path in folder.iterdir()]
     (path,) = [name for name in names if name.startswith("checkpoint")] or ["checkpoint.pt"]
     source, config = ("parakeet", "yaml") if "config.yaml" in names else ("nvidia", "json")
-    return converted(str(folder / path), source, str(folder / f"config.{config}"))
+    return read_checkpoint(str(folder / path), source, str(folder / f"config.{config}"))
 
 
 @pytest.fixture(autouse=True)
