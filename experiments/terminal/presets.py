@@ -25,7 +25,8 @@ def preset_file(source: str) -> str:
         return source
     path = FOLDER / f"{name}.py"
     if not path.is_file():
-        known = sorted(path.stem for path in FOLDER.glob("[!_]*.py"))
+        stems = sorted(path.stem for path in FOLDER.glob("[!_]*.py"))
+        known = [stem for stem in stems if not stem.startswith("sweep_")]
         near = difflib.get_close_matches(name, known, 1)
         remedy = f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}"
         raise PresetError(f"--config={source}: no such config; {remedy}, or name a .py file")
