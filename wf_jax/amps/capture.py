@@ -54,7 +54,7 @@ class SizedModels(nnx.Module):
 def fresh_a2(
     sizes: tuple[str, ...], captures: int, sample_rate: float, seed: int
 ) -> dict[str, list[AmpModel]]:
-    """New A2 models; the size and the capture's number go into the seed of each."""
+    """Makes new A2 models; the size and the capture's number go into the seed of each."""
     return {
         size: [
             a2.create(size, random_stream(seed, a2.CHANNELS[size], i), sample_rate)
@@ -134,13 +134,13 @@ class CaptureTask(Task):
         )
 
     def init(self) -> SizedModels:
-        """Fresh models of every size and capture."""
+        """Makes fresh models of every size and capture."""
         if self._models:
             return SizedModels({k: [v] * self.captures for k, v in self._models.items()})
         return SizedModels(fresh_a2(self.sizes, self.captures, self.sample_rate, self.seed))
 
     def batch(self, step: int, rows: np.ndarray | None = None) -> dict[str, np.ndarray]:
-        """The rows of a step's batch (all of them if None): a pure function of (seed, step).
+        """Returns the rows of a step's batch (all if None): a pure function of (seed, step).
 
         Each epoch is a new permutation of all windows; an incomplete last batch is dropped.
         """
@@ -153,19 +153,19 @@ class CaptureTask(Task):
 
     @staticmethod
     def axes_of(name: str, shape: tuple[int, ...]) -> Axes:
-        """Captures are copies; a kernel is one matrix of outputs by inputs and taps."""
+        """Sees captures as copies, and a kernel as one matrix of outputs by inputs and taps."""
         del name
         return Axes(copies=(0,), rows=(1,), columns=tuple(range(2, len(shape))))
 
     def describe(self, step: int) -> str:
-        """The batch of a step in words."""
+        """Describes the batch of a step in words."""
         windows = self.batch(step)["windows"][0]
         return f"windows {', '.join(map(str, windows))} of {self.window} samples"
 
     def loss(
         self, models: SizedModels, batch: dict[str, Any], axis_name: AxisNames = None
     ) -> tuple[jax.Array, dict[str, jax.Array]]:
-        """Sum of the losses of every size and capture; metrics "loss/SIZE" [captures]."""
+        """Sums the losses of every size and capture; metrics "loss/SIZE" [captures]."""
         starts = batch["windows"] * self.window
         x = _cut(batch["input"], starts, self.context + self.window)
         t = _cut(batch["output"], starts + self.context, self.window)  # [N, B, window]
@@ -177,12 +177,12 @@ class CaptureTask(Task):
         return sum(loss.sum() for loss in metrics.values()), metrics
 
     def evaluate(self, models: SizedModels) -> dict[str, jax.Array]:
-        """ESR of every size on the whole validation part: "esr/SIZE" [captures]."""
+        """Computes the ESR of every size on the whole validation part: "esr/SIZE" [captures]."""
         x, t = self._validation
         return _evaluate(models, x, t, self.context)
 
     def _predict(self, model: AmpModel, x: jax.Array) -> jax.Array:
-        """[N, B, own context + window] -> [N, B, window]; activations live for one pass only."""
+        """Maps [N, B, lookback + window] to [N, B, window]; activations live for one pass only."""
 
         def capture(model: AmpModel, x: jax.Array) -> jax.Array:
             sequence = jax.checkpoint(model.valid, prevent_cse=False)
@@ -195,14 +195,14 @@ class CaptureTask(Task):
 
 
 def _map(function: Callable[[Any], jax.Array], xs: Any, at_once: int) -> jax.Array:
-    """`function` of every item along the leading axis, `at_once` of them together, at least one."""
+    """Maps `function` over the leading axis, `at_once` items together, at least one."""
     if at_once >= len(jax.tree.leaves(xs)[0]):
         return jax.vmap(function)(xs)
     return lax.map(function, xs, batch_size=at_once if at_once > 1 else None)
 
 
 def _cut(audio: jax.Array, starts: jax.Array, length: int) -> jax.Array:
-    """Audio [N, T], starts [N, B] -> [N, B, length]."""
+    """Cuts windows from audio [N, T] at starts [N, B]: [N, B, length]."""
 
     def cut(row: jax.Array, start: jax.Array) -> jax.Array:
         return lax.dynamic_slice(row, (start,), (length,))

@@ -20,7 +20,7 @@ from wf_jax.amps.weights import Weights
 
 @dataclasses.dataclass(frozen=True)
 class ConvNetConfig:
-    """What a ConvNet is made of.
+    """The sizes of a ConvNet.
 
     Attributes:
         channels: width C of every block.
@@ -51,7 +51,7 @@ class BatchNorm(nnx.Module):
     """
 
     def __init__(self, channels: int, *, weights: Weights):
-        """Asks for mean, variance, scale, bias and epsilon."""
+        """Takes mean, variance, scale, bias and epsilon from `weights`."""
         self.mean = _constants(weights.constant((channels,), 0.0))
         self.variance = _constants(weights.constant((channels,), 1.0))
         self.scale = nnx.Param(jnp.asarray(weights.constant((channels,), 1.0)))
@@ -78,7 +78,7 @@ class Block(nnx.Module):
     """A convolution, batch norm where there is one, and the activation."""
 
     def __init__(self, inputs: int, dilation: int, config: ConvNetConfig, *, weights: Weights):
-        """Asks for all weights, in the order of a .nam file."""
+        """Takes all arrays from `weights`, in the order of a .nam file."""
         self.activation = config.activation
         self.conv = Conv(
             inputs,
@@ -92,7 +92,7 @@ class Block(nnx.Module):
         self.norm = BatchNorm(config.channels, weights=weights) if config.batchnorm else None
 
     def __call__(self, x: jax.Array, history: jax.Array | None) -> tuple[jax.Array, jax.Array]:
-        """X [I, T] after its history -> ([C, .], the two joined); see Conv."""
+        """Maps x [I, T] after its history to ([C, .], the two joined); see Conv."""
         z, seen = self.conv(x, history)
         return self.activation(z if self.norm is None else self.norm(z)), seen
 
@@ -110,7 +110,7 @@ class ConvNet(AmpModel):
     """
 
     def __init__(self, config: ConvNetConfig, weights: Weights):
-        """Asks for all weights, in the order of a .nam file."""
+        """Takes all arrays from `weights`, in the order of a .nam file."""
         self.config = config
         self.sample_rate = config.sample_rate
         self.input_channels, self.output_channels = config.in_channels, config.out_channels
@@ -192,5 +192,5 @@ class ConvNet(AmpModel):
 
 
 def _constants(values: np.ndarray) -> tuple[float, ...]:
-    """Float32 values as Python's, which hold them exactly."""
+    """Converts float32 values to Python floats, which hold them exactly."""
     return tuple(values.tolist())

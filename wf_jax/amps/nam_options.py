@@ -15,7 +15,7 @@ class Options:
     """Typed access to one JSON object; every complaint names the key and the expectation."""
 
     def __init__(self, values: Any, where: str):
-        """Options `values` of the object called `where` in messages.
+        """Wraps `values`, the object called `where` in messages.
 
         Raises:
             NamFileError: values is not an object.
@@ -25,7 +25,7 @@ class Options:
         self.values, self.where = values, where
 
     def error(self, key: str, expectation: str) -> NamFileError:
-        """A complaint about the value of a key."""
+        """Makes the error about the value of a key."""
         if key not in self.values:
             return NamFileError(f"{self.where}.{key}: missing; it should be {expectation}")
         if self.values[key] == []:
@@ -34,7 +34,7 @@ class Options:
         return NamFileError(f"{self.where}.{key}: {value} is not {expectation}")
 
     def present(self, key: str) -> bool:
-        """Whether the key is there and not null."""
+        """Returns True if the key is there and not null."""
         return self.values.get(key) is not None
 
     def inner(self, key: str) -> "Options":
@@ -137,7 +137,7 @@ class Options:
 
 
 class _Value(Options):
-    """One value of a list, read like an option; its name in messages is its place."""
+    """One value of a list, read like an option; messages name it by its position."""
 
     def __init__(self, value: Any, where: str):
         super().__init__({"value": value}, where)

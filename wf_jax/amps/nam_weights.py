@@ -1,4 +1,4 @@
-"""The weights of a .nam file into a model, after their number was checked; or fresh ones."""
+"""Fills a model with the weights of a .nam file, once their number was checked, or fresh ones."""
 
 from collections.abc import Callable
 from typing import TypeVar
@@ -12,7 +12,7 @@ Model = TypeVar("Model", bound=AmpModel)
 
 
 def filled(create: Callable[[Weights], Model], file: NamFile) -> Model:
-    """The model that `create` makes of the weights of `file`, or of fresh ones if it asks for them.
+    """Builds a model by `create` from the weights of `file`, or from fresh ones if `file.fresh`.
 
     Raises:
         NamFileError: it asks for more weights than there are, or for fewer, or for more than may

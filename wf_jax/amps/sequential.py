@@ -18,7 +18,7 @@ class Sequential(AmpModel):
     """y = model_n(... model_1(x)). Its state is the tuple of its models' states."""
 
     def __init__(self, models: Sequence[AmpModel], sample_rate: float | None = None):
-        """Puts `models` in a row, the one that hears the audio first.
+        """Puts `models` in a row, in the order in which the audio passes them.
 
         Args:
             models: at least one.
@@ -62,7 +62,7 @@ class Sequential(AmpModel):
 
     @property
     def chunk(self) -> int:
-        """See AmpModel.chunk; what the most demanding model wants."""
+        """See AmpModel.chunk; the largest among the models."""
         return max(model.chunk for model in self.models)
 
     def cold(self) -> State:
@@ -105,7 +105,7 @@ class Sequential(AmpModel):
 
 
 def common_rate(rates: Sequence[float | None]) -> float | None:
-    """The one sample rate (Hz) among `rates`, where None is unknown; None if all are.
+    """Returns the one sample rate (Hz) among `rates`, where None is unknown; None if all are.
 
     Raises:
         ValueError: they differ.

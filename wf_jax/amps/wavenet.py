@@ -24,7 +24,7 @@ class LayerArray(nnx.Module):
     """A 1x1 convolution into C channels, dilated layers, and a head over the sum of their a."""
 
     def __init__(self, config: LayerArrayConfig, *, weights: Weights):
-        """Asks for all weights, in the order of a .nam file."""
+        """Takes all arrays from `weights`, in the order of a .nam file."""
         self.config = config
         self.rechannel = Conv(config.input_size, config.channels, bias=False, weights=weights)
         self.layers = nnx.List(
@@ -46,7 +46,7 @@ class LayerArray(nnx.Module):
         condition: jax.Array,
         histories: Sequence[jax.Array] | None,
     ) -> tuple[jax.Array, jax.Array, list[jax.Array]]:
-        """One array of the stack.
+        """Plays one array of the stack.
 
         Args:
             y: [input_size, T], the previous array's residual output, or the audio.
@@ -84,7 +84,7 @@ class WaveNet(AmpModel):
 
     y = head_scale * head output of the last array, each array taking the residual output and
     the head output of the one before it; then, where there is one, the post-stack head. Every
-    layer is conditioned on the audio, or on what the condition model makes of it. `head_scale`
+    layer is conditioned on the audio, or on the condition model's output for it. `head_scale`
     is a constant of the model, not a weight.
 
     Its state is the condition model's state (() without one) and, per convolution, its last
@@ -99,11 +99,11 @@ class WaveNet(AmpModel):
         weights: Weights,
         condition: AmpModel | None = None,
     ):
-        """Asks for all weights, in the order of a .nam file.
+        """Takes all arrays from `weights`, in the order of a .nam file.
 
         Args:
             config: what to build.
-            head_scale: what the output is multiplied with; files have their own.
+            head_scale: factor on the output; files have their own.
             weights: where the arrays come from.
             condition: makes the condition from the audio; the audio itself if None.
         """
@@ -157,7 +157,7 @@ class WaveNet(AmpModel):
         return self._signal(last(y, rows.shape[1] - self.context))
 
     def cold(self) -> State:
-        """Zeros, and the condition model's own beginning."""
+        """Zeros, and the condition model's own initial state."""
         dtype = self.arrays[0].rechannel.kernel.dtype
         histories = [
             jnp.zeros((conv.kernel.shape[1] * conv.groups, conv.lookback), dtype)
@@ -270,7 +270,7 @@ class WaveNet(AmpModel):
 
 
 def sliced(arrays: tuple[LayerArrayConfig, ...], size: float) -> tuple[LayerArrayConfig, ...]:
-    """The arrays of a slimmable WaveNet at `size` in [0, 1]; the core's rule."""
+    """Cuts the arrays of a slimmable WaveNet to `size` in [0, 1]; the core's rule."""
     widths = []
     for array in arrays:
         allowed = array.allowed_channels or (array.channels,)
@@ -295,7 +295,7 @@ def sliced(arrays: tuple[LayerArrayConfig, ...], size: float) -> tuple[LayerArra
 
 
 def _narrowed(activations: tuple[Activation, ...], channels: int) -> tuple[Activation, ...]:
-    """With the slopes of the first channels, where each has its own."""
+    """Keeps the slopes of the first channels, where each channel has its own."""
     return tuple(
         dataclasses.replace(each, negative_slopes=each.negative_slopes[:channels])
         for each in activations

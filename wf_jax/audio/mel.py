@@ -23,7 +23,7 @@ _POWER_FLOOR = 1e-24
 
 
 def mel_spectrogram(x: jax.Array, settings: MelSettings) -> jax.Array:
-    """Log-mel of whole clips.
+    """Computes the log-mel of whole clips.
 
     The clip is filled up with zeros to whole hops, then reflected at both ends. A clip too short
     to be reflected once is reflected to and fro. For whole hops these are librosa's frames (its
@@ -32,7 +32,7 @@ def mel_spectrogram(x: jax.Array, settings: MelSettings) -> jax.Array:
 
     Args:
         x: [..., T], full scale 1.
-        settings: how.
+        settings: of the mel.
 
     Returns:
         [..., M, ceil(T / hop)], natural log of magnitudes, least value ln(floor).
@@ -47,12 +47,12 @@ def mel_spectrogram(x: jax.Array, settings: MelSettings) -> jax.Array:
 
 
 def mel_of_clips(x: jax.Array, lengths: jax.Array, settings: MelSettings) -> jax.Array:
-    """`mel_spectrogram` of clips of many lengths that stand in one array.
+    """Computes `mel_spectrogram` of clips of many lengths in one array.
 
     Args:
         x: [B, T], T a multiple of the hop; zeros after the end of a clip.
         lengths: [B], samples of each clip.
-        settings: how.
+        settings: of the mel.
 
     Returns:
         [B, M, T / hop], of which the first ceil(lengths / hop) frames are the clip's mel and the
@@ -84,14 +84,14 @@ def _with_context(x: jax.Array, settings: MelSettings) -> jax.Array:
 
 
 def mel_of_context(x: jax.Array, settings: MelSettings) -> jax.Array:
-    """Log-mel of excerpts that bring their context: frame t starts at sample t hop of x.
+    """Computes the log-mel of excerpts with their context: frame t starts at sample t hop of x.
 
     For frames a to b of a clip these are its samples from a hop - padding, so that crops see
     what the whole clip's mel sees.
 
     Args:
         x: [..., N], full scale 1, N at least fft_size.
-        settings: how.
+        settings: of the mel.
 
     Returns:
         [..., M, 1 + (N - fft_size) // hop], natural log of magnitudes.
@@ -118,7 +118,7 @@ def mel_of_context(x: jax.Array, settings: MelSettings) -> jax.Array:
 
 
 def peak_gain(x: jax.Array, settings: MelSettings) -> jax.Array:
-    """What to multiply clips [..., T] by before anything else, [..., 1].
+    """Returns the gain [..., 1] that clips [..., T] are multiplied by first.
 
     0.999 / max |x| where the settings ask for peak normalisation; 1 where not, and for silence.
     """
@@ -131,7 +131,7 @@ def peak_gain(x: jax.Array, settings: MelSettings) -> jax.Array:
 
 
 def _floating(x: jax.Array) -> jax.Array:
-    """X as at least float32: the FFT takes nothing less."""
+    """Returns x as at least float32, the least that the FFT takes."""
     x = jnp.asarray(x)
     if not jnp.issubdtype(x.dtype, jnp.floating):
         raise ValueError(f"audio is {x.dtype}; convert to float with full scale 1 (int16 / 32768)")

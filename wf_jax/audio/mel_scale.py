@@ -1,7 +1,7 @@
 """Recognises mel spectrograms that are not natural logs of magnitudes, before they are vocoded.
 
-By the range of their values alone. In doubt it says nothing: a clip may be silent, quiet, loud,
-noisy, or smooth from a text-to-speech front end.
+Goes by the range of their values alone. In doubt it says nothing: a clip may be silent, quiet,
+loud, noisy, or smooth from a text-to-speech front end.
 """
 
 import numpy as np
@@ -20,7 +20,7 @@ _UPSIDE_DOWN = 0.5
 
 
 def describe_scale(mel: np.ndarray, settings: MelSettings) -> str | None:
-    """What `mel` looks like and how to convert it, one line, or None if nothing seems wrong.
+    """Says in one line which wrong scale `mel` seems to have and how to convert it, or None.
 
     Natural-log mels of speech lie in ln(floor) to about 2.5: -11.513 to 2.5 for 1e-5.
 
@@ -37,7 +37,7 @@ def describe_scale(mel: np.ndarray, settings: MelSettings) -> str | None:
 
 
 def describe_doubts(mel: np.ndarray, settings: MelSettings) -> str | None:
-    """Says what cannot be told from a mel that nothing seems wrong with, one line, or None.
+    """Says in one line what remains doubtful about a mel that `describe_scale` accepts, or None.
 
     A clip may be spoken all the same: a hiss is loudest in its highest bands too.
 
@@ -86,7 +86,7 @@ def _number_fault(mel: np.ndarray) -> str | None:
 
 
 def _not_logarithmic(mel: np.ndarray, settings: MelSettings) -> str | None:
-    """No log-mel is positive throughout: every band would be above 0 dB at once."""
+    """Recognises mels that are positive throughout: every band would be above 0 dB at once."""
     low, high, ceiling = mel.min(), mel.max(), _ceiling(settings)
     if low < 0:
         return None
@@ -102,7 +102,7 @@ def _not_logarithmic(mel: np.ndarray, settings: MelSettings) -> str | None:
 
 
 def _too_low(mel: np.ndarray, settings: MelSettings) -> str | None:
-    """Below ln(floor): decibels, power, or another floor, by how far."""
+    """Recognises values below ln(floor): decibels, power, or another floor, by how far."""
     floor, low = np.log(settings.floor), np.quantile(mel, 0.001)
     if low >= floor - _SLACK:
         return None
@@ -119,7 +119,7 @@ def _too_low(mel: np.ndarray, settings: MelSettings) -> str | None:
 
 
 def _too_high(mel: np.ndarray, settings: MelSettings) -> str | None:
-    """Above what full scale makes."""
+    """Recognises values above those of full-scale audio."""
     if mel.max() <= _ceiling(settings) + _SLACK:
         return None
     if np.ptp(mel) > 30:
@@ -132,7 +132,7 @@ def _too_high(mel: np.ndarray, settings: MelSettings) -> str | None:
 
 
 def _clipped_elsewhere(mel: np.ndarray, settings: MelSettings) -> str | None:
-    """Clipped to the floor of another scale."""
+    """Recognises values clipped to the floor of another scale."""
     low = mel.min()
     if np.count_nonzero(mel < low + 1e-3) < _PILED_UP:
         return None
@@ -145,14 +145,14 @@ def _clipped_elsewhere(mel: np.ndarray, settings: MelSettings) -> str | None:
 
 
 def _normalised(mel: np.ndarray, settings: MelSettings) -> str | None:
-    """Too many values above 0 dB: 3% of speech 10 dB above the usual level, 25% in -4..4."""
+    """Finds too many values above 0 dB: 3% of speech 10 dB above the usual level, 25% in -4..4."""
     if mel.min() < -6 or np.mean(mel > 0) < 0.15:
         return None
     return _line(mel, "normalised", _UNDO)
 
 
 def _narrow(mel: np.ndarray, settings: MelSettings) -> str | None:
-    """Speech as log10, whatever floor it was clipped to.
+    """Recognises speech as log10, whatever floor it was clipped to.
 
     Its loudest 0.5% lie 1.7 to 2.4 above the median, where natural logs have 3.9 or more, in noise
     of the same level 3.4. Noise alone is as narrow, but deviates by less than 0.6; speech as log10

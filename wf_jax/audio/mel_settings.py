@@ -1,4 +1,4 @@
-"""How a mel spectrogram is made, checked, and its filters: Slaney's mel scale in numpy."""
+"""The settings of a mel spectrogram, their checks, and its filters: Slaney's scale in numpy."""
 
 import dataclasses
 
@@ -14,7 +14,7 @@ _MOST_FILTERS = 1 << 24  # bands times fft_size
 
 @dataclasses.dataclass(frozen=True)
 class MelSettings:
-    """How a mel spectrogram is made.
+    """The settings of a mel spectrogram.
 
     Attributes:
         sample_rate: Hz.
@@ -49,11 +49,11 @@ class MelSettings:
 
     @property
     def padding(self) -> int:
-        """Samples by which the first frame begins before the clip."""
+        """Samples of the first frame that lie before the clip."""
         return self.fft_size // 2 if self.center else (self.fft_size - self.hop) // 2
 
     def frames(self, samples: int) -> int:
-        """F of a clip of `samples`: its hops, the last one counted even if begun only."""
+        """Returns the frames F of a clip of `samples`: its hops, a last partial one included."""
         return -(-samples // self.hop)
 
     def _check_counts(self) -> None:
@@ -141,7 +141,7 @@ def _mel_to_hz(mel: np.ndarray) -> np.ndarray:
 
 
 def _check_filters(settings: MelSettings) -> None:
-    """No band may lie between two FFT bins: it would hold the floor whatever is played."""
+    """Refuses bands between two FFT bins, which would always be at the floor."""
     empty = _empty_bands(settings, settings.bands)
     if not len(empty):
         return

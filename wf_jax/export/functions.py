@@ -1,4 +1,4 @@
-"""What a release can do, as pure functions of named arrays: made of models, to be exported."""
+"""The functions of a release, made from models: pure functions of named arrays."""
 
 import dataclasses
 from collections.abc import Callable, Sequence
@@ -22,7 +22,7 @@ from wf_jax.modules import Definition, Params, split
 
 
 def reconfigured(model: Flow, **changes: Any) -> Flow:
-    """The same parameters in a model with other values in its config, as compute_dtype="bfloat16".
+    """Puts the parameters into a model with other config values, such as compute_dtype="bfloat16".
 
     Raises:
         ValueError: a value does not fit.
@@ -33,7 +33,7 @@ def reconfigured(model: Flow, **changes: Any) -> Flow:
 
 
 def vocoder_functions(model: Flow) -> list[Function]:
-    """`mel`, `synthesize` and `log_prob` of a flow.
+    """Makes `mel`, `synthesize` and `log_prob` of a flow.
 
     Arrays are as long as a whole number of columns: where a frame is none, of some frames. Where a
     model's clips have a peak of 0.999, `mel` and `log_prob` scale what they are given, and the
@@ -91,7 +91,7 @@ def vocoder_functions(model: Flow) -> list[Function]:
 
 
 def amp_functions(model: Playable, blocks: Sequence[int]) -> list[Function]:
-    """`init_state`, `render`, and `step_N` for every block size N, of an amp at one size.
+    """Makes `init_state`, `render`, and `step_N` for every block size N, of an amp at one size.
 
     The state of a sequence is one array [S]: the model's memory, its arrays side by side.
     """
@@ -144,7 +144,7 @@ def _signal(channels: int, length: str) -> Value:
 def _packing(
     definition: Definition, params: Params
 ) -> tuple[Callable[[Any], jax.Array], Callable[[jax.Array], Any], int]:
-    """A state as one array [S], and back; and S."""
+    """Returns the functions that pack a state into one array [S] and unpack it, and S."""
     leaves, structure = jax.tree.flatten(
         jax.eval_shape(lambda params: definition(params).silence(), params)
     )

@@ -1,4 +1,4 @@
-"""manifest.json of a release: what its functions take and give, and the digest of every file.
+"""manifest.json of a release: the signatures of its functions, and the digest of every file.
 
 Nothing here needs more than the standard library: a release is checked before JAX is asked for
 anything.
@@ -63,7 +63,7 @@ class Value:
     meaning: str
 
     def sizes(self, symbols: Mapping[str, int] | None = None) -> tuple[int, ...]:
-        """The shape in numbers: "b, 256*f" is (2, 2560) for {"b": 2, "f": 10}.
+        """Evaluates the shape: "b, 256*f" is (2, 2560) for {"b": 2, "f": 10}.
 
         Raises:
             KeyError: a symbol has no number.
@@ -97,7 +97,7 @@ class FileEntry:
 
 @dataclasses.dataclass(frozen=True)
 class VocoderFacts:
-    """What a caller of a vocoder must know.
+    """The facts that a caller of a vocoder needs.
 
     Attributes:
         sample_rate: Hz.
@@ -121,7 +121,7 @@ class VocoderFacts:
 
 @dataclasses.dataclass(frozen=True)
 class AmpFacts:
-    """What a caller of an amp must know.
+    """The facts that a caller of an amp needs.
 
     Attributes:
         sample_rate: Hz, or None where the .nam file does not say.
@@ -148,7 +148,7 @@ class AmpFacts:
 
 @dataclasses.dataclass(frozen=True)
 class Manifest:
-    """All that manifest.json says.
+    """The contents of manifest.json.
 
     Attributes:
         format: FORMAT.
@@ -223,12 +223,12 @@ class Manifest:
             raise ValueError(f"files: {total:,} bytes, but {LARGEST_RELEASE:,} are the most")
 
     def dumps(self) -> bytes:
-        """As the file holds it."""
+        """Returns the text of the file."""
         return (json.dumps(dataclasses.asdict(self), indent=1, allow_nan=False) + "\n").encode()
 
 
 def replaceable(folder: Path) -> Manifest | None:
-    """The release that a new one would take the place of; None where there is nothing.
+    """Reads the release that a new one would replace; None where there is nothing.
 
     Raises:
         ReleaseError: there is something else, or a damaged one.
@@ -274,7 +274,7 @@ def read_manifest(folder: Path, sha256: str | None = None) -> Manifest:
 
 
 def read_files(folder: Path, manifest: Manifest) -> dict[str, bytes]:
-    """Every file that the manifest lists, each as it was written.
+    """Reads every file that the manifest lists, and checks each against its digest.
 
     README.md is for people, who may change it: it is not read.
 
@@ -323,12 +323,12 @@ def read_release(folder: Path, sha256: str | None = None) -> tuple[Manifest, dic
 
 
 def shape_text(shape: tuple[int, ...]) -> str:
-    """A shape as manifests write it."""
+    """Formats a shape as manifests write it."""
     return ", ".join(map(str, shape))
 
 
 def digest(data: bytes) -> str:
-    """SHA-256 as manifests write it."""
+    """Returns the SHA-256 digest as manifests write it."""
     return hashlib.sha256(data).hexdigest()
 
 
@@ -346,7 +346,7 @@ def _read(path: Path, remedy: str, most: int) -> bytes:
 
 @contextlib.contextmanager
 def copied(files: Mapping[str, bytes]) -> Iterator[Path]:
-    """A folder with the files that were checked, whatever has become of the release meanwhile."""
+    """Copies the checked files to a folder that later changes of the release do not touch."""
     with temporary_folder() as folder:
         for name, data in files.items():
             (folder / name).write_bytes(data)

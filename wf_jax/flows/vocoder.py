@@ -32,18 +32,18 @@ FULL_SCALE = math.log(32768.0)  # nats between the density of x in [-1, 1) and o
 
 
 class Windows(Protocol):
-    """Where batches come from: pure functions of the step."""
+    """A source of batches, each a pure function of the step."""
 
     def batch(self, step: int, rows: np.ndarray) -> dict[str, np.ndarray]:
-        """Of rows [B]: audio [B, before + window + after] at full scale 1, length and gain [B]."""
+        """Returns audio [B, before + window + after] at full scale 1, lengths and gains [B]."""
 
     def names(self, step: int) -> list[str]:
-        """What each of the B windows is."""
+        """Names each of the B windows."""
 
 
 @dataclasses.dataclass(frozen=True)
 class HeldOut:
-    """A clip to be judged by: audio float32 [T], already times `gain`."""
+    """A held-out clip for evaluation: audio float32 [T], already times `gain`."""
 
     name: str
     audio: np.ndarray
@@ -58,7 +58,7 @@ def context(settings: MelSettings, window: int) -> tuple[int, int]:
 
 
 def bits(log_likelihood: float) -> float:
-    """Bits per int16 sample of a density in nats per sample at full scale 1."""
+    """Converts a density in nats per sample at full scale 1 to bits per int16 sample."""
     return (FULL_SCALE - log_likelihood) / math.log(2)
 
 
@@ -81,7 +81,7 @@ class VocoderTask(Task):
         dequantise: bool = False,
         seed: int = 0,
     ):
-        """Describes a run.
+        """Sets up the task.
 
         Args:
             config: of the model.
@@ -91,7 +91,7 @@ class VocoderTask(Task):
             batch_size: windows per step.
             steps_per_epoch: what counts as an epoch.
             evaluate_every: steps between evaluations.
-            masked: whether any window may be longer than its clip.
+            masked: True if any window may be longer than its clip.
             dequantise: add noise of one int16 step, which bounds the density of silence.
             seed: of the first weights and of that noise.
         """
@@ -104,30 +104,30 @@ class VocoderTask(Task):
         self.batch_seconds = batch_size * window / config.mel.sample_rate
 
     def init(self) -> Flow:
-        """A fresh model."""
+        """Makes a fresh model."""
         return new_flow(self.config, random_stream(self.seed))
 
     def batch(self, step: int, rows: np.ndarray | None = None) -> dict[str, np.ndarray]:
-        """The rows of a step's windows (all if None), with a seed of its noise for each."""
+        """Returns the rows of a step's windows (all if None), each with a seed for its noise."""
         rows = np.arange(self.batch_size) if rows is None else rows
         noise = random_stream(self.seed, step, 1).integers(2**32, size=self.batch_size)
         return {**self.windows.batch(step, rows), "noise": noise[rows].astype(np.uint32)}
 
     @staticmethod
     def axes_of(name: str, shape: tuple[int, ...]) -> Axes:
-        """Stacked flows are copies; a kernel is one matrix of taps and inputs by outputs."""
+        """Sees stacked flows as copies, a kernel as one matrix of taps and inputs by outputs."""
         copies = (0,) if name.startswith(("flows/", "stages/")) else ()
         rest = tuple(range(len(copies), len(shape)))
         return Axes(copies, rest, ()) if len(rest) < 2 else Axes(copies, rest[:-1], rest[-1:])
 
     def describe(self, step: int) -> str:
-        """The windows of a step in words."""
+        """Describes the windows of a step in words."""
         return "windows " + ", ".join(self.windows.names(step))
 
     def loss(
         self, model: Flow, batch: dict[str, jax.Array], axis_name: AxisNames = None
     ) -> tuple[jax.Array, dict[str, jax.Array]]:
-        """Negative log-likelihood in nats per sample, over the windows of all devices.
+        """Computes the negative log-likelihood in nats per sample, over the windows of all devices.
 
         At the scale that the model sees: `gain` times full scale 1.
         """
@@ -149,7 +149,7 @@ class VocoderTask(Task):
     def _log_likelihood(
         self, model: Flow, x: jax.Array, mel: jax.Array, lengths: jax.Array | None
     ) -> jax.Array:
-        """Nats [B] of x [B, T]."""
+        """Computes the log-likelihood [B] of x [B, T] in nats."""
 
         def one(window: tuple) -> jax.Array:
             return model.log_likelihood(*jax.tree.map(lambda a: a[None], window))[0]
@@ -159,7 +159,7 @@ class VocoderTask(Task):
         return model.log_likelihood(x, mel, lengths)
 
     def evaluate(self, model: Flow) -> dict[str, float]:
-        """Log-likelihood of the whole held-out clips: "ll/validation", "bits/validation".
+        """Computes the log-likelihood of whole held-out clips: "ll/validation", "bits/validation".
 
         The mean over all their samples, in nats per sample of audio at full scale 1 (int16 /
         32768), and the same in bits per int16 sample.
@@ -174,7 +174,7 @@ class VocoderTask(Task):
 
 
 def clip_log_likelihoods(model: Flow, clips: Sequence[HeldOut]) -> list[float]:
-    """Of every clip, nats per sample at the scale of the file (the gain's share is added back).
+    """Returns every clip's nats per sample at the file's level (the gain's share is added back).
 
     Clips of similar length share a compiled program and are split over the devices of this process.
     """
@@ -201,12 +201,12 @@ def clip_log_likelihoods(model: Flow, clips: Sequence[HeldOut]) -> list[float]:
 
 @jax.jit
 def _log_prob(model: Flow, audio: jax.Array, lengths: jax.Array) -> jax.Array:
-    """Clips [B, F * hop], with zeros after their ends -> nats per sample [B]."""
+    """Computes nats per sample [B] of clips [B, F * hop] with zeros after their ends."""
     return model.log_prob(audio, mel_of_clips(audio, lengths, model.config.mel), lengths)
 
 
 def _rounding(seeds: jax.Array, samples: int) -> jax.Array:
-    """Seeds [B] -> noise [B, samples], uniform over one int16 step."""
+    """Draws noise [B, samples] from seeds [B], uniform over one int16 step."""
     half = 0.5 / 32768
     draw = partial(jax.random.uniform, shape=(samples,), minval=-half, maxval=half)
     return jax.vmap(lambda seed: draw(jax.random.key(seed)))(seeds)

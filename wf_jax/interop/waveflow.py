@@ -1,4 +1,4 @@
-"""Published WaveFlow checkpoints as our `WaveFlow`: Parakeet (Baidu's release) and L0SG/WaveFlow.
+"""Converts published WaveFlow checkpoints: Parakeet (Baidu's release) and L0SG/WaveFlow.
 
 Both are weight-normed nets of the same shapes under other names; kernels there are OIHW, here the
 inputs and outputs come last and all flows are stacked. Parakeet and L0SG also give the last layer
@@ -133,13 +133,13 @@ def from_l0sg(arrays: Arrays, config: Mapping[str, Any]) -> WaveFlow:
 
 
 def parakeet_params(arrays: Arrays, config: WaveFlowConfig) -> dict[str, np.ndarray]:
-    """Our flat parameters [...] from Parakeet's; see `from_parakeet`."""
+    """Converts Parakeet's parameters to our flat ones [...]; see `from_parakeet`."""
     old = any(name.removeprefix("module.").startswith("flow_0.") for name in arrays)
     return _params(StateDict(arrays), _PARAKEET_2019 if old else _PARAKEET, config)
 
 
 def l0sg_params(arrays: Arrays, config: WaveFlowConfig) -> dict[str, np.ndarray]:
-    """Our flat parameters [...] from L0SG's; see `from_l0sg`."""
+    """Converts L0SG's parameters to our flat ones [...]; see `from_l0sg`."""
     source = StateDict(arrays)
     for k in range(config.flows):
         _unfuse(source, f"flows.{k}.coupling.net.", config)
@@ -148,7 +148,7 @@ def l0sg_params(arrays: Arrays, config: WaveFlowConfig) -> dict[str, np.ndarray]
 
 @dataclasses.dataclass(frozen=True)
 class _Names:
-    """Where a source keeps each layer; j counts upsamplers, k flows, l layers."""
+    """The names of a source's layers; j counts upsamplers, k flows, l layers."""
 
     upsampler: str
     start: str
@@ -199,7 +199,7 @@ def _params(source: StateDict, names: _Names, config: WaveFlowConfig) -> dict[st
 def _flow(
     source: StateDict, names: _Names, config: WaveFlowConfig, k: int
 ) -> dict[str, np.ndarray]:
-    """The parameters of one flow, named as below `flows/`."""
+    """Converts the parameters of one flow, named as below `flows/`."""
     c, m, t = config.channels, config.mel.bands, config.kernel
     flow = source.layer(names.start.format(k=k), (c, 1, 1, 1)).named("start", matrix)
     for n in range(config.layers):
@@ -217,7 +217,7 @@ def _flow(
 
 
 def _taps(kernel: np.ndarray) -> np.ndarray:
-    """[O, I, H, W] -> [H, W, I, O]."""
+    """Transposes [O, I, H, W] to [H, W, I, O]."""
     return kernel.transpose(2, 3, 1, 0)
 
 
