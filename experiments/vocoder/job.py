@@ -14,7 +14,7 @@ from experiments.vocoder.config import VocoderConfig
 from experiments.vocoder.results import Samples, write_results
 from wf_jax.audio.mel import MelSettings
 from wf_jax.flows.config import FlowConfig
-from wf_jax.flows.vocoder import HeldOut, VocoderTask, context
+from wf_jax.flows.vocoder import HeldOut, VocoderTask, mel_context
 from wf_jax.training.distributed import on_main, say
 from wf_jax.training.loop import Result
 
@@ -68,7 +68,7 @@ def make_task(config: VocoderConfig, model: FlowConfig, corpus: Corpus) -> Vocod
         corpus,
         "train",
         window,
-        *context(model.mel, window),
+        *mel_context(model.mel, window),
         training.batch_size,
         training.seed,
         model.mel.peak_normalise,

@@ -13,7 +13,7 @@ import pytest
 from tests.flows import small, toy_vocoder
 from tests.flows.toy_vocoder import NoisyWindows
 from wf_jax.audio.mel import mel_spectrogram
-from wf_jax.flows.vocoder import HeldOut, _rounding, bits, clip_log_likelihoods, context
+from wf_jax.flows.vocoder import HeldOut, _rounding, bits, clip_log_likelihoods, mel_context
 from wf_jax.modules import split
 from wf_jax.platforms import chosen
 from wf_jax.training.checkpoints import Checkpoints
@@ -24,7 +24,7 @@ from wf_jax.training.settings import CheckpointSettings, Settings
 from wf_jax.training.state import create_state
 
 CONSTANT = 0.918939  # log(2 pi) / 2
-BEFORE = context(small.MEL, 64)[0]
+BEFORE = mel_context(small.MEL, 64)[0]
 
 
 @pytest.fixture(scope="module")

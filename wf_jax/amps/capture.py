@@ -97,7 +97,7 @@ class CaptureTask(Task):
 
         Raises:
             ValueError: the training part holds less than one batch, or the validation part no
-                sample with a whole context.
+                sample after `lookback` samples.
         """
         self.sizes, self.sample_rate = tuple(models or sizes), sample_rate
         self._models = models
@@ -105,23 +105,23 @@ class CaptureTask(Task):
         self.loss_weights = loss_weights or LossWeights()
         self.captures = audio.input_train.shape[0]
         self.models = (self.captures,)
-        contexts = [model.context for model in (models or {}).values()]
-        self.context = max(contexts) if contexts else a2.config(sizes[0]).receptive_field - 1
-        self.windows = (audio.input_train.shape[1] - self.context) // window
+        lookbacks = [model.lookback for model in (models or {}).values()]
+        self.lookback = max(lookbacks) if lookbacks else a2.config(sizes[0]).receptive_field - 1
+        self.windows = (audio.input_train.shape[1] - self.lookback) // window
         self.steps_per_epoch = self.evaluate_every = self.windows // batch_size
         if self.steps_per_epoch < 1:
-            needed = (self.context + batch_size * window) / sample_rate
+            needed = (self.lookback + batch_size * window) / sample_rate
             raise ValueError(
                 f"the training part holds {max(self.windows, 0)} windows of {window} samples, "
                 f"fewer than one batch of {batch_size}; record at least {needed:.1f} s of it, or "
                 "lower train.batch_size"
             )
         held_out = audio.input_validation.shape[1]
-        if held_out <= self.context:
+        if held_out <= self.lookback:
             raise ValueError(
-                f"the held-out part has {held_out} samples, and the model needs {self.context} "
-                f"before the first that is judged; hold out {self.context / sample_rate + 1:.1f} s "
-                "(data.validation_seconds)"
+                f"the held-out part has {held_out} samples, and the model needs {self.lookback} "
+                "before the first that is judged; hold out "
+                f"{self.lookback / sample_rate + 1:.1f} s (data.validation_seconds)"
             )
         self.sequences_at_once = sequences_at_once or choices().sequences
         self.best_metrics = {f"{size}/": f"esr/{size}" for size in self.sizes}
@@ -167,11 +167,11 @@ class CaptureTask(Task):
     ) -> tuple[jax.Array, dict[str, jax.Array]]:
         """Sums the losses of every size and capture; metrics "loss/SIZE" [captures]."""
         starts = batch["windows"] * self.window
-        x = _cut(batch["input"], starts, self.context + self.window)
-        t = _cut(batch["output"], starts + self.context, self.window)  # [N, B, window]
+        x = _cut(batch["input"], starts, self.lookback + self.window)
+        t = _cut(batch["output"], starts + self.lookback, self.window)  # [N, B, window]
         metrics = {}
         for size in self.sizes:
-            y = self._predict(models[size], x[..., self.context - models[size].context :])
+            y = self._predict(models[size], x[..., self.lookback - models[size].lookback :])
             loss = jax.vmap(lambda y, t: self.loss_weights(y, t, axis_name))(y, t)
             metrics[f"loss/{size}"] = loss
         return sum(loss.sum() for loss in metrics.values()), metrics
@@ -179,7 +179,7 @@ class CaptureTask(Task):
     def evaluate(self, models: SizedModels) -> dict[str, jax.Array]:
         """Computes the ESR of every size on the whole validation part: "esr/SIZE" [captures]."""
         x, t = self._validation
-        return _evaluate(models, x, t, self.context)
+        return _evaluate(models, x, t, self.lookback)
 
     def _predict(self, model: AmpModel, x: jax.Array) -> jax.Array:
         """Maps [N, B, lookback + window] to [N, B, window]; activations live for one pass only."""
@@ -212,11 +212,11 @@ def _cut(audio: jax.Array, starts: jax.Array, length: int) -> jax.Array:
 
 @partial(jax.jit, static_argnums=3)
 def _evaluate(
-    models: SizedModels, x: jax.Array, t: jax.Array, context: int
+    models: SizedModels, x: jax.Array, t: jax.Array, lookback: int
 ) -> dict[str, jax.Array]:
     # As in the trainer, outputs whose receptive field begins before the split are left out.
     return {
-        f"esr/{size}": jax.vmap(lambda m, x, t: losses.esr(m(x[None])[0, context:], t[context:]))(
+        f"esr/{size}": jax.vmap(lambda m, x, t: losses.esr(m(x[None])[0, lookback:], t[lookback:]))(
             models[size], x, t
         )
         for size in models.sizes

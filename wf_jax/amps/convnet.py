@@ -65,8 +65,8 @@ class BatchNorm(nnx.Module):
         bias = self.bias[...] - scale * np.asarray(self.mean, z.dtype)
         return scale[:, None] * z + bias[:, None]
 
-    def stream(self) -> Iterator[np.ndarray]:
-        """Its arrays in the order of a .nam file."""
+    def weight_arrays(self) -> Iterator[np.ndarray]:
+        """Yields its arrays in the order of a .nam file."""
         yield np.float32(self.mean)
         yield np.float32(self.variance)
         yield np.asarray(self.scale[...])
@@ -96,11 +96,11 @@ class Block(nnx.Module):
         z, seen = self.conv(x, history)
         return self.activation(z if self.norm is None else self.norm(z)), seen
 
-    def stream(self) -> Iterator[np.ndarray]:
-        """Its arrays in the order of a .nam file."""
+    def weight_arrays(self) -> Iterator[np.ndarray]:
+        """Yields its arrays in the order of a .nam file."""
         for part in (self.conv, self.norm):
             if part is not None:
-                yield from part.stream()
+                yield from part.weight_arrays()
 
 
 class ConvNet(AmpModel):
@@ -132,7 +132,7 @@ class ConvNet(AmpModel):
         """See AmpModel.valid; every block shortens what it is given, so nothing is padded."""
         return self._signal(self._run(self._rows(x), None)[0])
 
-    def cold(self) -> State:
+    def state_before_prewarm(self) -> State:
         """Zeros."""
         dtype = self.head.kernel.dtype
         widths = [self.input_channels, *[self.config.channels] * (len(self.blocks) - 1)]
@@ -175,10 +175,10 @@ class ConvNet(AmpModel):
         model.head.bias = nnx.Param(self.head.bias[...] * gain)
         return model
 
-    def stream(self) -> Iterator[np.ndarray]:
-        """Its arrays in the order of a .nam file."""
+    def weight_arrays(self) -> Iterator[np.ndarray]:
+        """Yields its arrays in the order of a .nam file."""
         for part in (*self.blocks, self.head):
-            yield from part.stream()
+            yield from part.weight_arrays()
 
     def _run(
         self, x: jax.Array, histories: Sequence[jax.Array] | None

@@ -38,7 +38,7 @@ def cost_of(model: AmpModel) -> Cost:
     leaves = jax.tree.leaves(model)
     # Every weight of a kernel meets one sample per sample; biases and scales are vectors.
     macs = sum(leaf.size for leaf in leaves if leaf.ndim > 1)
-    state = jax.eval_shape(model.cold)
+    state = jax.eval_shape(model.state_before_prewarm)
     return Cost(
         sum(leaf.size for leaf in leaves), macs, sum(leaf.size for leaf in jax.tree.leaves(state))
     )

@@ -103,7 +103,7 @@ class Linear(AmpModel):
         """Samples that `scan` computes at once: long kernels want long blocks."""
         return max(super().chunk, _power_of_two(2 * self.receptive_field))
 
-    def cold(self) -> State:
+    def state_before_prewarm(self) -> State:
         """Zeros."""
         return jnp.zeros((self.input_channels, self.receptive_field - 1), self.kernel.dtype)
 
@@ -130,8 +130,8 @@ class Linear(AmpModel):
         model.bias = None if self.bias is None else nnx.Param(self.bias[...] * gain)
         return model
 
-    def stream(self) -> Iterator[np.ndarray]:
-        """Its arrays in the order of a .nam file."""
+    def weight_arrays(self) -> Iterator[np.ndarray]:
+        """Yields its arrays in the order of a .nam file."""
         yield np.asarray(self.kernel[...])
         if self.bias is not None:
             yield np.asarray(self.bias[...])

@@ -84,12 +84,12 @@ class LSTM(AmpModel):
         return 1
 
     @property
-    def forgets(self) -> bool:
-        """See AmpModel.forgets."""
+    def finite_memory(self) -> bool:
+        """See AmpModel.finite_memory."""
         return False
 
     @property
-    def context(self) -> int:
+    def lookback(self) -> int:
         """Samples at the start of a training window in which the initial h and c die away."""
         return 4096
 
@@ -98,7 +98,7 @@ class LSTM(AmpModel):
         """Half a second, the core's rule; 1 where the rate is unknown."""
         return max(1, int(0.5 * (self.sample_rate or 0.0)))
 
-    def cold(self) -> State:
+    def state_before_prewarm(self) -> State:
         """The trained initial h and c of every cell."""
         return tuple((cell.hidden[...], cell.cell[...]) for cell in self.cells)
 
@@ -134,8 +134,8 @@ class LSTM(AmpModel):
         model.head_bias = nnx.Param(self.head_bias[...] * gain)
         return model
 
-    def stream(self) -> Iterator[np.ndarray]:
-        """Its arrays in the order of a .nam file."""
+    def weight_arrays(self) -> Iterator[np.ndarray]:
+        """Yields its arrays in the order of a .nam file."""
         for cell in self.cells:
             for array in (cell.kernel, cell.bias, cell.hidden, cell.cell):
                 yield np.asarray(array[...])

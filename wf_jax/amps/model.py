@@ -24,7 +24,7 @@ class AmpModel(nnx.Module):
     Signals of a model with several input or output channels are [B, channels, T] on that side.
 
     An architecture sets `sample_rate` (Hz; None where its file does not say), `input_channels`
-    and `output_channels`, and defines `receptive_field`, `cold` and `block`.
+    and `output_channels`, and defines `receptive_field`, `state_before_prewarm` and `block`.
     """
 
     sample_rate: float | None = None
@@ -36,7 +36,7 @@ class AmpModel(nnx.Module):
         """Input samples that one output sample depends on; 1 where a state carries the past."""
         raise NotImplementedError
 
-    def cold(self) -> State:
+    def state_before_prewarm(self) -> State:
         """The state of one sequence before prewarming."""
         raise NotImplementedError
 
@@ -62,12 +62,12 @@ class AmpModel(nnx.Module):
         return choices().chunk
 
     @property
-    def forgets(self) -> bool:
+    def finite_memory(self) -> bool:
         """True if an output depends on no more than `receptive_field` samples."""
         return True
 
     @property
-    def context(self) -> int:
+    def lookback(self) -> int:
         """Samples at the start of the input for which `valid` gives no output."""
         return self.receptive_field - 1
 
@@ -95,7 +95,7 @@ class AmpModel(nnx.Module):
         Plays it for `prewarm_samples`; architectures with a closed form override this.
         """
         full, rest = divmod(self.prewarm_samples, self.chunk)
-        state = self.cold()
+        state = self.state_before_prewarm()
         if full:
             constant = jnp.broadcast_to(x, (x.shape[0], self.chunk))
             state = lax.fori_loop(0, full, lambda _, state: self.block(state, constant)[0], state)
@@ -137,8 +137,8 @@ class AmpModel(nnx.Module):
 
     def valid(self, x: jax.Array) -> jax.Array:
         """Plays x, [T] or [I, T], without a past: [T - lookback] or [O, T - lookback]."""
-        _, y = self.block(self.cold(), self._rows(x))
-        return self._signal(y[:, self.context :])
+        _, y = self.block(self.state_before_prewarm(), self._rows(x))
+        return self._signal(y[:, self.lookback :])
 
     def init_state(self, batch: int) -> State:
         """The state of `batch` sequences before their first sample: endless silence."""

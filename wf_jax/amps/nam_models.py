@@ -208,7 +208,9 @@ def to_document(model: AmpModel) -> dict[str, Any]:
     if isinstance(model, Sequential):
         models = [to_document(child) for child in model.models]
         return _envelope(model, {"models": models, "weights_version": 2}, [], {})
-    weights = np.concatenate([np.ravel(array) for array in model.stream()]).astype(np.float32)
+    weights = np.concatenate([np.ravel(array) for array in model.weight_arrays()]).astype(
+        np.float32
+    )
     if not np.isfinite(weights).all():
         raise ValueError("the model has weights that are not finite: its training diverged")
     if isinstance(model, WaveNet):

@@ -6,7 +6,7 @@ from typing import TypeVar
 from wf_jax.amps.model import AmpModel
 from wf_jax.amps.nam_file import NamFile, NamFileError
 from wf_jax.amps.nam_limits import ARRAYS, FRESH, MOST, count, count_model
-from wf_jax.amps.weights import Shapes, Stream, TooManyArraysError, Uniform, Weights
+from wf_jax.amps.weights import FileWeights, Shapes, TooManyArraysError, Uniform, Weights
 
 Model = TypeVar("Model", bound=AmpModel)
 
@@ -19,7 +19,7 @@ def filled(create: Callable[[Weights], Model], file: NamFile) -> Model:
             be; found out before anything is built.
     """
     check(create, file)
-    return create(Stream(file.weights) if file.fresh is None else Uniform(file.fresh))
+    return create(FileWeights(file.weights) if file.fresh is None else Uniform(file.fresh))
 
 
 def check(create: Callable[[Weights], AmpModel], file: NamFile) -> None:

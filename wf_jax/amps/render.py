@@ -44,7 +44,7 @@ def render(
             "mono models are rendered: play it with wf_jax.amps.player.Player"
         )
     devices = devices or jax.local_device_count()
-    player = _Stretches(model, devices if model.forgets else 1)
+    player = _Stretches(model, devices if model.finite_memory else 1)
     waiting: list[np.ndarray] = []
     size = 0
     for block in blocks:

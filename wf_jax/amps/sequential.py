@@ -46,14 +46,14 @@ class Sequential(AmpModel):
         return 1 + sum(model.receptive_field - 1 for model in self.models)
 
     @property
-    def forgets(self) -> bool:
-        """See AmpModel.forgets."""
-        return all(model.forgets for model in self.models)
+    def finite_memory(self) -> bool:
+        """See AmpModel.finite_memory."""
+        return all(model.finite_memory for model in self.models)
 
     @property
-    def context(self) -> int:
-        """See AmpModel.context."""
-        return sum(model.context for model in self.models)
+    def lookback(self) -> int:
+        """See AmpModel.lookback."""
+        return sum(model.lookback for model in self.models)
 
     @property
     def prewarm_samples(self) -> int:
@@ -65,9 +65,9 @@ class Sequential(AmpModel):
         """See AmpModel.chunk; the largest among the models."""
         return max(model.chunk for model in self.models)
 
-    def cold(self) -> State:
-        """See AmpModel.cold."""
-        return tuple(model.cold() for model in self.models)
+    def state_before_prewarm(self) -> State:
+        """See AmpModel.state_before_prewarm."""
+        return tuple(model.state_before_prewarm() for model in self.models)
 
     def steady(self, x: jax.Array) -> tuple[State, jax.Array]:
         """See AmpModel.steady; each model settles on the constant that the one before it plays."""
@@ -99,8 +99,8 @@ class Sequential(AmpModel):
         model.models = nnx.List([*list(self.models)[:-1], self.models[-1].scaled(gain)])
         return model
 
-    def stream(self) -> Iterator[np.ndarray]:
-        """Nothing: its models hold all weights."""
+    def weight_arrays(self) -> Iterator[np.ndarray]:
+        """Yields nothing: its models hold all weights."""
         return iter(())
 
 

@@ -73,10 +73,10 @@ class LayerArray(nnx.Module):
         head, seen = self.head(total, pasts[-1])
         return h, head, [*inputs, seen]
 
-    def stream(self) -> Iterator[np.ndarray]:
-        """Its arrays in the order of a .nam file."""
+    def weight_arrays(self) -> Iterator[np.ndarray]:
+        """Yields its arrays in the order of a .nam file."""
         for part in (self.rechannel, *self.layers, self.head):
-            yield from part.stream()
+            yield from part.weight_arrays()
 
 
 class WaveNet(AmpModel):
@@ -130,14 +130,14 @@ class WaveNet(AmpModel):
         return self.config.receptive_field + before
 
     @property
-    def forgets(self) -> bool:
-        """See AmpModel.forgets."""
-        return self.condition is None or self.condition.forgets
+    def finite_memory(self) -> bool:
+        """See AmpModel.finite_memory."""
+        return self.condition is None or self.condition.finite_memory
 
     @property
-    def context(self) -> int:
-        """See AmpModel.context."""
-        before = 0 if self.condition is None else self.condition.context
+    def lookback(self) -> int:
+        """See AmpModel.lookback."""
+        before = 0 if self.condition is None else self.condition.lookback
         return self.config.receptive_field - 1 + before
 
     @property
@@ -154,16 +154,18 @@ class WaveNet(AmpModel):
             condition = self.condition.valid(x)
             condition = condition[None] if condition.ndim == 1 else condition
         y, _ = self._run(last(rows, condition.shape[1]), condition, None)
-        return self._signal(last(y, rows.shape[1] - self.context))
+        return self._signal(last(y, rows.shape[1] - self.lookback))
 
-    def cold(self) -> State:
+    def state_before_prewarm(self) -> State:
         """Zeros, and the condition model's own initial state."""
         dtype = self.arrays[0].rechannel.kernel.dtype
         histories = [
             jnp.zeros((conv.kernel.shape[1] * conv.groups, conv.lookback), dtype)
             for conv in self._convs()
         ]
-        return () if self.condition is None else self.condition.cold(), tuple(histories)
+        return () if self.condition is None else self.condition.state_before_prewarm(), tuple(
+            histories
+        )
 
     def steady(self, x: jax.Array) -> tuple[State, jax.Array]:
         """See AmpModel.steady; in closed form.
@@ -236,10 +238,10 @@ class WaveNet(AmpModel):
         model.post_head = nnx.List([*list(self.post_head)[:-1], end])
         return model
 
-    def stream(self) -> Iterator[np.ndarray]:
-        """Its arrays in the order of a .nam file; the condition model's are not among them."""
+    def weight_arrays(self) -> Iterator[np.ndarray]:
+        """Yields its arrays in the order of a .nam file, without the condition model's."""
         for part in (*self.arrays, *self.post_head):
-            yield from part.stream()
+            yield from part.weight_arrays()
         yield np.float32([self.head_scale])
 
     def _run(

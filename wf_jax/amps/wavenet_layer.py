@@ -57,8 +57,8 @@ class Conv(nnx.Module):
             z = z + self.bias[...][:, None]
         return z, x
 
-    def stream(self) -> Iterator[np.ndarray]:
-        """Its arrays in the order of a .nam file."""
+    def weight_arrays(self) -> Iterator[np.ndarray]:
+        """Yields its arrays in the order of a .nam file."""
         yield np.asarray(self.kernel[...])
         if self.bias is not None:
             yield np.asarray(self.bias[...])
@@ -85,7 +85,7 @@ class Pointwise(nnx.Module):
             return product(self.matrix(), x)
         return affine(self.matrix(), self.bias[...], x)
 
-    stream = Conv.stream
+    weight_arrays = Conv.weight_arrays
 
 
 class Film(nnx.Module):
@@ -107,9 +107,9 @@ class Film(nnx.Module):
         scale, shift = jnp.split(rows, 2)
         return x * scale + shift
 
-    def stream(self) -> Iterator[np.ndarray]:
-        """Its arrays in the order of a .nam file."""
-        return self.conv.stream()
+    def weight_arrays(self) -> Iterator[np.ndarray]:
+        """Yields its arrays in the order of a .nam file."""
+        return self.conv.weight_arrays()
 
 
 class Layer(nnx.Module):
@@ -197,11 +197,11 @@ class Layer(nnx.Module):
             return self.activation(z) * gate
         return gate * self.activation(z) + (1.0 - gate) * z
 
-    def stream(self) -> Iterator[np.ndarray]:
-        """Its arrays in the order of a .nam file."""
-        yield from self.conv.stream()
+    def weight_arrays(self) -> Iterator[np.ndarray]:
+        """Yields its arrays in the order of a .nam file."""
+        yield from self.conv.weight_arrays()
         yield np.asarray(self.conv_bias[...])
         films = (self.films[place] for place in FILMS if place in self.films)
         for part in (self.mixin, self.layer1x1, self.head1x1, *films):
             if part is not None:
-                yield from part.stream()
+                yield from part.weight_arrays()

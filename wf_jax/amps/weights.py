@@ -46,7 +46,7 @@ class Uniform:
         return np.full(shape, value, np.float32)
 
 
-class Stream:
+class FileWeights:
     """The weights of a .nam file, front to back."""
 
     def __init__(self, values: np.ndarray):

@@ -50,7 +50,7 @@ class HeldOut:
     gain: float = 1.0
 
 
-def context(settings: MelSettings, window: int) -> tuple[int, int]:
+def mel_context(settings: MelSettings, window: int) -> tuple[int, int]:
     """Samples before and after a window that its mel frames need."""
     frames = settings.frames(window)
     needed = (frames - 1) * settings.hop + settings.fft_size
@@ -85,7 +85,7 @@ class VocoderTask(Task):
 
         Args:
             config: of the model.
-            windows: batches of `window` samples with the context that `context` says.
+            windows: batches of `window` samples with the context that `mel_context` returns.
             held_out: clips that are evaluated whole.
             window: samples.
             batch_size: windows per step.
