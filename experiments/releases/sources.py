@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from wf_jax.levels import FULL_SCALE
 import numpy as np
 import soxr
 
@@ -132,7 +133,7 @@ def _held_out(path: Path, rate: int) -> tuple[np.ndarray, str]:
     except (OSError, KeyError, TypeError, IndexError, CorpusError):
         return np.float32(synthetic_speech(EXAMPLE_SECONDS, rate)), "the built-in voice"
     audio = corpus.audio(clip)[: round(EXAMPLE_SECONDS * rate)]
-    return np.float32(audio / 32768), f"the held-out clip {clip.name}"
+    return np.float32(audio / FULL_SCALE), f"the held-out clip {clip.name}"
 
 
 def _recording(path: Path, rate: int) -> np.ndarray:

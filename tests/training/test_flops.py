@@ -257,7 +257,7 @@ def test_waveflow(one_by_one):
     task.one_by_one = one_by_one
     loss, params, batch = of_loss(task, batch)
     forward = program_flops(loss, params, batch)
-    c, m, layers = config.channels, config.mel.bands, config.layers
+    c, m, layers = config.channels, config.mel.n_mels, config.layers
     macs = layers * (9 * c * 2 * c + m * 2 * c + c * 2 * c) - c * c + 2 * c
     rows = (config.height - 1) * 256 // config.height
     assert 1 < forward / (2 * 2 * config.flows * macs * rows) < 1.1

@@ -39,7 +39,7 @@ def fill(arrays: Sequence[np.ndarray], size: int, count: int) -> np.ndarray:
 def clip_mel(audio: np.ndarray, settings: MelSettings) -> np.ndarray:
     """Computes `mel_spectrogram` of one clip [T], T > 0, compiled for few lengths only: [M, F]."""
     frames = settings.frames(len(audio))
-    filled = fill([audio], bucket(frames) * settings.hop, 1)
+    filled = fill([audio], bucket(frames) * settings.hop_length, 1)
     return np.asarray(_mel(filled, np.array([len(audio)], np.int32), settings))[0, :, :frames]
 
 

@@ -16,6 +16,7 @@ from jax import lax
 from wf_jax.audio.mel_settings import MelSettings as MelSettings
 from wf_jax.audio.mel_settings import mel_filterbank as mel_filterbank
 from wf_jax.audio.stft import frames_from, hann
+from wf_jax.levels import NORMALISED_PEAK, SILENT_PEAK
 
 # Least power of a bin: the gradient of the magnitude stays finite in silence, and nothing that
 # reaches a floor of 1e-12 or more changes.
@@ -42,7 +43,7 @@ def mel_spectrogram(x: jax.Array, settings: MelSettings) -> jax.Array:
     """
     x = _floating(x)
     if x.shape[-1] == 0:
-        return jnp.zeros((*x.shape[:-1], settings.bands, 0), x.dtype)
+        return jnp.zeros((*x.shape[:-1], settings.n_mels, 0), x.dtype)
     return mel_of_context(_with_context(x, settings), settings)
 
 
@@ -61,11 +62,11 @@ def mel_of_clips(x: jax.Array, lengths: jax.Array, settings: MelSettings) -> jax
     Raises:
         ValueError: integer samples.
     """
-    x, hop = _floating(x), settings.hop
+    x, hop = _floating(x), settings.hop_length
     count = x.shape[1] // hop
     frames = -(-lengths // hop)
     # The clip in whole hops, reflected to and fro at both ends: a triangular wave of places.
-    places = jnp.arange((count - 1) * hop + settings.fft_size) - settings.padding
+    places = jnp.arange((count - 1) * hop + settings.n_fft) - settings.padding
     last = (frames * hop - 1)[:, None]
     places = jnp.mod(places[None, :], jnp.maximum(2 * last, 1))
     framed = jnp.take_along_axis(x, jnp.minimum(places, 2 * last - places), axis=1)
@@ -76,9 +77,9 @@ def mel_of_clips(x: jax.Array, lengths: jax.Array, settings: MelSettings) -> jax
 
 def _with_context(x: jax.Array, settings: MelSettings) -> jax.Array:
     count, lead = settings.frames(x.shape[-1]), [(0, 0)] * (x.ndim - 1)
-    samples = count * settings.hop
+    samples = count * settings.hop_length
     x = jnp.pad(x, [*lead, (0, samples - x.shape[-1])])
-    left, needed = settings.padding, (count - 1) * settings.hop + settings.fft_size
+    left, needed = settings.padding, (count - 1) * settings.hop_length + settings.n_fft
     right = max(0, needed - left - samples)
     return jnp.pad(x, [*lead, (left, right)], mode="reflect")[..., :needed]
 
@@ -100,14 +101,14 @@ def mel_of_context(x: jax.Array, settings: MelSettings) -> jax.Array:
         ValueError: integer samples, or fewer than one frame.
     """
     x = _floating(x)
-    if x.shape[-1] < settings.fft_size:
+    if x.shape[-1] < settings.n_fft:
         raise ValueError(
-            f"{x.shape[-1]} samples are less than one frame of {settings.fft_size}; "
+            f"{x.shape[-1]} samples are less than one frame of {settings.n_fft}; "
             "pass longer excerpts, or whole clips to mel_spectrogram"
         )
-    count = 1 + (x.shape[-1] - settings.fft_size) // settings.hop
-    window = np.pad(hann(settings.window_length), (settings.fft_size - settings.window_length) // 2)
-    framed = frames_from(x, count, settings.hop, settings.fft_size)
+    count = 1 + (x.shape[-1] - settings.n_fft) // settings.hop_length
+    window = np.pad(hann(settings.win_length), (settings.n_fft - settings.win_length) // 2)
+    framed = frames_from(x, count, settings.hop_length, settings.n_fft)
     spectrum = jnp.fft.rfft(framed * jnp.asarray(window, x.dtype))
     power = jnp.square(spectrum.real) + jnp.square(spectrum.imag)
     magnitude = jnp.sqrt(jnp.maximum(power, _POWER_FLOOR))  # [..., F, fft_size // 2 + 1]
@@ -120,14 +121,14 @@ def mel_of_context(x: jax.Array, settings: MelSettings) -> jax.Array:
 def peak_gain(x: jax.Array, settings: MelSettings) -> jax.Array:
     """Returns the gain [..., 1] that clips [..., T] are multiplied by first.
 
-    0.999 / max |x| where the settings ask for peak normalisation; 1 where not, and for silence.
+    `wf_jax.levels.peak_gain` where the settings ask for peak normalisation; 1 where not.
     """
     x = _floating(x)
     if not settings.peak_normalise:
         return jnp.ones((*x.shape[:-1], 1), x.dtype)
     peak = jnp.max(jnp.abs(x), axis=-1, keepdims=True, initial=0.0)
-    silent = peak < 1e-9
-    return jnp.where(silent, 1.0, 0.999 / jnp.where(silent, 1.0, peak))
+    silent = peak < SILENT_PEAK
+    return jnp.where(silent, 1.0, NORMALISED_PEAK / jnp.where(silent, 1.0, peak))
 
 
 def _floating(x: jax.Array) -> jax.Array:

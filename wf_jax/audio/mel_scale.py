@@ -7,6 +7,7 @@ loud, noisy, or smooth from a text-to-speech front end.
 import numpy as np
 
 from wf_jax.audio.mel_settings import MelSettings, mel_filterbank
+from wf_jax.levels import FULL_SCALE, LOG_FULL_SCALE
 
 _NATURAL_PER_DB = np.log(10) / 20
 # What front ends overshoot by at either end, in nepers. The least values are taken as the 0.1%
@@ -28,7 +29,7 @@ def describe_scale(mel: np.ndarray, settings: MelSettings) -> str | None:
         mel: [M, F].
         settings: what it should have been made with.
     """
-    fault = _shape_fault(mel, settings.bands) or _number_fault(mel)
+    fault = _shape_fault(mel, settings.n_mels) or _number_fault(mel)
     if fault:
         return fault
     mel = mel.astype(np.float64)
@@ -96,7 +97,7 @@ def _not_logarithmic(mel: np.ndarray, settings: MelSettings) -> str | None:
         if high > np.exp(ceiling + 0.5):
             return _line(mel, "linear power", f"np.log(np.sqrt({log_of})), about")
         return _line(mel, "linear magnitudes", f"np.log({log_of})")
-    if ceiling + _SLACK < high < ceiling + _SLACK + np.log(32768):
+    if ceiling + _SLACK < high < ceiling + _SLACK + LOG_FULL_SCALE:
         return None  # see _too_high
     return _line(mel, "normalised", _UNDO)
 
@@ -128,7 +129,9 @@ def _too_high(mel: np.ndarray, settings: MelSettings) -> str | None:
         return _line(mel, "normalised", _UNDO)
     if mel.mean() < 0:
         return _line(mel, "the natural log of power", "mel / 2, about")
-    return _line(mel, "from audio with full scale 32768, not 1", f"mel - {np.log(32768):.3f} if so")
+    return _line(
+        mel, f"from audio with full scale {FULL_SCALE}, not 1", f"mel - {LOG_FULL_SCALE:.3f} if so"
+    )
 
 
 def _clipped_elsewhere(mel: np.ndarray, settings: MelSettings) -> str | None:
@@ -159,7 +162,7 @@ def _narrow(mel: np.ndarray, settings: MelSettings) -> str | None:
     by 0.7 to 1.1, or 0.6 in noise. Measured at 8 to 22.05 kHz over two speakers.
     """
     heard = _above_floor(mel)
-    if heard.size < settings.bands * _FEW_FRAMES:
+    if heard.size < settings.n_mels * _FEW_FRAMES:
         return None
     middle, loud = np.quantile(heard, (0.5, 0.995))
     within = -1.5 < heard.max() <= _ceiling(settings) / np.log(10) + 0.1 and -3.6 < middle < -1.5
@@ -195,4 +198,4 @@ def _ceiling(settings: MelSettings) -> float:
 
     Under a Hann window of N samples it has magnitude N / 4 in its bin and N / 8 on either side.
     """
-    return float(np.log(settings.window_length / 2 * mel_filterbank(settings).max()))
+    return float(np.log(settings.win_length / 2 * mel_filterbank(settings).max()))

@@ -43,7 +43,7 @@ def mel_cepstral_distortion(
     """
     reference, synthesis = _pair(reference, synthesis)
     size = 1 << int(np.ceil(np.log2(0.04 * sample_rate)))  # 1024 at 22.05 kHz
-    settings = MelSettings(sample_rate, size, size // 4, size, high_hz=min(8000.0, sample_rate / 2))
+    settings = MelSettings(sample_rate, size, size // 4, size, f_max=min(8000.0, sample_rate / 2))
     log_mels = [np.asarray(_mel(x, settings), np.float64) for x in (reference, synthesis)]
     return _cepstral_distance(*log_mels)
 

@@ -21,7 +21,9 @@ def vocoder_differences(release: Vocoder, model: Flow) -> dict[str, float]:
     """
     rng, config = np.random.default_rng(0), model.config
     frames = FEW if config.context_samples is None else FRAMES
-    audio = 0.1 * rng.standard_normal((BATCH, frames * config.mel.hop - 1)).astype(np.float32)
+    audio = 0.1 * rng.standard_normal((BATCH, frames * config.mel.hop_length - 1)).astype(
+        np.float32
+    )
     gain = np.asarray(peak_gain(audio, config.mel))
     mel = np.asarray(mel_spectrogram(audio * gain, config.mel))
     sample = jax.jit(lambda model, key, mel: model.sample(key, mel, 0.7))

@@ -19,6 +19,7 @@ from typing import Any
 from wf_jax.bounded_files import TooLargeError, read_bounded
 from wf_jax.errors import UserError
 from wf_jax.json_values import from_json
+from wf_jax.old_names import current_names
 from wf_jax.whole_files import temporary_folder
 
 FORMAT = "wf_jax.release/1"
@@ -268,7 +269,7 @@ def read_manifest(folder: Path, sha256: str | None = None) -> Manifest:
             f"{path}: format {reprlib.repr(found)} is not {FORMAT}; update wf_jax, or export it"
         )
     try:
-        return from_json(Manifest, content)
+        return from_json(Manifest, current_names(content))
     except (ValueError, TypeError) as error:
         raise ReleaseError(f"{path}: {error}; {_COPY_AGAIN}") from None
 

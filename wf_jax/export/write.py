@@ -91,8 +91,8 @@ def write_vocoder(
     cuts = config.context_samples is not None
     facts = VocoderFacts(
         sample_rate=config.mel.sample_rate,
-        hop=config.mel.hop,
-        bands=config.mel.bands,
+        hop=config.mel.hop_length,
+        bands=config.mel.n_mels,
         smallest_frames=aligned(SMALLEST, config),
         context_frames=context_frames(config) if cuts else None,
         cut_frames=aligned(1, config),

@@ -116,8 +116,8 @@ class FlowConfig:
             raise ValueError(f"upsample_factors are {len(factors)}; choose 16 or fewer")
         if any(factor < 1 for factor in factors):
             raise ValueError(f"upsample_factors {factors} hold a value below 1")
-        if math.prod(factors) != self.mel.hop:
+        if math.prod(factors) != self.mel.hop_length:
             raise ValueError(
                 f"upsample_factors {factors} multiply to {math.prod(factors)}, but the hop is "
-                f"{self.mel.hop}"
+                f"{self.mel.hop_length}"
             )

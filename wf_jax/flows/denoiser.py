@@ -52,17 +52,17 @@ class Denoiser:
             DenoiserError: the model's audio is not finite.
         """
         settings = model.config.mel
-        frames = max(FRAMES, 4 * -(-settings.fft_size // settings.hop))
-        mel = np.zeros((settings.bands, frames), np.float32)
+        frames = max(FRAMES, 4 * -(-settings.n_fft // settings.hop_length))
+        mel = np.zeros((settings.n_mels, frames), np.float32)
         ((_, audio),) = synthesize(model, [mel], temperature=0.0)
         if not np.isfinite(audio).all():
             first = np.argmin(np.isfinite(audio))
             raise DenoiserError(f"the model's audio for a mel of zeros holds {audio[first]}")
-        transform, quarter = _transform(settings.fft_size), len(audio) // 4
+        transform, quarter = _transform(settings.n_fft), len(audio) // 4
         middle = audio[quarter : len(audio) - quarter].astype(np.float64)
         inside = transform.lower_border_end[1], transform.upper_border_begin(len(middle))[1]
         magnitudes = np.abs(transform.stft(middle, *inside))
-        return cls(magnitudes.mean(axis=1), settings.fft_size)
+        return cls(magnitudes.mean(axis=1), settings.n_fft)
 
     def __call__(self, audio: np.ndarray, strength: float) -> np.ndarray:
         """Denoises audio [T] float32; strength 0 changes nothing, 0.1 is a good start.

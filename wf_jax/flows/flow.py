@@ -90,19 +90,21 @@ class Flow(nnx.Module):
         """Draws audio [B, F * hop] for mel [B, M, F]; see `generate`, and `draw` for the noise."""
         mel = jnp.asarray(mel)
         keys = clip_keys(key, mel.shape[0])
-        noise, seeds = draw(keys, jnp.zeros(mel.shape[:1], jnp.int32), mel, self.config.mel.hop)
+        noise, seeds = draw(
+            keys, jnp.zeros(mel.shape[:1], jnp.int32), mel, self.config.mel.hop_length
+        )
         return self.generate(noise, seeds, mel, temperature=temperature)
 
     def _upsampled(self, mel: jax.Array, samples: int, lengths: jax.Array | None) -> jax.Array:
         """Computes the condition of every sample: mel [B, M, F] -> [B, samples, M]."""
-        hop = self.config.mel.hop
+        hop = self.config.mel.hop_length
         frames = None if lengths is None else -(-lengths // hop)
         with jax.default_matmul_precision(self.config.matmul_precision):
             return self.upsampler(mel[:, :, : -(-samples // hop)], frames)[:, :samples]
 
     def _check(self, audio: jax.Array, mel: jax.Array) -> None:
         """Raises ValueError if the sizes of audio [B, T] and mel [B, M, F] do not match."""
-        bands, hop = self.config.mel.bands, self.config.mel.hop
+        bands, hop = self.config.mel.n_mels, self.config.mel.hop_length
         if audio.ndim != 2 or mel.ndim != 3 or mel.shape[:2] != (audio.shape[0], bands):
             raise ValueError(
                 f"audio {audio.shape} and mel {mel.shape} are not [B, T] and [B, {bands}, F]"

@@ -51,7 +51,7 @@ def shift(x: jax.Array, steps: int, axis: int) -> jax.Array:
 
 @partial(jax.custom_vjp, nondiff_argnums=(3,))
 def affine(weight: jax.Array, bias: jax.Array, x: jax.Array, precision: str) -> jax.Array:
-    """X [..., I] @ weight [I, O] + bias [O], with the bias gradient as a product.
+    """Computes x [..., I] @ weight [I, O] + bias [O], with the bias gradient as a product.
 
     XLA's reduction over leading axes on CPU is not vectorised; a product with ones is. The
     precision is an argument because a hand-written backward pass is traced outside of any context.

@@ -19,6 +19,7 @@ from wf_jax.errors import UserError
 from wf_jax.flows.config import FlowConfig
 from wf_jax.flows.family_configs import CONFIGS
 from wf_jax.json_values import from_json
+from wf_jax.old_names import current_names
 from wf_jax.whole_files import write_whole
 
 if TYPE_CHECKING:
@@ -205,6 +206,6 @@ def _content(path: Path) -> dict[str, Any]:
 
 def _config(path: Path, content: dict[str, Any]) -> FlowConfig:
     try:
-        return from_json(CONFIGS[FORMATS[content["format"]]], content.get("model"))
+        return from_json(CONFIGS[FORMATS[content["format"]]], current_names(content).get("model"))
     except (TypeError, ValueError) as error:
         raise ModelFolderError(f"{path}: {error}; convert or copy the model again") from None

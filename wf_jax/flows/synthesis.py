@@ -28,13 +28,13 @@ def context_frames(config: FlowConfig) -> int:
 
     For models whose clips can be cut: config.context_samples is not None.
     """
-    flows = -(-config.context_samples // config.mel.hop)
+    flows = -(-config.context_samples // config.mel.hop_length)
     return aligned(flows + config.upsampler_frames, config)
 
 
 def aligned(frames: int, config: FlowConfig) -> int:
     """Rounds frames up to a whole number of columns, at which a clip can be cut."""
-    step = config.group // math.gcd(config.group, config.mel.hop)
+    step = config.group // math.gcd(config.group, config.mel.hop_length)
     return -(-frames // step) * step
 
 
@@ -70,7 +70,7 @@ def synthesize(
     Yields:
         Number of the clip and its audio, float32 [F * hop].
     """
-    config, hop = model.config, model.config.mel.hop
+    config, hop = model.config, model.config.mel.hop_length
     todo = [
         (clip, piece)
         for clip, mel in enumerate(mels)
@@ -128,7 +128,7 @@ def _generate(
     lengths: jax.Array,
     temperature: jax.Array,
 ) -> jax.Array:
-    noise, seeds = draw(jnp.broadcast_to(key, first.shape), first, mel, model.config.mel.hop)
+    noise, seeds = draw(jnp.broadcast_to(key, first.shape), first, mel, model.config.mel.hop_length)
     return model.generate(noise, seeds, mel, lengths, temperature)
 
 

@@ -6,7 +6,6 @@ reflected at its last sample, a whole clip is first filled up to whole hops.)
 """
 
 import dataclasses
-import math
 from collections.abc import Sequence
 from functools import partial
 from typing import Protocol
@@ -22,13 +21,12 @@ from wf_jax.audio.mel import MelSettings, mel_of_clips, mel_of_context
 from wf_jax.flows.config import FlowConfig
 from wf_jax.flows.families import new_flow
 from wf_jax.flows.flow import Flow
+from wf_jax.levels import FULL_SCALE, bits_per_sample
 from wf_jax.mesh import DATA_AXIS, AxisNames, gather_processes, local_mesh
 from wf_jax.platforms import choices
 from wf_jax.random_streams import random_stream
 from wf_jax.training.matrices import Axes
 from wf_jax.training.task import Task
-
-FULL_SCALE = math.log(32768.0)  # nats between the density of x in [-1, 1) and of int16 steps
 
 
 class Windows(Protocol):
@@ -53,13 +51,8 @@ class HeldOut:
 def mel_context(settings: MelSettings, window: int) -> tuple[int, int]:
     """Samples before and after a window that its mel frames need."""
     frames = settings.frames(window)
-    needed = (frames - 1) * settings.hop + settings.fft_size
+    needed = (frames - 1) * settings.hop_length + settings.n_fft
     return settings.padding, max(needed - settings.padding - window, 0)
-
-
-def bits(log_likelihood: float) -> float:
-    """Converts a density in nats per sample at full scale 1 to bits per int16 sample."""
-    return (FULL_SCALE - log_likelihood) / math.log(2)
 
 
 class VocoderTask(Task):
@@ -135,7 +128,7 @@ class VocoderTask(Task):
         if self.dequantise:
             audio = audio + _rounding(batch["noise"], audio.shape[1]) * batch["gain"][:, None]
         frames = settings.frames(self.window)
-        needed = (frames - 1) * settings.hop + settings.fft_size
+        needed = (frames - 1) * settings.hop_length + settings.n_fft
         mel = mel_of_context(audio[:, :needed], settings)
         x = lax.slice_in_dim(audio, settings.padding, settings.padding + self.window, axis=1)
         lengths = batch["length"] if self.masked else None
@@ -170,7 +163,7 @@ class VocoderTask(Task):
         values = gather_processes(values.astype(np.float32)).sum(axis=0)  # each has its share
         weights = [len(clip.audio) for clip in self.held_out]
         mean = float(np.average(values.astype(np.float64), weights=weights))
-        return {"ll/validation": mean, "bits/validation": np.float32(bits(mean))}
+        return {"ll/validation": mean, "bits/validation": np.float32(bits_per_sample(mean))}
 
 
 def clip_log_likelihoods(model: Flow, clips: Sequence[HeldOut]) -> list[float]:
@@ -190,7 +183,7 @@ def clip_log_likelihoods(model: Flow, clips: Sequence[HeldOut]) -> list[float]:
         here = jax.device_put(model, NamedSharding(spec.mesh, PartitionSpec()))
         for first in range(0, len(members), count):
             chosen = members[first : first + count]
-            batch = fill([clips[i].audio for i in chosen], frames * settings.hop, count)
+            batch = fill([clips[i].audio for i in chosen], frames * settings.hop_length, count)
             lengths = np.zeros(count, np.int32)
             lengths[: len(chosen)] = [len(clips[i].audio) for i in chosen]
             found = _log_prob(here, *jax.device_put((batch, lengths), spec))
@@ -207,6 +200,6 @@ def _log_prob(model: Flow, audio: jax.Array, lengths: jax.Array) -> jax.Array:
 
 def _rounding(seeds: jax.Array, samples: int) -> jax.Array:
     """Draws noise [B, samples] from seeds [B], uniform over one int16 step."""
-    half = 0.5 / 32768
+    half = 0.5 / FULL_SCALE
     draw = partial(jax.random.uniform, shape=(samples,), minval=-half, maxval=half)
     return jax.vmap(lambda seed: draw(jax.random.key(seed)))(seeds)

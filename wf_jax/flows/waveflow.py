@@ -38,7 +38,7 @@ class WaveFlow(Flow):
         self.config = config
         self.upsampler = Upsampler(config.upsample_factors, rng=rng)
         shape = NetShape(
-            conditions=config.mel.bands,
+            conditions=config.mel.n_mels,
             channels=config.channels,
             outputs=2,  # log scale and shift
             taps=(config.kernel, config.kernel),

@@ -80,7 +80,7 @@ class WaveFlowConfig(FlowConfig):
     @property
     def least_bytes(self) -> int:
         """See FlowConfig: dilated layers, conditions and upsampler in float32."""
-        weights = self.kernel**2 * self.channels + self.mel.bands
+        weights = self.kernel**2 * self.channels + self.mel.n_mels
         nets = self.flows * self.layers * 2 * self.channels * weights
         return 4 * (nets + 6 * sum(self.upsample_factors))
 

@@ -26,9 +26,9 @@ class GlowUpsampler(nnx.Module):
 
     def __init__(self, config: WaveGlowConfig, *, rng: np.random.Generator):
         """Draws the weights, uniform in +-1 / sqrt(bands * taps), PyTorch's for this layer."""
-        bands, taps = config.mel.bands, config.upsample_hops * config.mel.hop
+        bands, taps = config.mel.n_mels, config.upsample_hops * config.mel.hop_length
         bound = (bands * taps) ** -0.5
-        self.hop = config.mel.hop
+        self.hop = config.mel.hop_length
         self.kernel = nnx.Param(rng.uniform(-bound, bound, (taps, bands, bands)).astype(np.float32))
         self.bias = nnx.Param(rng.uniform(-bound, bound, bands).astype(np.float32))
 
@@ -57,7 +57,7 @@ class GlowFlow(nnx.Module):
         """Draws the weights of a flow over `channels`."""
         shape = NetShape(
             inputs=channels // 2,
-            conditions=config.groups * config.mel.bands,
+            conditions=config.groups * config.mel.n_mels,
             channels=config.channels,
             outputs=channels,  # shift and log scale
             taps=(1, config.kernel),

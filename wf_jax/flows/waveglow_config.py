@@ -46,10 +46,10 @@ class WaveGlowConfig(FlowConfig):
                 raise ValueError(f"{name} {getattr(self, name)} is not an even number above 0")
         if self.early_every < 0:
             raise ValueError(f"early_every {self.early_every} is below 0; 0 is for none")
-        if self.mel.hop % self.groups:
+        if self.mel.hop_length % self.groups:
             raise ValueError(
-                f"the hop {self.mel.hop} is not a multiple of groups {self.groups}; choose groups "
-                "that divide it, e.g. 4 or 8"
+                f"the hop {self.mel.hop_length} is not a multiple of groups {self.groups}; choose "
+                "groups that divide it, e.g. 4 or 8"
             )
         if self.stages[-1][1] < 2:
             raise ValueError(
@@ -75,11 +75,11 @@ class WaveGlowConfig(FlowConfig):
     @property
     def least_bytes(self) -> int:
         """See FlowConfig: dilated layers, conditions, mixing and upsampler in float32."""
-        bands, channels = self.mel.bands, self.channels
+        bands, channels = self.mel.n_mels, self.channels
         weights = self.kernel * channels + self.groups * bands
         nets = self.flows * self.layers * 2 * channels * weights
         mixing = sum(flows * size**2 for flows, size in self.stages)
-        return 4 * (nets + mixing + self.upsample_hops * self.mel.hop * bands**2)
+        return 4 * (nets + mixing + self.upsample_hops * self.mel.hop_length * bands**2)
 
     @property
     def group(self) -> int:

@@ -35,7 +35,7 @@ class WaveNet(Flow):
         self.config = config
         self.upsampler = Upsampler(config.upsample_factors, rng=rng)
         shape = NetShape(
-            conditions=config.mel.bands,
+            conditions=config.mel.n_mels,
             channels=config.channels,
             outputs=self.head.outputs,
             taps=(config.kernel, 1),

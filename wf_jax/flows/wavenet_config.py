@@ -79,7 +79,7 @@ class WaveNetConfig(FlowConfig):
         outputs = {"softmax": self.companded_classes}.get(self.head, 0)
         if self.head.endswith("mixture"):
             outputs = 3 * self.mixtures
-        weights = self.layers * 2 * (self.kernel * self.channels + self.mel.bands) + outputs
+        weights = self.layers * 2 * (self.kernel * self.channels + self.mel.n_mels) + outputs
         nets = self.flows * self.channels * weights
         return 4 * (nets + 6 * sum(self.upsample_factors))
 

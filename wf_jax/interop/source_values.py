@@ -67,12 +67,12 @@ def tacotron_mel(values: SourceValues, bands: int, peak_normalise: bool) -> MelS
     """Reads mel settings under Tacotron 2's names, which L0SG and NVIDIA's WaveGlow have too."""
     return MelSettings(
         sample_rate=values.integer("sampling_rate", default=22050),
-        fft_size=values.integer("filter_length", default=1024),
-        hop=values.integer("hop_length", default=256),
-        window_length=values.integer("win_length", default=1024),
-        bands=bands,
-        low_hz=values.frequency("mel_fmin", default=0.0),
-        high_hz=values.frequency("mel_fmax", default=8000.0),
+        n_fft=values.integer("filter_length", default=1024),
+        hop_length=values.integer("hop_length", default=256),
+        win_length=values.integer("win_length", default=1024),
+        n_mels=bands,
+        f_min=values.frequency("mel_fmin", default=0.0),
+        f_max=values.frequency("mel_fmax", default=8000.0),
         center=True,
         peak_normalise=peak_normalise,
     )

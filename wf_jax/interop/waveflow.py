@@ -200,7 +200,7 @@ def _flow(
     source: StateDict, names: _Names, config: WaveFlowConfig, k: int
 ) -> dict[str, np.ndarray]:
     """Converts the parameters of one flow, named as below `flows/`."""
-    c, m, t = config.channels, config.mel.bands, config.kernel
+    c, m, t = config.channels, config.mel.n_mels, config.kernel
     flow = source.layer(names.start.format(k=k), (c, 1, 1, 1)).named("start", matrix)
     for n in range(config.layers):
         conv, condition, out = (
@@ -227,7 +227,7 @@ def _unfuse(source: StateDict, prefix: str, config: WaveFlowConfig) -> None:
     if not source.has(f"{fused}.weight"):
         return
     rows = 2 * config.channels * config.layers
-    weight = source.take(f"{fused}.weight", (rows, config.mel.bands, 1, 1))
+    weight = source.take(f"{fused}.weight", (rows, config.mel.n_mels, 1, 1))
     bias = source.take(f"{fused}.bias", (rows,))
     for n in range(config.layers):
         one = slice(2 * config.channels * n, 2 * config.channels * (n + 1))
@@ -251,12 +251,12 @@ def _parakeet_mel(values: SourceValues, hop: int) -> MelSettings:
     first = "mel_bands" in values.values  # the release of 2019
     return MelSettings(
         sample_rate=rate,
-        fft_size=values.integer("n_fft", "fft_size", default=1024),
-        hop=values.integer("hop_length", "fft_window_shift", default=hop),
-        window_length=values.integer("win_length", "fft_window_size", default=1024),
-        bands=values.integer("n_mels", "mel_bands"),
-        low_hz=values.frequency("f_min", "fmin", "mel_fmin", default=0.0),
-        high_hz=values.frequency("f_max", "fmax", "mel_fmax", default=highest),
+        n_fft=values.integer("n_fft", "fft_size", default=1024),
+        hop_length=values.integer("hop_length", "fft_window_shift", default=hop),
+        win_length=values.integer("win_length", "fft_window_size", default=1024),
+        n_mels=values.integer("n_mels", "mel_bands"),
+        f_min=values.frequency("f_min", "fmin", "mel_fmin", default=0.0),
+        f_max=values.frequency("f_max", "fmax", "mel_fmax", default=highest),
         center=first,
         peak_normalise=not first,
     )

@@ -73,7 +73,7 @@ def from_nvidia_waveglow(arrays: Arrays, config: Mapping[str, Any]) -> WaveGlow:
 def waveglow_params(arrays: Arrays, config: WaveGlowConfig) -> dict[str, np.ndarray]:
     """Converts NVIDIA's parameters to our flat ones [...]; see `from_nvidia_waveglow`."""
     source = StateDict(arrays)
-    bands, taps = config.mel.bands, config.upsample_hops * config.mel.hop
+    bands, taps = config.mel.n_mels, config.upsample_hops * config.mel.hop_length
     kernel = source.take("upsample.weight", (bands, bands, taps))
     params = {
         "upsampler/kernel": kernel.transpose(2, 0, 1),  # [I, O, taps] as PyTorch's transposed are
@@ -113,7 +113,7 @@ def _flow(
 
 def _conditions(source: StateDict, net: str, config: WaveGlowConfig) -> list[Layer]:
     """Takes every layer's condition: slices of one for all, or one each in older checkpoints."""
-    outputs, inputs = 2 * config.channels, config.groups * config.mel.bands
+    outputs, inputs = 2 * config.channels, config.groups * config.mel.n_mels
     numbers = range(config.layers)
     if any(name.startswith(f"{net}.cond_layers.") for name in source.arrays):
         return [source.layer(f"{net}.cond_layers.{n}", (outputs, inputs, 1)) for n in numbers]
@@ -128,5 +128,5 @@ def _taps(kernel: np.ndarray) -> np.ndarray:
 
 def _sample_major(kernel: np.ndarray, config: WaveGlowConfig) -> np.ndarray:
     """Transposes [O, M * g, 1] to [g * M, O]."""
-    parts = kernel.reshape(-1, config.mel.bands, config.groups)
+    parts = kernel.reshape(-1, config.mel.n_mels, config.groups)
     return parts.transpose(2, 1, 0).reshape(-1, len(kernel))
