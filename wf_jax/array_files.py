@@ -129,7 +129,7 @@ class ArrayArchive:
         }
 
     def read(self) -> dict[str, np.ndarray]:
-        """All arrays by name.
+        """Reads all arrays by name.
 
         Raises:
             ArrayFileError: one is damaged.

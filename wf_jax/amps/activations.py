@@ -81,7 +81,7 @@ class Activation:
     max_slope: float = 0.01
 
     def __call__(self, z: jax.Array) -> jax.Array:
-        """[C, T] -> [C, T]."""
+        """Applies the nonlinearity to [C, T]."""
         if self.name in _FIXED:
             return _FIXED[self.name](z)
         if self.negative_slopes:

@@ -59,7 +59,7 @@ class BatchNorm(nnx.Module):
         self.epsilon = _constants(weights.constant((1,), 1e-5))
 
     def __call__(self, z: jax.Array) -> jax.Array:
-        """[C, T] -> [C, T]."""
+        """Normalises z [C, T]."""
         deviation = np.sqrt(np.asarray(self.variance) + np.asarray(self.epsilon))
         scale = self.scale[...] / deviation.astype(z.dtype)
         bias = self.bias[...] - scale * np.asarray(self.mean, z.dtype)
@@ -133,7 +133,7 @@ class ConvNet(AmpModel):
         return self._signal(self._run(self._rows(x), None)[0])
 
     def state_before_prewarm(self) -> State:
-        """Zeros."""
+        """See AmpModel.state_before_prewarm; zeros."""
         dtype = self.head.kernel.dtype
         widths = [self.input_channels, *[self.config.channels] * (len(self.blocks) - 1)]
         return tuple(
@@ -183,7 +183,7 @@ class ConvNet(AmpModel):
     def _run(
         self, x: jax.Array, histories: Sequence[jax.Array] | None
     ) -> tuple[jax.Array, list[jax.Array]]:
-        """X [I, T] -> (y [O, .], what each block saw); without histories each one shortens it."""
+        """Plays x [I, T]: (y [O, .], what each block saw); without histories each shortens it."""
         inputs = []
         for i, block in enumerate(self.blocks):
             x, seen = block(x, None if histories is None else histories[i])

@@ -95,7 +95,7 @@ class Linear(AmpModel):
 
     @property
     def prewarm_samples(self) -> int:
-        """None: its history begins as silence."""
+        """See AmpModel.prewarm_samples; none, since its history begins as silence."""
         return 0
 
     @property
@@ -104,7 +104,7 @@ class Linear(AmpModel):
         return max(super().chunk, _power_of_two(2 * self.receptive_field))
 
     def state_before_prewarm(self) -> State:
-        """Zeros."""
+        """See AmpModel.state_before_prewarm; zeros."""
         return jnp.zeros((self.input_channels, self.receptive_field - 1), self.kernel.dtype)
 
     def steady(self, x: jax.Array) -> tuple[State, jax.Array]:
@@ -137,7 +137,7 @@ class Linear(AmpModel):
             yield np.asarray(self.bias[...])
 
     def _run(self, seen: jax.Array) -> jax.Array:
-        """[I, taps - 1 + T] -> [O, T]."""
+        """Plays [I, taps - 1 + T], history included: [O, T]."""
         fast = self.receptive_field > LONGEST_DIRECT or self.config.implementation == "fft"
         convolve = convolve_fast if fast else convolve_direct
         y = convolve(seen, self.kernel[...])

@@ -99,7 +99,7 @@ class LSTM(AmpModel):
         return max(1, int(0.5 * (self.sample_rate or 0.0)))
 
     def state_before_prewarm(self) -> State:
-        """The trained initial h and c of every cell."""
+        """See AmpModel.state_before_prewarm; the trained initial h and c of every cell."""
         return tuple((cell.hidden[...], cell.cell[...]) for cell in self.cells)
 
     def block(

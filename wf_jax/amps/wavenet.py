@@ -157,7 +157,7 @@ class WaveNet(AmpModel):
         return self._signal(last(y, rows.shape[1] - self.lookback))
 
     def state_before_prewarm(self) -> State:
-        """Zeros, and the condition model's own initial state."""
+        """See AmpModel.state_before_prewarm; zeros, and the condition model's own state."""
         dtype = self.arrays[0].rechannel.kernel.dtype
         histories = [
             jnp.zeros((conv.kernel.shape[1] * conv.groups, conv.lookback), dtype)
@@ -247,7 +247,7 @@ class WaveNet(AmpModel):
     def _run(
         self, x: jax.Array, condition: jax.Array, histories: Sequence[jax.Array] | None
     ) -> tuple[jax.Array, list[jax.Array]]:
-        """X [I, T], condition [S, T] -> (y [O, .], what each convolution saw)."""
+        """Plays x [I, T] with condition [S, T]: (y [O, .], what each convolution saw)."""
         y, total, inputs = x, None, []
         for array in self.arrays:
             start, stop = len(inputs), len(inputs) + len(array.layers) + 1

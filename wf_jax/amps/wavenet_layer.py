@@ -76,11 +76,11 @@ class Pointwise(nnx.Module):
         self.bias = nnx.Param(weights((outputs,), inputs // groups)) if bias else None
 
     def matrix(self) -> jax.Array:
-        """[O, I]."""
+        """Returns the kernel as a dense matrix [O, I]."""
         return dense(self.kernel[...][..., None], self.groups)[..., 0]
 
     def __call__(self, x: jax.Array) -> jax.Array:
-        """[I, T] -> [O, T]."""
+        """Maps [I, T] to [O, T]."""
         if self.bias is None:
             return product(self.matrix(), x)
         return affine(self.matrix(), self.bias[...], x)

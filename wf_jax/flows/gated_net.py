@@ -92,7 +92,7 @@ class End(nnx.Module):
     """
 
     def __init__(self, channels: int, outputs: int):
-        """All zeros."""
+        """Starts with all zeros."""
         self.kernel = nnx.Param(np.zeros((channels, outputs), np.float32))
         self.bias = nnx.Param(np.zeros(outputs, np.float32))
 

@@ -200,7 +200,7 @@ def head_of(config: WaveNetConfig) -> Head:
 
 
 def _log_difference(above: jax.Array, below: jax.Array, log_width: jax.Array) -> jax.Array:
-    """log(sigmoid(above) - sigmoid(below)), above - below being exp(log_width), however small.
+    """Computes log(sigmoid(above) - sigmoid(below)), above - below = exp(log_width), however small.
 
     sigmoid(a) - sigmoid(b) = sigmoid(a) sigmoid(-b) (1 - e^(b - a)).
     """

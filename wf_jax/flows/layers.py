@@ -40,7 +40,7 @@ def normalised(kernel: jax.Array, gain: jax.Array) -> jax.Array:
 
 
 def shift(x: jax.Array, steps: int, axis: int) -> jax.Array:
-    """y[i] = x[i + steps] along `axis`, zeros where there is no such element."""
+    """Returns y[i] = x[i + steps] along `axis`, zeros where there is no such element."""
     size = x.shape[axis]
     if abs(steps) >= size:
         return jnp.zeros_like(x)

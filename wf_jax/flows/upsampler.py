@@ -29,7 +29,7 @@ class UpsampleLayer(nnx.Module):
         self.bias = nnx.Param(np.float32(rng.uniform(-bound, bound)))
 
     def __call__(self, x: jax.Array) -> jax.Array:
-        """[B, F, M] -> [B, F * factor, M].
+        """Upsamples [B, F, M] to [B, F * factor, M].
 
         Each output sees two frames and three bands, so that all outputs of a frame are one
         product of nine gathered inputs with a [9, factor] matrix.
