@@ -5,7 +5,19 @@ import json
 
 import pytest
 
+from experiments.run.folder import check_same_run
+from experiments.run.reading import read_run
 from tests.flows import small
+from wf_jax.audio.mel_settings import MelSettings
+from wf_jax.errors import UserError
+from wf_jax.export.manifest import (
+    FORMAT,
+    MANIFEST,
+    Manifest,
+    Signature,
+    VocoderFacts,
+    read_manifest,
+)
 from wf_jax.flows.model_folder import ModelFolderError, load_model, save_model
 from wf_jax.modules import split
 from wf_jax.old_names import current_names
@@ -59,3 +71,34 @@ def test_a_model_folder_of_an_earlier_version(tmp_path):
     path.write_text(json.dumps(content | {"model": both}))
     with pytest.raises(ModelFolderError, match="hop is unknown"):
         load_model(tmp_path)
+
+
+@dataclasses.dataclass
+class _Config:
+    mel: MelSettings = small.MEL
+    task: str = "vocoder"
+
+
+def test_a_run_of_an_earlier_version_goes_on(tmp_path):
+    """Its config is the same one; another value is refused under the name of today."""
+    (tmp_path / "metrics.jsonl").write_text('{"step": 1}\n')
+    old = {f"mel.{name}": value for name, value in OLD.items()} | {"task": "vocoder"}
+    (tmp_path / "config.json").write_text(json.dumps(old))
+    check_same_run(tmp_path, _Config())
+    assert read_run(tmp_path).config["mel.hop_length"] == 16
+    (tmp_path / "config.json").write_text(json.dumps(old | {"mel.hop": 32}))
+    with pytest.raises(UserError, match=r"started with --config\.mel\.hop_length=32, not 16"):
+        check_same_run(tmp_path, _Config())
+
+
+def test_a_release_of_an_earlier_version(tmp_path):
+    facts = VocoderFacts(8000, 16, 4, 16, None, 1, NEW)
+    functions = {n: Signature(f"{n}.bin", {}, {}) for n in ("mel", "synthesize", "log_prob")}
+    values = dict.fromkeys((field.name for field in dataclasses.fields(Manifest)), "")
+    tables = {key: {} for key in ("params", "metrics", "error", "files")}
+    values |= {"format": FORMAT, "expires": "2030-01-01", "platforms": ("cpu",)} | tables
+    manifest = Manifest(**values | {"vocoder": facts, "amp": None, "functions": functions})
+    content = json.loads(manifest.dumps())
+    content["vocoder"]["mel"] = OLD
+    (tmp_path / MANIFEST).write_text(json.dumps(content))
+    assert read_manifest(tmp_path) == manifest

@@ -6,7 +6,6 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from wf_jax.levels import FULL_SCALE
 import numpy as np
 import soxr
 
@@ -20,7 +19,7 @@ from wf_jax.amps.nam_file import NamFile, read_nam
 from wf_jax.bounded_files import read_json
 from wf_jax.errors import UserError
 from wf_jax.flows.model_folder import check_model, load_model
-from wf_jax.json_values import parse_json
+from wf_jax.levels import FULL_SCALE
 
 if TYPE_CHECKING:
     from wf_jax.flows.flow import Flow

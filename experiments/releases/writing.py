@@ -25,7 +25,7 @@ from wf_jax.export.manifest import (
     Manifest,
     copied,
     digest,
-    read_manifest,
+    read_release,
     replaceable,
 )
 from wf_jax.export.rebuild import functions_of, model_of

@@ -57,7 +57,7 @@ def size_of(model: Any) -> str | None:
 
     A model that was read from a file must also pass `matches` on the config as written there.
     """
-    if not isinstance(model, WaveNet) or model.condition is not None or not model.spelled_out:
+    if not isinstance(model, WaveNet) or model.condition is not None or not model.a2_as_written:
         return None
     if not matches(to_config(model, write=lambda condition: {})):
         return None

@@ -123,7 +123,7 @@ class _Builder:
 
         if file.architecture == "WaveNet":
             model = nam_wavenet.from_nam(file, read)
-            model.spelled_out = a2.matches(file.config)
+            model.a2_as_written = a2.matches(file.config)
             return model
         if file.architecture in _SMALL:
             return _SMALL[file.architecture].from_nam(file)

@@ -111,7 +111,7 @@ class WaveNet(AmpModel):
         self.sample_rate = config.sample_rate
         self.input_channels, self.output_channels = config.in_channels, config.out_channels
         self.condition = condition
-        self.spelled_out = True  # see a2.size_of
+        self.a2_as_written = True  # see a2.size_of
         self.arrays = nnx.List([LayerArray(array, weights=weights) for array in config.arrays])
         self.post_head = nnx.List([])
         if config.post_head is not None:

@@ -161,12 +161,12 @@ def _narrow(mel: np.ndarray, settings: MelSettings) -> str | None:
     of the same level 3.4. Noise alone is as narrow, but deviates by less than 0.6; speech as log10
     by 0.7 to 1.1, or 0.6 in noise. Measured at 8 to 22.05 kHz over two speakers.
     """
-    heard = _above_floor(mel)
-    if heard.size < settings.n_mels * _FEW_FRAMES:
+    values = _above_floor(mel)
+    if values.size < settings.n_mels * _FEW_FRAMES:
         return None
-    middle, loud = np.quantile(heard, (0.5, 0.995))
-    within = -1.5 < heard.max() <= _ceiling(settings) / np.log(10) + 0.1 and -3.6 < middle < -1.5
-    if not within or not 1.3 < loud - middle < 2.75 or not 0.6 < heard.std() < 1.3:
+    middle, loud = np.quantile(values, (0.5, 0.995))
+    within = -1.5 < values.max() <= _ceiling(settings) / np.log(10) + 0.1 and -3.6 < middle < -1.5
+    if not within or not 1.3 < loud - middle < 2.75 or not 0.6 < values.std() < 1.3:
         return None
     return _log10(mel, settings)
 

@@ -35,12 +35,12 @@ class Control:
 
     @staticmethod
     def unpack(control: jax.Array) -> tuple[jax.Array, jax.Array, dict[str, jax.Array]]:
-        """Unpacks, inside the program, rates [substeps], count, and the input of `heard`."""
+        """Unpacks, inside the program, rates [substeps], count, and the input of `decided`."""
         agreed = {"minutes": control[0, 0], "signal": jnp.max(control[:, 1])}
         return control[0, 3:], control[0, 2].astype(jnp.int32), agreed
 
     @staticmethod
-    def heard(agreed: dict[str, Any], minutes: float, signal: str | None) -> tuple[float, str]:
+    def decided(agreed: dict[str, Any], minutes: float, signal: str | None) -> tuple[float, str]:
         """Returns the minutes and signal that all processes act on; a single process uses its own.
 
         Args:

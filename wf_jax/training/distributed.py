@@ -183,11 +183,11 @@ def on_main(action: Callable[[], object]) -> None:
             raised, said = error, str(error).encode()[:MESSAGE_BYTES] or b"failed"
     text = np.zeros(MESSAGE_BYTES, np.uint8)
     text[: len(said)] = np.frombuffer(said, np.uint8)
-    heard = bytes(from_main(text)).rstrip(b"\0").decode(errors="replace")
+    message = bytes(from_main(text)).rstrip(b"\0").decode(errors="replace")
     if raised:
         raise raised
-    if heard:
-        raise DistributedError(f"process 0: {heard}")
+    if message:
+        raise DistributedError(f"process 0: {message}")
 
 
 def from_main(tree: Any) -> Any:

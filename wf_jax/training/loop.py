@@ -162,7 +162,7 @@ def train(
                 if trouble:
                     break
                 agreed = previous.agreed
-            minutes, signalled = Control.heard(agreed, budget.minutes, signal.received)
+            minutes, signalled = Control.decided(agreed, budget.minutes, signal.received)
             finished = budget.progress(step, minutes) >= 1
 
             metric, record, scores = None, None, None
