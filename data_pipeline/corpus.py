@@ -11,11 +11,10 @@ from typing import Self
 
 import numpy as np
 
-from data_pipeline.corpus_files import FULL_SCALE, check_audio, map_audio
+from data_pipeline.corpus_files import check_audio, map_audio
 from data_pipeline.corpus_index import SPLITS, Clip, CorpusError, Index, read_index
+from wf_jax.levels import FULL_SCALE, peak_gain
 from wf_jax.random_streams import random_stream
-
-_PEAK = 0.999  # of a clip after peak normalisation
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,7 +107,8 @@ class Windows:
             after: samples of context on the right, 0 or more.
             batch_size: windows in a batch, B.
             seed: 0 or more.
-            peak_normalise: bring each clip's peak to 0.999; silent clips stay as they are.
+            peak_normalise: bring each clip's peak to 0.999, silence excepted; see
+                wf_jax.levels.peak_gain.
 
         Raises:
             ValueError: a size or the seed is out of range.
@@ -129,7 +129,7 @@ class Windows:
         self._ends = np.cumsum(self._positions)
         self._gains = np.ones(len(lengths), np.float32)
         if peak_normalise:
-            self._gains[:] = [1.0 if c.silent else _PEAK / c.peak for c in self._clips]
+            self._gains[:] = [peak_gain(clip.peak) for clip in self._clips]
 
     def batch(self, step: int, rows: np.ndarray | None = None) -> dict[str, np.ndarray]:
         """Rows of the batch of a step, a pure function of (seed, step).

@@ -13,7 +13,6 @@ import numpy as np
 from data_pipeline.corpus_index import AUDIO_NAME, CorpusError, Index, prepare_again
 from wf_jax.array_files import ArrayFileError, map_npy
 
-FULL_SCALE = 32768  # int16 counts for 1.0
 _DTYPE = np.dtype("<i2")
 
 

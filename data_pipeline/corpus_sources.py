@@ -12,7 +12,6 @@ import soxr
 from data_pipeline.audio_files import LOWEST_RATE as LOWEST_RATE
 from data_pipeline.audio_files import SUFFIXES, AudioFile, AudioFileError, md5_of
 from data_pipeline.audio_folders import Listing, is_audio, list_audio
-from data_pipeline.corpus_files import FULL_SCALE
 from data_pipeline.corpus_index import Clip, CorpusError
 from data_pipeline.corpus_metadata import (
     Entry,
@@ -23,6 +22,7 @@ from data_pipeline.corpus_metadata import (
     none_found,
     read_entries,
 )
+from wf_jax.levels import FULL_SCALE
 
 METADATA, WAVS = "metadata.csv", "wavs"
 _SHOWN = 6  # suffixes

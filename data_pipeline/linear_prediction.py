@@ -9,8 +9,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from wf_jax.levels import FULL_SCALE
+
 # Of a sample rounded to int16: no model of such samples is less sure.
-_LEAST_VARIANCE = 1 / 12 / 32768**2
+_LEAST_VARIANCE = 1 / 12 / FULL_SCALE**2
 
 
 def gaussian_log_likelihood(train: Sequence[np.ndarray], validation: Sequence[np.ndarray]) -> float:
@@ -76,4 +78,4 @@ def _errors(x: np.ndarray, coefficients: np.ndarray) -> np.ndarray:
 
 def _scaled(clip: np.ndarray) -> np.ndarray:
     integer = np.issubdtype(clip.dtype, np.integer)
-    return clip.astype(np.float64) / (32768 if integer else 1)
+    return clip.astype(np.float64) / (FULL_SCALE if integer else 1)

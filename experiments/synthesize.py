@@ -92,12 +92,13 @@ def _synthesize(model: "Flow", inputs: list[MelInput], output: Path) -> None:
     from wf_jax.flows.synthesis import synthesize
 
     settings, progress = model.config.mel, Progress()
-    total = sum(i.mel.shape[1] for i in inputs) * settings.hop / settings.sample_rate
+    total = sum(i.mel.shape[1] for i in inputs) * settings.hop_length / settings.sample_rate
     if model.config.context_samples is None:
         frames = bucket(max(i.mel.shape[1] for i in inputs))
+        steps = model.config.sequential_steps(frames * settings.hop_length)
         progress.keep(
-            f"one sample after another: {model.config.sequential_steps(frames * settings.hop):,} "
-            "steps for the longest file, which may take minutes and shows nothing before its end"
+            f"one sample after another: {steps:,} steps for the longest file, which "
+            "may take minutes and shows nothing before its end"
         )
     progress.update(f"{len(inputs)} files, {total:.1f} s of audio; each new length compiles")
     for item in inputs:

@@ -1,4 +1,4 @@
-"""Arrays in .npy and .npz files of strangers: nothing is made before what they announce is checked.
+"""Reads .npy and .npz files of strangers: nothing is allocated before their headers are checked.
 
 `numpy.load` makes room for whatever a header says, unpacks whatever a zip holds, and knows several
 kinds of errors. Here names, shapes, types and sizes are known before the first array, sizes are
@@ -82,7 +82,7 @@ class ArrayHeader:
 
 
 def read_npy(path: Path) -> np.ndarray:
-    """The array of a .npy file.
+    """Reads the array of a .npy file.
 
     Raises:
         OSError: the file is missing or cannot be read.
@@ -97,7 +97,7 @@ def read_npy(path: Path) -> np.ndarray:
 
 
 def map_npy(path: Path) -> np.ndarray:
-    """The array of a .npy file, memory-mapped and read-only.
+    """Maps the array of a .npy file into memory, read-only.
 
     Raises:
         OSError: the file is missing or cannot be read.
@@ -129,7 +129,7 @@ class ArrayArchive:
         }
 
     def read(self) -> dict[str, np.ndarray]:
-        """All arrays by name.
+        """Reads all arrays by name.
 
         Raises:
             ArrayFileError: one is damaged.
@@ -200,7 +200,7 @@ def open_zip(source: Path | BinaryIO, *, stored: bool = False) -> Iterator[zipfi
 
 
 class _Guarded(io.BufferedIOBase):
-    """A file that gives no more than `most` bytes at once: zipfile reads a directory in one go."""
+    """A file that returns at most `most` bytes per read: zipfile reads a directory in one go."""
 
     def __init__(self, file: BinaryIO):
         super().__init__()
@@ -264,7 +264,7 @@ def _read_header(file: BinaryIO) -> ArrayHeader:
 
 
 def _read_values(file: BinaryIO, header: ArrayHeader) -> np.ndarray:
-    """The array whose header was read; its size is known to be there."""
+    """Reads the array whose header was read; the file is known to hold all of it."""
     flat = np.empty(header.bytes, np.uint8)
     for start in range(0, header.bytes, _BLOCK):
         part = flat[start : start + _BLOCK]
@@ -277,7 +277,7 @@ def _read_values(file: BinaryIO, header: ArrayHeader) -> np.ndarray:
 
 @contextlib.contextmanager
 def as_array_errors() -> Iterator[None]:
-    """Makes one kind of error of whatever a zip is damaged by."""
+    """Turns every error of a damaged zip into an ArrayFileError."""
     try:
         yield
     except ArrayFileError:
@@ -287,6 +287,6 @@ def as_array_errors() -> Iterator[None]:
 
 
 def shown(text: str) -> str:
-    """A text out of a file that nobody vouches for, short and on one line."""
+    """Formats a text from an untrusted file: short and on one line."""
     escaped = text[:100].encode("unicode_escape").decode("ascii")
     return escaped if len(escaped) <= 100 and len(text) <= 100 else escaped[:97] + "..."

@@ -1,4 +1,4 @@
-"""Folders that may be remote, texts in them, and what went wrong."""
+"""Folders that may be remote, the text files in them, and errors that name the file."""
 
 import contextlib
 import errno
@@ -31,7 +31,7 @@ class FolderError(UserError):
 
 
 def folder_path(text: str) -> Path:
-    """A folder as a user names it: a local path, or gs://BUCKET/FOLDER.
+    """Returns the folder that a user names: a local path, or gs://BUCKET/FOLDER.
 
     Raises:
         FolderError: it is in another store, or the package that reads it is missing.
@@ -49,19 +49,19 @@ def folder_path(text: str) -> Path:
 
 
 def is_remote(path: Path) -> bool:
-    """Whether a path of `folder_path` is not of the local file system."""
+    """Returns True for a path of `folder_path` outside the local file system."""
     return "://" in str(path)
 
 
 def why(error: OSError) -> str:
-    """What the operating system says, and what to do: goes behind the name of the file."""
+    """Returns the operating system's message and the remedy, to follow the file's name."""
     said, remedy = error.strerror or str(error), _REMEDIES.get(error.errno or 0)
     return f"{said}; {remedy}" if remedy else said
 
 
 @contextlib.contextmanager
 def naming(path: Path) -> Iterator[None]:
-    """Has what goes wrong with `path` be an OSError that names it.
+    """Re-raises any error of `path` as an OSError that names it.
 
     The system's errors of an open file name none, and a remote store has errors of its own.
     """
@@ -79,10 +79,10 @@ def naming(path: Path) -> Iterator[None]:
 
 
 def read_text(path: Path, most: int) -> str | None:
-    """What a file of `most` bytes at most says, with a mark for what is no UTF-8.
+    """Reads a text file of `most` bytes at most; bytes that are not UTF-8 become a mark.
 
     Returns:
-        None where there is no file.
+        The text; None where there is no file.
 
     Raises:
         OSError: it cannot be read, or has more bytes; names `path`.

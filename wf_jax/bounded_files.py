@@ -1,4 +1,4 @@
-"""Files of strangers, read up to a size."""
+"""Reads files of strangers up to a size."""
 
 import errno
 from pathlib import Path
@@ -13,11 +13,11 @@ _BLOCK = 1 << 20
 
 
 class TooLargeError(ValueError):
-    """A file has more bytes than any that makes sense; without its name."""
+    """A file is larger than any sensible one; the message lacks its name."""
 
 
 def open_file(path: Path) -> BinaryIO:
-    """Opens a regular file to read; others may never end, or never begin.
+    """Opens a regular file to read; a pipe or a device might never end.
 
     Args:
         path: a pathlib.Path, or what has the same methods.

@@ -1,4 +1,4 @@
-"""Values from the JSON of strangers: read safely, and as dataclasses that are checked."""
+"""Reads values from the JSON of strangers safely, as checked dataclasses."""
 
 import dataclasses
 import json
@@ -12,7 +12,7 @@ _LONGEST_INTEGER = 20  # characters; of longer ones Python's floats, formats and
 
 
 def parse_json(text: bytes | str) -> Any:
-    """What JSON holds; whole numbers of more than 20 characters are floats.
+    """Parses JSON; whole numbers of more than 20 characters become floats.
 
     Raises:
         ValueError: it is damaged, or nested too deeply.
@@ -28,12 +28,12 @@ def _integer(text: str) -> int | float:
 
 
 def from_json(kind: Any, value: Any, name: str = "") -> Any:
-    """The inverse of `dataclasses.asdict` after JSON, which made lists of the tuples.
+    """Inverts `dataclasses.asdict` after JSON, which made lists of the tuples.
 
     Args:
-        kind: a dataclass, or what one of its fields is declared as: str, bool, int, float, Any, a
+        kind: a dataclass, or the type of one of its fields: str, bool, int, float, Any, a
             dataclass, tuple[X, ...], dict[str, X], or X | None of these.
-        value: what JSON holds.
+        value: the parsed JSON.
         name: of the field, for messages.
 
     Raises:
@@ -80,5 +80,5 @@ def _dataclass(kind: type, values: Any, name: str) -> Any:
 
 @lru_cache
 def _kinds(kind: type) -> dict[str, Any]:
-    """The fields' types; to find them takes longer than all else."""
+    """Returns the fields' types; cached, since finding them takes longest."""
     return typing.get_type_hints(kind)

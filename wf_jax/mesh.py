@@ -14,7 +14,7 @@ SMALLEST_SHARDED = 2**16  # elements: below, an array costs more in messages tha
 
 
 def data_mesh(batch_size: int, shards: int = 1) -> Mesh:
-    """Every device of every process, or as many of each process as divide the batch evenly.
+    """Makes a mesh of every process's devices, as many of each as divide the batch evenly.
 
     The devices stand in the order of the processes, so that a process holds consecutive rows.
 
@@ -51,14 +51,14 @@ def data_mesh(batch_size: int, shards: int = 1) -> Mesh:
 
 
 def local_mesh(batch_size: int) -> Mesh:
-    """As many devices of this process as divide a batch evenly, on the axis "data"."""
+    """Makes a mesh, axis "data", of as many of this process's devices as divide a batch."""
     devices = jax.local_devices()
     count = max(n for n in range(1, len(devices) + 1) if batch_size % n == 0)
     return Mesh(np.array(devices[:count]), (DATA_AXIS,), axis_types=(AxisType.Auto,))
 
 
 def state_sharding(array: Any, mesh: Mesh) -> NamedSharding:
-    """Where an array of the state lives: large ones split over "shard", all others everywhere.
+    """Returns the sharding of an array of the state: "shard" splits large ones, others are copied.
 
     Args:
         array: anything with a shape.
@@ -73,7 +73,7 @@ def state_sharding(array: Any, mesh: Mesh) -> NamedSharding:
 
 
 def gather_processes(values: np.ndarray) -> np.ndarray:
-    """The values [...] of every process, [processes, ...], in every process."""
+    """Gathers the values [...] of every process, [processes, ...], in every process."""
     if jax.process_count() == 1:
         return np.asarray(values)[None]
     return np.asarray(multihost_utils.process_allgather(np.asarray(values)))

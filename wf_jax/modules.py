@@ -23,7 +23,7 @@ class Definition:
     treedef: Any
 
     def __call__(self, params: Params) -> Any:
-        """The module with `params` as its arrays (any leading axes: vmap slices them)."""
+        """Returns the module with `params` as its arrays (any leading axes: vmap slices them)."""
         return self.treedef.unflatten([params[name] for name in self.names])
 
 

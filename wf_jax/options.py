@@ -230,7 +230,7 @@ def describe_options(group: Any, prefix: str = "") -> Iterator[Described]:
 
 
 def _meanings(owner: type) -> dict[str, str]:
-    """What the docstrings of a class, and of those it is made of, say of its attributes."""
+    """Reads the meanings of attributes from the docstrings of a class and of its bases."""
     found: dict[str, str] = {}
     for base in reversed(owner.__mro__):
         _, _, listed = (base.__doc__ or "").partition("Attributes:\n")
@@ -246,7 +246,7 @@ def _meanings(owner: type) -> dict[str, str]:
 
 
 def rule_of(field: dataclasses.Field) -> Rule | None:
-    """The rule of a dataclass field; None where it has none."""
+    """Returns the rule of a dataclass field; None where it has none."""
     return field.metadata.get(_RULE)
 
 

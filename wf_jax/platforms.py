@@ -1,4 +1,4 @@
-"""Decides what depends on the kind of device that computes, in one place.
+"""Everything that depends on the kind of device, in one place.
 
 The CPU's choices are measured (BUILD_NOTES). Those for accelerators are so in part, on one H200;
 `experiments.accelerator` finds out the rest. Left as JAX has them on every device: preallocation
@@ -14,7 +14,7 @@ import jax
 
 @dataclasses.dataclass(frozen=True)
 class Choices:
-    """How one kind of device is used best.
+    """The settings that suit one kind of device.
 
     Attributes:
         sequences: how many training sequences go through a network together: one, where its
@@ -24,7 +24,7 @@ class Choices:
         a2_pass: whether A2 models in a release are their own pass, which is written for a CPU's
             vector registers.
         substeps: training steps per dispatch, where a run leaves that open.
-        clips: that each device speaks or judges at once.
+        clips: number that each device synthesises or evaluates at once.
         chunk: samples of a file that a model computes at once: as many as fit a core's cache, or
             enough to keep a device busy with each.
         autotuning: whether a GPU's compiler times variants of every product; see
@@ -41,7 +41,7 @@ class Choices:
 
     @property
     def compiler_options(self) -> dict[str, int]:
-        """For programs with many products, of training steps."""
+        """Compiler options for programs with many products, such as training steps."""
         return {} if self.autotuning else {"xla_gpu_autotune_level": 0}
 
     def describe(self) -> str:
@@ -69,7 +69,7 @@ def choices() -> Choices:
 
 @contextlib.contextmanager
 def chosen(**changes: int | bool) -> Iterator[None]:
-    """Within it `choices` are other ones, for measurements and tests: what is traced there is.
+    """Changes `choices` inside a `with` block, for programs traced there: measurements and tests.
 
     Args:
         **changes: fields of Choices.

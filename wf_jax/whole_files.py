@@ -1,8 +1,8 @@
 """Local files and folders that appear complete or not at all, and outlast a loss of power.
 
 They are written under a temporary name beside their own, flushed to the disk, and renamed. A
-process holds what it has under such a name by a lock of the system; what nobody holds was left by
-one that was killed, and the next to write into that folder removes it, where there are locks.
+process locks its temporary files; an unlocked one was left by a killed process, and the next to
+write into that folder removes it, where the system has locks.
 """
 
 import contextlib
@@ -30,7 +30,7 @@ _swept: set[Path] = set()  # folders in which this process has looked for what o
 
 @contextlib.contextmanager
 def atomic_path(path: str | Path) -> Iterator[Path]:
-    """Yield a temporary path beside `path`; rename it onto `path` at the end of the block.
+    """Yields a temporary path beside `path`, renamed onto `path` at the end of the block.
 
     The temporary name keeps the suffix of `path`, since many writers choose their format by it.
     When the block raises (a full disk, Ctrl-C), the temporary file is removed and an existing file
@@ -66,7 +66,7 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def atomic_folder(folder: Path, *, replace: bool = False) -> Iterator[Path]:
-    """Yield a temporary folder beside `folder`; rename it to `folder` at the end of the block.
+    """Yields a temporary folder beside `folder`, renamed to `folder` at the end of the block.
 
     When the block raises (a full disk, Ctrl-C), the temporary folder is removed and one that is
     there stays as it was.
@@ -117,7 +117,7 @@ def restore(folder: Path) -> None:
 
 @contextlib.contextmanager
 def temporary_folder() -> Iterator[Path]:
-    """Yield a new folder among the system's temporary files, which is removed after the block."""
+    """Yields a new folder among the system's temporary files, which is removed after the block."""
     place = Path(tempfile.gettempdir())
     with _held(lambda: _new_folder(place), place) as folder:
         try:
@@ -138,7 +138,7 @@ def sweep(folder: Path) -> None:
 
 
 def write_whole(path: str | Path, write: Callable[[BinaryIO], object]) -> None:
-    """Has `write` fill a file that appears as `path` when it is complete.
+    """Calls `write` on a temporary file that becomes `path` when it is complete.
 
     Raises:
         OSError: the folder is missing or not writable, or the disk is full; it names `path`.
@@ -148,7 +148,7 @@ def write_whole(path: str | Path, write: Callable[[BinaryIO], object]) -> None:
 
 
 def flush(path: Path) -> None:
-    """Has the disk keep what was written to a file, or the names in a folder; where it can."""
+    """Flushes a file's contents, or the names in a folder, to the disk where it can."""
     try:
         handle = os.open(path, os.O_RDONLY)
     except OSError:  # Windows opens no folders
@@ -183,7 +183,7 @@ def exchange(one: Path, other: Path) -> bool:
 
 @contextlib.contextmanager
 def _held(make: Callable[[], Path], parent: Path) -> Iterator[Path]:
-    """Has `make` make a temporary file or folder, and holds it; before, sweeps its folder once."""
+    """Makes a temporary file or folder by `make` and locks it; sweeps its folder once before."""
     if parent.absolute() not in _swept:
         _swept.add(parent.absolute())
         sweep(parent)
@@ -194,7 +194,7 @@ def _held(make: Callable[[], Path], parent: Path) -> Iterator[Path]:
 
 
 def _hold(path: Path, stack: contextlib.ExitStack) -> bool:
-    """Holds what `path` names until the stack is closed; False where it is being removed."""
+    """Locks `path` until the stack is closed; returns False where it is being removed."""
     if fcntl is None:
         return True
     try:
@@ -209,7 +209,7 @@ def _hold(path: Path, stack: contextlib.ExitStack) -> bool:
 
 @contextlib.contextmanager
 def _open(path: Path) -> Iterator[int]:
-    """A handle on a file or folder, but no link."""
+    """Opens a file or folder, but no link."""
     handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     try:
         yield handle
@@ -222,14 +222,14 @@ def _new_folder(parent: Path) -> Path:
 
 
 def _aside(target: Path) -> Path:
-    """Where a folder is while another one takes its place."""
+    """Returns the path of a folder while another one takes its place."""
     digest = hashlib.sha256(os.fsencode(target.name)).hexdigest()[:16]
     return target.parent / f"{_ASIDE}{digest}"
 
 
 @contextlib.contextmanager
 def _naming(path: Path) -> Iterator[None]:
-    """Has the system's errors name `path`: open files and libsndfile name none."""
+    """Names `path` in OSErrors raised inside: open files and libsndfile name none."""
     try:
         yield
     except RuntimeError as error:

@@ -57,7 +57,7 @@ class Case:
         return {
             "audio": np.float32(0.1) * rng.standard_normal(one, np.float32),
             "latent": rng.standard_normal(one, np.float32),
-            "mel": rng.standard_normal((1, mel.bands, frames), np.float32),
+            "mel": rng.standard_normal((1, mel.n_mels, frames), np.float32),
         }
 
     def checks(self, pool: Executor, small: bool) -> Iterator[Check]:
@@ -77,19 +77,21 @@ def cases(small: bool) -> dict[str, Case]:
 
 
 def _large() -> dict[str, Case]:
-    clip = 22 * MelSettings().hop  # a quarter of a second
+    clip = 22 * MelSettings().hop_length  # a quarter of a second
     return {
         "h16": Case(WaveFlowConfig(), clip),
         "h64": Case(WaveFlowConfig(height=64), clip),
         "waveglow": Case(WaveGlowConfig(channels=64), clip),
         # Sample after sample: one evaluation of the net each.
-        "wavenet": Case(WaveNetConfig(layers=6, cycle=6, channels=64), 8 * MelSettings().hop),
+        "wavenet": Case(
+            WaveNetConfig(layers=6, cycle=6, channels=64), 8 * MelSettings().hop_length
+        ),
     }
 
 
 def _small() -> dict[str, Case]:
     """Returns cases that compile soon: of hardly any layers."""
-    mel = MelSettings(8000, fft_size=64, hop=16, window_length=64, bands=4, high_hz=4000.0)
+    mel = MelSettings(8000, n_fft=64, hop_length=16, win_length=64, n_mels=4, f_max=4000.0)
     sizes: dict[str, Any] = {"layers": 1, "channels": 4, "mel": mel}
     rows, one = {**sizes, "upsample_factors": (16,)}, (HIGHEST,)
     return {

@@ -184,7 +184,7 @@ def _compare(
 
 def _voice_functions(config: WaveFlowConfig, frames: int) -> list[Function]:
     settings = config.mel
-    noise = np.random.default_rng(2).standard_normal((BATCH, frames * settings.hop - 1))
+    noise = np.random.default_rng(2).standard_normal((BATCH, frames * settings.hop_length - 1))
     audio = np.float32(0.1 * noise)
     mel = np.asarray(_mel(audio, settings))
     return [

@@ -87,16 +87,16 @@ def _speak(row: Row, seconds: float, peak: float) -> None:
 def _inputs(config: FlowConfig, clips: int, seconds: float) -> tuple[jax.Array, jax.Array]:
     """Latent [clips, T] and mel [clips, M, F], random."""
     rng = np.random.default_rng(1)
-    frames = round(seconds * config.mel.sample_rate / config.mel.hop)
-    z = rng.standard_normal((clips, frames * config.mel.hop), np.float32)
-    mel = rng.standard_normal((clips, config.mel.bands, frames), np.float32)
+    frames = round(seconds * config.mel.sample_rate / config.mel.hop_length)
+    z = rng.standard_normal((clips, frames * config.mel.hop_length), np.float32)
+    mel = rng.standard_normal((clips, config.mel.n_mels, frames), np.float32)
     return jnp.asarray(z), jnp.asarray(mel)
 
 
 def _round_trip(model: Flow, mel: jax.Array) -> float:
     """RMS of x -> z -> x against x, relative; half a second of noise."""
     mel = mel[:, :, :43]
-    shape = (1, mel.shape[2] * model.config.mel.hop)
+    shape = (1, mel.shape[2] * model.config.mel.hop_length)
     x = 0.1 * jax.random.normal(jax.random.key(2), shape)
 
     @jax.jit

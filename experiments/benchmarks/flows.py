@@ -27,7 +27,7 @@ MATRIX = 4096
 
 def forward_flop(config: WaveFlowConfig) -> float:
     """FLOP per audio sample of one pass through all nets, skip path folded into the output."""
-    c, m, layers = config.channels, config.mel.bands, config.layers
+    c, m, layers = config.channels, config.mel.n_mels, config.layers
     macs = layers * (2 * (config.kernel * c) ** 2 + 2 * m * c + c * c + 2 * c) - c * c + c
     return 2.0 * config.flows * macs * (config.height - 1) / config.height
 
@@ -49,10 +49,10 @@ def matrix_product() -> tuple[Callable[[], object], float]:
 
 def synthesis(config: WaveFlowConfig, options: Any) -> tuple[Callable[[], object], float, float]:
     """Synthesis of the clips: to call, seconds of audio, FLOP."""
-    hop, rng = config.mel.hop, np.random.default_rng(1)
+    hop, rng = config.mel.hop_length, np.random.default_rng(1)
     frames = round(options.seconds * config.mel.sample_rate / hop)
     z = jnp.asarray(rng.standard_normal((options.clips, frames * hop)), jnp.float32)
-    mel = jnp.asarray(rng.standard_normal((options.clips, config.mel.bands, frames)), jnp.float32)
+    mel = jnp.asarray(rng.standard_normal((options.clips, config.mel.n_mels, frames)), jnp.float32)
     model = random_model(config)
     inverse = jax.jit(lambda model, z, mel: model.inverse(z, mel))
     seconds = z.size / config.mel.sample_rate
@@ -90,8 +90,8 @@ def round_trip_error(config: WaveFlowConfig) -> float:
     """RMS of x -> z -> x against x, relative; half a second of noise."""
     frames = 43
     rng = np.random.default_rng(2)
-    x = jnp.asarray(0.1 * rng.standard_normal((1, frames * config.mel.hop)), jnp.float32)
-    mel = jnp.asarray(rng.standard_normal((1, config.mel.bands, frames)), jnp.float32)
+    x = jnp.asarray(0.1 * rng.standard_normal((1, frames * config.mel.hop_length)), jnp.float32)
+    mel = jnp.asarray(rng.standard_normal((1, config.mel.n_mels, frames)), jnp.float32)
 
     @jax.jit
     def error(model: WaveFlow) -> jax.Array:

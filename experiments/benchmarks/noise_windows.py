@@ -3,7 +3,7 @@
 import numpy as np
 
 from wf_jax.audio.mel import MelSettings
-from wf_jax.flows.vocoder import context
+from wf_jax.flows.vocoder import mel_context
 
 
 class NoiseWindows:
@@ -11,7 +11,7 @@ class NoiseWindows:
 
     def __init__(self, settings: MelSettings, window: int, batch_size: int):
         """Draws `batch_size` windows."""
-        width = sum(context(settings, window)) + window
+        width = sum(mel_context(settings, window)) + window
         noise = np.random.default_rng(1).standard_normal((batch_size, width), np.float32)
         self._arrays = {
             "audio": np.float32(0.1) * noise,

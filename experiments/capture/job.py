@@ -144,8 +144,8 @@ def _keep_demo_pair(folder: Path) -> None:
 
 def _load(config: CaptureConfig, paths: tuple[Path, Path], family: Family) -> Capture:
     data = config.data
-    contexts = [model.context for model in (family.models or {}).values()]
-    a2_context = a2.config(config.model.sizes[0]).receptive_field - 1
+    lookbacks = [model.lookback for model in (family.models or {}).values()]
+    a2_lookback = a2.config(config.model.sizes[0]).receptive_field - 1
     return load_capture(
         *paths,
         input_channel=data.input_channel or None,
@@ -154,7 +154,7 @@ def _load(config: CaptureConfig, paths: tuple[Path, Path], family: Family) -> Ca
         used=Used(data.start_seconds, data.stop_seconds, data.correct_drift),
         validation_seconds=data.validation_seconds,
         ignore_checks=data.ignore_checks,
-        receptive_field=max(contexts, default=a2_context) + 1,
+        receptive_field=max(lookbacks, default=a2_lookback) + 1,
         window=config.train.window,
         batch_size=config.batch_size,
     )

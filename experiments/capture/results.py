@@ -68,7 +68,7 @@ def _describe(
         capture.output_train,
         capture.input_validation,
         capture.output_validation,
-        skip=task.context,
+        skip=task.lookback,
     )
     nam = workdir / "model.nam"
     esrs = {size: float(result.metrics[f"esr/{size}"][0]) for size in models}
@@ -89,7 +89,7 @@ def _describe(
     predictions = {
         size: np.asarray(model(jnp.asarray(x[None])))[0] for size, model in models.items()
     }
-    skip = task.context
+    skip = task.lookback
     report = CaptureReport(
         title=read_nam(nam).metadata["name"],
         sample_rate=capture.sample_rate,

@@ -26,10 +26,10 @@ class Samples:
         """Does nothing where tensorboardX is missing."""
         self._folder = workdir.local / "tensorboard"
         self._board, self._sizes, self._rate = Board(workdir), task.sizes, capture.sample_rate
-        self._gain, self._context = capture.output_gain, task.context
-        end = task.context + round(EXCERPT_SECONDS * capture.sample_rate)
+        self._gain, self._lookback = capture.output_gain, task.lookback
+        end = task.lookback + round(EXCERPT_SECONDS * capture.sample_rate)
         self._di = jnp.asarray(capture.input_validation[None, :end])
-        self._target = capture.output_validation[task.context : end] / np.float32(self._gain)
+        self._target = capture.output_validation[task.lookback : end] / np.float32(self._gain)
         self._shown = time.monotonic()
 
     def __call__(self, step: int, models: SizedModels, record: dict[str, Any]) -> None:
@@ -45,7 +45,7 @@ class Samples:
         predictions = {}
         for size in self._sizes:
             y = playing_level(models[size], self._gain)(self._di)
-            predictions[size] = np.asarray(y)[0, self._context :]
+            predictions[size] = np.asarray(y)[0, self._lookback :]
             self._board.add_audio(size, step, predictions[size], self._rate)
         self._board.add_audio("the amp", step, self._target, self._rate)
         drawn = figures.waveforms(self._target, predictions, self._rate)

@@ -69,8 +69,8 @@ def vocoder(model: Flow, frames: int) -> Program:
         call=with_precision("default"),
         expected=with_precision("highest"),
         draws={
-            "mel": lambda rng: rng.normal(-5.0, 2.0, (1, settings.bands, frames)),
-            "noise": lambda rng: rng.standard_normal((1, frames * settings.hop)),
+            "mel": lambda rng: rng.normal(-5.0, 2.0, (1, settings.n_mels, frames)),
+            "noise": lambda rng: rng.standard_normal((1, frames * settings.hop_length)),
             "temperature": lambda rng: np.asarray(rng.uniform(0.5, 1.0)),
         },
         outputs=("audio",),

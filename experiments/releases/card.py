@@ -96,8 +96,8 @@ def _about(manifest: Manifest) -> Iterator[str]:
     if manifest.vocoder:
         mel = manifest.vocoder.mel
         yield (
-            f"Its mels are natural logs of magnitudes: {mel['bands']} bands from {mel['low_hz']:g} "
-            f"to {mel['high_hz']:g} Hz (Slaney), FFT {mel['fft_size']}, hop {mel['hop']}, floor "
+            f"Its mels are natural logs of magnitudes: {mel['n_mels']} bands from {mel['f_min']:g} "
+            f"to {mel['f_max']:g} Hz (Slaney), FFT {mel['n_fft']}, hop {mel['hop_length']}, floor "
             f"{mel['floor']:g}.\n"
         )
     rows = list(_metrics(manifest.metrics))

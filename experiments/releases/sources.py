@@ -19,7 +19,7 @@ from wf_jax.amps.nam_file import NamFile, read_nam
 from wf_jax.bounded_files import read_json
 from wf_jax.errors import UserError
 from wf_jax.flows.model_folder import check_model, load_model
-from wf_jax.json_values import parse_json
+from wf_jax.levels import FULL_SCALE
 
 if TYPE_CHECKING:
     from wf_jax.flows.flow import Flow
@@ -132,7 +132,7 @@ def _held_out(path: Path, rate: int) -> tuple[np.ndarray, str]:
     except (OSError, KeyError, TypeError, IndexError, CorpusError):
         return np.float32(synthetic_speech(EXAMPLE_SECONDS, rate)), "the built-in voice"
     audio = corpus.audio(clip)[: round(EXAMPLE_SECONDS * rate)]
-    return np.float32(audio / 32768), f"the held-out clip {clip.name}"
+    return np.float32(audio / FULL_SCALE), f"the held-out clip {clip.name}"
 
 
 def _recording(path: Path, rate: int) -> np.ndarray:

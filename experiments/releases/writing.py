@@ -17,7 +17,6 @@ from wf_jax.export import Amp, ReleaseError, Vocoder, load
 from wf_jax.export.artefacts import platform_of
 from wf_jax.export.check import amp_differences, fault_of, vocoder_differences
 from wf_jax.export.manifest import (
-    read_release,
     CARD,
     EXAMPLE,
     MANIFEST,
@@ -26,7 +25,7 @@ from wf_jax.export.manifest import (
     Manifest,
     copied,
     digest,
-    read_manifest,
+    read_release,
     replaceable,
 )
 from wf_jax.export.rebuild import functions_of, model_of

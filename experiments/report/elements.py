@@ -12,6 +12,7 @@ import numpy as np
 import soundfile
 
 from experiments.report.style import STYLE
+from wf_jax.levels import NORMALISED_PEAK
 from wf_jax.whole_files import atomic_path
 
 if TYPE_CHECKING:
@@ -84,7 +85,7 @@ def image(figure: "Figure", kind: str, title: str) -> str:
 def common_gain(clips: Iterable[np.ndarray]) -> float:
     """One factor for all, so that levels compare; below 1 only where a clip would be cut off."""
     peak = max(float(np.abs(x).max(initial=0.0)) for x in clips)
-    return 1.0 if peak < 1 else 0.999 / peak
+    return 1.0 if peak < 1 else NORMALISED_PEAK / peak
 
 
 def players(clips: Mapping[str, np.ndarray], sample_rate: int, gain: float) -> str:

@@ -15,6 +15,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
 from experiments.run.table import HIGHER, Row, Table, other_audio, title, value
+from wf_jax.levels import bits_per_sample, nats_per_sample
 
 # Ten colours that stay apart beside each other; the runs after them are dashed, then dotted.
 COLOURS = (
@@ -95,7 +96,7 @@ def _row(part: SubFigure, table: Table, axis: str) -> None:
         _dress(axes, panel, axis)
     every[0].set_ylabel(LABELS.get(panels[0].metric, "ESR, error over signal (log scale)"))
     if panels[-1].metric == "ll/validation":
-        bits = every[-1].secondary_yaxis("right", functions=(_to_bits, _to_nats))
+        bits = every[-1].secondary_yaxis("right", functions=(bits_per_sample, nats_per_sample))
         bits.set_ylabel(LABELS["bits/validation"])
     part.suptitle(_title(table, len(rows)), x=0.01, ha="left", fontsize=11.5, fontweight="bold")
     first = table.metrics[0]
@@ -204,12 +205,3 @@ def _evaluated(table: Table) -> list[Row]:
 
 def _is_esr(panel: Panel) -> bool:
     return panel.metric.startswith("esr/")
-
-
-def _to_bits(nats: Any) -> Any:
-    """Of 16-bit samples, from nats per sample at full scale 1: 15 bits are its log(32768)."""
-    return 15 - nats / math.log(2)
-
-
-def _to_nats(bits: Any) -> Any:
-    return (15 - bits) * math.log(2)

@@ -19,6 +19,7 @@ from experiments.run.lock import FolderLock
 from wf_jax.atomic import folder_path, is_remote, naming, read_text, why, write_text
 from wf_jax.bounded_files import LARGEST_RECORDS, read_json
 from wf_jax.errors import UserError, short
+from wf_jax.old_names import current_names
 from wf_jax.whole_files import sweep
 
 # What may change between two sessions of one run.
@@ -244,6 +245,7 @@ def check_same_run(workdir: Path, config: Any) -> None:
 
 
 def _compare(workdir: Path, old: dict[str, Any], new: dict[str, Any]) -> None:
+    old = current_names(old)
     if "train.decay" in old:  # of before there was a choice
         old.setdefault("train.optimizer", "adam")
         del old["train.decay"]

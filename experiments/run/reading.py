@@ -15,6 +15,7 @@ from wf_jax.bounded_files import (
     read_json,
 )
 from wf_jax.errors import UserError
+from wf_jax.old_names import current_names
 from wf_jax.training.metrics import finite, parse_records
 
 _MOST = 1e30  # of what a run measures
@@ -191,7 +192,7 @@ def read_run(folder: Path) -> Run:
     path = folder / "config.json"
     remedy = "restore it, or leave this folder out"
     try:
-        config = read_json(path)
+        config = current_names(read_json(path))
     except OSError as error:
         raise RunError(f"{path}: cannot be read: {error.strerror}; {remedy}") from None
     except ValueError as error:  # not JSON, or not even text

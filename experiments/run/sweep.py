@@ -20,6 +20,7 @@ from experiments.run.sweep_file import read_sweep as read_sweep
 from experiments.run.table import title, value
 from wf_jax.bounded_files import read_json
 from wf_jax.errors import UserError, short
+from wf_jax.old_names import current_names
 
 
 def run_sweep(
@@ -129,7 +130,7 @@ def complete(workdir: Path) -> bool:
 def _same(folder: Path, config: Any) -> bool:
     """Whether the run there has this config: if not, `run` goes on with it, or says no."""
     try:
-        old = read_json(folder / "config.json")
+        old = current_names(read_json(folder / "config.json"))
         return all(old.get(k, v) == v for k, v in json.loads(json.dumps(_options(config))).items())
     except FileNotFoundError:
         return True

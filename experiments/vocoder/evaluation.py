@@ -21,7 +21,8 @@ from wf_jax.audio.quality import (
 )
 from wf_jax.flows.flow import Flow
 from wf_jax.flows.synthesis import synthesize
-from wf_jax.flows.vocoder import HeldOut, bits, clip_log_likelihoods
+from wf_jax.flows.vocoder import HeldOut, clip_log_likelihoods
+from wf_jax.levels import bits_per_sample
 from wf_jax.training.metrics import Progress, duration
 
 # Key of a score, what it is called in a table, and decimals.
@@ -88,7 +89,7 @@ def _judged(model: Flow, clips: Sequence[HeldOut]) -> Iterator[Judged]:
         clip = clips[number]
         original, new = (x / np.float32(clip.gain) for x in (clip.audio, synthesis))
         likelihood = likelihoods[number]
-        scores = {"log_likelihood": likelihood, "bits": bits(likelihood)}
+        scores = {"log_likelihood": likelihood, "bits": bits_per_sample(likelihood)}
         scores |= _compare(original, new, rate)
         new_mel = clip_mel(synthesis, model.config.mel)
         yield Judged(number, clip.name, len(original) / rate, original, new, mel, new_mel, scores)
@@ -143,7 +144,7 @@ def latent(model: Flow, clip: HeldOut) -> np.ndarray:
     settings, samples = model.config.mel, len(clip.audio)
     mel = clip_mel(clip.audio, settings)
     frames = bucket(mel.shape[1])
-    audio = fill([clip.audio], frames * settings.hop, 1)
+    audio = fill([clip.audio], frames * settings.hop_length, 1)
     z = _forward(jax.device_get(model), audio, fill([mel], frames, 1), np.array([samples]))
     return np.asarray(z)[0, :samples]
 

@@ -14,7 +14,8 @@ from experiments.vocoder.config import VocoderConfig
 from experiments.vocoder.results import Samples, write_results
 from wf_jax.audio.mel import MelSettings
 from wf_jax.flows.config import FlowConfig
-from wf_jax.flows.vocoder import HeldOut, VocoderTask, context
+from wf_jax.flows.vocoder import HeldOut, VocoderTask, mel_context
+from wf_jax.levels import FULL_SCALE, peak_gain
 from wf_jax.training.distributed import on_main, say
 from wf_jax.training.loop import Result
 
@@ -68,7 +69,7 @@ def make_task(config: VocoderConfig, model: FlowConfig, corpus: Corpus) -> Vocod
         corpus,
         "train",
         window,
-        *context(model.mel, window),
+        *mel_context(model.mel, window),
         training.batch_size,
         training.seed,
         model.mel.peak_normalise,
@@ -98,8 +99,8 @@ def held_out_clips(corpus: Corpus, settings: MelSettings) -> list[HeldOut]:
     """The clips of the validation split, at the scale that the model sees."""
     clips = []
     for clip in corpus.select("validation"):
-        gain = 0.999 / clip.peak if settings.peak_normalise and not clip.silent else 1.0
-        audio = corpus.audio(clip) * np.float32(gain / 32768)
+        gain = peak_gain(clip.peak) if settings.peak_normalise else 1.0
+        audio = corpus.audio(clip) * np.float32(gain / FULL_SCALE)
         clips.append(HeldOut(clip.name, audio, gain))
     return clips
 

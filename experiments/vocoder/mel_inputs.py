@@ -13,6 +13,7 @@ from wf_jax.array_files import ArrayFileError, open_npz, read_npy
 from wf_jax.audio.mel_scale import describe_doubts, describe_scale
 from wf_jax.audio.mel_settings import MelSettings
 from wf_jax.errors import UserError
+from wf_jax.levels import peak_gain
 
 _ARRAYS = (".npy", ".npz")
 _TORCH = 'numpy.save("mel.npy", torch.load(path).numpy())'
@@ -123,8 +124,7 @@ def _from_audio(path: Path, settings: MelSettings) -> MelInput:
         x = soxr.resample(x, audio.sample_rate, rate, quality="VHQ")
     if not len(x):
         raise MelInputError(f"{path}: nothing is left of it at {rate} Hz; give a longer recording")
-    peak = float(np.abs(x).max())
-    gain = 0.999 / peak if settings.peak_normalise and peak > 1e-9 else 1.0
+    gain = peak_gain(float(np.abs(x).max())) if settings.peak_normalise else 1.0
     return MelInput(path, clip_mel(x * np.float32(gain), settings), len(x), gain)
 
 
@@ -135,15 +135,15 @@ def _from_mel(path: Path, settings: MelSettings, any_scale: bool) -> MelInput:
         mel = mel[0]
     if mel.ndim != 2 or mel.shape[1] < 1 or not np.issubdtype(mel.dtype, np.floating):
         raise MelInputError(
-            f"{path}: {mel.dtype} {shape} is not a mel; give floats [{settings.bands}, frames] or "
-            f"[1, {settings.bands}, frames]"
+            f"{path}: {mel.dtype} {shape} is not a mel; give floats [{settings.n_mels}, frames] or "
+            f"[1, {settings.n_mels}, frames]"
         )
     mel = mel.astype(np.float32)
     found = describe_scale(mel, settings)
-    if found and (mel.shape[0] != settings.bands or not any_scale or not np.isfinite(mel).all()):
+    if found and (mel.shape[0] != settings.n_mels or not any_scale or not np.isfinite(mel).all()):
         raise MelInputError(f"{path}: {found}")
     note = describe_doubts(mel, settings) or ""
-    return MelInput(path, mel, mel.shape[1] * settings.hop, note=note)
+    return MelInput(path, mel, mel.shape[1] * settings.hop_length, note=note)
 
 
 def _array(path: Path) -> np.ndarray:

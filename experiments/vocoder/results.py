@@ -31,7 +31,8 @@ from wf_jax.audio.clips import clip_mel
 from wf_jax.flows.config import FlowConfig
 from wf_jax.flows.flow import Flow
 from wf_jax.flows.model_folder import save_model
-from wf_jax.flows.vocoder import FULL_SCALE, HeldOut, VocoderTask, bits
+from wf_jax.flows.vocoder import HeldOut, VocoderTask
+from wf_jax.levels import NORMALISED_PEAK, bits_per_sample, nats_per_sample
 from wf_jax.modules import split
 from wf_jax.training.loop import Result
 from wf_jax.training.metrics import duration, finite, read_records
@@ -116,7 +117,7 @@ def _describe(
 ) -> None:
     """Writes metrics.json and report.html, and prints the figures."""
     value = float(result.metrics["bits/validation"])
-    likelihood = float(FULL_SCALE - value * np.log(2))
+    likelihood = nats_per_sample(value)
     baselines = _baselines(corpus)
     amount = SLOW_JUDGED if is_slow(task.config) else JUDGED
     judged = judge(model, some(task.held_out, task.config, amount))
@@ -125,7 +126,7 @@ def _describe(
     report = VoiceReport(
         title=f"{task.config.family} voice: {_corpus_name(config, corpus)}",
         sample_rate=corpus.sample_rate,
-        hop=task.config.mel.hop,
+        hop=task.config.mel.hop_length,
         log_likelihood=likelihood,
         bits=value,
         parameters=parameters,
@@ -133,7 +134,7 @@ def _describe(
         steps=result.steps,
         minutes=result.minutes,
         history=_history(result, task),
-        baselines={name: (ll, bits(ll)) for name, ll in baselines.items()},
+        baselines={name: (ll, bits_per_sample(ll)) for name, ll in baselines.items()},
         clips=judged,
         mean_scores=mean_scores(judged),
         latent=latent(model, task.held_out[0]) if task.config.has_latent else None,
@@ -211,14 +212,14 @@ def _facts(
     model, mel, training = task.config, task.config.mel, config.train
     held = sum(len(clip.audio) for clip in task.held_out) / mel.sample_rate
     learnt = sum(clip.samples for clip in corpus.select("train")) / mel.sample_rate
-    scaled = ", each clip scaled to a peak of 0.999" if mel.peak_normalise else ""
+    scaled = f", each clip scaled to a peak of {NORMALISED_PEAK}" if mel.peak_normalise else ""
     return {
         "corpus": f"{_corpus_name(config, corpus)}, {mel.sample_rate} Hz{scaled}",
         "trained on": f"{len(corpus.select('train'))} clips, {duration(learnt / 60)}",
         "held out": f"{len(task.held_out)} clips, {duration(held / 60)}",
         "model": model.describe(),
-        "mel": f"{mel.bands} bands, {mel.low_hz:g} to {mel.high_hz:g} Hz, {mel.fft_size} samples "
-        f"every {mel.hop}",
+        "mel": f"{mel.n_mels} bands, {mel.f_min:g} to {mel.f_max:g} Hz, {mel.n_fft} samples "
+        f"every {mel.hop_length}",
         "training": f"{result.steps:,} steps in {duration(result.minutes)}; {result.stopped}",
         "batch": f"{training.batch_size} windows of {config.data.window} samples",
         "optimizer": f"{training.optimizer}, rate {training.learning_rate:g}, falling from "

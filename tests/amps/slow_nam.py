@@ -30,23 +30,23 @@ def play(document: dict, x: np.ndarray, *, size: float | None = None) -> np.ndar
 
 def respond(document: dict, x: Signal, size: float | None = None) -> Signal:
     """One model on any signal, also on the output of another: [I, 1 + T] -> [O, 1 + T]."""
-    stream = Stream(document["weights"])
-    y = ARCHITECTURES[document["architecture"]](document, stream, x, size)
-    assert stream.position == len(document["weights"]), "weights are left over"
+    weights = FlatWeights(document["weights"])
+    y = ARCHITECTURES[document["architecture"]](document, weights, x, size)
+    assert weights.position == len(document["weights"]), "weights are left over"
     return y
 
 
 def weight_count(document: dict) -> int:
-    """How many weights the document's own stream has; those of nested documents do not count."""
+    """Counts the document's own weights; those of nested documents do not count."""
     if document["architecture"] in ("Sequential", "SlimmableContainer"):
         return 0
-    stream = Stream(None)
+    weights = FlatWeights(None)
     silence = np.zeros((document["config"].get("in_channels", 1), 1))
-    ARCHITECTURES[document["architecture"]](document, stream, silence, None)
-    return stream.position
+    ARCHITECTURES[document["architecture"]](document, weights, silence, None)
+    return weights.position
 
 
-class Stream:
+class FlatWeights:
     """The flat weight list, read from front to back; without values it counts."""
 
     def __init__(self, values: list[float] | None):
@@ -62,14 +62,14 @@ class Stream:
 
 
 def conv(
-    stream: Stream, inputs: Width, outputs: Width, taps=1, *, dilation=1, groups=1, bias=True
+    weights: FlatWeights, inputs: Width, outputs: Width, taps=1, *, dilation=1, groups=1, bias=True
 ) -> Callable[[Signal], Signal]:
     """y[o, t] = bias[o] + sum over i, k of weight[o, i, k] x[i, t - (K - 1 - k) dilation]."""
     (i, i_used), (o, o_used) = inputs, outputs
     assert i % groups == o % groups == 0, f"{groups} groups of {i} -> {o} channels"
     assert groups == 1 or inputs + outputs == (i, i, o, o), "groups cannot be sliced"
-    weight = stream.take(o, i // groups, taps)[:o_used, :i_used]
-    offset = stream.take(o, 1)[:o_used] if bias else 0.0
+    weight = weights.take(o, i // groups, taps)[:o_used, :i_used]
+    offset = weights.take(o, 1)[:o_used] if bias else 0.0
     weight = weight.reshape(groups, -1, *weight.shape[1:])  # [G, O/G, I/G, K]
 
     def apply(x: Signal) -> Signal:
@@ -90,7 +90,7 @@ def delayed(x: np.ndarray, lag: int) -> np.ndarray:
 # Architectures: document, its weights, x [I, 1 + T], size -> [O, 1 + T]
 
 
-def wavenet(document: dict, stream: Stream, x: Signal, size: float | None) -> Signal:
+def wavenet(document: dict, weights: FlatWeights, x: Signal, size: float | None) -> Signal:
     config, arrays = document["config"], document["config"]["layers"]
     condition = respond(config["condition_dsp"], x) if config.get("condition_dsp") else x
     used = [used_channels(array, size) for array in arrays]
@@ -99,14 +99,14 @@ def wavenet(document: dict, stream: Stream, x: Signal, size: float | None) -> Si
         inputs = (array["input_size"], used[i - 1] if i else array["input_size"])
         head_used = used[i + 1] if i + 1 < len(arrays) else None
         widths = inputs, (array["channels"], used[i]), head_used
-        signal, total = layer_array(array, widths, stream, signal, total, condition)
+        signal, total = layer_array(array, widths, weights, signal, total, condition)
     post = config.get("head") or {"kernel_sizes": []}
     convs, inputs = [], (len(total), len(total))
     for i, taps in enumerate(post["kernel_sizes"]):
         outputs = post["channels" if i + 1 < len(post["kernel_sizes"]) else "out_channels"]
-        convs.append(conv(stream, inputs, (outputs, outputs), taps))
+        convs.append(conv(weights, inputs, (outputs, outputs), taps))
         inputs = (outputs, outputs)
-    y = stream.take(1) * total
+    y = weights.take(1) * total
     for apply in convs:
         y = apply(activate(post["activation"], y))
     return y
@@ -121,16 +121,21 @@ def used_channels(array: dict, size: float | None) -> int:
 
 
 def layer_array(
-    array: dict, widths: tuple, stream: Stream, signal: Signal, total: Signal | None, c: Signal
+    array: dict,
+    widths: tuple,
+    weights: FlatWeights,
+    signal: Signal,
+    total: Signal | None,
+    c: Signal,
 ) -> tuple[Signal, Signal]:
     """Returns the residual signal, and the head sum after its convolution."""
     inputs, channels, head_used = widths
     full, used = channels
     b = array.get("bottleneck", full)
     middle = (b, max(1, b * used // full) if array.get("layer1x1", ON)["active"] else used)
-    h = conv(stream, inputs, channels, bias=False)(signal)
+    h = conv(weights, inputs, channels, bias=False)(signal)
     for i in range(len(array["dilations"])):
-        h, skip = layer(array, i, channels, middle, stream, h, c)
+        h, skip = layer(array, i, channels, middle, weights, h, c)
         assert total is None or len(total) == len(skip), "the head sum changes its width"
         total = skip if total is None else total + skip
     legacy = {"out_channels": array.get("head_size"), "bias": array.get("head_bias")}
@@ -138,7 +143,7 @@ def layer_array(
     outputs = (head["out_channels"], head_used or head["out_channels"])
     options = {"dilation": head.get("head_dilation", 1), "bias": head["bias"]}
     sums = head1x1_width(array) or middle
-    return h, conv(stream, sums, outputs, head["kernel_size"], **options)(total)
+    return h, conv(weights, sums, outputs, head["kernel_size"], **options)(total)
 
 
 ON, OFF = {"active": True, "groups": 1}, {"active": False}
@@ -150,7 +155,7 @@ def head1x1_width(array: dict) -> Width | None:
 
 
 def layer(
-    array: dict, i: int, channels: Width, middle: Width, stream: Stream, h: Signal, c: Signal
+    array: dict, i: int, channels: Width, middle: Width, weights: FlatWeights, h: Signal, c: Signal
 ) -> tuple[Signal, Signal]:
     """Returns the input of the next layer, and what goes to the head sum."""
     mode, secondary = gating(array, i)
@@ -158,15 +163,15 @@ def layer(
     conditions, heads = (array["condition_size"],) * 2, head1x1_width(array)
     options = {"dilation": array["dilations"][i], "groups": array.get("groups_input", 1)}
     taps = array["kernel_sizes"][i] if "kernel_sizes" in array else array["kernel_size"]
-    convolve = conv(stream, channels, before, taps, **options)
+    convolve = conv(weights, channels, before, taps, **options)
     options = {"groups": array.get("groups_input_mixin", 1), "bias": False}
-    mixin = conv(stream, conditions, before, **options)
+    mixin = conv(weights, conditions, before, **options)
     residual, head1x1 = array.get("layer1x1", ON), array.get("head1x1", OFF)
     if residual["active"]:
-        layer1x1 = conv(stream, middle, channels, groups=residual["groups"])
+        layer1x1 = conv(weights, middle, channels, groups=residual["groups"])
     if heads:
-        to_head = conv(stream, middle, heads, groups=head1x1["groups"])
-    widths = [  # in the order of the stream
+        to_head = conv(weights, middle, heads, groups=head1x1["groups"])
+    widths = [  # in the order of the weights
         ("conv_pre_film", channels),
         ("conv_post_film", before),
         ("input_mixin_pre_film", conditions),
@@ -176,7 +181,7 @@ def layer(
         ("layer1x1_post_film", channels),
         ("head1x1_post_film", heads),
     ]
-    film = {name: film_of(array.get(name), width, stream, c) for name, width in widths}
+    film = {name: film_of(array.get(name), width, weights, c) for name, width in widths}
     z = film["conv_post_film"](convolve(film["conv_pre_film"](h)))
     z = z + film["input_mixin_post_film"](mixin(film["input_mixin_pre_film"](c)))
     a = gate(mode, each(array["activation"], i), secondary, film["activation_pre_film"](z))
@@ -205,26 +210,26 @@ def gate(mode: str, primary: str | dict, secondary: str | dict, z: Signal) -> Si
 
 
 def film_of(
-    options: dict | bool | None, width: Width, stream: Stream, c: Signal
+    options: dict | bool | None, width: Width, weights: FlatWeights, c: Signal
 ) -> Callable[[Signal], Signal]:
     """x * scale(c) + shift(c), both linear in the condition of the same time; or x itself."""
     if options in (None, False) or not options.get("active", True):
         return lambda x: x
     shifts = options.get("shift", True)
     outputs = (2 * width[0], 2 * width[1]) if shifts else width
-    both = conv(stream, (len(c), len(c)), outputs, groups=options.get("groups", 1))(c)
+    both = conv(weights, (len(c), len(c)), outputs, groups=options.get("groups", 1))(c)
     return lambda x: x * both[: width[1]] + (both[width[1] :] if shifts else 0.0)
 
 
-def lstm(document: dict, stream: Stream, x: Signal, size: float | None) -> Signal:
+def lstm(document: dict, weights: FlatWeights, x: Signal, size: float | None) -> Signal:
     config, hidden = document["config"], document["config"]["hidden_size"]
     cells, state = [], []
     for i in range(config["num_layers"]):
         inputs = hidden if i else config["input_size"]
-        cells.append((stream.take(4 * hidden, inputs + hidden), stream.take(4 * hidden)))
-        state.append((stream.take(hidden), stream.take(hidden)))
+        cells.append((weights.take(4 * hidden, inputs + hidden), weights.take(4 * hidden)))
+        state.append((weights.take(hidden), weights.take(hidden)))
     outputs = config.get("out_channels", 1)
-    head, bias = stream.take(outputs, hidden), stream.take(outputs)
+    head, bias = weights.take(outputs, hidden), weights.take(outputs)
 
     def step(value: np.ndarray) -> np.ndarray:
         for i, (weight, offset) in enumerate(cells):
@@ -247,28 +252,28 @@ def lstm(document: dict, stream: Stream, x: Signal, size: float | None) -> Signa
     return y
 
 
-def convnet(document: dict, stream: Stream, x: Signal, size: float | None) -> Signal:
+def convnet(document: dict, weights: FlatWeights, x: Signal, size: float | None) -> Signal:
     config, width = document["config"], (document["config"]["channels"],) * 2
     options = {"groups": config.get("groups", 1), "bias": not config["batchnorm"]}
     inputs = (config.get("in_channels", 1),) * 2
     for dilation in config["dilations"]:
-        x = conv(stream, inputs, width, 2, dilation=dilation, **options)(x)
+        x = conv(weights, inputs, width, 2, dilation=dilation, **options)(x)
         if config["batchnorm"]:
-            mean, variance, weight, bias = stream.take(4, width[0], 1)
-            x = weight * (x - mean) / np.sqrt(variance + stream.take(1)) + bias
+            mean, variance, weight, bias = weights.take(4, width[0], 1)
+            x = weight * (x - mean) / np.sqrt(variance + weights.take(1)) + bias
         x, inputs = activate(config["activation"], x), width
-    return conv(stream, width, (config.get("out_channels", 1),) * 2)(x)
+    return conv(weights, width, (config.get("out_channels", 1),) * 2)(x)
 
 
-def linear(document: dict, stream: Stream, x: Signal, size: float | None) -> Signal:
+def linear(document: dict, weights: FlatWeights, x: Signal, size: float | None) -> Signal:
     """The first weight multiplies the current sample; as many outputs as inputs share a kernel."""
     config = document["config"]
     inputs, outputs = config.get("in_channels", 1), config.get("out_channels", 1)
     if inputs != outputs and 1 not in (inputs, outputs):
         raise ValueError(f"Linear has no rule for {inputs} -> {outputs} channels")
     paths = max(inputs, outputs)
-    kernels = stream.take(1 if inputs == outputs else paths, config["receptive_field"])
-    bias = stream.take(1 if inputs == outputs else outputs, 1) if config["bias"] else 0.0
+    kernels = weights.take(1 if inputs == outputs else paths, config["receptive_field"])
+    bias = weights.take(1 if inputs == outputs else outputs, 1) if config["bias"] else 0.0
     y = np.zeros((outputs, x.shape[1])) + bias
     for path in range(paths):
         kernel, row = kernels[path % len(kernels)], x[path % inputs]
@@ -276,7 +281,7 @@ def linear(document: dict, stream: Stream, x: Signal, size: float | None) -> Sig
     return y
 
 
-def sequential(document: dict, stream: Stream, x: Signal, size: float | None) -> Signal:
+def sequential(document: dict, weights: FlatWeights, x: Signal, size: float | None) -> Signal:
     config = document["config"]
     assert config.get("weights_version") == 2, "the core refuses weights_version 1, its default"
     for entry in config["models"] if "models" in config else config["layers"]:
@@ -284,7 +289,7 @@ def sequential(document: dict, stream: Stream, x: Signal, size: float | None) ->
     return x
 
 
-def container(document: dict, stream: Stream, x: Signal, size: float | None) -> Signal:
+def container(document: dict, weights: FlatWeights, x: Signal, size: float | None) -> Signal:
     entries = document["config"]["submodels"]
     fitting = [e for e in entries if size is not None and size < e["max_value"]]
     return respond((fitting or entries[-1:])[0]["model"], x)

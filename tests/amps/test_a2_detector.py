@@ -191,7 +191,7 @@ def test_what_is_no_config_is_refused(config):
 def test_a_loaded_model_that_is_off_takes_the_general_pass(path, value):
     """Mutations that leave the number of weights as it is: only the detector stands in the way."""
     model = a2.create("nano", np.random.default_rng(0))
-    weights = np.concatenate([np.ravel(array) for array in model.stream()]).tolist()
+    weights = np.concatenate([np.ravel(array) for array in model.weight_arrays()]).tolist()
     document = {"version": "0.7.0", "architecture": "WaveNet", "weights": weights}
     config = mutated(a2_config("nano"), path, value)
     assert a2.size_of(model_of(parse(document | {"config": config}, "x.nam"))) is None

@@ -12,7 +12,7 @@ from wf_jax.amps import nam_convnet
 from wf_jax.amps.activations import Activation
 from wf_jax.amps.convnet import ConvNet, ConvNetConfig
 from wf_jax.amps.nam_file import NamFileError, parse
-from wf_jax.amps.weights import Shapes, Stream, Uniform
+from wf_jax.amps.weights import FileWeights, Shapes, Uniform
 from wf_jax.modules import split
 
 
@@ -21,7 +21,7 @@ def drawn(config):
     ConvNet(config, shapes)
     # Positive, as variances are.
     values = np.random.default_rng(2).uniform(0.1, 0.9, shapes.count).astype(np.float32)
-    return ConvNet(config, Stream(values)), values.astype(np.float64)
+    return ConvNet(config, FileWeights(values)), values.astype(np.float64)
 
 
 def slow(config, values, x):
@@ -66,12 +66,12 @@ def test_plays_as_the_sums_in_blocks_of_any_size(config, rng):
     model, values = drawn(config)
     x = rng.normal(size=(config.in_channels, 60)).astype(np.float32)
     expected = slow(config, values, x)
-    state, y = model.cold(), []
+    state, y = model.state_before_prewarm(), []
     for start, stop in ((0, 1), (1, 4), (4, 33), (33, 60)):
         state, part = block(model, state, x[:, start:stop])
         y.append(part)
     np.testing.assert_allclose(np.concatenate(y, axis=1), expected, atol=2e-6)
-    state = model.cold()
+    state = model.state_before_prewarm()
     padded = np.pad(x[:, :43], ((0, 0), (0, 17)), constant_values=9.0)
     for start, count in ((0, 20), (20, 20), (40, 3)):
         state, _ = block(model, state, padded[:, start : start + 20], jnp.asarray(count))
@@ -107,7 +107,7 @@ def test_gradient_equals_float64_differences(config, rng):
 def test_stream_and_config_are_what_was_read():
     for document in (batchnorm_convnet(), convnet(groups=2, in_channels=2, out_channels=2)):
         model = nam_convnet.from_nam(parse(document, "a.nam"))
-        written = np.concatenate([np.ravel(array) for array in model.stream()])
+        written = np.concatenate([np.ravel(array) for array in model.weight_arrays()])
         assert written.dtype == np.float32
         np.testing.assert_array_equal(written, np.float32(document["weights"]))
         assert nam_convnet.to_config(model) == document["config"]

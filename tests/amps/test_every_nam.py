@@ -114,10 +114,10 @@ def test_written_and_read_again_it_is_the_same(name):
 def test_the_whole_and_the_valid_part_equal_the_blocks(name):
     model = example(name)
     x = noise(model, 300)
-    before = np.zeros((*x.shape[:-1], model.context), np.float32)
+    before = np.zeros((*x.shape[:-1], model.lookback), np.float32)
     whole = jax.jit(model)(x[None])[0]
     np.testing.assert_allclose(whole, in_blocks(Player(model, engine="jax"), x, (64,)), atol=2e-6)
-    if model.forgets:
+    if model.finite_memory:
         valid = jax.jit(model.valid)(np.concatenate([before, x], axis=-1))
         np.testing.assert_allclose(valid, whole, atol=2e-6)
     if model.input_channels == model.output_channels == 1:
@@ -140,7 +140,7 @@ def test_gradient_equals_float64_differences(name):
         model = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float64), example(name))
         definition, params = split(model)
         rng = np.random.default_rng(3)
-        x = jnp.asarray(noise(model, model.context % 4096 + 60), jnp.float64)
+        x = jnp.asarray(noise(model, model.lookback % 4096 + 60), jnp.float64)
         direction = {k: jnp.asarray(rng.normal(size=v.shape)) for k, v in params.items()}
 
         def loss(params):

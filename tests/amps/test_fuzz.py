@@ -58,7 +58,7 @@ def check(model: AmpModel, compiled: bool = False) -> None:
         len(jax.tree.leaves(model)) > 300
     ):  # it traces in seconds; test_models_at_the_limit_play has it
         return
-    state = jax.tree.leaves(jax.eval_shape(model.cold))
+    state = jax.tree.leaves(jax.eval_shape(model.state_before_prewarm))
     assert sum(leaf.size for leaf in state) <= MOST[MEMORY]
     for form in {id(each): each for each in (model, model.at_size(0.0), fastest(model))}.values():
         shape = (2, 40) if form.input_channels == 1 else (2, form.input_channels, 40)

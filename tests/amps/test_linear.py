@@ -11,7 +11,7 @@ from tests.amps.nam_documents import linear as document
 from wf_jax.amps import nam_linear
 from wf_jax.amps.linear import Linear, LinearConfig
 from wf_jax.amps.nam_file import NamFileError, parse
-from wf_jax.amps.weights import Shapes, Stream
+from wf_jax.amps.weights import FileWeights, Shapes
 from wf_jax.modules import split
 
 
@@ -22,7 +22,7 @@ def drawn(config):
     decay = np.exp(-4 * np.arange(config.receptive_field) / config.receptive_field)
     responses = config.kernels * config.receptive_field
     values[:responses] *= np.tile(decay, config.kernels).astype(np.float32)
-    return Linear(config, Stream(values)), values.astype(np.float64)
+    return Linear(config, FileWeights(values)), values.astype(np.float64)
 
 
 def slow(config, values, x):
@@ -57,13 +57,13 @@ def test_plays_as_numpy_in_blocks_of_any_size(config, rng):
     x = rng.normal(size=(config.in_channels, 12000)).astype(np.float32)
     expected = slow(config, values, x)
     scale = np.abs(expected).max()
-    state, y = model.cold(), []
+    state, y = model.state_before_prewarm(), []
     for start, stop in ((0, 1), (1, 65), (65, 5000), (5000, 12000)):
         state, part = block(model, state, x[:, start:stop])
         y.append(part)
     np.testing.assert_allclose(np.concatenate(y, axis=1), expected, atol=2e-6 * scale)
     padded = np.pad(x[:, :43], ((0, 0), (0, 17)), constant_values=9.0)
-    state = model.cold()
+    state = model.state_before_prewarm()
     for start, count in ((0, 20), (20, 20), (40, 3)):
         state, _ = block(model, state, padded[:, start : start + 20], jnp.asarray(count))
     _, rest = block(model, state, x[:, 43:143])
@@ -71,7 +71,7 @@ def test_plays_as_numpy_in_blocks_of_any_size(config, rng):
     audio = x if config.in_channels > 1 else x[0]
     assert model.chunk > config.receptive_field
     whole, valid = model(audio[None])[0], jax.jit(model.valid)(audio)
-    for actual, first in ((whole, 0), (valid, model.context)):
+    for actual, first in ((whole, 0), (valid, model.lookback)):
         np.testing.assert_allclose(np.atleast_2d(actual), expected[:, first:], atol=2e-6 * scale)
 
 
@@ -109,7 +109,7 @@ def test_scaled_is_a_louder_copy(rng):
 def test_stream_and_config_are_what_was_read(written, kept):
     read = document(6, True, in_channels=2, implementation=written)
     model = nam_linear.from_nam(parse(read, "a.nam"))
-    weights = np.concatenate([np.ravel(array) for array in model.stream()])
+    weights = np.concatenate([np.ravel(array) for array in model.weight_arrays()])
     np.testing.assert_array_equal(weights, np.float32(read["weights"]))
     expected = {key: value for key, value in read["config"].items() if key != "implementation"}
     assert nam_linear.to_config(model) == expected | (

@@ -11,7 +11,7 @@ from tests.amps.nam_documents import lstm as document
 from wf_jax.amps import lstm, nam_lstm
 from wf_jax.amps.lstm import LSTM, LSTMConfig
 from wf_jax.amps.nam_file import NamFileError, parse
-from wf_jax.amps.weights import Shapes, Stream
+from wf_jax.amps.weights import FileWeights, Shapes
 from wf_jax.modules import split
 
 
@@ -19,7 +19,7 @@ def drawn(config, scale=0.7):
     shapes = Shapes()
     LSTM(config, shapes)
     values = np.random.default_rng(2).normal(scale=scale, size=shapes.count).astype(np.float32)
-    return LSTM(config, Stream(values)), values.astype(np.float64)
+    return LSTM(config, FileWeights(values)), values.astype(np.float64)
 
 
 def slow(config, values, x):
@@ -57,13 +57,13 @@ def test_plays_as_the_loop_in_blocks_of_any_size(config, rng):
     model, values = drawn(config)
     x = rng.normal(size=(config.input_size, 60)).astype(np.float32)
     expected = slow(config, values, x)
-    state, y = model.cold(), []
+    state, y = model.state_before_prewarm(), []
     for start, stop in ((0, 1), (1, 33), (33, 60)):
         state, part = block(model, state, x[:, start:stop])
         y.append(part)
     np.testing.assert_allclose(np.concatenate(y, axis=1), expected, atol=2e-6)
     # The last of three blocks is half empty: what it leaves behind is what 17 samples leave.
-    state = model.cold()
+    state = model.state_before_prewarm()
     padded = np.pad(x[:, :57], ((0, 0), (0, 3)), constant_values=9.0)
     for start, count in ((0, 20), (20, 20), (40, 17)):
         state, y = block(model, state, padded[:, start : start + 20], jnp.asarray(count))
@@ -92,7 +92,9 @@ def test_gradient_equals_float64_differences(rng):
 
         def loss(params):
             model = definition(params)
-            return jnp.sum(jnp.square(model.block(model.cold(), x, jnp.asarray(10))[1]))
+            return jnp.sum(
+                jnp.square(model.block(model.state_before_prewarm(), x, jnp.asarray(10))[1])
+            )
 
         gradients = assert_gradient(loss, params, rng, rtol=1e-6)
         assert "cells/1/cell" in gradients  # where c starts is trained
@@ -100,20 +102,20 @@ def test_gradient_equals_float64_differences(rng):
 
 def test_scaled_is_a_louder_copy(rng):
     model, _ = drawn(CONFIGS[2])
-    before = [np.array(array) for array in model.stream()]
+    before = [np.array(array) for array in model.weight_arrays()]
     x = rng.normal(size=(2, 30)).astype(np.float32)
-    play = jax.jit(lambda model, x: model.block(model.cold(), x)[1])
+    play = jax.jit(lambda model, x: model.block(model.state_before_prewarm(), x)[1])
     expected, actual = -2.5 * play(model, x), play(model.scaled(-2.5), x)
     np.testing.assert_allclose(actual, expected, rtol=1e-5, atol=1e-6)
-    for old, new in zip(before, model.stream(), strict=True):
+    for old, new in zip(before, model.weight_arrays(), strict=True):
         np.testing.assert_array_equal(old, new)
 
 
 def test_valid_begins_where_h_and_c_start():
     config = LSTMConfig(1, 1, 2)
     model, values = drawn(config)
-    x = np.linspace(-1, 1, model.context + 5, dtype=np.float32)
-    expected = slow(config, values, x[None])[0, model.context :]
+    x = np.linspace(-1, 1, model.lookback + 5, dtype=np.float32)
+    expected = slow(config, values, x[None])[0, model.lookback :]
     np.testing.assert_allclose(jax.jit(model.valid)(x), expected, atol=2e-6)
 
 

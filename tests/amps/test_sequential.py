@@ -36,17 +36,17 @@ def test_plays_one_after_the_other(rng):
     model = Sequential(parts)
     assert (model.input_channels, model.output_channels, model.sample_rate) == (1, 1, 1000.0)
     assert model.receptive_field == 1 + 5 + 4
-    assert model.context == 5 + 4 + 4096
+    assert model.lookback == 5 + 4 + 4096
     assert model.prewarm_samples == 6 + 0 + 500
-    assert not model.forgets
+    assert not model.finite_memory
     x = jnp.asarray(rng.normal(size=(1, 50)), jnp.float32)
     expected, state = x, []
     for part in parts:
-        before, expected = block(part, part.cold(), expected)
+        before, expected = block(part, part.state_before_prewarm(), expected)
         state.append(before)
-    after, y = block(model, model.cold(), x)
+    after, y = block(model, model.state_before_prewarm(), x)
     np.testing.assert_allclose(y, expected, atol=1e-6)
-    half, first = block(model, model.cold(), x[:, :30], jnp.asarray(20))
+    half, first = block(model, model.state_before_prewarm(), x[:, :30], jnp.asarray(20))
     _, second = block(model, half, x[:, 20:])
     np.testing.assert_allclose(np.hstack([first[:, :20], second]), expected, atol=1e-6)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-6), after, tuple(state))
@@ -59,11 +59,11 @@ def test_silence_passes_through_all(rng):
     x = rng.normal(size=20).astype(np.float32)
     expected = np.pad(x, (100, 0))[None]
     for part in parts:
-        expected = block(part, part.cold(), expected)[1]
+        expected = block(part, part.state_before_prewarm(), expected)[1]
     np.testing.assert_allclose(model(x[None])[0], expected[0, 100:], atol=1e-6)
     valid = jax.jit(model.valid)(jnp.pad(x, (100, 0)))
     np.testing.assert_allclose(valid[-20:], expected[0, 100:], atol=1e-6)
-    assert len(valid) == 120 - model.context == 120 - (5 + 11 + 3)
+    assert len(valid) == 120 - model.lookback == 120 - (5 + 11 + 3)
 
 
 def test_scaled_is_a_louder_copy(rng):
@@ -94,7 +94,7 @@ def test_a_container_is_its_largest_model(rng):
     model = SlimmableContainer([small, large], (0.3, 1.0))
     x = jnp.asarray(rng.normal(size=(2, 50)), jnp.float32)
     np.testing.assert_array_equal(model(x), large(x))
-    for name in ("receptive_field", "context", "prewarm_samples"):
+    for name in ("receptive_field", "lookback", "prewarm_samples"):
         assert getattr(model, name) == getattr(large, name) != getattr(small, name)
     louder = model.scaled(3.0)
     for size in (0.0, 1.0):

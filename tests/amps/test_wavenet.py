@@ -31,7 +31,7 @@ def two_arrays(rng):
 def test_a2_has_its_published_size(rng, size, parameters):
     model = a2.create(size, rng)
     assert sum(leaf.size for leaf in split(model)[1].values()) == parameters
-    assert sum(array.size for array in model.stream()) == parameters + 1
+    assert sum(array.size for array in model.weight_arrays()) == parameters + 1
     assert model.receptive_field == FIELD
     state = model.init_state(1)
     assert sum(history.size for history in jax.tree.leaves(state)) == 6346 * a2.CHANNELS[size]

@@ -139,10 +139,10 @@ def test_shapes_and_numbers(mel):
 SETTINGS = {
     "22 kHz": MEL,
     "16 kHz": MelSettings(
-        sample_rate=16000, hop=200, window_length=800, low_hz=80.0, high_hz=7600.0
+        sample_rate=16000, hop_length=200, win_length=800, f_min=80.0, f_max=7600.0
     ),
     "8 kHz": MelSettings(
-        sample_rate=8000, fft_size=512, hop=64, window_length=256, bands=40, high_hz=4000.0
+        sample_rate=8000, n_fft=512, hop_length=64, win_length=256, n_mels=40, f_max=4000.0
     ),
     "higher floor": MelSettings(floor=1e-3),
 }
@@ -165,7 +165,9 @@ def test_log10_of_any_floor_is_told_from_natural_logs(name, floor):
     for seed in range(3):
         x = synthetic_speech(3.0, settings.sample_rate, seed=seed)
         assert is_told_apart(x, settings, min(floor, settings.floor))
-        padded = np.pad(x, (settings.hop * 20, settings.hop * 20))  # silence reaches the floor
+        padded = np.pad(
+            x, (settings.hop_length * 20, settings.hop_length * 20)
+        )  # silence reaches the floor
         assert is_told_apart(padded, settings, min(floor, settings.floor))
 
 

@@ -27,6 +27,6 @@ def test_sound_and_pictures_where_time_has_passed(tmp_path, rng, monkeypatch):
     monkeypatch.setattr(capture_samples, "SECONDS_BETWEEN", 0.0)
     samples(6, task.init(), {"esr/nano": 0.4})
     content = file.read_bytes()
-    assert len(content) > numbers + 2 * (9000 - task.context)  # 16-bit sound, twice
+    assert len(content) > numbers + 2 * (9000 - task.lookback)  # 16-bit sound, twice
     assert b"waveforms" in content
     assert b"the amp" in content

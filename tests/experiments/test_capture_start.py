@@ -124,7 +124,7 @@ def test_the_context_is_that_of_the_model(
     with pytest.raises(StoppedError) as caught:
         job.execute(capture.CaptureJob(config), Workdir(tmp_path / "run"), Session())
     task = caught.value.args[0]
-    assert task.context == receptive_field - 1
+    assert task.lookback == receptive_field - 1
     assert np.isfinite(task.evaluate(task.init())["esr/linear"][0])
 
 

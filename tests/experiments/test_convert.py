@@ -166,7 +166,7 @@ def edit(folder, change):
         (lambda c: c["model"].update(height=7), "height 7 is not an even number"),
         (lambda c: c["model"].update(permutation="random"), "permutation 'random' is none of"),
         (lambda c: c["model"].update(height_dilations=1), "height_dilations 1 is not a list"),
-        (lambda c: c["model"]["mel"].update(bands=0), "bands is 0"),
+        (lambda c: c["model"]["mel"].update(n_mels=0), "n_mels is 0"),
         (lambda c: c["model"]["mel"].update(center=1), "center 1 is not of type bool"),
         (
             lambda c: c["model"].update(channels=5),
@@ -187,7 +187,7 @@ def test_faults_of_a_configuration(saved, change, message):
 
 def test_whole_numbers_for_frequencies(saved):
     folder, _ = saved
-    edit(folder, lambda c: c["model"]["mel"].update(low_hz=0, high_hz=8000))
+    edit(folder, lambda c: c["model"]["mel"].update(f_min=0, f_max=8000))
     assert load_model(folder).config == SMALL
 
 

@@ -121,8 +121,8 @@ def test_onnxruntime_synthesises(settings, tmp_path, rng):
     folder = saved_flow(tmp_path / "model", settings)
     result = run(f"--model={folder}", f"--output={tmp_path}/a.onnx", f"--frames={FRAMES}")
     assert result.returncode == 0, result.stderr
-    mel = rng.standard_normal((1, settings.mel.bands, FRAMES)).astype(np.float32)
-    noise = rng.standard_normal((1, FRAMES * settings.mel.hop)).astype(np.float32)
+    mel = rng.standard_normal((1, settings.mel.n_mels, FRAMES)).astype(np.float32)
+    noise = rng.standard_normal((1, FRAMES * settings.mel.hop_length)).astype(np.float32)
     feed = {"mel": mel, "noise": noise, "temperature": np.asarray(0.7, np.float32)}
     (audio,) = onnxruntime.InferenceSession(tmp_path / "a.onnx").run(["audio"], feed)
     wanted = np.asarray(load_model(folder).inverse(0.7 * noise, mel))

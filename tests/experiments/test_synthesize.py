@@ -90,7 +90,7 @@ def test_other_families_and_the_denoiser(family, tmp_path, rng):
     settings = dataclasses.replace(config.mel, peak_normalise=True)
     model = small.random_model(dataclasses.replace(config, mel=settings))
     save_model(tmp_path / "model", model.config, split(model)[1])
-    samples = 90 * settings.hop - 5  # as long in arrays as the denoiser's
+    samples = 90 * settings.hop_length - 5  # as long in arrays as the denoiser's
     soundfile.write(tmp_path / "a.wav", 0.05 * rng.standard_normal(samples), 8000, subtype="FLOAT")
     result = synthesize(
         f"--model={tmp_path}",

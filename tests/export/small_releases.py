@@ -78,7 +78,7 @@ def sampled(model: Flow, mel: np.ndarray, seed: int, temperature: float) -> np.n
 
 @small.jit
 def _says(model, keys, audio, mel, lengths, temperature):
-    noise, seeds = draw(keys, jnp.zeros_like(lengths), mel, small.MEL.hop)
+    noise, seeds = draw(keys, jnp.zeros_like(lengths), mel, small.MEL.hop_length)
     new = model.generate(noise, seeds, mel, lengths, temperature)
     return new, model.log_prob(audio, mel, lengths)
 

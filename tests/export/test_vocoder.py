@@ -14,7 +14,7 @@ from wf_jax.export.functions import reconfigured
 from wf_jax.export.manifest import read_manifest
 from wf_jax.flows.vocoder import HeldOut, clip_log_likelihoods
 
-HOP = small.MEL.hop
+HOP = small.MEL.hop_length
 
 
 @pytest.fixture(scope="module")
@@ -109,7 +109,7 @@ def test_clips_that_are_scaled_to_their_peak(tmp_path):
 
 def test_a_hop_that_is_no_multiple_of_the_height(tmp_path):
     """Hop 20, height 8: arrays are of whole columns, and a clip may end inside one."""
-    settings = dataclasses.replace(small.MEL, hop=20)
+    settings = dataclasses.replace(small.MEL, hop_length=20)
     model = small.random_model(small.config(channels=3, mel=settings, upsample_factors=(4, 5)))
     voice, mel = load(releases.written(tmp_path / "voice", model)), releases.mels(1, 31)
     audio = voice.synthesize(mel, jax.random.key(2), 0.7)

@@ -16,7 +16,7 @@ from wf_jax.flows.wavenet_config import WaveNetConfig
 from wf_jax.modules import split
 
 MEL = MelSettings(
-    sample_rate=8000, fft_size=64, hop=16, window_length=64, bands=4, high_hz=4000.0, center=False
+    sample_rate=8000, n_fft=64, hop_length=16, win_length=64, n_mels=4, f_max=4000.0, center=False
 )
 
 # Compiled in half the time: what is tested is the mathematics, on a handful of numbers.
@@ -56,7 +56,7 @@ def random_model(settings: FlowConfig, seed: int = 0, amount: float = 0.1) -> Fl
 def random_inputs(settings: FlowConfig, batch: int, samples: int, seed: int = 1):
     """Audio [B, T] and mel [B, M, F] of numpy's float64."""
     rng = np.random.default_rng(seed)
-    mel = rng.standard_normal((batch, settings.mel.bands, settings.mel.frames(samples)))
+    mel = rng.standard_normal((batch, settings.mel.n_mels, settings.mel.frames(samples)))
     return rng.standard_normal((batch, samples)), mel
 
 

@@ -187,7 +187,7 @@ def test_sample(name):
     config, model, _, mel = setting(name)
     mel = np.where(mel < -40, 0.5, mel)
     x = draw(model, 0, mel, 1.0)
-    assert x.shape == (4, 3 * config.mel.hop)
+    assert x.shape == (4, 3 * config.mel.hop_length)
     np.testing.assert_array_equal(draw(model, 0, mel, 1.0), x)
     assert np.abs(draw(model, 1, mel, 1.0) - x).max() > 0.1
     still = draw(model, 0, mel, 0.0)

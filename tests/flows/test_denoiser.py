@@ -14,7 +14,7 @@ from wf_jax.flows import denoiser
 from wf_jax.flows.denoiser import FRAMES, Denoiser, DenoiserError
 from wf_jax.flows.waveflow_config import WaveFlowConfig
 
-SIZE, HOP = small.MEL.fft_size, small.MEL.hop  # 64, 16: a quarter, as in the denoiser
+SIZE, HOP = small.MEL.n_fft, small.MEL.hop_length  # 64, 16: a quarter, as in the denoiser
 
 
 def tone(bins, samples, phase=0.0):

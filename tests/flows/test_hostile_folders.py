@@ -174,13 +174,13 @@ def test_a_configuration_of_a_huge_waveglow(tmp_path, sizes, says):
 @pytest.mark.parametrize(
     "mel",
     [
-        {"bands": HUGE},
-        {"bands": 512, "fft_size": 65536},
-        {"bands": 512, "fft_size": 1024},
-        {"fft_size": HUGE},
-        {"hop": HUGE},
+        {"n_mels": HUGE},
+        {"n_mels": 512, "n_fft": 65536},
+        {"n_mels": 512, "n_fft": 1024},
+        {"n_fft": HUGE},
+        {"hop_length": HUGE},
         {"sample_rate": 10**4000},
-        {"high_hz": 10**4000},
+        {"f_max": 10**4000},
     ],
 )
 def test_a_configuration_of_a_huge_mel(folder, mel):

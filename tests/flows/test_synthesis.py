@@ -15,7 +15,7 @@ from wf_jax.flows.waveflow import WaveFlow
 from wf_jax.flows.waveflow_config import WaveFlowConfig
 from wf_jax.platforms import chosen
 
-HOP = small.MEL.hop
+HOP = small.MEL.hop_length
 FAMILIES = {
     "WaveFlow": small.config(channels=3),
     "WaveGlow": small.waveglow_config(upsample_hops=3),
@@ -95,7 +95,7 @@ def test_a_device_computes_as_many_clips_at_once_as_suit_it(clips, rows):
 @pytest.mark.parametrize("hop", [16, 20])
 def test_pieces_cover_a_clip_once(frames, hop):
     """A frame twice or never would be a click; a cut inside a column a shift of all rows."""
-    mel = dataclasses.replace(small.MEL, hop=hop)
+    mel = dataclasses.replace(small.MEL, hop_length=hop)
     config = small.config(mel=mel, upsample_factors=(4, hop // 4))
     found = clip_pieces(frames, config, 40)
     assert [p.first for p in found] == [0, *(p.last for p in found[:-1])]
@@ -148,7 +148,7 @@ def test_a_clip_is_alone_in_its_batch(model):
 def test_a_hop_that_is_no_multiple_of_the_height():
     """Hop 20, height 8: a frame is 2.5 columns, and a clip may end inside one (facts 9b)."""
     mel = MelSettings(
-        sample_rate=8000, fft_size=64, hop=20, window_length=64, bands=4, high_hz=4000.0
+        sample_rate=8000, n_fft=64, hop_length=20, win_length=64, n_mels=4, f_max=4000.0
     )
     model = small.random_model(small.config(channels=3, mel=mel, upsample_factors=(4, 5)))
     clips = mels(77, 31)

@@ -13,7 +13,8 @@ import pytest
 from tests.flows import small, toy_vocoder
 from tests.flows.toy_vocoder import NoisyWindows
 from wf_jax.audio.mel import mel_spectrogram
-from wf_jax.flows.vocoder import HeldOut, _rounding, bits, clip_log_likelihoods, context
+from wf_jax.flows.vocoder import HeldOut, _rounding, clip_log_likelihoods, mel_context
+from wf_jax.levels import bits_per_sample
 from wf_jax.modules import split
 from wf_jax.platforms import chosen
 from wf_jax.training.checkpoints import Checkpoints
@@ -24,7 +25,7 @@ from wf_jax.training.settings import CheckpointSettings, Settings
 from wf_jax.training.state import create_state
 
 CONSTANT = 0.918939  # log(2 pi) / 2
-BEFORE = context(small.MEL, 64)[0]
+BEFORE = mel_context(small.MEL, 64)[0]
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +62,7 @@ def test_the_loss_is_the_likelihood_with_the_mel_of_the_window(model):
     loss, _ = small.jit(task.loss)(model, batch)
     audio = batch["audio"]
     # center=False: with all of its context the window's frames are those of the longer clip.
-    lead = -(-BEFORE // small.MEL.hop) * small.MEL.hop
+    lead = -(-BEFORE // small.MEL.hop_length) * small.MEL.hop_length
     longer = np.pad(audio, ((0, 0), (lead - BEFORE, 0)))
     mel = mel_spectrogram(longer, small.MEL)[:, :, lead // 16 : lead // 16 + 4]
     nats = direct(model, window_of(batch), mel)[2]
@@ -141,7 +142,7 @@ def test_evaluation_is_the_likelihood_of_whole_clips(model):
     mean = np.dot(found, [90, 33]) / 123
     metrics = task.evaluate(model)
     assert metrics["ll/validation"] == pytest.approx(mean, rel=1e-6)
-    assert metrics["bits/validation"] == pytest.approx(bits(mean), rel=1e-6)
+    assert metrics["bits/validation"] == pytest.approx(bits_per_sample(mean), rel=1e-6)
 
 
 @pytest.mark.parametrize("at_once", [1, 3])
@@ -166,7 +167,7 @@ def test_clips_of_any_length_and_gain(at_once):
 )
 def test_bits(nats, expected):
     """The numbers of facts 1.4."""
-    assert bits(nats) == pytest.approx(expected, abs=6e-4)
+    assert bits_per_sample(nats) == pytest.approx(expected, abs=6e-4)
 
 
 # Training

@@ -327,7 +327,7 @@ def test_defaults_are_the_paper_s():
     config = WaveFlowConfig()
     assert config.dilations == tuple((1, 2**i) for i in range(8))
     assert config.context_columns == 2040  # facts 2.2
-    assert config.mel.bands == 80
+    assert config.mel.n_mels == 80
 
 
 @pytest.mark.parametrize("height", [2, 8, 12, 16, 24, 32, 48, 64, 96, 128, 256])

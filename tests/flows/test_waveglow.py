@@ -111,7 +111,9 @@ def slow_net(params, x, c, dilations):
 @pytest.mark.usefixtures("double")
 def test_all_flows_in_slow_loops():
     """Facts 6.3 written out: y = W x, shift before log scale, which channels leave and when."""
-    config = small.waveglow_config(groups=6, mel=dataclasses.replace(small.MEL, hop=12), **DOUBLE)
+    config = small.waveglow_config(
+        groups=6, mel=dataclasses.replace(small.MEL, hop_length=12), **DOUBLE
+    )
     model = small.random_model(config)
     x, mel = small.random_inputs(config, 1, 36)
     params = small.plain_params(model)

@@ -7,7 +7,7 @@ import jax
 import numpy as np
 
 from tests.flows import small
-from wf_jax.flows.vocoder import HeldOut, VocoderTask, context
+from wf_jax.flows.vocoder import HeldOut, VocoderTask, mel_context
 
 
 class NoisyWindows:
@@ -20,7 +20,7 @@ class NoisyWindows:
 
     def batch(self, step, rows):
         rng = np.random.default_rng([3, step])
-        before, after = context(small.MEL, self.window)
+        before, after = mel_context(small.MEL, self.window)
         audio = rng.uniform(-0.5, 0.5, (self.batch_size, before + self.window + after))
         for row, length in zip(audio, self.lengths, strict=True):
             if length < self.window:

@@ -68,7 +68,7 @@ def source(request):
 
 def shapes(config: WaveFlowConfig) -> dict[str, tuple[int, ...]]:
     """Our layers: the OIHW shape of each as the sources have it."""
-    c, m = config.channels, config.mel.bands
+    c, m = config.channels, config.mel.n_mels
     found = {
         f"upsampler/layers/{j}": (1, 1, 3, 2 * factor)
         for j, factor in enumerate(config.upsample_factors)
@@ -296,11 +296,11 @@ def test_parakeet_with_sections():
     config = parakeet_config({"data": data | {"n_mels": 80}, "model": model, "training": {}})
     assert config.height_dilations == (1, 2, 4, 1, 2, 4, 1, 2)
     assert config.upsample_factors == (10, 30)
-    assert (config.mel.hop, config.mel.high_hz, config.mel.bands) == (300, 12000.0, 80)
+    assert (config.mel.hop_length, config.mel.f_max, config.mel.n_mels) == (300, 12000.0, 80)
     assert config.mel.peak_normalise
     assert not config.mel.center
     more = parakeet_config({"data": data | {"n_mels": 80, "f_max": 8000}, "model": model})
-    assert more.mel.high_hz == 8000.0
+    assert more.mel.f_max == 8000.0
 
 
 def test_l0sg_with_sections():
@@ -375,7 +375,7 @@ def test_reference_checkpoints(name, count):
         arrays = {n.removeprefix("param."): file[n] for n in file.files if n.startswith("param.")}
     build = from_parakeet if name.startswith("parakeet") else from_l0sg
     model = build(arrays, values)
-    c, m, config = model.config.channels, model.config.mel.bands, model.config
+    c, m, config = model.config.channels, model.config.mel.n_mels, model.config
     per_layer = 18 * c * c + 2 * c + 2 * m * c + 2 * c + 2 * c * c + 2 * c + 6 * c
     per_flow = 3 * c + 8 * per_layer - (c * c + 2 * c) + 2 * c + 2
     upsampler = sum(3 * 2 * factor + 2 for factor in config.upsample_factors)

@@ -14,7 +14,7 @@ from jax.sharding import AxisType, Mesh, PartitionSpec
 from tests.flows import small
 from wf_jax.amps import a2
 from wf_jax.amps.capture import CaptureAudio, CaptureTask
-from wf_jax.flows.vocoder import VocoderTask, context
+from wf_jax.flows.vocoder import VocoderTask, mel_context
 from wf_jax.modules import split
 from wf_jax.training import flops
 from wf_jax.training.flops import jaxpr_flops, matrix_rate, program_flops
@@ -230,7 +230,7 @@ def of_loss(task, batch, axis=None):
 
 
 def vocoder(config, batch_size, window, **options):
-    before, after = context(config.mel, window)
+    before, after = mel_context(config.mel, window)
     task = VocoderTask(
         config,
         None,
@@ -257,7 +257,7 @@ def test_waveflow(one_by_one):
     task.one_by_one = one_by_one
     loss, params, batch = of_loss(task, batch)
     forward = program_flops(loss, params, batch)
-    c, m, layers = config.channels, config.mel.bands, config.layers
+    c, m, layers = config.channels, config.mel.n_mels, config.layers
     macs = layers * (9 * c * 2 * c + m * 2 * c + c * 2 * c) - c * c + 2 * c
     rows = (config.height - 1) * 256 // config.height
     assert 1 < forward / (2 * 2 * config.flows * macs * rows) < 1.1
@@ -295,7 +295,7 @@ def test_capture():
     tasks = [CaptureTask(audio, **options, sequences_at_once=n) for n in (1, 2)]
     (loss, *args), (without_loop, *_) = (of_loss(task, shapes) for task in tasks)
     forward = program_flops(loss, *args)
-    length, expected, c = tasks[0].context + window, 0, a2.CHANNELS["nano"]
+    length, expected, c = tasks[0].lookback + window, 0, a2.CHANNELS["nano"]
     for taps, dilation in zip(a2.KERNEL_SIZES, a2.DILATIONS, strict=True):
         expected += length * taps * c * (2 * c + 1)  # all taps over all columns, and their sum
         length -= (taps - 1) * dilation

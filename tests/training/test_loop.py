@@ -7,7 +7,7 @@ import jax
 import numpy as np
 import pytest
 
-from experiments.terminal.start import exit_code
+from experiments.run.job import exit_code
 from tests.training.processes import launch, records, wait_for_steps
 from tests.training.toy import TRUTH, ToyTask
 from wf_jax.errors import UserError

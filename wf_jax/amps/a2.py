@@ -53,12 +53,11 @@ def create(size: str, rng: np.random.Generator, sample_rate: float = 48000.0) ->
 
 
 def size_of(model: Any) -> str | None:
-    """Which size of A2 a model is, "nano" or "standard"; None if it is not A2 in every field.
+    """Returns the A2 size of a model, "nano" or "standard"; None if any field differs from A2's.
 
-    A model that was read from a file is held to the file's own spelling as well: what `matches`
-    refuses there is refused, though it may say the same in other words.
+    A model that was read from a file must also pass `matches` on the config as written there.
     """
-    if not isinstance(model, WaveNet) or model.condition is not None or not model.spelled_out:
+    if not isinstance(model, WaveNet) or model.condition is not None or not model.a2_as_written:
         return None
     if not matches(to_config(model, write=lambda condition: {})):
         return None
@@ -67,16 +66,16 @@ def size_of(model: Any) -> str | None:
 
 
 def matches(config: Any) -> bool:
-    """Whether the `config` of a .nam WaveNet is A2, nano or standard, in every field."""
+    """Returns True if the `config` of a .nam WaveNet is A2, nano or standard, in every field."""
     return difference(config) is None
 
 
 def difference(config: Any) -> str | None:
-    """The first field in which the `config` of a .nam WaveNet is not A2's; None if it is A2.
+    """Names the first field in which the `config` of a .nam WaveNet differs from A2; None if none.
 
     The rules are those of the C++ core: lists must be written out as the trainer writes them, so
     that for instance an activation given once for all layers is a difference. Slopes may be 1e-7
-    off, which is not to be heard.
+    off, which is inaudible.
     """
     if not isinstance(config, dict):
         return "config: not an object"
@@ -171,7 +170,7 @@ def _head_differences(head: Any) -> Iterator[str]:
 
 
 def _listed(array: dict[str, Any], key: str, value: str | None) -> Iterator[str]:
-    """Complains unless absent, null, or a list of `value` for every layer."""
+    """Returns a complaint unless absent, null, or a list of `value` for every layer."""
     found = array.get(key)
     if found is None:
         return
@@ -184,7 +183,7 @@ def _listed(array: dict[str, Any], key: str, value: str | None) -> Iterator[str]
 
 
 def _is(found: Any, value: Any) -> bool:
-    """An integer, not its look-alikes 1.0 and true, that equals `value`."""
+    """Returns True for the integer `value`, not for its look-alikes 1.0 and true."""
     return isinstance(found, int) and not isinstance(found, bool) and found == value
 
 

@@ -110,7 +110,7 @@ class A2Pass:
         return 1 + sum(LOOKBACKS)
 
     @property
-    def forgets(self) -> bool:
+    def finite_memory(self) -> bool:
         """Whether an output depends on no more than `receptive_field` samples: yes."""
         return True
 

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(1,))
 def leaky_relu(z: jax.Array, negative_slope: float) -> jax.Array:
-    """Z where z > 0, else negative_slope * z; the slope must be above 0."""
+    """Returns z where z > 0, else negative_slope * z; the slope must be above 0."""
     return jnp.where(z > 0, z, negative_slope * z)
 
 
@@ -81,7 +81,7 @@ class Activation:
     max_slope: float = 0.01
 
     def __call__(self, z: jax.Array) -> jax.Array:
-        """[C, T] -> [C, T]."""
+        """Applies the nonlinearity to [C, T]."""
         if self.name in _FIXED:
             return _FIXED[self.name](z)
         if self.negative_slopes:
@@ -96,7 +96,7 @@ class Activation:
         return jnp.where(z < self.min_val, low, jnp.where(z > self.max_val, high, z))
 
     def to_json(self) -> dict[str, object]:
-        """As .nam files have it."""
+        """Returns the activation as .nam files write it."""
         if self.negative_slopes:
             return {"type": self.name, "negative_slopes": list(self.negative_slopes)}
         parameters = PARAMETERS.get(self.name, {})

@@ -54,7 +54,7 @@ class SizedModels(nnx.Module):
 def fresh_a2(
     sizes: tuple[str, ...], captures: int, sample_rate: float, seed: int
 ) -> dict[str, list[AmpModel]]:
-    """New A2 models; the size and the capture's number go into the seed of each."""
+    """Makes new A2 models; the size and the capture's number go into the seed of each."""
     return {
         size: [
             a2.create(size, random_stream(seed, a2.CHANNELS[size], i), sample_rate)
@@ -97,7 +97,7 @@ class CaptureTask(Task):
 
         Raises:
             ValueError: the training part holds less than one batch, or the validation part no
-                sample with a whole context.
+                sample after `lookback` samples.
         """
         self.sizes, self.sample_rate = tuple(models or sizes), sample_rate
         self._models = models
@@ -105,23 +105,23 @@ class CaptureTask(Task):
         self.loss_weights = loss_weights or LossWeights()
         self.captures = audio.input_train.shape[0]
         self.models = (self.captures,)
-        contexts = [model.context for model in (models or {}).values()]
-        self.context = max(contexts) if contexts else a2.config(sizes[0]).receptive_field - 1
-        self.windows = (audio.input_train.shape[1] - self.context) // window
+        lookbacks = [model.lookback for model in (models or {}).values()]
+        self.lookback = max(lookbacks) if lookbacks else a2.config(sizes[0]).receptive_field - 1
+        self.windows = (audio.input_train.shape[1] - self.lookback) // window
         self.steps_per_epoch = self.evaluate_every = self.windows // batch_size
         if self.steps_per_epoch < 1:
-            needed = (self.context + batch_size * window) / sample_rate
+            needed = (self.lookback + batch_size * window) / sample_rate
             raise ValueError(
                 f"the training part holds {max(self.windows, 0)} windows of {window} samples, "
                 f"fewer than one batch of {batch_size}; record at least {needed:.1f} s of it, or "
                 "lower train.batch_size"
             )
         held_out = audio.input_validation.shape[1]
-        if held_out <= self.context:
+        if held_out <= self.lookback:
             raise ValueError(
-                f"the held-out part has {held_out} samples, and the model needs {self.context} "
-                f"before the first that is judged; hold out {self.context / sample_rate + 1:.1f} s "
-                "(data.validation_seconds)"
+                f"the held-out part has {held_out} samples, and the model needs {self.lookback} "
+                "before the first that is judged; hold out "
+                f"{self.lookback / sample_rate + 1:.1f} s (data.validation_seconds)"
             )
         self.sequences_at_once = sequences_at_once or choices().sequences
         self.best_metrics = {f"{size}/": f"esr/{size}" for size in self.sizes}
@@ -134,13 +134,13 @@ class CaptureTask(Task):
         )
 
     def init(self) -> SizedModels:
-        """Fresh models of every size and capture."""
+        """Makes fresh models of every size and capture."""
         if self._models:
             return SizedModels({k: [v] * self.captures for k, v in self._models.items()})
         return SizedModels(fresh_a2(self.sizes, self.captures, self.sample_rate, self.seed))
 
     def batch(self, step: int, rows: np.ndarray | None = None) -> dict[str, np.ndarray]:
-        """The rows of a step's batch (all of them if None): a pure function of (seed, step).
+        """Returns the rows of a step's batch (all if None): a pure function of (seed, step).
 
         Each epoch is a new permutation of all windows; an incomplete last batch is dropped.
         """
@@ -153,36 +153,36 @@ class CaptureTask(Task):
 
     @staticmethod
     def axes_of(name: str, shape: tuple[int, ...]) -> Axes:
-        """Captures are copies; a kernel is one matrix of outputs by inputs and taps."""
+        """Sees captures as copies, and a kernel as one matrix of outputs by inputs and taps."""
         del name
         return Axes(copies=(0,), rows=(1,), columns=tuple(range(2, len(shape))))
 
     def describe(self, step: int) -> str:
-        """The batch of a step in words."""
+        """Describes the batch of a step in words."""
         windows = self.batch(step)["windows"][0]
         return f"windows {', '.join(map(str, windows))} of {self.window} samples"
 
     def loss(
         self, models: SizedModels, batch: dict[str, Any], axis_name: AxisNames = None
     ) -> tuple[jax.Array, dict[str, jax.Array]]:
-        """Sum of the losses of every size and capture; metrics "loss/SIZE" [captures]."""
+        """Sums the losses of every size and capture; metrics "loss/SIZE" [captures]."""
         starts = batch["windows"] * self.window
-        x = _cut(batch["input"], starts, self.context + self.window)
-        t = _cut(batch["output"], starts + self.context, self.window)  # [N, B, window]
+        x = _cut(batch["input"], starts, self.lookback + self.window)
+        t = _cut(batch["output"], starts + self.lookback, self.window)  # [N, B, window]
         metrics = {}
         for size in self.sizes:
-            y = self._predict(models[size], x[..., self.context - models[size].context :])
+            y = self._predict(models[size], x[..., self.lookback - models[size].lookback :])
             loss = jax.vmap(lambda y, t: self.loss_weights(y, t, axis_name))(y, t)
             metrics[f"loss/{size}"] = loss
         return sum(loss.sum() for loss in metrics.values()), metrics
 
     def evaluate(self, models: SizedModels) -> dict[str, jax.Array]:
-        """ESR of every size on the whole validation part: "esr/SIZE" [captures]."""
+        """Computes the ESR of every size on the whole validation part: "esr/SIZE" [captures]."""
         x, t = self._validation
-        return _evaluate(models, x, t, self.context)
+        return _evaluate(models, x, t, self.lookback)
 
     def _predict(self, model: AmpModel, x: jax.Array) -> jax.Array:
-        """[N, B, own context + window] -> [N, B, window]; activations live for one pass only."""
+        """Maps [N, B, lookback + window] to [N, B, window]; activations live for one pass only."""
 
         def capture(model: AmpModel, x: jax.Array) -> jax.Array:
             sequence = jax.checkpoint(model.valid, prevent_cse=False)
@@ -195,14 +195,14 @@ class CaptureTask(Task):
 
 
 def _map(function: Callable[[Any], jax.Array], xs: Any, at_once: int) -> jax.Array:
-    """`function` of every item along the leading axis, `at_once` of them together, at least one."""
+    """Maps `function` over the leading axis, `at_once` items together, at least one."""
     if at_once >= len(jax.tree.leaves(xs)[0]):
         return jax.vmap(function)(xs)
     return lax.map(function, xs, batch_size=at_once if at_once > 1 else None)
 
 
 def _cut(audio: jax.Array, starts: jax.Array, length: int) -> jax.Array:
-    """Audio [N, T], starts [N, B] -> [N, B, length]."""
+    """Cuts windows from audio [N, T] at starts [N, B]: [N, B, length]."""
 
     def cut(row: jax.Array, start: jax.Array) -> jax.Array:
         return lax.dynamic_slice(row, (start,), (length,))
@@ -212,11 +212,11 @@ def _cut(audio: jax.Array, starts: jax.Array, length: int) -> jax.Array:
 
 @partial(jax.jit, static_argnums=3)
 def _evaluate(
-    models: SizedModels, x: jax.Array, t: jax.Array, context: int
+    models: SizedModels, x: jax.Array, t: jax.Array, lookback: int
 ) -> dict[str, jax.Array]:
     # As in the trainer, outputs whose receptive field begins before the split are left out.
     return {
-        f"esr/{size}": jax.vmap(lambda m, x, t: losses.esr(m(x[None])[0, context:], t[context:]))(
+        f"esr/{size}": jax.vmap(lambda m, x, t: losses.esr(m(x[None])[0, lookback:], t[lookback:]))(
             models[size], x, t
         )
         for size in models.sizes

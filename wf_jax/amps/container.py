@@ -80,14 +80,14 @@ class SlimmableContainer(AmpModel):
         return self.largest.receptive_field
 
     @property
-    def forgets(self) -> bool:
-        """See AmpModel.forgets."""
-        return self.largest.forgets
+    def finite_memory(self) -> bool:
+        """See AmpModel.finite_memory."""
+        return self.largest.finite_memory
 
     @property
-    def context(self) -> int:
-        """See AmpModel.context."""
-        return self.largest.context
+    def lookback(self) -> int:
+        """See AmpModel.lookback."""
+        return self.largest.lookback
 
     @property
     def prewarm_samples(self) -> int:
@@ -99,9 +99,9 @@ class SlimmableContainer(AmpModel):
         """See AmpModel.chunk."""
         return self.largest.chunk
 
-    def cold(self) -> State:
-        """See AmpModel.cold."""
-        return self.largest.cold()
+    def state_before_prewarm(self) -> State:
+        """See AmpModel.state_before_prewarm."""
+        return self.largest.state_before_prewarm()
 
     def steady(self, x: jax.Array) -> tuple[State, jax.Array]:
         """See AmpModel.steady."""
@@ -129,8 +129,8 @@ class SlimmableContainer(AmpModel):
         model.models = nnx.List([each.scaled(gain) for each in self.models])
         return model
 
-    def stream(self) -> Iterator[np.ndarray]:
-        """Nothing: its models hold all weights."""
+    def weight_arrays(self) -> Iterator[np.ndarray]:
+        """Yields nothing: its models hold all weights."""
         return iter(())
 
 

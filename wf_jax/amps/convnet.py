@@ -20,7 +20,7 @@ from wf_jax.amps.weights import Weights
 
 @dataclasses.dataclass(frozen=True)
 class ConvNetConfig:
-    """What a ConvNet is made of.
+    """The sizes of a ConvNet.
 
     Attributes:
         channels: width C of every block.
@@ -51,7 +51,7 @@ class BatchNorm(nnx.Module):
     """
 
     def __init__(self, channels: int, *, weights: Weights):
-        """Asks for mean, variance, scale, bias and epsilon."""
+        """Takes mean, variance, scale, bias and epsilon from `weights`."""
         self.mean = _constants(weights.constant((channels,), 0.0))
         self.variance = _constants(weights.constant((channels,), 1.0))
         self.scale = nnx.Param(jnp.asarray(weights.constant((channels,), 1.0)))
@@ -59,14 +59,14 @@ class BatchNorm(nnx.Module):
         self.epsilon = _constants(weights.constant((1,), 1e-5))
 
     def __call__(self, z: jax.Array) -> jax.Array:
-        """[C, T] -> [C, T]."""
+        """Normalises z [C, T]."""
         deviation = np.sqrt(np.asarray(self.variance) + np.asarray(self.epsilon))
         scale = self.scale[...] / deviation.astype(z.dtype)
         bias = self.bias[...] - scale * np.asarray(self.mean, z.dtype)
         return scale[:, None] * z + bias[:, None]
 
-    def stream(self) -> Iterator[np.ndarray]:
-        """Its arrays in the order of a .nam file."""
+    def weight_arrays(self) -> Iterator[np.ndarray]:
+        """Yields its arrays in the order of a .nam file."""
         yield np.float32(self.mean)
         yield np.float32(self.variance)
         yield np.asarray(self.scale[...])
@@ -78,7 +78,7 @@ class Block(nnx.Module):
     """A convolution, batch norm where there is one, and the activation."""
 
     def __init__(self, inputs: int, dilation: int, config: ConvNetConfig, *, weights: Weights):
-        """Asks for all weights, in the order of a .nam file."""
+        """Takes all arrays from `weights`, in the order of a .nam file."""
         self.activation = config.activation
         self.conv = Conv(
             inputs,
@@ -92,15 +92,15 @@ class Block(nnx.Module):
         self.norm = BatchNorm(config.channels, weights=weights) if config.batchnorm else None
 
     def __call__(self, x: jax.Array, history: jax.Array | None) -> tuple[jax.Array, jax.Array]:
-        """X [I, T] after its history -> ([C, .], the two joined); see Conv."""
+        """Maps x [I, T] after its history to ([C, .], the two joined); see Conv."""
         z, seen = self.conv(x, history)
         return self.activation(z if self.norm is None else self.norm(z)), seen
 
-    def stream(self) -> Iterator[np.ndarray]:
-        """Its arrays in the order of a .nam file."""
+    def weight_arrays(self) -> Iterator[np.ndarray]:
+        """Yields its arrays in the order of a .nam file."""
         for part in (self.conv, self.norm):
             if part is not None:
-                yield from part.stream()
+                yield from part.weight_arrays()
 
 
 class ConvNet(AmpModel):
@@ -110,7 +110,7 @@ class ConvNet(AmpModel):
     """
 
     def __init__(self, config: ConvNetConfig, weights: Weights):
-        """Asks for all weights, in the order of a .nam file."""
+        """Takes all arrays from `weights`, in the order of a .nam file."""
         self.config = config
         self.sample_rate = config.sample_rate
         self.input_channels, self.output_channels = config.in_channels, config.out_channels
@@ -132,8 +132,8 @@ class ConvNet(AmpModel):
         """See AmpModel.valid; every block shortens what it is given, so nothing is padded."""
         return self._signal(self._run(self._rows(x), None)[0])
 
-    def cold(self) -> State:
-        """Zeros."""
+    def state_before_prewarm(self) -> State:
+        """See AmpModel.state_before_prewarm; zeros."""
         dtype = self.head.kernel.dtype
         widths = [self.input_channels, *[self.config.channels] * (len(self.blocks) - 1)]
         return tuple(
@@ -175,15 +175,15 @@ class ConvNet(AmpModel):
         model.head.bias = nnx.Param(self.head.bias[...] * gain)
         return model
 
-    def stream(self) -> Iterator[np.ndarray]:
-        """Its arrays in the order of a .nam file."""
+    def weight_arrays(self) -> Iterator[np.ndarray]:
+        """Yields its arrays in the order of a .nam file."""
         for part in (*self.blocks, self.head):
-            yield from part.stream()
+            yield from part.weight_arrays()
 
     def _run(
         self, x: jax.Array, histories: Sequence[jax.Array] | None
     ) -> tuple[jax.Array, list[jax.Array]]:
-        """X [I, T] -> (y [O, .], what each block saw); without histories each one shortens it."""
+        """Plays x [I, T]: (y [O, .], what each block saw); without histories each shortens it."""
         inputs = []
         for i, block in enumerate(self.blocks):
             x, seen = block(x, None if histories is None else histories[i])
@@ -192,5 +192,5 @@ class ConvNet(AmpModel):
 
 
 def _constants(values: np.ndarray) -> tuple[float, ...]:
-    """Float32 values as Python's, which hold them exactly."""
+    """Converts float32 values to Python floats, which hold them exactly."""
     return tuple(values.tolist())

@@ -1,4 +1,4 @@
-"""What a model is and costs, for people to read."""
+"""Describes a model and the cost of playing it, for people to read."""
 
 import dataclasses
 from collections.abc import Iterator
@@ -20,12 +20,12 @@ A1 = {13801: "standard", 6553: "lite", 3025: "feather", 841: "nano"}
 
 @dataclasses.dataclass(frozen=True)
 class Cost:
-    """What playing a model takes.
+    """The cost of playing a model.
 
     Attributes:
         parameters: numbers that training changes.
         macs: multiply-adds of its products per sample; activations are not counted.
-        state: numbers that are remembered from one sample to the next.
+        state: numbers carried from one sample to the next.
     """
 
     parameters: int
@@ -34,18 +34,18 @@ class Cost:
 
 
 def cost_of(model: AmpModel) -> Cost:
-    """Counts, without computing anything."""
+    """Counts a model's cost without computing anything."""
     leaves = jax.tree.leaves(model)
     # Every weight of a kernel meets one sample per sample; biases and scales are vectors.
     macs = sum(leaf.size for leaf in leaves if leaf.ndim > 1)
-    state = jax.eval_shape(model.cold)
+    state = jax.eval_shape(model.state_before_prewarm)
     return Cost(
         sum(leaf.size for leaf in leaves), macs, sum(leaf.size for leaf in jax.tree.leaves(state))
     )
 
 
 def words(model: AmpModel) -> Iterator[str]:
-    """The parts of a model in a few words each."""
+    """Describes the parts of a model in a few words each."""
     if size := size_of(model):
         yield f"A2 {size}"
     channels = (model.input_channels, model.output_channels)

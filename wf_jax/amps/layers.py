@@ -75,7 +75,7 @@ causal_conv.defvjp(_causal_conv_forward, _causal_conv_backward)
 
 @jax.custom_vjp
 def affine(kernel: jax.Array, bias: jax.Array, x: jax.Array) -> jax.Array:
-    """Kernel [O, I] @ x [I, T] + bias [O], with the bias gradient as a product.
+    """Computes kernel [O, I] @ x [I, T] + bias [O], with the bias gradient as a product.
 
     XLA's row reduction on CPU is not vectorised; a product with ones is.
     """

@@ -27,14 +27,14 @@ LONGEST_DIRECT = 32
 
 @dataclasses.dataclass(frozen=True)
 class LinearConfig:
-    """What a Linear model is made of.
+    """The sizes of a Linear model.
 
     Attributes:
         receptive_field: taps of each impulse response.
-        bias: whether something is added.
+    bias: whether a bias is added.
         in_channels: channels of the audio; see Linear for how they meet the outputs.
         out_channels: channels that come out.
-        implementation: one of IMPLEMENTATIONS; what the core is asked to do.
+        implementation: one of IMPLEMENTATIONS; the method that the core is asked to use.
         sample_rate: Hz; None where a file has none.
 
     Raises:
@@ -58,13 +58,13 @@ class LinearConfig:
 
     @property
     def kernels(self) -> int:
-        """Impulse responses that it holds."""
+        """Number of impulse responses."""
         inputs, outputs = self.in_channels, self.out_channels
         return 1 if inputs == outputs else max(inputs, outputs)
 
     @property
     def biases(self) -> int:
-        """Numbers that are added, each to its output; one for all where inputs equal outputs."""
+        """Number of biases: one per output, or one for all where inputs equal outputs."""
         if not self.bias:
             return 0
         return 1 if self.in_channels == self.out_channels else self.out_channels
@@ -80,7 +80,7 @@ class Linear(AmpModel):
     """
 
     def __init__(self, config: LinearConfig, weights: Weights):
-        """Asks for the kernels, the current sample's tap first, then the biases."""
+        """Takes the kernels, the current sample's tap first, then the biases, from `weights`."""
         self.config = config
         self.sample_rate = config.sample_rate
         self.input_channels, self.output_channels = config.in_channels, config.out_channels
@@ -95,7 +95,7 @@ class Linear(AmpModel):
 
     @property
     def prewarm_samples(self) -> int:
-        """None: its history begins as silence."""
+        """See AmpModel.prewarm_samples; none, since its history begins as silence."""
         return 0
 
     @property
@@ -103,8 +103,8 @@ class Linear(AmpModel):
         """Samples that `scan` computes at once: long kernels want long blocks."""
         return max(super().chunk, _power_of_two(2 * self.receptive_field))
 
-    def cold(self) -> State:
-        """Zeros."""
+    def state_before_prewarm(self) -> State:
+        """See AmpModel.state_before_prewarm; zeros."""
         return jnp.zeros((self.input_channels, self.receptive_field - 1), self.kernel.dtype)
 
     def steady(self, x: jax.Array) -> tuple[State, jax.Array]:
@@ -130,14 +130,14 @@ class Linear(AmpModel):
         model.bias = None if self.bias is None else nnx.Param(self.bias[...] * gain)
         return model
 
-    def stream(self) -> Iterator[np.ndarray]:
-        """Its arrays in the order of a .nam file."""
+    def weight_arrays(self) -> Iterator[np.ndarray]:
+        """Yields its arrays in the order of a .nam file."""
         yield np.asarray(self.kernel[...])
         if self.bias is not None:
             yield np.asarray(self.bias[...])
 
     def _run(self, seen: jax.Array) -> jax.Array:
-        """[I, taps - 1 + T] -> [O, T]."""
+        """Plays [I, taps - 1 + T], history included: [O, T]."""
         fast = self.receptive_field > LONGEST_DIRECT or self.config.implementation == "fft"
         convolve = convolve_fast if fast else convolve_direct
         y = convolve(seen, self.kernel[...])

@@ -1,4 +1,4 @@
-"""What a capture is trained on and judged by: MSE, multi-resolution STFT loss, ESR.
+"""Losses and metrics of a capture: MSE, multi-resolution STFT loss, ESR.
 
 Every mean and norm runs over the whole batch. Where the batch is split over devices,
 `axis_name` names the mesh axis and the sums are taken over it too.

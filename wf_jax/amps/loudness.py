@@ -1,4 +1,4 @@
-"""The `loudness` and `gain` that players read from a model's metadata."""
+"""Measures the `loudness` and `gain` that players read from the metadata of a .nam file."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ def _rms_at_gains(model: Any, probe: jax.Array, gains: jax.Array) -> jax.Array:
 
 
 def loudness_and_gain(model: Any, probe: np.ndarray) -> tuple[float, float]:
-    """How loud a model plays a probe signal, and how much it compresses it.
+    """Measures the loudness of a model on a probe signal, and its gain: how much it compresses.
 
     R(g) is the RMS of model(g * probe). Loudness is 20 log10 R(1); gain compares the mean of
     R(0), R(0.1), ..., R(1) with a model that is linear in g (0) and one that is not at all (1).

@@ -21,7 +21,7 @@ from wf_jax.amps.weights import Uniform, Weights
 
 @dataclasses.dataclass(frozen=True)
 class LSTMConfig:
-    """What an LSTM is made of.
+    """The sizes of an LSTM.
 
     Attributes:
         layers: cells on top of each other.
@@ -39,21 +39,21 @@ class LSTMConfig:
 
 
 class Cell(nnx.Module):
-    """One LSTM cell: kernel [4 H, I + H] over (input, h), bias [4 H], and where h and c start [H].
+    """One LSTM cell: kernel [4 H, I + H] over (input, h), bias [4 H], and the initial h and c [H].
 
     i, f, g, o = kernel (x, h) + bias; c' = s(f) c + s(i) tanh(g); h' = s(o) tanh(c'), where s is
     the logistic function.
     """
 
     def __init__(self, inputs: int, hidden: int, *, weights: Weights):
-        """Asks for kernel, bias, h and c."""
+        """Takes kernel, bias, h and c from `weights`."""
         self.kernel = nnx.Param(weights((4 * hidden, inputs + hidden), hidden))
         self.bias = nnx.Param(weights((4 * hidden,), hidden))
         self.hidden = nnx.Param(jnp.asarray(weights.constant((hidden,), 0.0)))
         self.cell = nnx.Param(jnp.asarray(weights.constant((hidden,), 0.0)))
 
     def __call__(self, x: jax.Array, h: jax.Array, c: jax.Array) -> tuple[jax.Array, jax.Array]:
-        """X [I], h and c [H] -> the next h and c."""
+        """Maps x [I], h and c [H] to the next h and c."""
         gates = product(self.kernel[...], jnp.concatenate([x, h])) + self.bias[...]
         enter, forget, new, leave = jnp.split(gates, 4)
         c = jax.nn.sigmoid(forget) * c + jax.nn.sigmoid(enter) * jnp.tanh(new)
@@ -64,11 +64,11 @@ class LSTM(AmpModel):
     """A NAM LSTM: y = head h + bias, h [H] the hidden state of the last of its cells.
 
     The first cell sees the audio, every other one the h of the cell before it, at the same time.
-    Where h and c start is trained too. Its state is (h, c) of every cell.
+    The initial h and c are trained too. Its state is (h, c) of every cell.
     """
 
     def __init__(self, config: LSTMConfig, weights: Weights):
-        """Asks for all weights, in the order of a .nam file; `create` draws fresh ones."""
+        """Takes all arrays from `weights`, in the order of a .nam file; see also `create`."""
         self.config = config
         self.sample_rate = config.sample_rate
         self.input_channels, self.output_channels = config.input_size, config.output_channels
@@ -84,13 +84,13 @@ class LSTM(AmpModel):
         return 1
 
     @property
-    def forgets(self) -> bool:
-        """See AmpModel.forgets."""
+    def finite_memory(self) -> bool:
+        """See AmpModel.finite_memory."""
         return False
 
     @property
-    def context(self) -> int:
-        """Samples after which a training window has forgotten where h and c start."""
+    def lookback(self) -> int:
+        """Samples at the start of a training window in which the initial h and c die away."""
         return 4096
 
     @property
@@ -98,8 +98,8 @@ class LSTM(AmpModel):
         """Half a second, the core's rule; 1 where the rate is unknown."""
         return max(1, int(0.5 * (self.sample_rate or 0.0)))
 
-    def cold(self) -> State:
-        """Where h and c start."""
+    def state_before_prewarm(self) -> State:
+        """See AmpModel.state_before_prewarm; the trained initial h and c of every cell."""
         return tuple((cell.hidden[...], cell.cell[...]) for cell in self.cells)
 
     def block(
@@ -134,8 +134,8 @@ class LSTM(AmpModel):
         model.head_bias = nnx.Param(self.head_bias[...] * gain)
         return model
 
-    def stream(self) -> Iterator[np.ndarray]:
-        """Its arrays in the order of a .nam file."""
+    def weight_arrays(self) -> Iterator[np.ndarray]:
+        """Yields its arrays in the order of a .nam file."""
         for cell in self.cells:
             for array in (cell.kernel, cell.bias, cell.hidden, cell.cell):
                 yield np.asarray(array[...])
@@ -144,7 +144,7 @@ class LSTM(AmpModel):
 
 
 def create(config: LSTMConfig, rng: np.random.Generator) -> LSTM:
-    """An LSTM with fresh weights, by the trainer's rule.
+    """Makes an LSTM with fresh weights, by the trainer's rule.
 
     Uniform in +-1 / sqrt(H); a bias is the sum of two such numbers, -4 for the input gate, so that
     little enters at first, and +4 for the forget gate, so that little is forgotten.

@@ -1,4 +1,4 @@
-"""What every NAM model is: a causal map from signal to signal, with a state.
+"""The base class of every NAM model: a causal map from signal to signal, with a state.
 
 One sequence is channel-major [channels, samples] inside; an architecture says how it plays the next
 block of one, and the rest (batches, whole files, prewarming) follows here.
@@ -24,7 +24,7 @@ class AmpModel(nnx.Module):
     Signals of a model with several input or output channels are [B, channels, T] on that side.
 
     An architecture sets `sample_rate` (Hz; None where its file does not say), `input_channels`
-    and `output_channels`, and defines `receptive_field`, `cold` and `block`.
+    and `output_channels`, and defines `receptive_field`, `state_before_prewarm` and `block`.
     """
 
     sample_rate: float | None = None
@@ -36,14 +36,14 @@ class AmpModel(nnx.Module):
         """Input samples that one output sample depends on; 1 where a state carries the past."""
         raise NotImplementedError
 
-    def cold(self) -> State:
-        """The state of one sequence before anything was played."""
+    def state_before_prewarm(self) -> State:
+        """The state of one sequence before prewarming."""
         raise NotImplementedError
 
     def block(
         self, state: State, x: jax.Array, count: jax.Array | None = None
     ) -> tuple[State, jax.Array]:
-        """The next samples of one sequence.
+        """Plays the next samples of one sequence.
 
         Args:
             state: of one sequence.
@@ -62,13 +62,13 @@ class AmpModel(nnx.Module):
         return choices().chunk
 
     @property
-    def forgets(self) -> bool:
-        """Whether an output depends on no more than `receptive_field` samples."""
+    def finite_memory(self) -> bool:
+        """True if an output depends on no more than `receptive_field` samples."""
         return True
 
     @property
-    def context(self) -> int:
-        """Samples at the start of its input that `valid` gives no output for."""
+    def lookback(self) -> int:
+        """Samples at the start of the input for which `valid` gives no output."""
         return self.receptive_field - 1
 
     @property
@@ -86,16 +86,16 @@ class AmpModel(nnx.Module):
         return self
 
     def scaled(self, gain: float) -> "AmpModel":
-        """The model whose output is `gain` times as large."""
+        """Returns the model whose output is `gain` times as large."""
         raise NotImplementedError
 
     def steady(self, x: jax.Array) -> tuple[State, jax.Array]:
-        """What endless constant input x [I, 1] leads to: the state, and the output [O, 1].
+        """Returns the state and output [O, 1] that endless constant input x [I, 1] leads to.
 
-        Plays it for `prewarm_samples`; architectures that can say it in closed form do.
+        Plays it for `prewarm_samples`; architectures with a closed form override this.
         """
         full, rest = divmod(self.prewarm_samples, self.chunk)
-        state = self.cold()
+        state = self.state_before_prewarm()
         if full:
             constant = jnp.broadcast_to(x, (x.shape[0], self.chunk))
             state = lax.fori_loop(0, full, lambda _, state: self.block(state, constant)[0], state)
@@ -111,7 +111,7 @@ class AmpModel(nnx.Module):
     def scan(
         self, state: State, x: jax.Array, chunks: jax.Array | None = None
     ) -> tuple[State, jax.Array]:
-        """`block` over time chunks that fit a cache.
+        """Plays x in chunks of time that fit a cache.
 
         Args:
             state: of one sequence.
@@ -136,16 +136,16 @@ class AmpModel(nnx.Module):
         return lax.fori_loop(0, chunks, step, (state, y))
 
     def valid(self, x: jax.Array) -> jax.Array:
-        """Outputs that depend on x alone: [T] or [I, T] -> [T - context] or [O, T - context]."""
-        _, y = self.block(self.cold(), self._rows(x))
-        return self._signal(y[:, self.context :])
+        """Plays x, [T] or [I, T], without a past: [T - lookback] or [O, T - lookback]."""
+        _, y = self.block(self.state_before_prewarm(), self._rows(x))
+        return self._signal(y[:, self.lookback :])
 
     def init_state(self, batch: int) -> State:
         """The state of `batch` sequences before their first sample: endless silence."""
         return _init_state(self, batch)
 
     def step(self, state: State, x: jax.Array) -> tuple[State, jax.Array]:
-        """The next block x [B, T] of each sequence -> (state, y [B, T]).
+        """Plays the next block x [B, T] of each sequence: (state, y [B, T]).
 
         Compiled once per shape. The old state is given away: go on with the new one.
 
@@ -156,7 +156,7 @@ class AmpModel(nnx.Module):
         return _step(self, state, x)
 
     def __call__(self, x: jax.Array) -> jax.Array:
-        """X [B, T] with silence before it -> y [B, T]; compiled once per shape.
+        """Plays x [B, T] with silence before it: y [B, T]; compiled once per shape.
 
         Raises:
             ValueError: as `step`.
@@ -172,11 +172,11 @@ class AmpModel(nnx.Module):
             raise ValueError(f"audio of shape {list(shape)}; this model takes {wanted}")
 
     def _rows(self, x: jax.Array) -> jax.Array:
-        """A signal, [T] or [I, T], as [I, T]."""
+        """Returns a signal, [T] or [I, T], as [I, T]."""
         return x[None] if x.ndim == 1 else x
 
     def _signal(self, y: jax.Array) -> jax.Array:
-        """[O, T] as a signal: [T] where O is 1."""
+        """Returns [O, T] as a signal: [T] where O is 1."""
         return y[0] if self.output_channels == 1 else y
 
 
@@ -210,7 +210,7 @@ def _play(model: AmpModel, x: jax.Array) -> jax.Array:
 
 
 def nearest_size(size: float) -> float:
-    """A size as `at_size` takes it, brought into 0 to 1.
+    """Clips a size to 0 to 1, as `at_size` takes it.
 
     Raises:
         ValueError: it is not a number.
@@ -221,7 +221,7 @@ def nearest_size(size: float) -> float:
 
 
 def remember(seen: jax.Array, lookback: int, count: jax.Array | None) -> jax.Array:
-    """The history for the next block: [C, lookback + T] -> [C, lookback].
+    """Returns the history for the next block: [C, lookback + T] -> [C, lookback].
 
     Args:
         seen: the old history, then the block.

@@ -12,7 +12,7 @@ from wf_jax.amps.nam_weights import filled
 
 
 def from_nam(file: NamFile) -> ConvNet:
-    """The model that a parsed .nam object with architecture "ConvNet" describes.
+    """Builds the model that a parsed .nam object with architecture "ConvNet" describes.
 
     Raises:
         NamFileError: an option is malformed, the parts do not fit, or the weights do not.
@@ -28,7 +28,7 @@ def from_nam(file: NamFile) -> ConvNet:
 
 
 def read_config(file: NamFile) -> ConvNetConfig:
-    """The `config` of a .nam ConvNet as a ConvNetConfig.
+    """Reads the `config` of a .nam ConvNet as a ConvNetConfig.
 
     Raises:
         NamFileError: naming file, key and expectation.
@@ -49,7 +49,7 @@ def read_config(file: NamFile) -> ConvNetConfig:
 
 
 def to_config(model: ConvNet) -> dict[str, Any]:
-    """The .nam `config` object, as the trainer writes it where the model is mono and ungrouped."""
+    """Returns the .nam `config` object, for mono and ungrouped models as the trainer writes it."""
     config = model.config
     plain = config.activation == Activation(config.activation.name)
     result = {

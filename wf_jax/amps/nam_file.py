@@ -61,7 +61,7 @@ class NamFile:
 
 
 def shown(value: Any) -> str:
-    """A value as messages show it: one short line, however large it is."""
+    """Formats a value for messages: one short line, however large it is."""
     if value is None:
         return "null"
     if isinstance(value, dict):
@@ -180,7 +180,7 @@ def write_nam(document: dict[str, Any], path: str | os.PathLike) -> None:
 
 
 class _RefusedError(ValueError):
-    """What JSON or Python allows and we do not; the message lacks the file."""
+    """A document that JSON or Python allows and we refuse; the message lacks the file's name."""
 
 
 # The escape of half a character, at least; most files have none.
@@ -223,7 +223,7 @@ def _refuse_constant(name: str) -> None:
 
 
 def _encodes(value: Any) -> bool:
-    """Whether every string in a decoded document is one that UTF-8 can hold."""
+    """Returns True if UTF-8 can hold every string in a decoded document."""
     if isinstance(value, str):
         return value.isascii() or value == value.encode(errors="replace").decode()
     if isinstance(value, dict):

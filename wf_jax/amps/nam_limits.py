@@ -1,4 +1,4 @@
-"""How large a model in a .nam file may be: far above all that make sense, and still one that plays.
+"""The size limits of a model in a .nam file: far above every sensible one, and still playable.
 
 Files come from strangers. What one asks for is counted before any of it is made; a model at every
 limit compiles within seconds and plays in less than 1 GiB.
@@ -35,10 +35,10 @@ MOST = {
 
 
 def count(file: NamFile, what: str, number: int) -> None:
-    """Adds to what the whole file asks for.
+    """Adds to the totals of the whole file.
 
     Raises:
-        NamFileError: that is now more than MOST.
+        NamFileError: a total is now above MOST.
     """
     file.totals[what] += number
     if file.totals[what] > MOST[what]:
@@ -49,7 +49,7 @@ def count(file: NamFile, what: str, number: int) -> None:
 
 
 def count_model(file: NamFile, model: AmpModel) -> None:
-    """Counts what playing a model takes; its weights may be shapes only.
+    """Counts the cost of playing a model; its weights may be shapes only.
 
     Raises:
         NamFileError: the file asks for more than MOST, or a convolution for more than MOST_SIGNAL.

@@ -21,7 +21,7 @@ _IMPLEMENTATIONS = {
 
 
 def from_nam(file: NamFile) -> Linear:
-    """The model that a parsed .nam object with architecture "Linear" describes.
+    """Builds the model that a parsed .nam object with architecture "Linear" describes.
 
     Raises:
         NamFileError: an option is malformed, or the weights do not fit.
@@ -30,7 +30,7 @@ def from_nam(file: NamFile) -> Linear:
 
 
 def read_config(file: NamFile) -> LinearConfig:
-    """The `config` of a .nam Linear model as a LinearConfig.
+    """Reads the `config` of a .nam Linear model as a LinearConfig.
 
     Raises:
         NamFileError: naming file, key and expectation.
@@ -55,7 +55,7 @@ def read_config(file: NamFile) -> LinearConfig:
 
 
 def to_config(model: Linear) -> dict[str, Any]:
-    """The .nam `config` object, as the trainer writes it where nothing else is asked for."""
+    """Returns the .nam `config` object, as the trainer writes it by default."""
     config = model.config
     result = {"receptive_field": config.receptive_field, "bias": config.bias}
     for key, usual in (("in_channels", 1), ("out_channels", 1), ("implementation", "auto")):

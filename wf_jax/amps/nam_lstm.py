@@ -12,7 +12,7 @@ MOST_LAYERS = 64  # of which a program takes 4 s to compile on two cores; of 512
 
 
 def from_nam(file: NamFile) -> LSTM:
-    """The model that a parsed .nam object with architecture "LSTM" describes.
+    """Builds the model that a parsed .nam object with architecture "LSTM" describes.
 
     Raises:
         NamFileError: an option is malformed, or the weights do not fit.
@@ -25,7 +25,7 @@ def from_nam(file: NamFile) -> LSTM:
 
 
 def read_config(file: NamFile) -> LSTMConfig:
-    """The `config` of a .nam LSTM as an LSTMConfig.
+    """Reads the `config` of a .nam LSTM as an LSTMConfig.
 
     Raises:
         NamFileError: naming file, key and expectation.
@@ -50,7 +50,7 @@ def read_config(file: NamFile) -> LSTMConfig:
 
 
 def to_config(model: LSTM) -> dict[str, Any]:
-    """The .nam `config` object, as the trainer writes it where the model is mono."""
+    """Returns the .nam `config` object, as the trainer writes it where the model is mono."""
     config = model.config
     result = {
         "input_size": config.input_size,

@@ -1,4 +1,4 @@
-"""What the metadata of a .nam file says of the gear: NAM's keys and the values they may have."""
+"""The gear in the metadata of a .nam file: NAM's keys and the values they may have."""
 
 import dataclasses
 from typing import Any
@@ -14,7 +14,7 @@ _LEVEL = Number(-100, 100, usual=12.2)  # dBu
 
 @dataclasses.dataclass
 class Gear:
-    """What the .nam file says of the gear; empty strings are written as null.
+    """A description of the gear in a .nam file; empty strings are written as null.
 
     Attributes:
         name: of the capture; the output file's name if empty.
@@ -41,7 +41,7 @@ USER_KEYS = tuple(field.name for field in dataclasses.fields(Gear))
 
 
 def joined(given: Any, before: dict[str, Any], source: str) -> dict[str, Any]:
-    """The user's part of a file's metadata: what is given, else what another file says.
+    """Joins the user's part of a file's metadata: the given values, else those of another file.
 
     Args:
         given: has the fields of Gear, checked by `check_options`.
@@ -52,7 +52,7 @@ def joined(given: Any, before: dict[str, Any], source: str) -> dict[str, Any]:
         A value for each of USER_KEYS: text, a level in dBu, or None.
 
     Raises:
-        NamFileError: a value of `before` is needed and is none that NAM has; one line.
+        NamFileError: a value of `before` is used and is not one that NAM allows; one line.
     """
     return {
         field.name: _joined(field, getattr(given, field.name), before.get(field.name), source)
@@ -75,7 +75,7 @@ def _joined(field: dataclasses.Field, given: str, before: Any, source: str) -> s
 
 
 def _fault(field: dataclasses.Field, value: Any) -> str | None:
-    """What is wrong with a value that a file has, where levels are numbers."""
+    """Says what is wrong with a value in a file, where levels are numbers."""
     is_level = field.name in LEVELS
     if not isinstance(value, int | float if is_level else str) or isinstance(value, bool):
         return f"is not a {'number' if is_level else 'string'}"

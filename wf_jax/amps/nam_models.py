@@ -1,4 +1,4 @@
-"""`load_nam` and `save_nam`: from a .nam file to a model and back."""
+"""Loads a model from a .nam file and saves it to one: `load_nam` and `save_nam`."""
 
 import collections
 import dataclasses
@@ -27,7 +27,7 @@ MOST_MODELS = 64
 
 
 def load_nam(path: str | os.PathLike, sample_rate: float | None = None) -> AmpModel:
-    """The model in a .nam file, playing as the C++ core plays it.
+    """Loads the model in a .nam file, which plays as the C++ core plays it.
 
     Args:
         path: the file.
@@ -42,11 +42,11 @@ def load_nam(path: str | os.PathLike, sample_rate: float | None = None) -> AmpMo
 def new_model(
     path: str | os.PathLike, rng: np.random.Generator, sample_rate: float = 48000.0
 ) -> AmpModel:
-    """A model of the architecture that a file describes, with fresh weights.
+    """Makes a model of the architecture that a file describes, with fresh weights.
 
     Args:
-        path: a .nam file, or JSON of which "architecture" and "config" are enough, also in the
-            models inside it.
+        path: a .nam file, or JSON with "architecture" and "config" alone, also in the models inside
+            it.
         rng: draws the weights; their number in the file does not matter.
         sample_rate: Hz, where the file does not say.
 
@@ -58,7 +58,7 @@ def new_model(
 
 
 def model_of(file: NamFile) -> AmpModel:
-    """The model that a validated .nam object describes.
+    """Builds the model that a validated .nam object describes.
 
     Raises:
         NamFileError: one line naming file, key and expectation.
@@ -123,7 +123,7 @@ class _Builder:
 
         if file.architecture == "WaveNet":
             model = nam_wavenet.from_nam(file, read)
-            model.spelled_out = a2.matches(file.config)
+            model.a2_as_written = a2.matches(file.config)
             return model
         if file.architecture in _SMALL:
             return _SMALL[file.architecture].from_nam(file)
@@ -198,7 +198,7 @@ def _measured_document(
 
 
 def to_document(model: AmpModel) -> dict[str, Any]:
-    """The .nam object of a model, without what is measured (loudness, gain) and the date."""
+    """Returns the .nam object of a model, without the date and the measured loudness and gain."""
     if isinstance(model, SlimmableContainer):
         entries = [
             {"max_value": max_value, "model": to_document(submodel)}
@@ -208,7 +208,9 @@ def to_document(model: AmpModel) -> dict[str, Any]:
     if isinstance(model, Sequential):
         models = [to_document(child) for child in model.models]
         return _envelope(model, {"models": models, "weights_version": 2}, [], {})
-    weights = np.concatenate([np.ravel(array) for array in model.stream()]).astype(np.float32)
+    weights = np.concatenate([np.ravel(array) for array in model.weight_arrays()]).astype(
+        np.float32
+    )
     if not np.isfinite(weights).all():
         raise ValueError("the model has weights that are not finite: its training diverged")
     if isinstance(model, WaveNet):

@@ -15,7 +15,7 @@ class Options:
     """Typed access to one JSON object; every complaint names the key and the expectation."""
 
     def __init__(self, values: Any, where: str):
-        """Options `values` of the object called `where` in messages.
+        """Wraps `values`, the object called `where` in messages.
 
         Raises:
             NamFileError: values is not an object.
@@ -25,7 +25,7 @@ class Options:
         self.values, self.where = values, where
 
     def error(self, key: str, expectation: str) -> NamFileError:
-        """A complaint about the value of a key."""
+        """Makes the error about the value of a key."""
         if key not in self.values:
             return NamFileError(f"{self.where}.{key}: missing; it should be {expectation}")
         if self.values[key] == []:
@@ -34,26 +34,26 @@ class Options:
         return NamFileError(f"{self.where}.{key}: {value} is not {expectation}")
 
     def present(self, key: str) -> bool:
-        """Whether the key is there and not null."""
+        """Returns True if the key is there and not null."""
         return self.values.get(key) is not None
 
     def inner(self, key: str) -> "Options":
-        """The object under a key."""
+        """Returns the object under a key."""
         return Options(self.values.get(key), f"{self.where}.{key}")
 
     def integer(self, key: str, default: int | None = None, most: int = LARGEST) -> int:
-        """A positive integer."""
+        """Returns a positive integer."""
         value = self.values.get(key, default)
         if not _is_size(value, most):
             raise self.error(key, f"a positive integer up to {most:,}")
         return value
 
     def channels(self, key: str, default: int | None = None) -> int:
-        """A number of channels."""
+        """Returns a number of channels."""
         return self.integer(key, default, MOST_CHANNELS)
 
     def integers(self, key: str, most: int = LARGEST) -> tuple[int, ...]:
-        """A list of positive integers, at least one."""
+        """Returns a list of positive integers, at least one."""
         values = self.values.get(key)
         if not isinstance(values, list) or not values:
             raise self.error(key, "a list of positive integers")
@@ -67,28 +67,28 @@ class Options:
         return tuple(values)
 
     def boolean(self, key: str, default: bool | None = None) -> bool:
-        """True or false."""
+        """Returns true or false."""
         value = self.values.get(key, default)
         if not isinstance(value, bool):
             raise self.error(key, "true or false")
         return value
 
     def number(self, key: str, default: float | None = None) -> float:
-        """A finite number."""
+        """Returns a finite number."""
         value = self.values.get(key, default)
         if not _is_number(value):
             raise self.error(key, "a number")
         return float(value)
 
     def choice(self, key: str, names: tuple[str, ...], default: str | None = None) -> str:
-        """One of some names."""
+        """Returns one of some names."""
         value = self.values.get(key, default)
         if value not in names or not isinstance(value, str):
             raise self.error(key, f"one of {', '.join(names)}")
         return value
 
     def objects(self, key: str, what: str) -> list["Options"]:
-        """A list of objects, at least one."""
+        """Returns a list of objects, at least one."""
         values = self.values.get(key)
         if not isinstance(values, list) or not values:
             raise self.error(key, f"a list of {what}")
@@ -137,7 +137,7 @@ class Options:
 
 
 class _Value(Options):
-    """One value of a list, read like an option; its name in messages is its place."""
+    """One value of a list, read like an option; messages name it by its position."""
 
     def __init__(self, value: Any, where: str):
         super().__init__({"value": value}, where)

@@ -1,4 +1,4 @@
-"""The WaveNet in a .nam file: its config and its stream of weights, both ways."""
+"""The WaveNet in a .nam file: its config and its weights, both ways."""
 
 from collections.abc import Callable
 from typing import Any
@@ -199,7 +199,7 @@ def _read_array(options: Options) -> LayerArrayConfig:
 
 
 def _read_kernel_sizes(options: Options, layers: int) -> tuple[int, ...]:
-    """`kernel_size` for all layers, or `kernel_sizes`, one each."""
+    """Reads `kernel_size` for all layers, or `kernel_sizes`, one each."""
     if options.present("kernel_size") == options.present("kernel_sizes"):
         raise NamFileError(f"{options.where}: expected either kernel_size or kernel_sizes")
     if options.present("kernel_size"):
@@ -210,7 +210,7 @@ def _read_kernel_sizes(options: Options, layers: int) -> tuple[int, ...]:
 
 
 def _read_gating(options: Options, layers: int) -> tuple[tuple[str, ...], tuple[Activation, ...]]:
-    """Modes and secondary activations; () where no layer gates."""
+    """Reads modes and secondary activations; () where no layer gates."""
     legacy = options.boolean("gated", False) if options.present("gated") else False
     if not options.present("gating_mode"):
         return (("gated",) * layers, (SIGMOID,) * layers) if legacy else ((), ())
@@ -225,7 +225,7 @@ def _read_gating(options: Options, layers: int) -> tuple[tuple[str, ...], tuple[
 
 
 def _read_head(options: Options) -> Options:
-    """The head convolution: its own object, or the older head_size and head_bias."""
+    """Reads the head convolution: its own object, or the older head_size and head_bias."""
     if options.present("head"):
         return options.inner("head")
     for key in ("head_size", "head_bias"):
@@ -284,7 +284,7 @@ def _read_post_head(options: Options, before: LayerArrayConfig) -> PostHeadConfi
 
 
 def _check_array(array: LayerArrayConfig, where: str) -> None:
-    """What the core demands of one layer array."""
+    """Checks the core's demands on one layer array."""
     films = dict(array.films)
     if not array.layer1x1_groups and array.bottleneck != array.channels:
         raise NamFileError(
@@ -352,7 +352,7 @@ def _check_condition(condition: AmpModel, config: WaveNetConfig, where: str) -> 
 
 
 def _check_widths(config: WaveNetConfig, condition: AmpModel | None, where: str) -> None:
-    """That each array fits what comes before it."""
+    """Checks that each array fits the one before it."""
     conditions = config.in_channels if condition is None else condition.output_channels
     before, head = config.in_channels, None
     for i, array in enumerate(config.arrays):

@@ -1,4 +1,4 @@
-"""The weights of a .nam file into a model, after their number was checked; or fresh ones."""
+"""Fills a model with the weights of a .nam file, once their number was checked, or fresh ones."""
 
 from collections.abc import Callable
 from typing import TypeVar
@@ -6,20 +6,20 @@ from typing import TypeVar
 from wf_jax.amps.model import AmpModel
 from wf_jax.amps.nam_file import NamFile, NamFileError
 from wf_jax.amps.nam_limits import ARRAYS, FRESH, MOST, count, count_model
-from wf_jax.amps.weights import Shapes, Stream, TooManyArraysError, Uniform, Weights
+from wf_jax.amps.weights import FileWeights, Shapes, TooManyArraysError, Uniform, Weights
 
 Model = TypeVar("Model", bound=AmpModel)
 
 
 def filled(create: Callable[[Weights], Model], file: NamFile) -> Model:
-    """The model that `create` makes of the weights of `file`, or of fresh ones if it asks for them.
+    """Builds a model by `create` from the weights of `file`, or from fresh ones if `file.fresh`.
 
     Raises:
         NamFileError: it asks for more weights than there are, or for fewer, or for more than may
             be; found out before anything is built.
     """
     check(create, file)
-    return create(Stream(file.weights) if file.fresh is None else Uniform(file.fresh))
+    return create(FileWeights(file.weights) if file.fresh is None else Uniform(file.fresh))
 
 
 def check(create: Callable[[Weights], AmpModel], file: NamFile) -> None:

@@ -76,7 +76,7 @@ def _player(model: Playable, devices: int | None, engine: str) -> "NativeStretch
 
         return NativeStretches(model, devices or available_cores())
     devices = devices or jax.local_device_count()
-    return _Stretches(model, devices if model.forgets else 1)
+    return _Stretches(model, devices if model.finite_memory else 1)
 
 
 @jax.jit

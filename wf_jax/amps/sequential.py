@@ -18,7 +18,7 @@ class Sequential(AmpModel):
     """y = model_n(... model_1(x)). Its state is the tuple of its models' states."""
 
     def __init__(self, models: Sequence[AmpModel], sample_rate: float | None = None):
-        """Puts `models` in a row, the one that hears the audio first.
+        """Puts `models` in a row, in the order in which the audio passes them.
 
         Args:
             models: at least one.
@@ -46,14 +46,14 @@ class Sequential(AmpModel):
         return 1 + sum(model.receptive_field - 1 for model in self.models)
 
     @property
-    def forgets(self) -> bool:
-        """See AmpModel.forgets."""
-        return all(model.forgets for model in self.models)
+    def finite_memory(self) -> bool:
+        """See AmpModel.finite_memory."""
+        return all(model.finite_memory for model in self.models)
 
     @property
-    def context(self) -> int:
-        """See AmpModel.context."""
-        return sum(model.context for model in self.models)
+    def lookback(self) -> int:
+        """See AmpModel.lookback."""
+        return sum(model.lookback for model in self.models)
 
     @property
     def prewarm_samples(self) -> int:
@@ -62,12 +62,12 @@ class Sequential(AmpModel):
 
     @property
     def chunk(self) -> int:
-        """See AmpModel.chunk; what the most demanding model wants."""
+        """See AmpModel.chunk; the largest among the models."""
         return max(model.chunk for model in self.models)
 
-    def cold(self) -> State:
-        """See AmpModel.cold."""
-        return tuple(model.cold() for model in self.models)
+    def state_before_prewarm(self) -> State:
+        """See AmpModel.state_before_prewarm."""
+        return tuple(model.state_before_prewarm() for model in self.models)
 
     def steady(self, x: jax.Array) -> tuple[State, jax.Array]:
         """See AmpModel.steady; each model settles on the constant that the one before it plays."""
@@ -99,13 +99,13 @@ class Sequential(AmpModel):
         model.models = nnx.List([*list(self.models)[:-1], self.models[-1].scaled(gain)])
         return model
 
-    def stream(self) -> Iterator[np.ndarray]:
-        """Nothing: its models hold all weights."""
+    def weight_arrays(self) -> Iterator[np.ndarray]:
+        """Yields nothing: its models hold all weights."""
         return iter(())
 
 
 def common_rate(rates: Sequence[float | None]) -> float | None:
-    """The one sample rate (Hz) among `rates`, where None is unknown; None if all are.
+    """Returns the one sample rate (Hz) among `rates`, where None is unknown; None if all are.
 
     Raises:
         ValueError: they differ.

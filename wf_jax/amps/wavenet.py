@@ -24,7 +24,7 @@ class LayerArray(nnx.Module):
     """A 1x1 convolution into C channels, dilated layers, and a head over the sum of their a."""
 
     def __init__(self, config: LayerArrayConfig, *, weights: Weights):
-        """Asks for all weights, in the order of a .nam file."""
+        """Takes all arrays from `weights`, in the order of a .nam file."""
         self.config = config
         self.rechannel = Conv(config.input_size, config.channels, bias=False, weights=weights)
         self.layers = nnx.List(
@@ -46,7 +46,7 @@ class LayerArray(nnx.Module):
         condition: jax.Array,
         histories: Sequence[jax.Array] | None,
     ) -> tuple[jax.Array, jax.Array, list[jax.Array]]:
-        """One array of the stack.
+        """Plays one array of the stack.
 
         Args:
             y: [input_size, T], the previous array's residual output, or the audio.
@@ -73,10 +73,10 @@ class LayerArray(nnx.Module):
         head, seen = self.head(total, pasts[-1])
         return h, head, [*inputs, seen]
 
-    def stream(self) -> Iterator[np.ndarray]:
-        """Its arrays in the order of a .nam file."""
+    def weight_arrays(self) -> Iterator[np.ndarray]:
+        """Yields its arrays in the order of a .nam file."""
         for part in (self.rechannel, *self.layers, self.head):
-            yield from part.stream()
+            yield from part.weight_arrays()
 
 
 class WaveNet(AmpModel):
@@ -84,7 +84,7 @@ class WaveNet(AmpModel):
 
     y = head_scale * head output of the last array, each array taking the residual output and
     the head output of the one before it; then, where there is one, the post-stack head. Every
-    layer is conditioned on the audio, or on what the condition model makes of it. `head_scale`
+    layer is conditioned on the audio, or on the condition model's output for it. `head_scale`
     is a constant of the model, not a weight.
 
     Its state is the condition model's state (() without one) and, per convolution, its last
@@ -99,11 +99,11 @@ class WaveNet(AmpModel):
         weights: Weights,
         condition: AmpModel | None = None,
     ):
-        """Asks for all weights, in the order of a .nam file.
+        """Takes all arrays from `weights`, in the order of a .nam file.
 
         Args:
             config: what to build.
-            head_scale: what the output is multiplied with; files have their own.
+            head_scale: factor on the output; files have their own.
             weights: where the arrays come from.
             condition: makes the condition from the audio; the audio itself if None.
         """
@@ -111,7 +111,7 @@ class WaveNet(AmpModel):
         self.sample_rate = config.sample_rate
         self.input_channels, self.output_channels = config.in_channels, config.out_channels
         self.condition = condition
-        self.spelled_out = True  # see a2.size_of
+        self.a2_as_written = True  # see a2.size_of
         self.arrays = nnx.List([LayerArray(array, weights=weights) for array in config.arrays])
         self.post_head = nnx.List([])
         if config.post_head is not None:
@@ -130,14 +130,14 @@ class WaveNet(AmpModel):
         return self.config.receptive_field + before
 
     @property
-    def forgets(self) -> bool:
-        """See AmpModel.forgets."""
-        return self.condition is None or self.condition.forgets
+    def finite_memory(self) -> bool:
+        """See AmpModel.finite_memory."""
+        return self.condition is None or self.condition.finite_memory
 
     @property
-    def context(self) -> int:
-        """See AmpModel.context."""
-        before = 0 if self.condition is None else self.condition.context
+    def lookback(self) -> int:
+        """See AmpModel.lookback."""
+        before = 0 if self.condition is None else self.condition.lookback
         return self.config.receptive_field - 1 + before
 
     @property
@@ -154,16 +154,18 @@ class WaveNet(AmpModel):
             condition = self.condition.valid(x)
             condition = condition[None] if condition.ndim == 1 else condition
         y, _ = self._run(last(rows, condition.shape[1]), condition, None)
-        return self._signal(last(y, rows.shape[1] - self.context))
+        return self._signal(last(y, rows.shape[1] - self.lookback))
 
-    def cold(self) -> State:
-        """Zeros, and the condition model's own beginning."""
+    def state_before_prewarm(self) -> State:
+        """See AmpModel.state_before_prewarm; zeros, and the condition model's own state."""
         dtype = self.arrays[0].rechannel.kernel.dtype
         histories = [
             jnp.zeros((conv.kernel.shape[1] * conv.groups, conv.lookback), dtype)
             for conv in self._convs()
         ]
-        return () if self.condition is None else self.condition.cold(), tuple(histories)
+        return () if self.condition is None else self.condition.state_before_prewarm(), tuple(
+            histories
+        )
 
     def steady(self, x: jax.Array) -> tuple[State, jax.Array]:
         """See AmpModel.steady; in closed form.
@@ -236,16 +238,16 @@ class WaveNet(AmpModel):
         model.post_head = nnx.List([*list(self.post_head)[:-1], end])
         return model
 
-    def stream(self) -> Iterator[np.ndarray]:
-        """Its arrays in the order of a .nam file; the condition model's are not among them."""
+    def weight_arrays(self) -> Iterator[np.ndarray]:
+        """Yields its arrays in the order of a .nam file, without the condition model's."""
         for part in (*self.arrays, *self.post_head):
-            yield from part.stream()
+            yield from part.weight_arrays()
         yield np.float32([self.head_scale])
 
     def _run(
         self, x: jax.Array, condition: jax.Array, histories: Sequence[jax.Array] | None
     ) -> tuple[jax.Array, list[jax.Array]]:
-        """X [I, T], condition [S, T] -> (y [O, .], what each convolution saw)."""
+        """Plays x [I, T] with condition [S, T]: (y [O, .], what each convolution saw)."""
         y, total, inputs = x, None, []
         for array in self.arrays:
             start, stop = len(inputs), len(inputs) + len(array.layers) + 1
@@ -270,7 +272,7 @@ class WaveNet(AmpModel):
 
 
 def sliced(arrays: tuple[LayerArrayConfig, ...], size: float) -> tuple[LayerArrayConfig, ...]:
-    """The arrays of a slimmable WaveNet at `size` in [0, 1]; the core's rule."""
+    """Cuts the arrays of a slimmable WaveNet to `size` in [0, 1]; the core's rule."""
     widths = []
     for array in arrays:
         allowed = array.allowed_channels or (array.channels,)
@@ -295,7 +297,7 @@ def sliced(arrays: tuple[LayerArrayConfig, ...], size: float) -> tuple[LayerArra
 
 
 def _narrowed(activations: tuple[Activation, ...], channels: int) -> tuple[Activation, ...]:
-    """With the slopes of the first channels, where each has its own."""
+    """Keeps the slopes of the first channels, where each channel has its own."""
     return tuple(
         dataclasses.replace(each, negative_slopes=each.negative_slopes[:channels])
         for each in activations

@@ -1,4 +1,4 @@
-"""What a NAM WaveNet is made of, in the words of the .nam format."""
+"""The configuration of a NAM WaveNet, under the names of the .nam format."""
 
 import dataclasses
 

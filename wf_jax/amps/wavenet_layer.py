@@ -35,7 +35,7 @@ class Conv(nnx.Module):
         bias: bool = True,
         weights: Weights,
     ):
-        """Asks for the kernel, then the bias."""
+        """Takes the kernel, then the bias, from `weights`."""
         self.dilation, self.groups = dilation, groups
         fan_in = inputs // groups * taps
         self.kernel = nnx.Param(weights((outputs, inputs // groups, taps), fan_in))
@@ -47,7 +47,7 @@ class Conv(nnx.Module):
         return (self.kernel.shape[-1] - 1) * self.dilation
 
     def __call__(self, x: jax.Array, history: jax.Array | None) -> tuple[jax.Array, jax.Array]:
-        """X [I, T] after its history [I, lookback] -> ([O, T], the two joined).
+        """Maps x [I, T] after its history [I, lookback] to ([O, T], the two joined).
 
         Without a history the columns before x do not exist: [O, T - lookback], x.
         """
@@ -57,8 +57,8 @@ class Conv(nnx.Module):
             z = z + self.bias[...][:, None]
         return z, x
 
-    def stream(self) -> Iterator[np.ndarray]:
-        """Its arrays in the order of a .nam file."""
+    def weight_arrays(self) -> Iterator[np.ndarray]:
+        """Yields its arrays in the order of a .nam file."""
         yield np.asarray(self.kernel[...])
         if self.bias is not None:
             yield np.asarray(self.bias[...])
@@ -70,22 +70,22 @@ class Pointwise(nnx.Module):
     def __init__(
         self, inputs: int, outputs: int, groups: int = 1, *, bias: bool = True, weights: Weights
     ):
-        """Asks for the kernel, then the bias."""
+        """Takes the kernel, then the bias, from `weights`."""
         self.groups = groups
         self.kernel = nnx.Param(weights((outputs, inputs // groups), inputs // groups))
         self.bias = nnx.Param(weights((outputs,), inputs // groups)) if bias else None
 
     def matrix(self) -> jax.Array:
-        """[O, I]."""
+        """Returns the kernel as a dense matrix [O, I]."""
         return dense(self.kernel[...][..., None], self.groups)[..., 0]
 
     def __call__(self, x: jax.Array) -> jax.Array:
-        """[I, T] -> [O, T]."""
+        """Maps [I, T] to [O, T]."""
         if self.bias is None:
             return product(self.matrix(), x)
         return affine(self.matrix(), self.bias[...], x)
 
-    stream = Conv.stream
+    weight_arrays = Conv.weight_arrays
 
 
 class Film(nnx.Module):
@@ -94,22 +94,22 @@ class Film(nnx.Module):
     def __init__(
         self, channels: int, condition_size: int, shift: bool, groups: int, *, weights: Weights
     ):
-        """Of a signal with `channels` rows."""
+        """Takes scale and shift from `weights` for a signal with `channels` rows."""
         self.channels = channels
         rows = channels * (2 if shift else 1)
         self.conv = Pointwise(condition_size, rows, groups, weights=weights)
 
     def __call__(self, x: jax.Array, condition: jax.Array) -> jax.Array:
-        """X [C, T], condition [S, at least T], aligned on their last columns -> [C, T]."""
+        """Modulates x [C, T] by condition [S, at least T], aligned on their last columns."""
         rows = self.conv(last(condition, x.shape[1]))
         if rows.shape[0] == self.channels:
             return x * rows
         scale, shift = jnp.split(rows, 2)
         return x * scale + shift
 
-    def stream(self) -> Iterator[np.ndarray]:
-        """Its arrays in the order of a .nam file."""
-        return self.conv.stream()
+    def weight_arrays(self) -> Iterator[np.ndarray]:
+        """Yields its arrays in the order of a .nam file."""
+        return self.conv.weight_arrays()
 
 
 class Layer(nnx.Module):
@@ -122,7 +122,7 @@ class Layer(nnx.Module):
     """
 
     def __init__(self, config: LayerArrayConfig, index: int, *, weights: Weights):
-        """The layer number `index` of the array that `config` describes."""
+        """Takes the arrays of layer `index` of the array that `config` describes from `weights`."""
         channels, bottleneck, width = config.channels, config.bottleneck, config.width(index)
         condition_size = config.condition_size
         self.gate, self.secondary = config.gate(index), config.secondary(index)
@@ -167,7 +167,7 @@ class Layer(nnx.Module):
     def __call__(
         self, h: jax.Array, condition: jax.Array, history: jax.Array | None
     ) -> tuple[jax.Array, jax.Array, jax.Array]:
-        """-> (h', what goes to the head, what the convolution saw), aligned on the last columns."""
+        """Returns (h', head input, what the convolution saw), aligned on the last columns."""
 
         def film(place: str, x: jax.Array) -> jax.Array:
             return self.films[place](x, condition) if place in self.films else x
@@ -197,11 +197,11 @@ class Layer(nnx.Module):
             return self.activation(z) * gate
         return gate * self.activation(z) + (1.0 - gate) * z
 
-    def stream(self) -> Iterator[np.ndarray]:
-        """Its arrays in the order of a .nam file."""
-        yield from self.conv.stream()
+    def weight_arrays(self) -> Iterator[np.ndarray]:
+        """Yields its arrays in the order of a .nam file."""
+        yield from self.conv.weight_arrays()
         yield np.asarray(self.conv_bias[...])
         films = (self.films[place] for place in FILMS if place in self.films)
         for part in (self.mixin, self.layer1x1, self.head1x1, *films):
             if part is not None:
-                yield from part.stream()
+                yield from part.weight_arrays()

@@ -1,4 +1,4 @@
-"""Where the weights of a model come from: drawn afresh, read from a .nam file, or only counted.
+"""Sources of a model's weights: drawn afresh, read from a .nam file, or only counted.
 
 A model asks for its arrays in the order in which its .nam file holds them, so that one constructor
 serves all three.
@@ -16,15 +16,15 @@ class Weights(Protocol):
     """Answers requests for arrays, one after the other."""
 
     def __call__(self, shape: tuple[int, ...], fan_in: int) -> Any:
-        """A float32 array of `shape`, flattened row-major in files.
+        """Returns a float32 array of `shape`, flattened row-major in files.
 
         Args:
             shape: its shape.
-            fan_in: inputs that one output sums over; what fresh weights are scaled by.
+            fan_in: inputs that one output sums over, by which fresh weights are scaled.
         """
 
     def constant(self, shape: tuple[int, ...], value: float) -> np.ndarray:
-        """The same as a numpy array, for what begins as `value` everywhere."""
+        """Returns a numpy array of `shape` that is `value` everywhere in a fresh model."""
 
 
 class Uniform:
@@ -46,7 +46,7 @@ class Uniform:
         return np.full(shape, value, np.float32)
 
 
-class Stream:
+class FileWeights:
     """The weights of a .nam file, front to back."""
 
     def __init__(self, values: np.ndarray):
@@ -72,10 +72,10 @@ class TooManyArraysError(ValueError):
 
 
 class Shapes:
-    """Arrays in name only: what a model would hold, at little cost."""
+    """Gives shapes in place of arrays, so that a model is described at little cost."""
 
     def __init__(self, most: float = math.inf) -> None:
-        """Nothing has been asked for; from array number `most` + 1 on, TooManyArraysError."""
+        """Starts with no arrays; array number `most` + 1 raises TooManyArraysError."""
         self.count, self.arrays, self._most = 0, 0, most
 
     def __call__(self, shape: tuple[int, ...], fan_in: int) -> jax.ShapeDtypeStruct:

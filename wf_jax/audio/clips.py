@@ -1,4 +1,4 @@
-"""Clips of many lengths in arrays of few, and long clips in pieces.
+"""Puts clips of many lengths into arrays of few lengths, and cuts long clips into pieces.
 
 Each new array length costs a compilation, and a clip's memory grows with its length.
 """
@@ -18,7 +18,7 @@ CHUNK = 1196  # frames; with the context of the paper's WaveFlow 1456, an array 
 
 
 def bucket(frames: int) -> int:
-    """The array length, in frames, for a clip of `frames`.
+    """Returns the array length, in frames, for a clip of `frames`.
 
     Four sizes per factor of two, rounded to multiples of 16: mostly within 19 % above 64.
     """
@@ -29,7 +29,7 @@ def bucket(frames: int) -> int:
 
 
 def fill(arrays: Sequence[np.ndarray], size: int, count: int) -> np.ndarray:
-    """Arrays [..., N], N at most `size`, as rows of float32 [count, ..., size], zeros elsewhere."""
+    """Stacks arrays [..., N], N at most `size`, as float32 [count, ..., size], zeros elsewhere."""
     rows = np.zeros((count, *arrays[0].shape[:-1], size), np.float32)
     for row, array in zip(rows, arrays, strict=False):
         row[..., : array.shape[-1]] = array
@@ -37,9 +37,9 @@ def fill(arrays: Sequence[np.ndarray], size: int, count: int) -> np.ndarray:
 
 
 def clip_mel(audio: np.ndarray, settings: MelSettings) -> np.ndarray:
-    """`mel_spectrogram` of one clip [T], T > 0, compiled for few lengths only: [M, F]."""
+    """Computes `mel_spectrogram` of one clip [T], T > 0, compiled for few lengths only: [M, F]."""
     frames = settings.frames(len(audio))
-    filled = fill([audio], bucket(frames) * settings.hop, 1)
+    filled = fill([audio], bucket(frames) * settings.hop_length, 1)
     return np.asarray(_mel(filled, np.array([len(audio)], np.int32), settings))[0, :, :frames]
 
 
@@ -57,12 +57,12 @@ class Piece:
 
     @property
     def frames(self) -> int:
-        """That go into the model."""
+        """Number of frames that go into the model."""
         return self.after - self.before
 
 
 def pieces(frames: int, chunk: int, context: int) -> list[Piece]:
-    """A clip of `frames`, cut into chunks with `context` frames on both sides where it has them."""
+    """Cuts a clip of `frames` into chunks, with up to `context` frames on both sides."""
     if frames <= chunk:
         return [Piece(0, 0, frames, frames)]
     return [
@@ -79,7 +79,7 @@ def pieces(frames: int, chunk: int, context: int) -> list[Piece]:
 def windows(
     blocks: Iterable[np.ndarray], chunk: int, context: int
 ) -> Iterator[tuple[Piece, np.ndarray]]:
-    """The pieces of a clip that is still arriving, each as soon as its context is there.
+    """Yields the pieces of a clip that is still arriving, each as soon as its context is there.
 
     Args:
         blocks: the clip's frames [M, n], in any portions.

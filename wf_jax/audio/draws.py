@@ -1,4 +1,4 @@
-"""What a vocoder draws: the noise of every frame of every clip."""
+"""Draws the noise of a vocoder, for every frame of every clip."""
 
 from functools import partial
 
@@ -9,14 +9,14 @@ KEY_KIND = "threefry2x32"  # JAX's default kind of key, the one whose data a rel
 
 
 def clip_keys(key: jax.Array, clips: int) -> jax.Array:
-    """A key for each clip of a batch, [clips]; that of the first does not depend on the others."""
+    """Makes a key for each clip of a batch, [clips]; the first does not depend on the others."""
     return jax.vmap(partial(jax.random.fold_in, key))(jnp.arange(clips))
 
 
 def draw(
     keys: jax.Array, first: jax.Array, mel: jax.Array, hop: int
 ) -> tuple[jax.Array, jax.Array]:
-    """Noise and seeds as `Flow.generate` takes them, drawn frame by frame.
+    """Draws noise and seeds as `Flow.generate` takes them, frame by frame.
 
     A frame's noise follows from its clip's key and its number alone, so that a clip sounds the same
     in an array of any length, and in pieces.

@@ -16,6 +16,7 @@ from jax import lax
 from wf_jax.audio.mel_settings import MelSettings as MelSettings
 from wf_jax.audio.mel_settings import mel_filterbank as mel_filterbank
 from wf_jax.audio.stft import frames_from, hann
+from wf_jax.levels import NORMALISED_PEAK, SILENT_PEAK
 
 # Least power of a bin: the gradient of the magnitude stays finite in silence, and nothing that
 # reaches a floor of 1e-12 or more changes.
@@ -23,7 +24,7 @@ _POWER_FLOOR = 1e-24
 
 
 def mel_spectrogram(x: jax.Array, settings: MelSettings) -> jax.Array:
-    """Log-mel of whole clips.
+    """Computes the log-mel of whole clips.
 
     The clip is filled up with zeros to whole hops, then reflected at both ends. A clip too short
     to be reflected once is reflected to and fro. For whole hops these are librosa's frames (its
@@ -32,7 +33,7 @@ def mel_spectrogram(x: jax.Array, settings: MelSettings) -> jax.Array:
 
     Args:
         x: [..., T], full scale 1.
-        settings: how.
+        settings: of the mel.
 
     Returns:
         [..., M, ceil(T / hop)], natural log of magnitudes, least value ln(floor).
@@ -42,17 +43,17 @@ def mel_spectrogram(x: jax.Array, settings: MelSettings) -> jax.Array:
     """
     x = _floating(x)
     if x.shape[-1] == 0:
-        return jnp.zeros((*x.shape[:-1], settings.bands, 0), x.dtype)
+        return jnp.zeros((*x.shape[:-1], settings.n_mels, 0), x.dtype)
     return mel_of_context(_with_context(x, settings), settings)
 
 
 def mel_of_clips(x: jax.Array, lengths: jax.Array, settings: MelSettings) -> jax.Array:
-    """`mel_spectrogram` of clips of many lengths that stand in one array.
+    """Computes `mel_spectrogram` of clips of many lengths in one array.
 
     Args:
         x: [B, T], T a multiple of the hop; zeros after the end of a clip.
         lengths: [B], samples of each clip.
-        settings: how.
+        settings: of the mel.
 
     Returns:
         [B, M, T / hop], of which the first ceil(lengths / hop) frames are the clip's mel and the
@@ -61,11 +62,11 @@ def mel_of_clips(x: jax.Array, lengths: jax.Array, settings: MelSettings) -> jax
     Raises:
         ValueError: integer samples.
     """
-    x, hop = _floating(x), settings.hop
+    x, hop = _floating(x), settings.hop_length
     count = x.shape[1] // hop
     frames = -(-lengths // hop)
     # The clip in whole hops, reflected to and fro at both ends: a triangular wave of places.
-    places = jnp.arange((count - 1) * hop + settings.fft_size) - settings.padding
+    places = jnp.arange((count - 1) * hop + settings.n_fft) - settings.padding
     last = (frames * hop - 1)[:, None]
     places = jnp.mod(places[None, :], jnp.maximum(2 * last, 1))
     framed = jnp.take_along_axis(x, jnp.minimum(places, 2 * last - places), axis=1)
@@ -76,22 +77,22 @@ def mel_of_clips(x: jax.Array, lengths: jax.Array, settings: MelSettings) -> jax
 
 def _with_context(x: jax.Array, settings: MelSettings) -> jax.Array:
     count, lead = settings.frames(x.shape[-1]), [(0, 0)] * (x.ndim - 1)
-    samples = count * settings.hop
+    samples = count * settings.hop_length
     x = jnp.pad(x, [*lead, (0, samples - x.shape[-1])])
-    left, needed = settings.padding, (count - 1) * settings.hop + settings.fft_size
+    left, needed = settings.padding, (count - 1) * settings.hop_length + settings.n_fft
     right = max(0, needed - left - samples)
     return jnp.pad(x, [*lead, (left, right)], mode="reflect")[..., :needed]
 
 
 def mel_of_context(x: jax.Array, settings: MelSettings) -> jax.Array:
-    """Log-mel of excerpts that bring their context: frame t starts at sample t hop of x.
+    """Computes the log-mel of excerpts with their context: frame t starts at sample t hop of x.
 
     For frames a to b of a clip these are its samples from a hop - padding, so that crops see
     what the whole clip's mel sees.
 
     Args:
         x: [..., N], full scale 1, N at least fft_size.
-        settings: how.
+        settings: of the mel.
 
     Returns:
         [..., M, 1 + (N - fft_size) // hop], natural log of magnitudes.
@@ -100,14 +101,14 @@ def mel_of_context(x: jax.Array, settings: MelSettings) -> jax.Array:
         ValueError: integer samples, or fewer than one frame.
     """
     x = _floating(x)
-    if x.shape[-1] < settings.fft_size:
+    if x.shape[-1] < settings.n_fft:
         raise ValueError(
-            f"{x.shape[-1]} samples are less than one frame of {settings.fft_size}; "
+            f"{x.shape[-1]} samples are less than one frame of {settings.n_fft}; "
             "pass longer excerpts, or whole clips to mel_spectrogram"
         )
-    count = 1 + (x.shape[-1] - settings.fft_size) // settings.hop
-    window = np.pad(hann(settings.window_length), (settings.fft_size - settings.window_length) // 2)
-    framed = frames_from(x, count, settings.hop, settings.fft_size)
+    count = 1 + (x.shape[-1] - settings.n_fft) // settings.hop_length
+    window = np.pad(hann(settings.win_length), (settings.n_fft - settings.win_length) // 2)
+    framed = frames_from(x, count, settings.hop_length, settings.n_fft)
     spectrum = jnp.fft.rfft(framed * jnp.asarray(window, x.dtype))
     power = jnp.square(spectrum.real) + jnp.square(spectrum.imag)
     magnitude = jnp.sqrt(jnp.maximum(power, _POWER_FLOOR))  # [..., F, fft_size // 2 + 1]
@@ -118,20 +119,20 @@ def mel_of_context(x: jax.Array, settings: MelSettings) -> jax.Array:
 
 
 def peak_gain(x: jax.Array, settings: MelSettings) -> jax.Array:
-    """What to multiply clips [..., T] by before anything else, [..., 1].
+    """Returns the gain [..., 1] that clips [..., T] are multiplied by first.
 
-    0.999 / max |x| where the settings ask for peak normalisation; 1 where not, and for silence.
+    `wf_jax.levels.peak_gain` where the settings ask for peak normalisation; 1 where not.
     """
     x = _floating(x)
     if not settings.peak_normalise:
         return jnp.ones((*x.shape[:-1], 1), x.dtype)
     peak = jnp.max(jnp.abs(x), axis=-1, keepdims=True, initial=0.0)
-    silent = peak < 1e-9
-    return jnp.where(silent, 1.0, 0.999 / jnp.where(silent, 1.0, peak))
+    silent = peak < SILENT_PEAK
+    return jnp.where(silent, 1.0, NORMALISED_PEAK / jnp.where(silent, 1.0, peak))
 
 
 def _floating(x: jax.Array) -> jax.Array:
-    """X as at least float32: the FFT takes nothing less."""
+    """Returns x as at least float32, the least that the FFT takes."""
     x = jnp.asarray(x)
     if not jnp.issubdtype(x.dtype, jnp.floating):
         raise ValueError(f"audio is {x.dtype}; convert to float with full scale 1 (int16 / 32768)")

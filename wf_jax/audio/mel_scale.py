@@ -1,12 +1,13 @@
 """Recognises mel spectrograms that are not natural logs of magnitudes, before they are vocoded.
 
-By the range of their values alone. In doubt it says nothing: a clip may be silent, quiet, loud,
-noisy, or smooth from a text-to-speech front end.
+Goes by the range of their values alone. In doubt it says nothing: a clip may be silent, quiet,
+loud, noisy, or smooth from a text-to-speech front end.
 """
 
 import numpy as np
 
 from wf_jax.audio.mel_settings import MelSettings, mel_filterbank
+from wf_jax.levels import FULL_SCALE, LOG_FULL_SCALE
 
 _NATURAL_PER_DB = np.log(10) / 20
 # What front ends overshoot by at either end, in nepers. The least values are taken as the 0.1%
@@ -20,7 +21,7 @@ _UPSIDE_DOWN = 0.5
 
 
 def describe_scale(mel: np.ndarray, settings: MelSettings) -> str | None:
-    """What `mel` looks like and how to convert it, one line, or None if nothing seems wrong.
+    """Says in one line which wrong scale `mel` seems to have and how to convert it, or None.
 
     Natural-log mels of speech lie in ln(floor) to about 2.5: -11.513 to 2.5 for 1e-5.
 
@@ -28,7 +29,7 @@ def describe_scale(mel: np.ndarray, settings: MelSettings) -> str | None:
         mel: [M, F].
         settings: what it should have been made with.
     """
-    fault = _shape_fault(mel, settings.bands) or _number_fault(mel)
+    fault = _shape_fault(mel, settings.n_mels) or _number_fault(mel)
     if fault:
         return fault
     mel = mel.astype(np.float64)
@@ -37,7 +38,7 @@ def describe_scale(mel: np.ndarray, settings: MelSettings) -> str | None:
 
 
 def describe_doubts(mel: np.ndarray, settings: MelSettings) -> str | None:
-    """Says what cannot be told from a mel that nothing seems wrong with, one line, or None.
+    """Says in one line what remains doubtful about a mel that `describe_scale` accepts, or None.
 
     A clip may be spoken all the same: a hiss is loudest in its highest bands too.
 
@@ -86,7 +87,7 @@ def _number_fault(mel: np.ndarray) -> str | None:
 
 
 def _not_logarithmic(mel: np.ndarray, settings: MelSettings) -> str | None:
-    """No log-mel is positive throughout: every band would be above 0 dB at once."""
+    """Recognises mels that are positive throughout: every band would be above 0 dB at once."""
     low, high, ceiling = mel.min(), mel.max(), _ceiling(settings)
     if low < 0:
         return None
@@ -96,13 +97,13 @@ def _not_logarithmic(mel: np.ndarray, settings: MelSettings) -> str | None:
         if high > np.exp(ceiling + 0.5):
             return _line(mel, "linear power", f"np.log(np.sqrt({log_of})), about")
         return _line(mel, "linear magnitudes", f"np.log({log_of})")
-    if ceiling + _SLACK < high < ceiling + _SLACK + np.log(32768):
+    if ceiling + _SLACK < high < ceiling + _SLACK + LOG_FULL_SCALE:
         return None  # see _too_high
     return _line(mel, "normalised", _UNDO)
 
 
 def _too_low(mel: np.ndarray, settings: MelSettings) -> str | None:
-    """Below ln(floor): decibels, power, or another floor, by how far."""
+    """Recognises values below ln(floor): decibels, power, or another floor, by how far."""
     floor, low = np.log(settings.floor), np.quantile(mel, 0.001)
     if low >= floor - _SLACK:
         return None
@@ -119,7 +120,7 @@ def _too_low(mel: np.ndarray, settings: MelSettings) -> str | None:
 
 
 def _too_high(mel: np.ndarray, settings: MelSettings) -> str | None:
-    """Above what full scale makes."""
+    """Recognises values above those of full-scale audio."""
     if mel.max() <= _ceiling(settings) + _SLACK:
         return None
     if np.ptp(mel) > 30:
@@ -128,11 +129,13 @@ def _too_high(mel: np.ndarray, settings: MelSettings) -> str | None:
         return _line(mel, "normalised", _UNDO)
     if mel.mean() < 0:
         return _line(mel, "the natural log of power", "mel / 2, about")
-    return _line(mel, "from audio with full scale 32768, not 1", f"mel - {np.log(32768):.3f} if so")
+    return _line(
+        mel, f"from audio with full scale {FULL_SCALE}, not 1", f"mel - {LOG_FULL_SCALE:.3f} if so"
+    )
 
 
 def _clipped_elsewhere(mel: np.ndarray, settings: MelSettings) -> str | None:
-    """Clipped to the floor of another scale."""
+    """Recognises values clipped to the floor of another scale."""
     low = mel.min()
     if np.count_nonzero(mel < low + 1e-3) < _PILED_UP:
         return None
@@ -145,25 +148,25 @@ def _clipped_elsewhere(mel: np.ndarray, settings: MelSettings) -> str | None:
 
 
 def _normalised(mel: np.ndarray, settings: MelSettings) -> str | None:
-    """Too many values above 0 dB: 3% of speech 10 dB above the usual level, 25% in -4..4."""
+    """Finds too many values above 0 dB: 3% of speech 10 dB above the usual level, 25% in -4..4."""
     if mel.min() < -6 or np.mean(mel > 0) < 0.15:
         return None
     return _line(mel, "normalised", _UNDO)
 
 
 def _narrow(mel: np.ndarray, settings: MelSettings) -> str | None:
-    """Speech as log10, whatever floor it was clipped to.
+    """Recognises speech as log10, whatever floor it was clipped to.
 
     Its loudest 0.5% lie 1.7 to 2.4 above the median, where natural logs have 3.9 or more, in noise
     of the same level 3.4. Noise alone is as narrow, but deviates by less than 0.6; speech as log10
     by 0.7 to 1.1, or 0.6 in noise. Measured at 8 to 22.05 kHz over two speakers.
     """
-    heard = _above_floor(mel)
-    if heard.size < settings.bands * _FEW_FRAMES:
+    values = _above_floor(mel)
+    if values.size < settings.n_mels * _FEW_FRAMES:
         return None
-    middle, loud = np.quantile(heard, (0.5, 0.995))
-    within = -1.5 < heard.max() <= _ceiling(settings) / np.log(10) + 0.1 and -3.6 < middle < -1.5
-    if not within or not 1.3 < loud - middle < 2.75 or not 0.6 < heard.std() < 1.3:
+    middle, loud = np.quantile(values, (0.5, 0.995))
+    within = -1.5 < values.max() <= _ceiling(settings) / np.log(10) + 0.1 and -3.6 < middle < -1.5
+    if not within or not 1.3 < loud - middle < 2.75 or not 0.6 < values.std() < 1.3:
         return None
     return _log10(mel, settings)
 
@@ -195,4 +198,4 @@ def _ceiling(settings: MelSettings) -> float:
 
     Under a Hann window of N samples it has magnitude N / 4 in its bin and N / 8 on either side.
     """
-    return float(np.log(settings.window_length / 2 * mel_filterbank(settings).max()))
+    return float(np.log(settings.win_length / 2 * mel_filterbank(settings).max()))

@@ -67,7 +67,7 @@ def _track_frames(
 
 
 def _correlate(frames: np.ndarray, longest: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """r(l) of the first 25 ms with those l later, their energies [F, 1] and e(l): [F, L + 1]."""
+    """Correlates the first 25 ms with those l later: r(l), energies [F, 1], e(l) [F, L + 1]."""
     window = frames.shape[1] - longest
     size = 1 << int(np.ceil(np.log2(frames.shape[1])))
     head = np.fft.rfft(frames[:, :window], size)
@@ -90,7 +90,7 @@ def _normalised_difference(
 
 
 def _first_dip(difference: np.ndarray, shortest: int) -> np.ndarray:
-    """Lag of the first local minimum below _DIP, else of the least value: [F]."""
+    """Finds the lag of the first local minimum below _DIP, else of the least value: [F]."""
     inner = difference[:, shortest:-1]
     dips = (inner <= difference[:, shortest - 1 : -2]) & (inner < difference[:, shortest + 1 :])
     dips &= inner < _DIP
@@ -107,7 +107,7 @@ def _vertex(values: np.ndarray, lag: np.ndarray) -> np.ndarray:
 
 
 def _parabola(values: np.ndarray, lag: np.ndarray, offset: np.ndarray) -> np.ndarray:
-    """The parabola through three lags at lag + offset: [F]."""
+    """Evaluates the parabola through three lags at lag + offset: [F]."""
     before, at, after = _neighbours(values, lag)
     return at + 0.5 * (after - before) * offset + 0.5 * (before - 2 * at + after) * offset**2
 

@@ -1,4 +1,4 @@
-"""How far synthesised audio is from its recording: spectrum, cepstrum, pitch and voicing.
+"""Compares synthesised audio with its recording: spectrum, cepstrum, pitch and voicing.
 
 Reference and synthesis have the same length and are compared frame by frame, without time warping.
 """
@@ -43,7 +43,7 @@ def mel_cepstral_distortion(
     """
     reference, synthesis = _pair(reference, synthesis)
     size = 1 << int(np.ceil(np.log2(0.04 * sample_rate)))  # 1024 at 22.05 kHz
-    settings = MelSettings(sample_rate, size, size // 4, size, high_hz=min(8000.0, sample_rate / 2))
+    settings = MelSettings(sample_rate, size, size // 4, size, f_max=min(8000.0, sample_rate / 2))
     log_mels = [np.asarray(_mel(x, settings), np.float64) for x in (reference, synthesis)]
     return _cepstral_distance(*log_mels)
 
@@ -51,7 +51,7 @@ def mel_cepstral_distortion(
 def voicing_scores(
     reference: np.ndarray, synthesis: np.ndarray, sample_rate: int
 ) -> dict[str, float | None]:
-    """How well pitch and voicing are kept, by `pitch.pitch_track`.
+    """Scores how well pitch and voicing are kept, by `pitch.pitch_track`.
 
     The three measures of CARGAN (Morrison et al., ICLR 2022), which takes them from CREPE; with
     this tracker the numbers do not compare with published ones.
@@ -91,7 +91,7 @@ def _pair(reference: np.ndarray, synthesis: np.ndarray) -> tuple[np.ndarray, np.
 
 
 def _cepstral_distance(reference: np.ndarray, synthesis: np.ndarray) -> float:
-    """The same of log-mels [M, F]."""
+    """Computes `mel_cepstral_distortion` of log-mels [M, F]."""
     bands = len(reference)
     order = np.arange(1, _COEFFICIENTS + 1)[:, None]
     transform = 2 / bands * np.cos(np.pi * order * (np.arange(bands) + 0.5) / bands)  # [13, M]

@@ -6,7 +6,7 @@ import numpy as np
 
 
 def frames(x: jax.Array, hop: int, window_length: int) -> jax.Array:
-    """Frames of `window_length` samples centred on 0, hop, 2 hop, ...; edges are reflected.
+    """Cuts frames of `window_length` samples centred on 0, hop, 2 hop, ...; edges are reflected.
 
     Args:
         x: [..., T], T above window_length // 2.
@@ -22,7 +22,7 @@ def frames(x: jax.Array, hop: int, window_length: int) -> jax.Array:
 
 
 def frames_from(x: jax.Array, count: int, hop: int, window_length: int) -> jax.Array:
-    """Frames of `window_length` samples that start at 0, hop, 2 hop, ... of x.
+    """Cuts frames of `window_length` samples that start at 0, hop, 2 hop, ... of x.
 
     Built from shifted slices of hop-sized blocks rather than a gather: the backward pass is
     then additions of slices, where a gather's would be a scatter.
@@ -53,7 +53,7 @@ def hann(window_length: int) -> np.ndarray:
 def stft_magnitude(
     x: jax.Array, fft_size: int, hop: int, window_length: int, floor: float
 ) -> jax.Array:
-    """sqrt(max(re^2 + im^2, floor)) of the Hann-windowed spectrum.
+    """Computes sqrt(max(re^2 + im^2, floor)) of the Hann-windowed spectrum.
 
     Equals `torch.stft(center=True, pad_mode="reflect")` with a periodic Hann window: where in
     the FFT buffer the window stands changes phases only.

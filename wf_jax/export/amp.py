@@ -14,7 +14,7 @@ SIZES = (1, 16, 128)  # chunks that one call may play: an array length each
 
 
 class Amp:
-    """What the functions of an amp's release do.
+    """A released amp, played by the functions of its release.
 
     Signals are floats at full scale 1, [B, T] of a mono model and [B, channels, T] of another.
 
@@ -56,7 +56,7 @@ class Amp:
         return self._facts.sample_rate
 
     def render(self, x: np.ndarray) -> np.ndarray:
-        """Signals with silence before them, of any length: [B, T] -> float32 [B, T].
+        """Plays signals of any length with silence before them: [B, T] -> float32 [B, T].
 
         With several channels [B, inputs, T] -> [B, outputs, T].
 
@@ -83,7 +83,7 @@ class Amp:
         return self._rows.placed(np.tile(self._silence, (batch, 1)))
 
     def step(self, state: jax.Array, block: np.ndarray) -> tuple[jax.Array, np.ndarray]:
-        """The next block of each sequence.
+        """Plays the next block of each sequence.
 
         Args:
             state: of `init_state` or `step`. It is given away: go on with the new one.
@@ -130,7 +130,7 @@ class Amp:
 def _packed(
     params: Mapping[str, np.ndarray],
 ) -> tuple[np.ndarray, Callable[[jax.Array], dict[str, jax.Array]]]:
-    """All float32 arrays as one, since a call pays for each array; and what takes them apart."""
+    """Packs all float32 arrays into one, since a call pays for each; returns the unpacking too."""
     shapes = {name: value.shape for name, value in params.items()}
     ends = np.cumsum([value.size for value in params.values()]).tolist()
     parts = list(zip(shapes.items(), [0, *ends], ends, strict=False))

@@ -1,4 +1,4 @@
-"""Functions as serialised StableHLO that takes batches and clips of any size, and back.
+"""Serialises functions as StableHLO, for batches and clips of any size, and reads them back.
 
 https://docs.jax.dev/en/latest/export/export.html; the file holds JAX's own calling convention
 around the portable StableHLO of a function.
@@ -49,7 +49,7 @@ def lower(
     platforms: Sequence[str],
     sizes: Mapping[str, int] | None = None,
 ) -> export.Exported:
-    """A function for any of the platforms, on a host that need have none of them.
+    """Exports a function for any of the platforms, none of which the host need have.
 
     Args:
         function: what to export.
@@ -79,7 +79,7 @@ def lower(
 
 
 def read(data: bytes, name: str) -> Callable[..., Any]:
-    """What `lower` made and serialised, to be called as (params, *inputs), under `jax.jit` too.
+    """Reads a function that `lower` made: called as (params, *inputs), under `jax.jit` too.
 
     Args:
         data: of one file. It is trusted: check its digest before.
@@ -100,7 +100,7 @@ def read(data: bytes, name: str) -> Callable[..., Any]:
 
 
 def platform_of(devices: Sequence[jax.Device] | None = None) -> str:
-    """The platform that computes on these devices, or by default, in the words of PLATFORMS."""
+    """Names the platform of these devices, or the default one, in the words of PLATFORMS."""
     if not devices or devices[0].platform == jax.default_backend():
         return export.default_export_platform()
     return "cuda" if devices[0].platform == "gpu" else devices[0].platform
@@ -108,9 +108,9 @@ def platform_of(devices: Sequence[jax.Device] | None = None) -> str:
 
 @contextlib.contextmanager
 def _no_source_lines() -> Iterator[None]:
-    """Where in which file each operation was written is nobody's concern.
+    """Drops the source line of each operation.
 
-    It is up to an eighth of the size, and a release would not be the same from another folder.
+    They are up to an eighth of the size, and would make a release depend on the folder of the code.
     """
     name = "jax_traceback_in_locations_limit"
     before = getattr(jax.config, name)

@@ -1,4 +1,4 @@
-"""Whether the functions of a release do what its model does."""
+"""Compares the functions of a release with its model."""
 
 import jax
 import numpy as np
@@ -15,13 +15,15 @@ BATCH = 2
 
 
 def vocoder_differences(release: Vocoder, model: Flow) -> dict[str, float]:
-    """Of every function, the greatest difference from the model on noise, over the result's scale.
+    """Returns each function's greatest difference from the model on noise, over the result's scale.
 
     Mels are compared as magnitudes.
     """
     rng, config = np.random.default_rng(0), model.config
     frames = FEW if config.context_samples is None else FRAMES
-    audio = 0.1 * rng.standard_normal((BATCH, frames * config.mel.hop - 1)).astype(np.float32)
+    audio = 0.1 * rng.standard_normal((BATCH, frames * config.mel.hop_length - 1)).astype(
+        np.float32
+    )
     gain = np.asarray(peak_gain(audio, config.mel))
     mel = np.asarray(mel_spectrogram(audio * gain, config.mel))
     sample = jax.jit(lambda model, key, mel: model.sample(key, mel, 0.7))
@@ -36,7 +38,7 @@ def vocoder_differences(release: Vocoder, model: Flow) -> dict[str, float]:
 
 
 def amp_differences(release: Amp, model: Playable) -> dict[str, float]:
-    """The same of an amp: whole signals, and one block after the other."""
+    """Returns the same for an amp: whole signals, and one block after the other."""
     rng, facts = np.random.default_rng(0), release.manifest.amp
     lead = (BATCH,) if facts.input_channels == 1 else (BATCH, facts.input_channels)
     found, most = {}, max(facts.blocks, default=0)
@@ -53,7 +55,7 @@ def amp_differences(release: Amp, model: Playable) -> dict[str, float]:
 
 
 def played(model: Playable, x: np.ndarray) -> np.ndarray:
-    """The model's own output for x [B, T] or [B, channels, T], with silence before."""
+    """Returns the model's own output for x [B, T] or [B, channels, T], with silence before."""
 
     def one(model: Playable, x: jax.Array) -> jax.Array:
         return model.block(model.silence(), x.reshape(model.input_channels, -1))[1]
@@ -63,7 +65,7 @@ def played(model: Playable, x: np.ndarray) -> np.ndarray:
 
 
 def fault_of(manifest: Manifest, tolerance: float) -> str:
-    """The first function that differs by more than that, or by no number, in words; else ""."""
+    """Names the first function that differs by more than that, or by NaN; "" if none does."""
     wrong = [name for name, error in manifest.error.items() if not error <= tolerance]
     return f"{wrong[0]} differs from the model by {manifest.error[wrong[0]]:.1e}" if wrong else ""
 

@@ -1,4 +1,4 @@
-"""What a release can do, as pure functions of named arrays: made of models, to be exported."""
+"""The functions of a release, made from models: pure functions of named arrays."""
 
 import dataclasses
 from collections.abc import Callable, Sequence
@@ -8,6 +8,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.flatten_util import ravel_pytree
 
 from wf_jax.amps.fast import Playable
 from wf_jax.audio.clips import SMALLEST
@@ -18,11 +19,11 @@ from wf_jax.export.manifest import Value
 from wf_jax.flows.families import new_flow
 from wf_jax.flows.flow import Flow
 from wf_jax.flows.synthesis import aligned
-from wf_jax.modules import Definition, Params, split
+from wf_jax.modules import Params, split
 
 
 def reconfigured(model: Flow, **changes: Any) -> Flow:
-    """The same parameters in a model with other values in its config, as compute_dtype="bfloat16".
+    """Puts the parameters into a model with other config values, such as compute_dtype="bfloat16".
 
     Raises:
         ValueError: a value does not fit.
@@ -33,14 +34,14 @@ def reconfigured(model: Flow, **changes: Any) -> Flow:
 
 
 def vocoder_functions(model: Flow) -> list[Function]:
-    """`mel`, `synthesize` and `log_prob` of a flow.
+    """Makes `mel`, `synthesize` and `log_prob` of a flow.
 
     Arrays are as long as a whole number of columns: where a frame is none, of some frames. Where a
     model's clips have a peak of 0.999, `mel` and `log_prob` scale what they are given, and the
     likelihood is that of the audio as it was.
     """
     definition, settings = split(model)[0], model.config.mel
-    hop, bands, step = settings.hop, settings.bands, aligned(1, model.config)
+    hop, bands, step = settings.hop_length, settings.n_mels, aligned(1, model.config)
     audio = Value(f"b, {hop * step}*f", "float32", "audio, full scale 1")
     lengths = Value("b", "int32", "real samples of each clip; what follows them is zero")
     frames = "f" if step == 1 else f"{step}*f"
@@ -91,22 +92,25 @@ def vocoder_functions(model: Flow) -> list[Function]:
 
 
 def amp_functions(model: Playable, blocks: Sequence[int]) -> list[Function]:
-    """`init_state`, `render`, and `step_N` for every block size N, of an amp at one size.
+    """Makes `init_state`, `render`, and `step_N` for every block size N, of an amp at one size.
 
     The state of a sequence is one array [S]: the model's memory, its arrays side by side.
     """
     definition, params = split(model)
-    pack, unpack, size = _packing(definition, params)
+    silence = jax.eval_shape(lambda params: definition(params).silence(), params)
+    flat, unpack = ravel_pytree(
+        jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), silence)
+    )
 
     def init_state(params: Params) -> jax.Array:
-        return pack(definition(params).silence())
+        return ravel_pytree(definition(params).silence())[0]
 
     def played(
         run: Callable[..., Any], state: jax.Array, x: jax.Array
     ) -> tuple[jax.Array, jax.Array]:
         def one(state: jax.Array, x: jax.Array) -> tuple[jax.Array, jax.Array]:
             state, y = run(unpack(state), x.reshape(model.input_channels, -1))
-            return pack(state), y[0] if model.output_channels == 1 else y
+            return ravel_pytree(state)[0], y[0] if model.output_channels == 1 else y
 
         return jax.vmap(one)(state, x)
 
@@ -118,8 +122,8 @@ def amp_functions(model: Playable, blocks: Sequence[int]) -> list[Function]:
     def step(params: Params, state: jax.Array, x: jax.Array) -> tuple[jax.Array, jax.Array]:
         return played(definition(params).block, state, x)
 
-    state = Value(f"b, {size}", "float32", "what each sequence remembers")
-    one_state = Value(f"{size}", "float32", "what a sequence remembers of endless silence")
+    state = Value(f"b, {flat.size}", "float32", "what each sequence remembers")
+    one_state = Value(f"{flat.size}", "float32", "what a sequence remembers of endless silence")
 
     def signals(length: str) -> tuple[dict[str, Value], dict[str, Value]]:
         return (
@@ -139,24 +143,3 @@ def amp_functions(model: Playable, blocks: Sequence[int]) -> list[Function]:
 def _signal(channels: int, length: str) -> Value:
     shape = f"b, {length}" if channels == 1 else f"b, {channels}, {length}"
     return Value(shape, "float32", "audio, full scale 1")
-
-
-def _packing(
-    definition: Definition, params: Params
-) -> tuple[Callable[[Any], jax.Array], Callable[[jax.Array], Any], int]:
-    """A state as one array [S], and back; and S."""
-    leaves, structure = jax.tree.flatten(
-        jax.eval_shape(lambda params: definition(params).silence(), params)
-    )
-    ends = np.cumsum([leaf.size for leaf in leaves], dtype=int).tolist()
-    starts = [0, *ends][:-1]
-
-    def pack(state: Any) -> jax.Array:
-        parts = [jnp.ravel(leaf) for leaf in jax.tree.leaves(state)]
-        return jnp.concatenate(parts) if parts else jnp.zeros(0, jnp.float32)
-
-    def unpack(state: jax.Array) -> Any:
-        parts = zip(starts, ends, leaves, strict=True)
-        return structure.unflatten([state[a:b].reshape(leaf.shape) for a, b, leaf in parts])
-
-    return pack, unpack, ends[-1] if ends else 0

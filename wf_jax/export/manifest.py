@@ -1,4 +1,4 @@
-"""manifest.json of a release: what its functions take and give, and the digest of every file.
+"""manifest.json of a release: the signatures of its functions, and the digest of every file.
 
 Nothing here needs more than the standard library: a release is checked before JAX is asked for
 anything.
@@ -19,6 +19,7 @@ from typing import Any
 from wf_jax.bounded_files import TooLargeError, read_bounded
 from wf_jax.errors import UserError
 from wf_jax.json_values import from_json
+from wf_jax.old_names import current_names
 from wf_jax.whole_files import temporary_folder
 
 FORMAT = "wf_jax.release/1"
@@ -63,7 +64,7 @@ class Value:
     meaning: str
 
     def sizes(self, symbols: Mapping[str, int] | None = None) -> tuple[int, ...]:
-        """The shape in numbers: "b, 256*f" is (2, 2560) for {"b": 2, "f": 10}.
+        """Evaluates the shape: "b, 256*f" is (2, 2560) for {"b": 2, "f": 10}.
 
         Raises:
             KeyError: a symbol has no number.
@@ -97,7 +98,7 @@ class FileEntry:
 
 @dataclasses.dataclass(frozen=True)
 class VocoderFacts:
-    """What a caller of a vocoder must know.
+    """The facts that a caller of a vocoder needs.
 
     Attributes:
         sample_rate: Hz.
@@ -121,7 +122,7 @@ class VocoderFacts:
 
 @dataclasses.dataclass(frozen=True)
 class AmpFacts:
-    """What a caller of an amp must know.
+    """The facts that a caller of an amp needs.
 
     Attributes:
         sample_rate: Hz, or None where the .nam file does not say.
@@ -148,7 +149,7 @@ class AmpFacts:
 
 @dataclasses.dataclass(frozen=True)
 class Manifest:
-    """All that manifest.json says.
+    """The contents of manifest.json.
 
     Attributes:
         format: FORMAT.
@@ -223,12 +224,12 @@ class Manifest:
             raise ValueError(f"files: {total:,} bytes, but {LARGEST_RELEASE:,} are the most")
 
     def dumps(self) -> bytes:
-        """As the file holds it."""
+        """Returns the text of the file."""
         return (json.dumps(dataclasses.asdict(self), indent=1, allow_nan=False) + "\n").encode()
 
 
 def replaceable(folder: Path) -> Manifest | None:
-    """The release that a new one would take the place of; None where there is nothing.
+    """Reads the release that a new one would replace; None where there is nothing.
 
     Raises:
         ReleaseError: there is something else, or a damaged one.
@@ -268,13 +269,13 @@ def read_manifest(folder: Path, sha256: str | None = None) -> Manifest:
             f"{path}: format {reprlib.repr(found)} is not {FORMAT}; update wf_jax, or export it"
         )
     try:
-        return from_json(Manifest, content)
+        return from_json(Manifest, current_names(content))
     except (ValueError, TypeError) as error:
         raise ReleaseError(f"{path}: {error}; {_COPY_AGAIN}") from None
 
 
 def read_files(folder: Path, manifest: Manifest) -> dict[str, bytes]:
-    """Every file that the manifest lists, each as it was written.
+    """Reads every file that the manifest lists, and checks each against its digest.
 
     README.md is for people, who may change it: it is not read.
 
@@ -323,12 +324,12 @@ def read_release(folder: Path, sha256: str | None = None) -> tuple[Manifest, dic
 
 
 def shape_text(shape: tuple[int, ...]) -> str:
-    """A shape as manifests write it."""
+    """Formats a shape as manifests write it."""
     return ", ".join(map(str, shape))
 
 
 def digest(data: bytes) -> str:
-    """SHA-256 as manifests write it."""
+    """Returns the SHA-256 digest as manifests write it."""
     return hashlib.sha256(data).hexdigest()
 
 
@@ -346,7 +347,7 @@ def _read(path: Path, remedy: str, most: int) -> bytes:
 
 @contextlib.contextmanager
 def copied(files: Mapping[str, bytes]) -> Iterator[Path]:
-    """A folder with the files that were checked, whatever has become of the release meanwhile."""
+    """Copies the checked files to a folder that later changes of the release do not touch."""
     with temporary_folder() as folder:
         for name, data in files.items():
             (folder / name).write_bytes(data)

@@ -1,4 +1,4 @@
-"""The functions of a release from its model, for when its artefacts cannot be used.
+"""Rebuilds the functions of a release from its model, where its artefacts cannot be used.
 
 Needs all packages of wf_jax; the rest of this package, but for `write`, does not.
 """
@@ -16,7 +16,7 @@ from wf_jax.flows.model_folder import load_model
 
 
 def functions_of(folder: Path, manifest: Manifest) -> list[Function]:
-    """The functions of the model in a release whose files were checked."""
+    """Makes the functions of the model in a release whose files were checked."""
     model = model_of(folder, manifest)
     if manifest.amp:
         return amp_functions(model, manifest.amp.blocks)
@@ -24,13 +24,13 @@ def functions_of(folder: Path, manifest: Manifest) -> list[Function]:
 
 
 def model_of(folder: Path, manifest: Manifest) -> Flow | Playable:
-    """The model of a release, as it was exported."""
+    """Loads the model of a release, as it was exported."""
     if manifest.amp:
         return playable(folder / NAM, manifest.amp)
     return load_model(folder)
 
 
 def playable(path: Path, facts: AmpFacts) -> Playable:
-    """The model of a .nam file at the size, and in the form, that a release has."""
+    """Loads the model of a .nam file at the size, and in the form, that a release has."""
     model = load_nam(path).at_size(facts.size)
     return A2Pass.of(model) if facts.a2_pass else model

@@ -1,4 +1,4 @@
-"""`load`: from a release folder to functions, with JAX and NumPy alone.
+"""Loads the functions of a release folder with JAX and NumPy alone.
 
 Checks come first: every file against its digest, then the age of the artefacts. Those that this
 JAX may not read any more, or not yet, are replaced by the functions of the model itself, where
@@ -37,7 +37,7 @@ def load(
     devices: Sequence[jax.Device] | None = None,
     allow_expired: bool = False,
 ) -> Vocoder | Amp:
-    """A release that `python -m experiments.export` wrote.
+    """Loads a release that `python -m experiments.export` wrote.
 
     Args:
         folder: a path, or an object with the methods of pathlib.Path.
@@ -72,7 +72,7 @@ def load(
 
 
 def outdated(manifest: Manifest, allow_expired: bool = False) -> str:
-    """Why the artefacts should not be used here; "" where they can be."""
+    """Says why the artefacts should not be used here; "" where they can be."""
     today = datetime.datetime.now(datetime.UTC).date()
     if today >= datetime.date.fromisoformat(manifest.expires) and not allow_expired:
         return f"its functions expired on {manifest.expires}"

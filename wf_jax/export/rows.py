@@ -1,4 +1,4 @@
-"""Batches on their way in: checked, as float32, and split over devices."""
+"""Checks batches from callers, makes them float32, and splits them over devices."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -13,10 +13,10 @@ AXIS = "rows"
 
 
 class Rows:
-    """Where the rows of a batch are computed."""
+    """Distributes the rows of a batch over devices."""
 
     def __init__(self, devices: Sequence[jax.Device] | None = None):
-        """On these devices, each its share of the rows; on JAX's default one if None."""
+        """Computes on these devices, each its share of the rows; on JAX's default one if None."""
         devices = list(devices or jax.devices()[:1])
         self._count = len(devices)
         # One device is named as such: what a program gives back is placed like that, and a program
@@ -28,23 +28,23 @@ class Rows:
             self._whole = NamedSharding(mesh, PartitionSpec())
 
     def split(self, *arrays: Any) -> tuple[Any, ...]:
-        """Arrays [B, ...]; a batch that the devices do not divide is computed by each of them."""
+        """Splits arrays [B, ...]; a batch that the devices do not divide goes whole to each."""
         if self._count == 1:  # a program takes them there sooner
             return arrays
         return tuple(map(self.placed, arrays))
 
     def placed(self, array: Any) -> jax.Array:
-        """One of them, on the devices."""
+        """Places one array, split over the devices."""
         whole = len(array) % self._count
         return jax.device_put(array, self._whole if whole else self._split)
 
     def everywhere(self, tree: Any) -> Any:
-        """Arrays that all rows share, on every device."""
+        """Places arrays that all rows share on every device."""
         return jax.device_put(tree, self._whole)
 
 
 def floats(x: Any, name: str, form: str, sizes: Mapping[int, int], rank: int) -> np.ndarray:
-    """An array of audio or mels as float32.
+    """Checks an array of audio or mels and returns it as float32.
 
     Args:
         x: what the caller gave.
@@ -68,7 +68,7 @@ def floats(x: Any, name: str, form: str, sizes: Mapping[int, int], rank: int) ->
 
 
 def counts(x: Any, name: str, rows: int, most: int) -> np.ndarray:
-    """How much of each row is real, int32 [B]; all of it where x is None.
+    """Checks how much of each row is real, int32 [B]; all of it where x is None.
 
     Raises:
         ReleaseError: not as many whole numbers as rows, or one is below 1 or above `most`.

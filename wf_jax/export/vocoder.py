@@ -17,7 +17,7 @@ STREAMED = 32  # frames of a piece of a clip that is still arriving
 
 
 class Vocoder:
-    """What the functions of a vocoder's release do, on arrays of any batch and length.
+    """A released vocoder, run by the functions of its release on arrays of any batch and length.
 
     Results are float32 NumPy arrays. Clips are filled up to few lengths, so that few programs are
     compiled; every number of clips in a batch is compiled by itself.
@@ -42,7 +42,7 @@ class Vocoder:
 
     @property
     def sample_rate(self) -> int:
-        """Of all audio, Hz."""
+        """Sample rate of all audio, Hz."""
         return self._facts.sample_rate
 
     @property
@@ -51,7 +51,7 @@ class Vocoder:
         return self._facts.hop
 
     def mel(self, audio: np.ndarray, lengths: np.ndarray | None = None) -> np.ndarray:
-        """The mel spectrograms that the model was trained on.
+        """Computes mel spectrograms as in the model's training.
 
         Args:
             audio: floats [B, T], full scale 1.
@@ -79,15 +79,15 @@ class Vocoder:
         *,
         chunk: int = CHUNK,
     ) -> np.ndarray:
-        """Audio of mels: what `Flow.sample` of the model gives for the same key.
+        """Synthesises audio of mels, as `Flow.sample` of the model does for the same key.
 
         Args:
             mel: floats [B, M, F], natural log of magnitudes, as `mel` makes them.
             key: of `jax.random.key`; the first clip's audio does not depend on the others. Or a key
                 for each clip, [B], whose audio is then what it is alone.
-            temperature: 1 draws from the model; less is calmer, 0 draws not.
+            temperature: 1 draws from the model; less is calmer, 0 takes no noise.
             frames: [B], of each clip; None: all F.
-            chunk: of more frames than this pieces are made, with the context that they need.
+            chunk: longer clips are made in pieces of so many frames, with their context.
 
         Returns:
             [B, F * hop], full scale 1, not limited; zero after a clip's end. A model of clips that
@@ -121,7 +121,7 @@ class Vocoder:
         chunk: int = STREAMED,
         context: int | None = None,
     ) -> Iterator[np.ndarray]:
-        """Audio of one clip while its mel is still arriving.
+        """Synthesises one clip while its mel is still arriving.
 
         A chunk is spoken as soon as `context` frames after it are there. With the model's own
         context, the default, the parts are what `synthesize` gives for the whole, to rounding;
@@ -165,7 +165,7 @@ class Vocoder:
         keys: np.ndarray,
         temperature: np.float32,
     ) -> Iterator[np.ndarray]:
-        """The audio of each piece of a clip, in arrays of one length."""
+        """Synthesises each piece of a clip, in arrays of one length."""
         hop, size = self.hop, self._size(longest)
         for piece, window in parts:
             first = np.full(1, piece.before, np.int32)
@@ -177,7 +177,7 @@ class Vocoder:
     def log_prob(
         self, audio: np.ndarray, mel: np.ndarray, lengths: np.ndarray | None = None
     ) -> np.ndarray:
-        """Log-likelihood of the audio as it is given, in nats per sample, [B].
+        """Computes the log-likelihood of audio at its own level, in nats per sample, [B].
 
         Args:
             audio: floats [B, T], full scale 1.
@@ -237,21 +237,21 @@ class Vocoder:
 
 
 def _silent_after(audio: np.ndarray, lengths: np.ndarray) -> np.ndarray:
-    """Audio [B, T] with zeros after the end of each clip."""
+    """Returns audio [B, T] with zeros after the end of each clip."""
     return np.where(np.arange(audio.shape[1]) < lengths[:, None], audio, 0)
 
 
 @jax.vmap
 def _alone(key: jax.Array) -> jax.Array:
-    """The key of a clip that is the first of a batch."""
+    """Returns the key of a clip that is the first of a batch."""
     return clip_keys(key, 1)[0]
 
 
 def _typed(key: Any) -> jax.Array:
-    """A key or several, also those of the old kind, as typed ones.
+    """Converts one key or several, also those of the old kind, to typed ones.
 
     Raises:
-        ReleaseError: it is none, or not of the kind that artefacts take the data of.
+        ReleaseError: it is no key, or of another kind than the artefacts take.
     """
     remedy = f'give jax.random.key(seed, impl="{KEY_KIND}")'
     if not isinstance(key, jax.Array):

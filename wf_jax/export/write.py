@@ -47,7 +47,7 @@ from wf_jax.modules import split
 
 @dataclasses.dataclass(frozen=True)
 class About:
-    """What a release says of its model beside the model itself.
+    """Facts about a model that its release states beside the model itself.
 
     Attributes:
         name: for people.
@@ -68,7 +68,7 @@ def write_vocoder(
     dtype: str | None = None,
     say: Callable[[str], object] = print,
 ) -> Manifest:
-    """Writes all but what is for people: config, arrays, artefacts, manifest.
+    """Writes the machine-readable files of a release: config, arrays, artefacts, manifest.
 
     Args:
         folder: an empty folder.
@@ -77,7 +77,7 @@ def write_vocoder(
         platforms: see artefacts.lower.
         dtype: of the nets' products, "float32" or "bfloat16"; the model's own if None. The arrays
             stay float32.
-        say: is told of each artefact.
+        say: called with a line for each artefact.
 
     Returns:
         The manifest.
@@ -91,8 +91,8 @@ def write_vocoder(
     cuts = config.context_samples is not None
     facts = VocoderFacts(
         sample_rate=config.mel.sample_rate,
-        hop=config.mel.hop,
-        bands=config.mel.bands,
+        hop=config.mel.hop_length,
+        bands=config.mel.n_mels,
         smallest_frames=aligned(SMALLEST, config),
         context_frames=context_frames(config) if cuts else None,
         cut_frames=aligned(1, config),
@@ -111,7 +111,7 @@ def write_amp(
     size: float = 1.0,
     say: Callable[[str], object] = print,
 ) -> Manifest:
-    """The same for a .nam file, which goes into the release as it is.
+    """Writes the same for a .nam file, which goes into the release as it is.
 
     For CPUs alone an A2 model is exported in the pass that is written for it.
 
@@ -122,7 +122,7 @@ def write_amp(
         platforms: see artefacts.lower.
         blocks: sizes to export a `step` for, in samples.
         size: of a model that has several, 0 smallest to 1 largest.
-        say: is told of each artefact.
+        say: called with a line for each artefact.
 
     Raises:
         NamFileError: the file cannot be used.
@@ -206,7 +206,7 @@ def _finish(
 
 
 def _finite(values: dict[str, Any]) -> dict[str, Any]:
-    """With None for what is no number, which JSON does not know."""
+    """Replaces NaN and infinity, which JSON lacks, by None."""
     finite = {}
     for name, value in values.items():
         if isinstance(value, dict):

@@ -1,4 +1,4 @@
-"""The dilated convolution of a net one row at a time: what it keeps of the rows above.
+"""The dilated convolution of a net one row at a time, with a cache of the rows above.
 
 Columns go through `toom_cook.ColumnTransform`, once per row; the transformed rows are kept. Rows
 come in the order second, first, second, first, second, ...: see `PairConv`.
@@ -18,7 +18,7 @@ from wf_jax.flows.toom_cook import ColumnTransform, column_transform
 def cached_conv(
     kernel: jax.Array, dilation: tuple[int, int], *, transformed: bool
 ) -> "RingConv | PairConv":
-    """The faster of the two for a kernel [K, K', C, O] and its (height, width) dilation.
+    """Returns the faster of the two for a kernel [K, K', C, O] and its (height, width) dilation.
 
     Without `transformed` the plain sums. The transforms subtract neighbours, which would magnify
     the rounding of products that are less than float32 (bfloat16, TF32).
@@ -61,9 +61,9 @@ class RingConv:
     def step(
         self, cache: jax.Array, h: jax.Array, row: jax.Array, *, second: bool
     ) -> tuple[jax.Array, jax.Array]:
-        """Row number `row`, h [B, W, C] -> the cache with it, and the sum over all taps [B, W, O].
+        """Takes row number `row`, h [B, W, C]: the new cache, and the sum over all taps [B, W, O].
 
-        It is of no matter here which row of a pair it is.
+        `second` is not used here: every row is treated alike.
         """
         del second
         columns = _columns(self.transform, h, self.dilation[1])
@@ -116,7 +116,7 @@ class PairConv:
     def step(
         self, cache: tuple[jax.Array, ...], h: jax.Array, row: jax.Array, *, second: bool
     ) -> tuple[tuple[jax.Array, ...], jax.Array]:
-        """As in `RingConv`, h being the second row of a pair or the first."""
+        """Like `RingConv.step`, h being the second row of a pair or the first."""
         del row
         columns = _columns(self.transform, h, self.dilation)
         back = partial(
@@ -137,5 +137,5 @@ def _columns(transform: ColumnTransform, h: jax.Array, dilation: int) -> Any:
 
 
 def _products(rows: jax.Array, weight: jax.Array) -> jax.Array:
-    """[P, N, C] times [P, C, O]."""
+    """Multiplies [P, N, C] by [P, C, O]."""
     return jnp.einsum("pnc,pco->pno", lax.optimization_barrier(rows), weight)

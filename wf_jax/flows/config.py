@@ -1,4 +1,4 @@
-"""What describes a flow of any family: plain values, and what follows from them."""
+"""The configuration that flows of all families share."""
 
 import dataclasses
 import math
@@ -51,7 +51,7 @@ class FlowConfig:
 
     @property
     def group(self) -> int:
-        """Samples that stand in one column: a clip is worked on in whole columns."""
+        """Samples in one column: a clip is processed in whole columns."""
         raise NotImplementedError
 
     @property
@@ -61,7 +61,7 @@ class FlowConfig:
 
     @property
     def least_bytes(self) -> int:
-        """Of a model's arrays: those that grow with the sizes, not every one of them."""
+        """Lower bound of the bytes of a model's arrays: those that grow with the sizes."""
         raise NotImplementedError
 
     @property
@@ -71,15 +71,15 @@ class FlowConfig:
 
     @property
     def has_latent(self) -> bool:
-        """Whether audio maps to a latent and back; else there are likelihood and samples only."""
+        """True if audio maps to a latent and back; else there are likelihood and samples only."""
         return True
 
     def sequential_steps(self, samples: int) -> int:
-        """Evaluations of a net, one after the other, that `samples` of audio take."""
+        """Number of net evaluations, one after the other, that `samples` of audio take."""
         raise NotImplementedError
 
     def describe(self) -> str:
-        """The sizes in words."""
+        """Describes the sizes in words."""
         raise NotImplementedError
 
     def _check_positive(self, *names: str) -> None:
@@ -88,7 +88,7 @@ class FlowConfig:
                 raise ValueError(f"{name} {getattr(self, name)} is below 1")
 
     def _check_highest(self) -> None:
-        """Holds numbers against the upper bounds of their rules; below them, each has its words."""
+        """Checks the upper bounds of numbers only: the lower ones have messages of their own."""
         for field in dataclasses.fields(self):
             rule, value = rule_of(field), getattr(self, field.name)
             numbers = value if isinstance(rule, Items) else (value,)
@@ -116,8 +116,8 @@ class FlowConfig:
             raise ValueError(f"upsample_factors are {len(factors)}; choose 16 or fewer")
         if any(factor < 1 for factor in factors):
             raise ValueError(f"upsample_factors {factors} hold a value below 1")
-        if math.prod(factors) != self.mel.hop:
+        if math.prod(factors) != self.mel.hop_length:
             raise ValueError(
                 f"upsample_factors {factors} multiply to {math.prod(factors)}, but the hop is "
-                f"{self.mel.hop}"
+                f"{self.mel.hop_length}"
             )

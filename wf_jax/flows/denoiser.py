@@ -1,7 +1,7 @@
-"""Takes the tones out of synthesised audio that a flow makes whatever it is asked to say.
+"""Removes the tones that a flow adds to all synthesised audio.
 
 Squeezed flows leave faint lines at multiples of the sample rate over the height. As in NVIDIA's
-WaveGlow, the magnitude spectrum of what the model makes of no noise is subtracted.
+WaveGlow, the magnitude spectrum of the model's audio for zero noise is subtracted.
 """
 
 import dataclasses
@@ -19,7 +19,7 @@ BLOCK = 4096  # STFT frames at once: the memory is that of a block, not of a cli
 
 
 class DenoiserError(UserError):
-    """A model says nothing that could be subtracted."""
+    """A model's audio gives no bias that could be subtracted."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Denoiser:
 
     @classmethod
     def of(cls, model: Flow) -> "Denoiser":
-        """With the bias of a model: its audio at temperature 0 for a mel of zeros.
+        """Makes the denoiser of a model from its audio at temperature 0 for a mel of zeros.
 
         A log-mel of 0 is not silence, but the bias is wanted in the proportions that it has in
         speech, and strength then scales it. Measured on a WaveFlow of 16 channels and speech: a
@@ -44,7 +44,7 @@ class Denoiser:
         lines for the floor are from 22 dB below to 11 dB above.
 
         The mean of the middle half is taken, where NVIDIA's code takes the first frame: the clip's
-        edge is heard in that one, over the whole band. Measured on the same model at temperature
+        edge is audible in that one, over the whole band. Measured on the same model at temperature
         0.6 and strength 0.1: both reduce the lines, by 8 and 7 dB, but with the mean the error of
         the log-mel stays at 1.44 and with the first frame it rises to 1.77.
 
@@ -52,23 +52,23 @@ class Denoiser:
             DenoiserError: the model's audio is not finite.
         """
         settings = model.config.mel
-        frames = max(FRAMES, 4 * -(-settings.fft_size // settings.hop))
-        mel = np.zeros((settings.bands, frames), np.float32)
+        frames = max(FRAMES, 4 * -(-settings.n_fft // settings.hop_length))
+        mel = np.zeros((settings.n_mels, frames), np.float32)
         ((_, audio),) = synthesize(model, [mel], temperature=0.0)
         if not np.isfinite(audio).all():
             first = np.argmin(np.isfinite(audio))
             raise DenoiserError(f"the model's audio for a mel of zeros holds {audio[first]}")
-        transform, quarter = _transform(settings.fft_size), len(audio) // 4
+        transform, quarter = _transform(settings.n_fft), len(audio) // 4
         middle = audio[quarter : len(audio) - quarter].astype(np.float64)
         inside = transform.lower_border_end[1], transform.upper_border_begin(len(middle))[1]
         magnitudes = np.abs(transform.stft(middle, *inside))
-        return cls(magnitudes.mean(axis=1), settings.fft_size)
+        return cls(magnitudes.mean(axis=1), settings.n_fft)
 
     def __call__(self, audio: np.ndarray, strength: float) -> np.ndarray:
-        """Audio [T] float32 -> [T]; strength 0 changes nothing, 0.1 is where to begin.
+        """Denoises audio [T] float32; strength 0 changes nothing, 0.1 is a good start.
 
         Raises:
-            ValueError: the strength is negative, or no number.
+            ValueError: the strength is negative or NaN.
         """
         if not 0 <= strength < math.inf:
             raise ValueError(f"strength {strength} is not 0 or more; choose 0.1")

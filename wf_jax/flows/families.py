@@ -1,4 +1,4 @@
-"""The families of flows: what makes a model of each."""
+"""Constructors of the families of flows."""
 
 import numpy as np
 
@@ -20,5 +20,5 @@ MODELS: dict[str, type[Flow]] = {
 
 
 def new_flow(config: FlowConfig, rng: np.random.Generator) -> Flow:
-    """A fresh model of the family that the config belongs to."""
+    """Makes a fresh model of the family that the config belongs to."""
     return MODELS[config.family](config, rng)

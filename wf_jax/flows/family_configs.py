@@ -1,4 +1,4 @@
-"""What describes a model of each family of flows, by the family's name."""
+"""The config class of each family of flows, by the family's name."""
 
 from wf_jax.flows.config import FlowConfig
 from wf_jax.flows.waveflow_config import WaveFlowConfig

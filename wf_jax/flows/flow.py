@@ -1,4 +1,4 @@
-"""What all flows have in common: likelihood and samples, from the two directions.
+"""The base class of all flows: likelihood and samples, from the two directions.
 
 "Forward" is the density direction x -> z, as in the WaveFlow and WaveGlow papers.
 """
@@ -31,7 +31,7 @@ class Flow(nnx.Module):
     def forward(
         self, audio: jax.Array, mel: jax.Array, lengths: jax.Array | None = None
     ) -> tuple[jax.Array, jax.Array]:
-        """The density direction.
+        """Maps audio to latent: the density direction.
 
         Args:
             audio: [B, T] float32.
@@ -77,7 +77,8 @@ class Flow(nnx.Module):
             seeds: [B] uint32, of what a model may need to draw beside that.
             mel: [B, M, F] with F * hop >= T.
             lengths: [B], samples of each clip that are wanted; None: all T.
-            temperature: 1 draws from the model; less stays closer to the most likely, 0 draws not.
+            temperature: 1 draws from the model; less stays closer to the most likely, 0 uses no
+                noise.
 
         Returns:
             Audio [B, T].
@@ -86,22 +87,24 @@ class Flow(nnx.Module):
         return self.inverse(temperature * noise, mel, lengths)
 
     def sample(self, key: jax.Array, mel: jax.Array, temperature: float = 1.0) -> jax.Array:
-        """Audio [B, F * hop] for mel [B, M, F]; see `generate`, and `draw` for what is drawn."""
+        """Draws audio [B, F * hop] for mel [B, M, F]; see `generate`, and `draw` for the noise."""
         mel = jnp.asarray(mel)
         keys = clip_keys(key, mel.shape[0])
-        noise, seeds = draw(keys, jnp.zeros(mel.shape[:1], jnp.int32), mel, self.config.mel.hop)
+        noise, seeds = draw(
+            keys, jnp.zeros(mel.shape[:1], jnp.int32), mel, self.config.mel.hop_length
+        )
         return self.generate(noise, seeds, mel, temperature=temperature)
 
     def _upsampled(self, mel: jax.Array, samples: int, lengths: jax.Array | None) -> jax.Array:
-        """The condition of every sample: mel [B, M, F] -> [B, samples, M]."""
-        hop = self.config.mel.hop
+        """Computes the condition of every sample: mel [B, M, F] -> [B, samples, M]."""
+        hop = self.config.mel.hop_length
         frames = None if lengths is None else -(-lengths // hop)
         with jax.default_matmul_precision(self.config.matmul_precision):
             return self.upsampler(mel[:, :, : -(-samples // hop)], frames)[:, :samples]
 
     def _check(self, audio: jax.Array, mel: jax.Array) -> None:
-        """Raises ValueError where audio [B, T] and mel [B, M, F] do not belong together."""
-        bands, hop = self.config.mel.bands, self.config.mel.hop
+        """Raises ValueError if the sizes of audio [B, T] and mel [B, M, F] do not match."""
+        bands, hop = self.config.mel.n_mels, self.config.mel.hop_length
         if audio.ndim != 2 or mel.ndim != 3 or mel.shape[:2] != (audio.shape[0], bands):
             raise ValueError(
                 f"audio {audio.shape} and mel {mel.shape} are not [B, T] and [B, {bands}, F]"
@@ -114,10 +117,10 @@ class Flow(nnx.Module):
 
 
 def _samples(audio: jax.Array, lengths: jax.Array | None) -> jax.Array | int:
-    """[B], or one number for all: how many samples are real."""
+    """Number of real samples of each clip: [B], or one number for all."""
     return audio.shape[1] if lengths is None else lengths
 
 
 def real(lengths: jax.Array, samples: int) -> jax.Array:
-    """Lengths [B] -> [B, samples] float32: 1 where a sample is real."""
+    """Returns a mask from lengths [B]: [B, samples] float32, 1 where a sample is real."""
     return (jnp.arange(samples) < lengths[:, None]).astype(jnp.float32)

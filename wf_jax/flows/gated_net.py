@@ -64,7 +64,7 @@ class Layer(nnx.Module):
         self.out = WeightNorm(channels, channels if last else 2 * channels, rng=rng)
 
     def __call__(self, h: jax.Array, condition: jax.Array) -> tuple[jax.Array | None, jax.Array]:
-        """H [..., R, W, C] -> residual (None at the last layer) and skip, of the same shape.
+        """Maps h [..., R, W, C] to residual (None at the last layer) and skip, of the same shape.
 
         The condition's and the biases' part of the sum is [..., R, W, 2C].
         """
@@ -72,7 +72,7 @@ class Layer(nnx.Module):
         return self.gate(condition + rows_conv(kernel, h, self.dilation, self.precision))
 
     def gate(self, a: jax.Array) -> tuple[jax.Array | None, jax.Array]:
-        """What follows the sum a [..., 2C]."""
+        """Applies the gate and the output layer to the sum a [..., 2C]."""
         dtype, channels = a.dtype, a.shape[-1] // 2
         # Split, not sliced: the gradient of slices is four times as slow on CPU.
         filtered, gate = jnp.split(a, 2, axis=-1)
@@ -92,13 +92,13 @@ class End(nnx.Module):
     """
 
     def __init__(self, channels: int, outputs: int):
-        """All zeros."""
+        """Starts with all zeros."""
         self.kernel = nnx.Param(np.zeros((channels, outputs), np.float32))
         self.bias = nnx.Param(np.zeros(outputs, np.float32))
 
 
 class GatedNet(nnx.Module):
-    """Outputs for every place from inputs in the rows up to its own and its own condition.
+    """A net whose output at each place sees the input rows up to its own and its own condition.
 
     Causal in height; in width a column sees (K' // 2) * sum(width dilations) columns each side.
     """
@@ -112,7 +112,7 @@ class GatedNet(nnx.Module):
         self.end = End(shape.channels, shape.outputs)
 
     def __call__(self, x: jax.Array, c: jax.Array, columns: jax.Array | None = None) -> jax.Array:
-        """All rows at once.
+        """Computes all rows at once.
 
         Args:
             x: [..., R, W, I].
@@ -132,7 +132,7 @@ class GatedNet(nnx.Module):
         return self._finish(skips)
 
     def before_the_first(self, c: jax.Array) -> jax.Array:
-        """Outputs [..., O] of a row with condition c [..., D] that has no row above to see.
+        """Computes the outputs [..., O] of a row with condition c [..., D] and no row above it.
 
         All hidden units are then the zeros that stand above the first row; those of the row itself
         too, since its input is the row above.
@@ -142,12 +142,12 @@ class GatedNet(nnx.Module):
 
     @property
     def _transformed(self) -> bool:
-        """Whether rows are worth transforming here; bfloat16 and TF32 would magnify rounding."""
+        """Returns True where transformed rows pay; bfloat16 and TF32 would magnify rounding."""
         exact = self.precision == "highest" and self.dtype != "bfloat16"
         return exact and choices().transformed_rows
 
     def fold(self) -> FoldedNet:
-        """The same net with weight norm, skip path and half of the gate's sigmoid folded.
+        """Returns the same net with weight norm, skip path and half of the gate's sigmoid folded.
 
         With sigmoid(a) = (1 + tanh(a / 2)) / 2 one tanh serves filter and gate; the first half
         goes into the gate's weights, the second into what follows. The skip products and the
@@ -192,7 +192,7 @@ class GatedNet(nnx.Module):
         return skips @ self.end.kernel[...] + self.end.bias[...]
 
     def _conditioned(self, c: jax.Array) -> Iterator[tuple[Layer, jax.Array]]:
-        """Every layer with the condition's and the biases' part of its sum [..., 2C]."""
+        """Yields every layer with the condition's and the biases' part of its sum [..., 2C]."""
         c, outputs = c.astype(self.dtype), 2 * self.start.bias.shape[-1]
         bytes_per_layer = 4 * c.size // c.shape[-1] * outputs
         together = TOGETHER
@@ -206,7 +206,7 @@ class GatedNet(nnx.Module):
 
 
 def _conditions(layers: Sequence[Layer]) -> tuple[jax.Array, jax.Array]:
-    """The condition's product for several layers at once: [D, L * 2C] and its bias."""
+    """Joins the condition layers of several layers into one product: [D, L * 2C] and its bias."""
     weights = [layer.condition.weight for layer in layers]
     biases = [layer.condition.bias[...] + layer.conv.bias[...] for layer in layers]
     return jnp.concatenate(weights, axis=-1), jnp.concatenate(biases, axis=-1)

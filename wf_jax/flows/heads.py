@@ -1,7 +1,7 @@
-"""What a WaveNet says of the next sample: the density of a head's outputs, and draws from it.
+"""The output distributions of a WaveNet: the density of the next sample, and draws from it.
 
-Densities are in nats per sample at full scale 1; a head that says probabilities of classes is
-taken as constant over each class (facts: 6.4), so that all heads compare.
+Densities are in nats per sample at full scale 1; the density of a head over classes is taken as
+constant over each class, so that all heads compare.
 """
 
 from typing import Protocol
@@ -26,14 +26,14 @@ class Head(Protocol):
     outputs: int
 
     def log_prob(self, out: jax.Array, x: jax.Array) -> jax.Array:
-        """Outputs [..., O] and samples [...] -> log density [...]."""
+        """Computes the log density [...] of samples [...] from outputs [..., O]."""
 
     def draw(
         self, out: jax.Array, noise: jax.Array, key: jax.Array, temperature: jax.Array | float
     ) -> jax.Array:
-        """Samples [N] from outputs [N, O].
+        """Draws samples [N] from outputs [N, O].
 
-        Standard normal noise [N] says where within a component or class, keys [N] say in which.
+        Keys [N] choose the component or class, standard normal noise [N] the value within it.
         """
 
 
@@ -47,11 +47,11 @@ class Gaussian:
     outputs = 2
 
     def __init__(self, *, affine: bool):
-        """Of log scale and shift where `affine`."""
+        """Takes mean and log deviation as outputs, or log scale and shift if `affine`."""
         self.affine = affine
 
     def latent(self, out: jax.Array, x: jax.Array) -> tuple[jax.Array, jax.Array]:
-        """Z and its log scale, dz = exp(log_scale) dx, of outputs [..., 2] and samples [...]."""
+        """Maps outputs [..., 2], samples [...] to z and its log scale: dz = exp(log_scale) dx."""
         first, second = out[..., 0], out[..., 1]
         if self.affine:
             return x * jnp.exp(first) + second, first
@@ -79,7 +79,7 @@ class GaussianMixture:
     """Logits, means and log deviations of several Gaussians."""
 
     def __init__(self, mixtures: int):
-        """Of so many."""
+        """Makes a mixture of so many Gaussians."""
         self.mixtures, self.outputs = mixtures, 3 * mixtures
 
     def log_prob(self, out: jax.Array, x: jax.Array) -> jax.Array:
@@ -110,7 +110,7 @@ class LogisticMixture:
     """
 
     def __init__(self, mixtures: int, classes: int):
-        """Of so many logistics over Q classes."""
+        """Makes a mixture of so many logistics over Q classes."""
         self.mixtures, self.outputs, self.classes = mixtures, 3 * mixtures, classes
 
     def log_prob(self, out: jax.Array, x: jax.Array) -> jax.Array:
@@ -118,7 +118,7 @@ class LogisticMixture:
         return self.log_mass(out, x) + np.log((self.classes - 1) / 2)
 
     def log_mass(self, out: jax.Array, x: jax.Array) -> jax.Array:
-        """Log of the probability of the class at x [...]."""
+        """Computes the log of the probability of the class at x [...]."""
         logits, mean, log_scale = self._parts(out)
         half = 1 / (self.classes - 1)
         centred, inverse = x[..., None] - mean, jnp.exp(-log_scale)
@@ -156,7 +156,7 @@ class Softmax:
     """
 
     def __init__(self, classes: int):
-        """Of so many classes."""
+        """Makes a softmax over so many classes."""
         self.outputs, self.mu = classes, classes - 1
 
     def log_prob(self, out: jax.Array, x: jax.Array) -> jax.Array:
@@ -177,19 +177,19 @@ class Softmax:
         return low + (high - low) * (0.5 + temperature * (ndtr(noise) - 0.5))
 
     def class_of(self, x: jax.Array) -> jax.Array:
-        """Samples [...] -> numbers of their classes, int32 [...]."""
+        """Returns the class numbers of samples [...], int32 [...]."""
         companded = jnp.sign(x) * jnp.log1p(self.mu * jnp.abs(x)) / np.log1p(self.mu)
         number = jnp.floor((companded + 1) / 2 * self.outputs).astype(jnp.int32)
         return jnp.clip(number, 0, self.outputs - 1)
 
     def edges(self) -> np.ndarray:
-        """Of the classes in [-1, 1], float64 [classes + 1]."""
+        """Edges of the classes in [-1, 1], float64 [classes + 1]."""
         companded = np.linspace(-1, 1, self.outputs + 1)
         return np.sign(companded) * np.expm1(np.abs(companded) * np.log1p(self.mu)) / self.mu
 
 
 def head_of(config: WaveNetConfig) -> Head:
-    """The head that a config names."""
+    """Makes the head that a config names."""
     if config.head in ("gaussian", "affine"):
         return Gaussian(affine=config.head == "affine")
     if config.head == "gaussian_mixture":
@@ -200,7 +200,7 @@ def head_of(config: WaveNetConfig) -> Head:
 
 
 def _log_difference(above: jax.Array, below: jax.Array, log_width: jax.Array) -> jax.Array:
-    """log(sigmoid(above) - sigmoid(below)), above - below being exp(log_width), however small.
+    """Computes log(sigmoid(above) - sigmoid(below)), above - below = exp(log_width), however small.
 
     sigmoid(a) - sigmoid(b) = sigmoid(a) sigmoid(-b) (1 - e^(b - a)).
     """
@@ -216,7 +216,7 @@ def _log_difference(above: jax.Array, below: jax.Array, log_width: jax.Array) ->
 
 
 def _component(logits: jax.Array, keys: jax.Array, temperature: jax.Array | float) -> jax.Array:
-    """Of logits [N, K] a draw [N]: the Gumbel-max trick; the likeliest at temperature 0."""
+    """Draws a component [N] from logits [N, K] by the Gumbel-max trick; at 0 the likeliest."""
     gumbel = jax.vmap(lambda k: jax.random.gumbel(k, logits.shape[-1:], logits.dtype))(keys)
     return jnp.argmax(logits + temperature * gumbel, axis=-1)
 
@@ -227,6 +227,6 @@ def _choose(
     keys: jax.Array,
     temperature: jax.Array | float,
 ) -> tuple[jax.Array, ...]:
-    """Of values [N, K] those [N] of the component that each row's logits draw."""
+    """Picks from values [N, K] those [N] of the component that each row's logits draw."""
     chosen = _component(logits, keys, temperature)[..., None]
     return tuple(jnp.take_along_axis(value, chosen, axis=-1)[..., 0] for value in values)

@@ -34,13 +34,13 @@ class WeightNorm(nnx.Module):
 
 
 def normalised(kernel: jax.Array, gain: jax.Array) -> jax.Array:
-    """Kernel [..., O] scaled to the norms `gain` [O], each over all other axes."""
+    """Scales a kernel [..., O] to the norms `gain` [O], each over all other axes."""
     norm = jnp.sqrt(jnp.sum(jnp.square(kernel), axis=tuple(range(kernel.ndim - 1))))
     return kernel * (gain / norm)
 
 
 def shift(x: jax.Array, steps: int, axis: int) -> jax.Array:
-    """y[i] = x[i + steps] along `axis`, zeros where there is no such element."""
+    """Returns y[i] = x[i + steps] along `axis`, zeros where there is no such element."""
     size = x.shape[axis]
     if abs(steps) >= size:
         return jnp.zeros_like(x)
@@ -51,7 +51,7 @@ def shift(x: jax.Array, steps: int, axis: int) -> jax.Array:
 
 @partial(jax.custom_vjp, nondiff_argnums=(3,))
 def affine(weight: jax.Array, bias: jax.Array, x: jax.Array, precision: str) -> jax.Array:
-    """X [..., I] @ weight [I, O] + bias [O], with the bias gradient as a product.
+    """Computes x [..., I] @ weight [I, O] + bias [O], with the bias gradient as a product.
 
     XLA's reduction over leading axes on CPU is not vectorised; a product with ones is. The
     precision is an argument because a hand-written backward pass is traced outside of any context.
@@ -82,7 +82,7 @@ affine.defvjp(_affine_forward, _affine_backward)
 def rows_conv(
     kernel: jax.Array, x: jax.Array, dilation: tuple[int, int], precision: str
 ) -> jax.Array:
-    """Convolution over rows and columns, causal in height, centred in width, zeros around.
+    """Convolves over rows and columns, causal in height, centred in width, zeros around.
 
     One product of all taps of a column at once; the outputs of the width taps are then shifted
     and added. Height taps that see no row at all are left out.
@@ -109,20 +109,20 @@ def rows_conv(
 def _used(
     kernel: jax.Array, x: jax.Array, dilation: tuple[int, int]
 ) -> tuple[list[int], list[int]]:
-    """How many rows back each useful height tap sees, and the numbers of these taps."""
+    """Returns the rows back that each useful height tap sees, and the numbers of these taps."""
     count = kernel.shape[0]
     taps = [k for k in range(count) if (count - 1 - k) * dilation[0] < x.shape[-3]]
     return [count - 1 - k for k in taps], taps
 
 
 def _gather(x: jax.Array, back: list[int], dilation: tuple[int, int]) -> jax.Array:
-    """The rows that the height taps see, side by side: [..., R, W, taps * I]."""
+    """Gathers the rows that the height taps see, side by side: [..., R, W, taps * I]."""
     axis = x.ndim - 3
     return jnp.concatenate([shift(x, -n * dilation[0], axis) for n in back], axis=-1)
 
 
 def _as_matrix(kernel: jax.Array, taps: list[int]) -> jax.Array:
-    """[K, K', I, O] -> [taps * I, K' * O]."""
+    """Reshapes [K, K', I, O] to [taps * I, K' * O]."""
     used = kernel[taps[0] :].transpose(0, 2, 1, 3)
     return used.reshape(used.shape[0] * used.shape[1], -1)
 

@@ -1,4 +1,4 @@
-"""A model as a folder: `config.json`, what it is, and `params.npz`, its arrays by name."""
+"""A model as a folder: its configuration in `config.json`, its arrays by name in `params.npz`."""
 
 import contextlib
 import dataclasses
@@ -19,6 +19,7 @@ from wf_jax.errors import UserError
 from wf_jax.flows.config import FlowConfig
 from wf_jax.flows.family_configs import CONFIGS
 from wf_jax.json_values import from_json
+from wf_jax.old_names import current_names
 from wf_jax.whole_files import write_whole
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ def save_model(folder: str | Path, config: FlowConfig, params: Mapping[str, Any]
 
     Args:
         folder: made if it is missing; a model in it is replaced.
-        config: what the model is.
+        config: the model's configuration.
         params: the flat arrays of `wf_jax.modules.split`.
 
     Raises:
@@ -78,10 +79,10 @@ def load_model(folder: str | Path) -> "Flow":
 
 
 def check_model(folder: str | Path) -> FlowConfig:
-    """Looks at a model folder without loading JAX; the shapes of its arrays are not compared.
+    """Checks a model folder without loading JAX; the shapes of its arrays are not compared.
 
     Returns:
-        What the model is.
+        The model's configuration.
 
     Raises:
         ModelFolderError: a file is missing or damaged.
@@ -90,7 +91,7 @@ def check_model(folder: str | Path) -> FlowConfig:
 
 
 def _with_files(folder: Path, use: Callable[[Path, BinaryIO, FlowConfig], _T]) -> _T:
-    """Calls `use` with the arrays' file of a model and its config, which belong together."""
+    """Calls `use` with a model's file of arrays and the config that belongs to it."""
     for _ in range(LOOKS):
         content = _content(folder / "config.json")
         config = _config(folder / "config.json", content)
@@ -104,7 +105,7 @@ def _with_files(folder: Path, use: Callable[[Path, BinaryIO, FlowConfig], _T]) -
 
 
 def _params(folder: Path, sha256: Any) -> tuple[Path, BinaryIO] | None:
-    """Opens the file with the arrays that config.json is of; None where it is being replaced."""
+    """Opens the file of the arrays that config.json names; None while it is being replaced."""
     paths = [path for path in (folder / "params.npz", folder / NEXT) if path.is_file()]
     if not paths:
         raise ModelFolderError(
@@ -135,7 +136,7 @@ def _check(path: Path, file: BinaryIO, config: FlowConfig) -> FlowConfig:
 
 
 def _load(path: Path, file: BinaryIO, config: FlowConfig) -> "Flow":
-    """The model whose arrays are in a file; their headers come first, since files may lie."""
+    """Builds the model of the arrays in a file; checks their headers first."""
     import jax
     import jax.numpy as jnp
 
@@ -152,7 +153,7 @@ def _load(path: Path, file: BinaryIO, config: FlowConfig) -> "Flow":
 
 @contextlib.contextmanager
 def _opened(path: Path, file: BinaryIO, config: FlowConfig) -> Iterator[ArrayArchive]:
-    """The archive of arrays; a damaged one is a ModelFolderError."""
+    """Opens the archive of arrays; a damaged one is a ModelFolderError."""
     try:
         with open_npz(file, stored=True) as arrays:
             _check_size(path, arrays, config)
@@ -162,7 +163,7 @@ def _opened(path: Path, file: BinaryIO, config: FlowConfig) -> Iterator[ArrayArc
 
 
 def _check_size(path: Path, arrays: ArrayArchive, config: FlowConfig) -> None:
-    """A model that is far larger than its arrays is not even made in shapes, which takes room."""
+    """Refuses a config far larger than the arrays before its shapes are made: they take memory."""
     there = sum(header.bytes for header in arrays.headers.values())
     if config.least_bytes > there + _ROOM:  # below, the first array that differs is named
         raise ModelFolderError(
@@ -205,6 +206,6 @@ def _content(path: Path) -> dict[str, Any]:
 
 def _config(path: Path, content: dict[str, Any]) -> FlowConfig:
     try:
-        return from_json(CONFIGS[FORMATS[content["format"]]], content.get("model"))
+        return from_json(CONFIGS[FORMATS[content["format"]]], current_names(content).get("model"))
     except (TypeError, ValueError) as error:
         raise ModelFolderError(f"{path}: {error}; convert or copy the model again") from None

@@ -1,4 +1,4 @@
-"""A net made ready for rows: synthesis, and a density pass of constant memory in the height.
+"""A net row by row: synthesis, and a density pass of constant memory in the height.
 
 Weights are folded (see `gated_net.GatedNet.fold`), and every layer keeps what it needs of the rows
 above in a cache, so that a row costs the same wherever it stands.
@@ -33,7 +33,7 @@ class FoldedLayer:
     def step(
         self, cache: Any, h: jax.Array, condition: jax.Array, row: jax.Array, *, second: bool
     ) -> tuple[Any, jax.Array, jax.Array]:
-        """One row.
+        """Computes one row.
 
         Args:
             cache: the convolution's.
@@ -76,18 +76,18 @@ class FoldedNet:
         columns: jax.Array | None,
         update: Callable[[jax.Array, Any], tuple[jax.Array, Any]],
     ) -> Any:
-        """Goes over the rows after the first, each with the outputs that the rows above give it.
+        """Scans the rows after the first, each with the outputs computed from the rows above.
 
         Args:
             first: [B, W], the first row.
             rows: arrays [B, R, ...], anything that `update` needs of each of the R others.
             c: [B, R, W, D], their conditions.
             columns: [B, 1, W, 1], or None: see `gated_net.GatedNet.__call__`.
-            update: outputs [B, W, O] and what `rows` has of the row -> the row [B, W] as the net
-                is to see it, and what to collect.
+            update: (outputs [B, W, O], the row's part of `rows`) -> (the row [B, W] as the net sees
+                it, the values to collect).
 
         Returns:
-            What `update` collects, stacked over the R rows [B, R, ...].
+            The values that `update` collects, stacked over the R rows [B, R, ...].
         """
         columns = None if columns is None else columns[:, 0]
 
@@ -147,7 +147,7 @@ class FoldedNet:
 
 
 def masked(h: jax.Array, columns: jax.Array | None) -> jax.Array:
-    """Zeros where `columns` is 0: hidden units of columns without samples are padding."""
+    """Zeroes h where `columns` is 0: hidden units of columns without samples are padding."""
     return h if columns is None else h * columns.astype(h.dtype)
 
 

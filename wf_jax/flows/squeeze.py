@@ -10,17 +10,17 @@ import numpy as np
 
 
 def squeeze(x: jax.Array, height: int) -> jax.Array:
-    """[B, T] -> [B, h, T / h]; T a multiple of the height."""
+    """Reshapes [B, T] to [B, h, T / h]; T a multiple of the height."""
     return x.reshape(x.shape[0], -1, height).swapaxes(1, 2)
 
 
 def unsqueeze(x: jax.Array) -> jax.Array:
-    """[B, h, W] -> [B, h * W]: the inverse of `squeeze`."""
+    """Reshapes [B, h, W] to [B, h * W]: the inverse of `squeeze`."""
     return x.swapaxes(1, 2).reshape(x.shape[0], -1)
 
 
 def permutations(kind: str, flows: int, height: int) -> np.ndarray:
-    """The order of the rows after each flow, [K, h]: row i becomes what was row P[k, i].
+    """Returns the order of the rows after each flow, [K, h]: row i is the former row P[k, i].
 
     Each is its own inverse. "reverse" turns all rows around; "bipartite" does so in the first
     K // 2 flows and then turns each half of the rows around by itself.
@@ -32,7 +32,7 @@ def permutations(kind: str, flows: int, height: int) -> np.ndarray:
 
 
 def composed(orders: np.ndarray) -> np.ndarray:
-    """[K, h] -> [h]: the row of x that ends as row i of z, after all permutations."""
+    """Composes permutations [K, h]: the row of x that ends as row i of z, [h]."""
     total = np.arange(orders.shape[1])
     for order in orders:
         total = total[order]
@@ -40,5 +40,5 @@ def composed(orders: np.ndarray) -> np.ndarray:
 
 
 def sample_mask(lengths: jax.Array, samples: int, height: int) -> jax.Array:
-    """Lengths [B] in samples -> [B, h, W] float32: 1 where a sample is real."""
+    """Returns a mask from lengths [B] in samples: [B, h, W] float32, 1 where a sample is real."""
     return squeeze((jnp.arange(samples) < lengths[:, None]).astype(jnp.float32), height)

@@ -1,4 +1,4 @@
-"""From mel spectrograms of any number and length to audio, in few compiled programs.
+"""Synthesises audio from any number of mels of any length, in few compiled programs.
 
 Short clips are filled up to one of few lengths; long ones are cut into chunks that carry the
 context of the flows on both sides, so that the result is what one pass over the whole clip gives,
@@ -24,22 +24,22 @@ from wf_jax.platforms import choices
 
 
 def context_frames(config: FlowConfig) -> int:
-    """Frames on each side of a chunk: the context of the flows, and of the upsampler.
+    """Returns the frames on each side of a chunk: the context of the flows, and of the upsampler.
 
     For models whose clips can be cut: config.context_samples is not None.
     """
-    flows = -(-config.context_samples // config.mel.hop)
+    flows = -(-config.context_samples // config.mel.hop_length)
     return aligned(flows + config.upsampler_frames, config)
 
 
 def aligned(frames: int, config: FlowConfig) -> int:
-    """The next number of frames that is a whole number of columns: where a clip can be cut."""
-    step = config.group // math.gcd(config.group, config.mel.hop)
+    """Rounds frames up to a whole number of columns, at which a clip can be cut."""
+    step = config.group // math.gcd(config.group, config.mel.hop_length)
     return -(-frames // step) * step
 
 
 def clip_pieces(frames: int, config: FlowConfig, chunk: int = CHUNK) -> list[Piece]:
-    """A clip of `frames` as one piece, or as chunks with their context where it can be cut."""
+    """Returns a clip of `frames` as one piece, or as chunks with their context if it can be cut."""
     if config.context_samples is None:
         return pieces(frames, frames, 0)
     return pieces(frames, aligned(chunk, config), context_frames(config))
@@ -55,7 +55,7 @@ def synthesize(
     batch_size: int | None = None,
     on_compile: Callable[[float], object] | None = None,
 ) -> Iterator[tuple[int, np.ndarray]]:
-    """Audio of every clip, as soon as it is complete.
+    """Yields the audio of every clip as soon as it is complete.
 
     Args:
         model: of any family.
@@ -65,12 +65,12 @@ def synthesize(
             nothing else. It is what model.sample(jax.random.key(seed), mel[None]) gives.
         chunk: frames at once; more of them are computed in chunks.
         batch_size: pieces at once; what suits the devices if None.
-        on_compile: is told the seconds that each compilation took.
+        on_compile: called with the seconds of each compilation.
 
     Yields:
         Number of the clip and its audio, float32 [F * hop].
     """
-    config, hop = model.config, model.config.mel.hop
+    config, hop = model.config, model.config.mel.hop_length
     todo = [
         (clip, piece)
         for clip, mel in enumerate(mels)
@@ -108,7 +108,7 @@ _PROGRAMS: dict[Any, Callable[..., jax.Array]] = {}
 def _program(
     model: Flow, arrays: tuple[jax.Array, ...], on_compile: Callable[[float], object] | None
 ) -> Callable[..., jax.Array]:
-    """The compiled `_generate` for a model and arrays of these shapes."""
+    """Compiles `_generate` for a model and arrays of these shapes, once."""
     leaves, structure = jax.tree.flatten((model, arrays))
     key = structure, tuple((leaf.shape, leaf.dtype, leaf.sharding) for leaf in leaves)
     if key not in _PROGRAMS:
@@ -128,14 +128,14 @@ def _generate(
     lengths: jax.Array,
     temperature: jax.Array,
 ) -> jax.Array:
-    noise, seeds = draw(jnp.broadcast_to(key, first.shape), first, mel, model.config.mel.hop)
+    noise, seeds = draw(jnp.broadcast_to(key, first.shape), first, mel, model.config.mel.hop_length)
     return model.generate(noise, seeds, mel, lengths, temperature)
 
 
 def _batches(
     todo: list[tuple[int, Piece]], size: int
 ) -> Iterator[tuple[int, list[tuple[int, Piece]]]]:
-    """Pieces of one array length at a time, each with its clip, and that length in frames."""
+    """Yields pieces of one array length, each with its clip, and that length in frames."""
     groups: dict[int, list[tuple[int, Piece]]] = {}
     for clip, piece in todo:
         groups.setdefault(bucket(piece.frames), []).append((clip, piece))

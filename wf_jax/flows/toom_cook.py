@@ -40,12 +40,12 @@ class ColumnTransform:
         return self.inverse.shape[0]
 
     def of_kernel(self, kernel: jax.Array) -> jax.Array:
-        """[K, K', C, O] -> [P, K, C, O], the weights of the products."""
+        """Transforms a kernel [K, K', C, O] to the weights of the products [P, K, C, O]."""
         transform = self.kernel.astype(kernel.dtype)
         return jnp.einsum("pw,hwco->phco", transform, kernel, precision="highest")
 
     def of_columns(self, h: jax.Array, dilation: int) -> jax.Array:
-        """[B, W, C] -> [P, N, C]: columns w, w + e, ... become one, zeros beyond both ends."""
+        """Transforms columns [B, W, C] to [P, N, C]: w, w + e, ... become one; zeros around."""
         batch, width, channels = h.shape
         halo, count = self._halo(), self._groups(width, dilation)
         blocks = self.outputs * count + 2 * halo
@@ -56,14 +56,14 @@ class ColumnTransform:
         return jnp.stack([_combined(row, columns).reshape(-1, channels) for row in self.forward])
 
     def to_columns(self, products: jax.Array, dilation: int, batch: int, width: int) -> jax.Array:
-        """[P, N, O] -> [B, W, O]: the way back."""
+        """Transforms products [P, N, O] back to columns [B, W, O]."""
         channels, count = products.shape[-1], self._groups(width, dilation)
         parts = [p.reshape(batch, count, dilation, channels) for p in products]
         y = jnp.stack([_combined(row, parts) for row in self.inverse], axis=2)
         return y.reshape(batch, -1, channels)[:, :width]
 
     def rows(self, batch: int, width: int, dilation: int) -> int:
-        """N, the rows of every product."""
+        """Returns N, the rows of every product."""
         return batch * self._groups(width, dilation) * dilation
 
     def _halo(self) -> int:
@@ -75,7 +75,7 @@ class ColumnTransform:
 
 @functools.cache
 def column_transform(taps: int, *, transformed: bool) -> ColumnTransform:
-    """F(4, 3) for three taps; the plain form for others, and without `transformed`.
+    """Returns F(4, 3) for three taps; the plain form for others, and without `transformed`.
 
     Args:
         taps: of the filter, odd.

@@ -1,4 +1,4 @@
-"""From mel frames to a condition for every sample: two small transposed convolutions."""
+"""Upsamples mel frames to a condition for every sample: two small transposed convolutions."""
 
 import jax
 import jax.numpy as jnp
@@ -29,7 +29,7 @@ class UpsampleLayer(nnx.Module):
         self.bias = nnx.Param(np.float32(rng.uniform(-bound, bound)))
 
     def __call__(self, x: jax.Array) -> jax.Array:
-        """[B, F, M] -> [B, F * factor, M].
+        """Upsamples [B, F, M] to [B, F * factor, M].
 
         Each output sees two frames and three bands, so that all outputs of a frame are one
         product of nine gathered inputs with a [9, factor] matrix.
@@ -56,7 +56,7 @@ class Upsampler(nnx.Module):
         self.layers = nnx.List([UpsampleLayer(factor, rng=rng) for factor in factors])
 
     def __call__(self, mel: jax.Array, frames: jax.Array | None = None) -> jax.Array:
-        """Channels come last in the result; of clip b only the first frames[b] frames count."""
+        """Upsamples mel [B, M, F] to [B, F * hop, M]; of clip b only the first frames[b] count."""
         x = mel.swapaxes(1, 2)
         for layer in self.layers:
             if frames is not None:

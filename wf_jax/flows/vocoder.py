@@ -6,7 +6,6 @@ reflected at its last sample, a whole clip is first filled up to whole hops.)
 """
 
 import dataclasses
-import math
 from collections.abc import Sequence
 from functools import partial
 from typing import Protocol
@@ -22,44 +21,38 @@ from wf_jax.audio.mel import MelSettings, mel_of_clips, mel_of_context
 from wf_jax.flows.config import FlowConfig
 from wf_jax.flows.families import new_flow
 from wf_jax.flows.flow import Flow
+from wf_jax.levels import FULL_SCALE, bits_per_sample
 from wf_jax.mesh import DATA_AXIS, AxisNames, gather_processes, local_mesh
 from wf_jax.platforms import choices
 from wf_jax.random_streams import random_stream
 from wf_jax.training.matrices import Axes
 from wf_jax.training.task import Task
 
-FULL_SCALE = math.log(32768.0)  # nats between the density of x in [-1, 1) and of int16 steps
-
 
 class Windows(Protocol):
-    """Where batches come from: pure functions of the step."""
+    """A source of batches, each a pure function of the step."""
 
     def batch(self, step: int, rows: np.ndarray) -> dict[str, np.ndarray]:
-        """Of rows [B]: audio [B, before + window + after] at full scale 1, length and gain [B]."""
+        """Returns audio [B, before + window + after] at full scale 1, lengths and gains [B]."""
 
     def names(self, step: int) -> list[str]:
-        """What each of the B windows is."""
+        """Names each of the B windows."""
 
 
 @dataclasses.dataclass(frozen=True)
 class HeldOut:
-    """A clip to be judged by: audio float32 [T], already times `gain`."""
+    """A held-out clip for evaluation: audio float32 [T], already times `gain`."""
 
     name: str
     audio: np.ndarray
     gain: float = 1.0
 
 
-def context(settings: MelSettings, window: int) -> tuple[int, int]:
+def mel_context(settings: MelSettings, window: int) -> tuple[int, int]:
     """Samples before and after a window that its mel frames need."""
     frames = settings.frames(window)
-    needed = (frames - 1) * settings.hop + settings.fft_size
+    needed = (frames - 1) * settings.hop_length + settings.n_fft
     return settings.padding, max(needed - settings.padding - window, 0)
-
-
-def bits(log_likelihood: float) -> float:
-    """Bits per int16 sample of a density in nats per sample at full scale 1."""
-    return (FULL_SCALE - log_likelihood) / math.log(2)
 
 
 class VocoderTask(Task):
@@ -81,17 +74,17 @@ class VocoderTask(Task):
         dequantise: bool = False,
         seed: int = 0,
     ):
-        """Describes a run.
+        """Sets up the task.
 
         Args:
             config: of the model.
-            windows: batches of `window` samples with the context that `context` says.
+            windows: batches of `window` samples with the context that `mel_context` returns.
             held_out: clips that are evaluated whole.
             window: samples.
             batch_size: windows per step.
             steps_per_epoch: what counts as an epoch.
             evaluate_every: steps between evaluations.
-            masked: whether any window may be longer than its clip.
+            masked: True if any window may be longer than its clip.
             dequantise: add noise of one int16 step, which bounds the density of silence.
             seed: of the first weights and of that noise.
         """
@@ -104,30 +97,30 @@ class VocoderTask(Task):
         self.batch_seconds = batch_size * window / config.mel.sample_rate
 
     def init(self) -> Flow:
-        """A fresh model."""
+        """Makes a fresh model."""
         return new_flow(self.config, random_stream(self.seed))
 
     def batch(self, step: int, rows: np.ndarray | None = None) -> dict[str, np.ndarray]:
-        """The rows of a step's windows (all if None), with a seed of its noise for each."""
+        """Returns the rows of a step's windows (all if None), each with a seed for its noise."""
         rows = np.arange(self.batch_size) if rows is None else rows
         noise = random_stream(self.seed, step, 1).integers(2**32, size=self.batch_size)
         return {**self.windows.batch(step, rows), "noise": noise[rows].astype(np.uint32)}
 
     @staticmethod
     def axes_of(name: str, shape: tuple[int, ...]) -> Axes:
-        """Stacked flows are copies; a kernel is one matrix of taps and inputs by outputs."""
+        """Sees stacked flows as copies, a kernel as one matrix of taps and inputs by outputs."""
         copies = (0,) if name.startswith(("flows/", "stages/")) else ()
         rest = tuple(range(len(copies), len(shape)))
         return Axes(copies, rest, ()) if len(rest) < 2 else Axes(copies, rest[:-1], rest[-1:])
 
     def describe(self, step: int) -> str:
-        """The windows of a step in words."""
+        """Describes the windows of a step in words."""
         return "windows " + ", ".join(self.windows.names(step))
 
     def loss(
         self, model: Flow, batch: dict[str, jax.Array], axis_name: AxisNames = None
     ) -> tuple[jax.Array, dict[str, jax.Array]]:
-        """Negative log-likelihood in nats per sample, over the windows of all devices.
+        """Computes the negative log-likelihood in nats per sample, over the windows of all devices.
 
         At the scale that the model sees: `gain` times full scale 1.
         """
@@ -135,7 +128,7 @@ class VocoderTask(Task):
         if self.dequantise:
             audio = audio + _rounding(batch["noise"], audio.shape[1]) * batch["gain"][:, None]
         frames = settings.frames(self.window)
-        needed = (frames - 1) * settings.hop + settings.fft_size
+        needed = (frames - 1) * settings.hop_length + settings.n_fft
         mel = mel_of_context(audio[:, :needed], settings)
         x = lax.slice_in_dim(audio, settings.padding, settings.padding + self.window, axis=1)
         lengths = batch["length"] if self.masked else None
@@ -149,7 +142,7 @@ class VocoderTask(Task):
     def _log_likelihood(
         self, model: Flow, x: jax.Array, mel: jax.Array, lengths: jax.Array | None
     ) -> jax.Array:
-        """Nats [B] of x [B, T]."""
+        """Computes the log-likelihood [B] of x [B, T] in nats."""
 
         def one(window: tuple) -> jax.Array:
             return model.log_likelihood(*jax.tree.map(lambda a: a[None], window))[0]
@@ -159,7 +152,7 @@ class VocoderTask(Task):
         return model.log_likelihood(x, mel, lengths)
 
     def evaluate(self, model: Flow) -> dict[str, float]:
-        """Log-likelihood of the whole held-out clips: "ll/validation", "bits/validation".
+        """Computes the log-likelihood of whole held-out clips: "ll/validation", "bits/validation".
 
         The mean over all their samples, in nats per sample of audio at full scale 1 (int16 /
         32768), and the same in bits per int16 sample.
@@ -170,11 +163,11 @@ class VocoderTask(Task):
         values = gather_processes(values.astype(np.float32)).sum(axis=0)  # each has its share
         weights = [len(clip.audio) for clip in self.held_out]
         mean = float(np.average(values.astype(np.float64), weights=weights))
-        return {"ll/validation": mean, "bits/validation": np.float32(bits(mean))}
+        return {"ll/validation": mean, "bits/validation": np.float32(bits_per_sample(mean))}
 
 
 def clip_log_likelihoods(model: Flow, clips: Sequence[HeldOut]) -> list[float]:
-    """Of every clip, nats per sample at the scale of the file (the gain's share is added back).
+    """Returns every clip's nats per sample at the file's level (the gain's share is added back).
 
     Clips of similar length share a compiled program and are split over the devices of this process.
     """
@@ -190,7 +183,7 @@ def clip_log_likelihoods(model: Flow, clips: Sequence[HeldOut]) -> list[float]:
         here = jax.device_put(model, NamedSharding(spec.mesh, PartitionSpec()))
         for first in range(0, len(members), count):
             chosen = members[first : first + count]
-            batch = fill([clips[i].audio for i in chosen], frames * settings.hop, count)
+            batch = fill([clips[i].audio for i in chosen], frames * settings.hop_length, count)
             lengths = np.zeros(count, np.int32)
             lengths[: len(chosen)] = [len(clips[i].audio) for i in chosen]
             found = _log_prob(here, *jax.device_put((batch, lengths), spec))
@@ -201,12 +194,12 @@ def clip_log_likelihoods(model: Flow, clips: Sequence[HeldOut]) -> list[float]:
 
 @jax.jit
 def _log_prob(model: Flow, audio: jax.Array, lengths: jax.Array) -> jax.Array:
-    """Clips [B, F * hop], with zeros after their ends -> nats per sample [B]."""
+    """Computes nats per sample [B] of clips [B, F * hop] with zeros after their ends."""
     return model.log_prob(audio, mel_of_clips(audio, lengths, model.config.mel), lengths)
 
 
 def _rounding(seeds: jax.Array, samples: int) -> jax.Array:
-    """Seeds [B] -> noise [B, samples], uniform over one int16 step."""
-    half = 0.5 / 32768
+    """Draws noise [B, samples] from seeds [B], uniform over one int16 step."""
+    half = 0.5 / FULL_SCALE
     draw = partial(jax.random.uniform, shape=(samples,), minval=-half, maxval=half)
     return jax.vmap(lambda seed: draw(jax.random.key(seed)))(seeds)

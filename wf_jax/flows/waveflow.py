@@ -38,7 +38,7 @@ class WaveFlow(Flow):
         self.config = config
         self.upsampler = Upsampler(config.upsample_factors, rng=rng)
         shape = NetShape(
-            conditions=config.mel.bands,
+            conditions=config.mel.n_mels,
             channels=config.channels,
             outputs=2,  # log scale and shift
             taps=(config.kernel, config.kernel),
@@ -69,14 +69,14 @@ class WaveFlow(Flow):
         return unsqueeze(z)[:, : audio.shape[1]], log_det
 
     def inverse(self, z: jax.Array, mel: jax.Array, lengths: jax.Array | None = None) -> jax.Array:
-        """Latent [B, T] -> audio [B, T]: the inverse of `forward`, same arguments."""
+        """Maps latent [B, T] to audio [B, T]: the inverse of `forward`, same arguments."""
         squeezed, c, mask = self._squeezed(z, mel, lengths)
         return unsqueeze(self.decode(squeezed, c, mask))[:, : z.shape[1]]
 
     def condition(
         self, mel: jax.Array, samples: int, lengths: jax.Array | None = None
     ) -> jax.Array:
-        """Mel [B, M, F] -> [B, h, W, M] for `samples` samples, the last column filled up."""
+        """Upsamples mel [B, M, F] to [B, h, W, M] for `samples`, the last column filled up."""
         height, c = self.config.height, self._upsampled(mel, samples, lengths)
         c = jnp.pad(c, ((0, 0), (0, -samples % height), (0, 0)))
         return c.reshape(c.shape[0], -1, height, c.shape[2]).swapaxes(1, 2)
@@ -84,7 +84,7 @@ class WaveFlow(Flow):
     def encode(
         self, x: jax.Array, c: jax.Array, mask: jax.Array | None = None, *, row_by_row: bool = False
     ) -> tuple[jax.Array, jax.Array]:
-        """Squeezed audio [B, h, W] and condition [B, h, W, M] -> z [B, h, W], log_det [B].
+        """Maps squeezed audio [B, h, W], condition [B, h, W, M] to z [B, h, W], log_det [B].
 
         The mask [B, h, W] is 1 at real samples; None: all are.
         """
@@ -105,7 +105,7 @@ class WaveFlow(Flow):
         return z[:, np.argsort(composed(self._orders()))], log_det
 
     def decode(self, z: jax.Array, c: jax.Array, mask: jax.Array | None = None) -> jax.Array:
-        """The inverse of `encode`: [B, h, W] -> [B, h, W]."""
+        """Inverts `encode`: [B, h, W] -> [B, h, W]."""
         columns, orders = _columns(mask), self._orders()
         last = composed(orders)  # the order that the rows of z are in
 
@@ -127,7 +127,7 @@ class WaveFlow(Flow):
     def _squeezed(
         self, audio: jax.Array, mel: jax.Array, lengths: jax.Array | None
     ) -> tuple[jax.Array, jax.Array, jax.Array | None]:
-        """Rows of the audio, of the condition, and of the mask where anything is missing."""
+        """Squeezes the audio, the condition, and the mask where any sample is missing."""
         self._check(audio, mel)
         height, samples = self.config.height, audio.shape[1]
         filled = jnp.pad(audio, ((0, 0), (0, -samples % height)))
@@ -148,7 +148,7 @@ class WaveFlow(Flow):
 def _forward_at_once(
     net: GatedNet, x: jax.Array, c: jax.Array, mask: jax.Array | None, columns: jax.Array | None
 ) -> tuple[jax.Array, jax.Array]:
-    """One flow x -> z, before the permutation: z [B, h, W] and its log_det [B]."""
+    """Applies one flow x -> z, before the permutation: z [B, h, W] and its log_det [B]."""
     out = net(x[:, :-1, :, None], c[:, 1:], columns)
     log_scale, offset = _scale_and_shift(out, None if mask is None else mask[:, 1:])
     z = x[:, 1:] * jnp.exp(log_scale) + offset
@@ -158,7 +158,7 @@ def _forward_at_once(
 def _forward_by_row(
     net: GatedNet, x: jax.Array, c: jax.Array, mask: jax.Array | None, columns: jax.Array | None
 ) -> tuple[jax.Array, jax.Array]:
-    """The same, row by row."""
+    """Computes the same row by row."""
 
     def update(out: jax.Array, row: Any) -> tuple[jax.Array, Any]:
         x, mask = row
@@ -172,7 +172,7 @@ def _forward_by_row(
 def _inverse(
     net: GatedNet, z: jax.Array, c: jax.Array, mask: jax.Array | None, columns: jax.Array | None
 ) -> jax.Array:
-    """One flow z -> x, after the permutation was undone: [B, h, W] -> [B, h, W]."""
+    """Inverts one flow z -> x, after the permutation was undone: [B, h, W] -> [B, h, W]."""
 
     def update(out: jax.Array, row: Any) -> tuple[jax.Array, Any]:
         z, mask = row
@@ -185,18 +185,18 @@ def _inverse(
 
 
 def _scale_and_shift(out: jax.Array, mask: jax.Array | None) -> tuple[jax.Array, jax.Array]:
-    """Outputs [..., 2] -> log scale and shift, which do nothing where the mask is 0."""
+    """Splits outputs [..., 2] into log scale and shift, both 0 where the mask is 0."""
     log_scale, offset = out[..., 0], out[..., 1]
     return (log_scale, offset) if mask is None else (log_scale * mask, offset * mask)
 
 
 def _others(x: jax.Array, mask: jax.Array | None) -> tuple[jax.Array, jax.Array | None]:
-    """All rows but the first, of x and of the mask."""
+    """Returns all rows but the first, of x and of the mask."""
     return x[:, 1:], None if mask is None else mask[:, 1:]
 
 
 def _columns(mask: jax.Array | None) -> jax.Array | None:
-    """[B, h, W] -> [B, 1, W, 1]: the columns that hold a real sample."""
+    """Returns the columns that hold a real sample, from a mask [B, h, W]: [B, 1, W, 1]."""
     return None if mask is None else jnp.max(mask, axis=1)[:, None, :, None]
 
 

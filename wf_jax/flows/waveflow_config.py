@@ -1,4 +1,4 @@
-"""What a WaveFlow is made of, as plain values: its height, nets, permutations and mel settings."""
+"""The configuration of a WaveFlow: its height, nets, permutations and mel settings."""
 
 import dataclasses
 from typing import ClassVar, Literal
@@ -65,7 +65,7 @@ class WaveFlowConfig(FlowConfig):
 
     @property
     def dilations(self) -> tuple[tuple[int, int], ...]:
-        """Of every layer: in height, in width."""
+        """(Height, width) dilation of every layer."""
         return tuple((d, 2**i) for i, d in enumerate(self.height_dilations or self._by_rule()))
 
     @property
@@ -79,8 +79,8 @@ class WaveFlowConfig(FlowConfig):
 
     @property
     def least_bytes(self) -> int:
-        """Of the dilated layers, of their conditions, and of the upsampler; float32."""
-        weights = self.kernel**2 * self.channels + self.mel.bands
+        """See FlowConfig: dilated layers, conditions and upsampler in float32."""
+        weights = self.kernel**2 * self.channels + self.mel.n_mels
         nets = self.flows * self.layers * 2 * self.channels * weights
         return 4 * (nets + 6 * sum(self.upsample_factors))
 
@@ -91,7 +91,7 @@ class WaveFlowConfig(FlowConfig):
 
     @property
     def context_samples(self) -> int:
-        """Those of the context columns."""
+        """Samples of the context columns."""
         return self.context_columns * self.height
 
     @property
@@ -104,7 +104,7 @@ class WaveFlowConfig(FlowConfig):
         return self.flows * (self.height - 1)
 
     def describe(self) -> str:
-        """The sizes in words."""
+        """Describes the sizes in words."""
         return (
             f"WaveFlow: {self.flows} flows of {self.layers} layers, {self.channels} channels, "
             f"height {self.height}, {self.permutation} permutations"

@@ -26,14 +26,14 @@ class GlowUpsampler(nnx.Module):
 
     def __init__(self, config: WaveGlowConfig, *, rng: np.random.Generator):
         """Draws the weights, uniform in +-1 / sqrt(bands * taps), PyTorch's for this layer."""
-        bands, taps = config.mel.bands, config.upsample_hops * config.mel.hop
+        bands, taps = config.mel.n_mels, config.upsample_hops * config.mel.hop_length
         bound = (bands * taps) ** -0.5
-        self.hop = config.mel.hop
+        self.hop = config.mel.hop_length
         self.kernel = nnx.Param(rng.uniform(-bound, bound, (taps, bands, bands)).astype(np.float32))
         self.bias = nnx.Param(rng.uniform(-bound, bound, bands).astype(np.float32))
 
     def __call__(self, mel: jax.Array, frames: jax.Array | None = None) -> jax.Array:
-        """Mel [B, M, F] -> [B, F * hop, M]; of clip b only the first frames[b] frames count."""
+        """Upsamples mel [B, M, F] to [B, F * hop, M]; of clip b only the first frames[b] count."""
         x, kernel = mel.swapaxes(1, 2), self.kernel[...]
         if frames is not None:
             x = jnp.where(jnp.arange(x.shape[1])[:, None] < frames[:, None, None], x, 0)
@@ -57,7 +57,7 @@ class GlowFlow(nnx.Module):
         """Draws the weights of a flow over `channels`."""
         shape = NetShape(
             inputs=channels // 2,
-            conditions=config.groups * config.mel.bands,
+            conditions=config.groups * config.mel.n_mels,
             channels=config.channels,
             outputs=channels,  # shift and log scale
             taps=(1, config.kernel),
@@ -71,7 +71,7 @@ class GlowFlow(nnx.Module):
     def forward(
         self, x: jax.Array, c: jax.Array, columns: jax.Array | None
     ) -> tuple[jax.Array, jax.Array]:
-        """X [B, W, C], condition [B, W, D] -> y [B, W, C], log_det [B]; columns [B, W, 1]."""
+        """Maps x [B, W, C], condition [B, W, D] to y [B, W, C], log_det [B]; columns [B, W, 1]."""
         y = _mixed(x, self.mixing[...])
         kept, changed = jnp.split(y, 2, axis=-1)
         offset, log_scale = self._shift_and_scale(kept, c, columns)
@@ -82,7 +82,7 @@ class GlowFlow(nnx.Module):
         return jnp.concatenate([kept, changed], axis=-1), log_det
 
     def inverse(self, y: jax.Array, c: jax.Array, columns: jax.Array | None) -> jax.Array:
-        """Y [B, W, C] -> x [B, W, C]."""
+        """Maps y [B, W, C] back to x [B, W, C]."""
         kept, changed = jnp.split(y, 2, axis=-1)
         offset, log_scale = self._shift_and_scale(kept, c, columns)
         changed = (changed - offset) * jnp.exp(-log_scale)
@@ -163,9 +163,10 @@ class WaveGlow(Flow):
     def _grouped(
         self, audio: jax.Array, mel: jax.Array, lengths: jax.Array | None
     ) -> tuple[jax.Array, jax.Array, jax.Array | None, jax.Array]:
-        """Columns [B, W, g], their condition [B, W, g * M], which are real [B, W, 1] or None.
+        """Groups samples into columns [B, W, g], with their condition [B, W, g * M].
 
-        And the samples [B, T] that are in no full column, zeros elsewhere.
+        Also returns the mask of real columns, [B, W, 1] or None, and the samples [B, T] outside
+        full columns, zeros elsewhere.
         """
         self._check(audio, mel)
         groups, samples = self.config.groups, audio.shape[1]
@@ -185,18 +186,18 @@ class WaveGlow(Flow):
         return x * columns, c * columns, columns, audio * outside.astype(audio.dtype)
 
     def _samples(self, x: jax.Array, columns: jax.Array | None, rest: jax.Array) -> jax.Array:
-        """Columns [B, W, g] -> samples [B, T]."""
+        """Reshapes columns [B, W, g] to samples [B, T]."""
         x = x if columns is None else x * columns
         return x.reshape(x.shape[0], -1)[:, : rest.shape[1]] + rest
 
 
 def _mixed(x: jax.Array, matrix: jax.Array) -> jax.Array:
-    """X [B, W, C] by the matrix [C, C], at full precision: it is audio."""
+    """Multiplies x [B, W, C] by the matrix [C, C], at full precision: it is audio."""
     return jnp.einsum("bwj,ij->bwi", x, matrix, precision="highest")
 
 
 def _rotation(channels: int, rng: np.random.Generator) -> np.ndarray:
-    """A random orthogonal matrix [C, C] of determinant 1."""
+    """Draws a random orthogonal matrix [C, C] of determinant 1."""
     q, r = np.linalg.qr(rng.standard_normal((channels, channels)))
     q = q * np.sign(np.diag(r))
     if np.linalg.det(q) < 0:

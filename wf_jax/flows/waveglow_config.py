@@ -1,4 +1,4 @@
-"""What a WaveGlow is made of, as plain values."""
+"""The configuration of a WaveGlow."""
 
 import dataclasses
 from typing import ClassVar
@@ -46,10 +46,10 @@ class WaveGlowConfig(FlowConfig):
                 raise ValueError(f"{name} {getattr(self, name)} is not an even number above 0")
         if self.early_every < 0:
             raise ValueError(f"early_every {self.early_every} is below 0; 0 is for none")
-        if self.mel.hop % self.groups:
+        if self.mel.hop_length % self.groups:
             raise ValueError(
-                f"the hop {self.mel.hop} is not a multiple of groups {self.groups}; choose groups "
-                "that divide it, e.g. 4 or 8"
+                f"the hop {self.mel.hop_length} is not a multiple of groups {self.groups}; choose "
+                "groups that divide it, e.g. 4 or 8"
             )
         if self.stages[-1][1] < 2:
             raise ValueError(
@@ -69,17 +69,17 @@ class WaveGlowConfig(FlowConfig):
 
     @property
     def dilations(self) -> tuple[tuple[int, int], ...]:
-        """Of every layer: in height, where there is one row only, and in width."""
+        """(Height, width) dilation of every layer; there is only one row in height."""
         return tuple((1, 2**i) for i in range(self.layers))
 
     @property
     def least_bytes(self) -> int:
-        """Of the dilated layers, their conditions, the mixing and the upsampler; float32."""
-        bands, channels = self.mel.bands, self.channels
+        """See FlowConfig: dilated layers, conditions, mixing and upsampler in float32."""
+        bands, channels = self.mel.n_mels, self.channels
         weights = self.kernel * channels + self.groups * bands
         nets = self.flows * self.layers * 2 * channels * weights
         mixing = sum(flows * size**2 for flows, size in self.stages)
-        return 4 * (nets + mixing + self.upsample_hops * self.mel.hop * bands**2)
+        return 4 * (nets + mixing + self.upsample_hops * self.mel.hop_length * bands**2)
 
     @property
     def group(self) -> int:
@@ -88,13 +88,13 @@ class WaveGlowConfig(FlowConfig):
 
     @property
     def context_samples(self) -> int:
-        """Of all couplings; the same in both directions."""
+        """Context of all couplings together; the same in both directions."""
         columns = self.flows * (self.kernel // 2) * sum(width for _, width in self.dilations)
         return columns * self.groups
 
     @property
     def upsampler_frames(self) -> int:
-        """Frames before the current one that its kernel reaches into the current one from."""
+        """Earlier frames whose kernel reaches into the current one."""
         return self.upsample_hops - 1
 
     def sequential_steps(self, samples: int) -> int:
@@ -102,7 +102,7 @@ class WaveGlowConfig(FlowConfig):
         return self.flows
 
     def describe(self) -> str:
-        """The sizes in words."""
+        """Describes the sizes in words."""
         return (
             f"WaveGlow: {self.flows} flows of {self.layers} layers, {self.channels} channels, "
             f"groups of {self.groups}"

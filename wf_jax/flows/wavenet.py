@@ -21,7 +21,7 @@ from wf_jax.flows.wavenet_config import WaveNetConfig
 
 
 class WaveNet(Flow):
-    """A net that says of every sample x_t how likely it is, from x_<t and the condition of t.
+    """A net that gives the density of every sample x_t, from x_<t and the condition of t.
 
     It is the net of a WaveFlow whose height is the clip's length: a row is a sample, and the kernel
     [K, 1] looks up only. Where a WaveFlow copies its first row, here the first sample's density
@@ -35,7 +35,7 @@ class WaveNet(Flow):
         self.config = config
         self.upsampler = Upsampler(config.upsample_factors, rng=rng)
         shape = NetShape(
-            conditions=config.mel.bands,
+            conditions=config.mel.n_mels,
             channels=config.channels,
             outputs=self.head.outputs,
             taps=(config.kernel, 1),
@@ -53,7 +53,7 @@ class WaveNet(Flow):
 
     @property
     def head(self) -> Head:
-        """What its outputs mean."""
+        """The head, which interprets the outputs."""
         return head_of(self.config)
 
     def forward(
@@ -96,7 +96,7 @@ class WaveNet(Flow):
     def log_densities(
         self, audio: jax.Array, mel: jax.Array, lengths: jax.Array | None = None
     ) -> jax.Array:
-        """Log density of each sample given those before it, [B, T]; one net only."""
+        """Computes the log density of each sample given those before it, [B, T]; one net only."""
         x, c = self._inputs(audio, mel, lengths)
         (net,) = self.nets
         return self.head.log_prob(self._outputs(net, x, c), x) * _mask(audio, lengths)
@@ -104,7 +104,7 @@ class WaveNet(Flow):
     def parameters(
         self, audio: jax.Array, mel: jax.Array, lengths: jax.Array | None = None
     ) -> jax.Array:
-        """The head's outputs [B, T, O] for each sample of given audio; one net only."""
+        """Computes the head's outputs [B, T, O] for each sample of given audio; one net only."""
         (net,) = self.nets
         return self._outputs(net, *self._inputs(audio, mel, lengths))
 
@@ -137,7 +137,7 @@ class WaveNet(Flow):
         c: jax.Array,
         temperature: jax.Array | float,
     ) -> jax.Array:
-        """Samples [B, T], one after the other, from noise [B, T] and conditions [B, T, M]."""
+        """Draws samples [B, T], one after the other, from noise [B, T] and conditions [B, T, M]."""
         head = self.head
         keys = _keys(seeds, noise.shape[1])
 
@@ -157,7 +157,7 @@ class WaveNet(Flow):
         return jnp.concatenate([first, others], axis=1)
 
     def _outputs(self, net: GatedNet, x: jax.Array, c: jax.Array) -> jax.Array:
-        """The head's outputs [B, T, O] for all samples x [B, T] with conditions [B, T, M]."""
+        """Computes the head's outputs [B, T, O] for samples x [B, T], conditions [B, T, M]."""
         with jax.default_matmul_precision(self.config.matmul_precision):
             first = net.before_the_first(c[:, :1])
             if x.shape[1] == 1:
@@ -168,7 +168,7 @@ class WaveNet(Flow):
     def _inputs(
         self, audio: jax.Array, mel: jax.Array, lengths: jax.Array | None
     ) -> tuple[jax.Array, jax.Array]:
-        """Audio [B, T], zero where it is not real, and the condition [B, T, M]."""
+        """Returns audio [B, T], zero where it is not real, and the condition [B, T, M]."""
         self._check(audio, mel)
         return audio * _mask(audio, lengths), self._upsampled(mel, audio.shape[1], lengths)
 
@@ -182,12 +182,12 @@ class WaveNet(Flow):
 
 
 def _mask(audio: jax.Array, lengths: jax.Array | None) -> jax.Array | float:
-    """1 where a sample is real, [B, T]."""
+    """Returns a mask [B, T], 1 where a sample is real."""
     return 1.0 if lengths is None else real(lengths, audio.shape[1]).astype(audio.dtype)
 
 
 def _keys(seeds: jax.Array, samples: int) -> jax.Array:
-    """Seeds [B] -> a key for every sample [B, samples], whatever the number of samples."""
+    """Makes a key for every sample [B, samples] from seeds [B], whatever the number of samples."""
     numbers = jnp.arange(samples)
     return jax.vmap(
         lambda seed: jax.vmap(partial(jax.random.fold_in, jax.random.key(seed)))(numbers)
@@ -195,7 +195,7 @@ def _keys(seeds: jax.Array, samples: int) -> jax.Array:
 
 
 def _turned(x: jax.Array, lengths: jax.Array | None) -> jax.Array:
-    """[B, T, ...] with the real samples in the other order; what follows them stays."""
+    """Reverses the real samples of [B, T, ...]; the padding after them stays."""
     if lengths is None:
         return jnp.flip(x, axis=1)
     places = jnp.arange(x.shape[1])

@@ -1,4 +1,4 @@
-"""What a WaveNet, or a flow of several, is made of, as plain values."""
+"""The configuration of a WaveNet, or of a flow of several."""
 
 import dataclasses
 from typing import ClassVar, Literal
@@ -17,7 +17,7 @@ class WaveNetConfig(FlowConfig):
     """The static description of a WaveNet; defaults are the WaveFlow paper's Gaussian WaveNet.
 
     Attributes:
-        head: what the net says of the next sample. "gaussian": mean and log deviation;
+        head: distribution of the next sample. "gaussian": mean and log deviation;
             "affine": the log scale and shift of a flow, the same density in other terms;
             "gaussian_mixture" and "logistic_mixture" of `mixtures`; "softmax" over mu-law classes.
         mixtures: components of a mixture.
@@ -65,7 +65,7 @@ class WaveNetConfig(FlowConfig):
 
     @property
     def dilations(self) -> tuple[tuple[int, int], ...]:
-        """Of every layer: in height, which is time here, and in width, which is one column."""
+        """(Height, width) dilation of every layer; height is time here, width one column."""
         return tuple((2 ** (i % self.cycle), 1) for i in range(self.layers))
 
     @property
@@ -75,11 +75,11 @@ class WaveNetConfig(FlowConfig):
 
     @property
     def least_bytes(self) -> int:
-        """Of the dilated layers, of their conditions, of the head and of the upsampler; float32."""
+        """See FlowConfig: dilated layers, conditions, head and upsampler in float32."""
         outputs = {"softmax": self.companded_classes}.get(self.head, 0)
         if self.head.endswith("mixture"):
             outputs = 3 * self.mixtures
-        weights = self.layers * 2 * (self.kernel * self.channels + self.mel.bands) + outputs
+        weights = self.layers * 2 * (self.kernel * self.channels + self.mel.n_mels) + outputs
         nets = self.flows * self.channels * weights
         return 4 * (nets + 6 * sum(self.upsample_factors))
 
@@ -90,7 +90,7 @@ class WaveNetConfig(FlowConfig):
 
     @property
     def context_samples(self) -> None:
-        """Every sample depends on all before it: a clip is made in one piece."""
+        """None: every sample depends on all before it."""
         return
 
     @property
@@ -100,7 +100,7 @@ class WaveNetConfig(FlowConfig):
 
     @property
     def has_latent(self) -> bool:
-        """Mixtures and classes have none that is worth inverting."""
+        """See FlowConfig: False for mixtures and classes."""
         return self.head in INVERTIBLE
 
     def sequential_steps(self, samples: int) -> int:
@@ -108,7 +108,7 @@ class WaveNetConfig(FlowConfig):
         return self.flows * samples
 
     def describe(self) -> str:
-        """The sizes in words."""
+        """Describes the sizes in words."""
         sizes = f"{self.layers} layers, {self.channels} channels"
         if self.flows > 1:
             return f"autoregressive flow: {self.flows} flows of {sizes}"

@@ -1,4 +1,4 @@
-"""Published checkpoints as our models."""
+"""Converts published checkpoints to our models."""
 
 import importlib
 from typing import TYPE_CHECKING, Any

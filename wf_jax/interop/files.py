@@ -1,4 +1,4 @@
-"""Weight files as named numpy arrays: .npz, .safetensors, Paddle's .pdparams, PyTorch's .pt/.pth.
+"""Reads weight files as named numpy arrays: .npz, .safetensors, Paddle's .pdparams, PyTorch's .pt.
 
 None of them needs Paddle or PyTorch, and none can run code: see `pickles`.
 """
@@ -80,7 +80,7 @@ def read_arrays(path: str | Path) -> dict[str, np.ndarray]:
 
 
 def _check_total(path: Path, arrays: dict[str, np.ndarray], size: int) -> None:
-    """Many arrays may be views of the same bytes, which copies of them are not."""
+    """Refuses arrays whose copies take too much memory: many may be views of the same bytes."""
     total = sum(array.nbytes for array in arrays.values())
     if total > max(RATIO * size, FREE):
         raise WeightImportError(
@@ -125,7 +125,7 @@ def _read_safetensors(path: Path) -> dict[str, np.ndarray]:
 
 
 def _spans(path: Path, text: bytes) -> list[tuple[str, str, list[int], int, int]]:
-    """The entries of a safetensors header, checked each by itself."""
+    """Returns the entries of a safetensors header, each checked by itself."""
     try:
         header = json.loads(text, object_pairs_hook=_unique)
     except (ValueError, RecursionError) as error:
@@ -146,7 +146,7 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _span(path: Path, name: str, entry: Any) -> tuple[str, str, list[int], int, int]:
-    """One entry of a safetensors header, checked: (name, dtype, shape, start, stop)."""
+    """Checks one entry of a safetensors header: (name, dtype, shape, start, stop)."""
     entry = entry if isinstance(entry, dict) else {}
     shape, offsets = entry.get("shape"), entry.get("data_offsets")
     dtype = _SAFETENSORS_DTYPES.get(str(entry.get("dtype")))
@@ -171,7 +171,7 @@ def _span(path: Path, name: str, entry: Any) -> tuple[str, str, list[int], int, 
 
 
 def _check_cover(path: Path, spans: list[tuple], size: int) -> None:
-    """The format's own rule: the arrays follow each other without a gap, to the file's end."""
+    """Checks the format's own rule: the arrays fill the file without a gap."""
     ordered = sorted(span[3:] for span in spans)
     edges = [(0, 0), *ordered, (size, size)]
     if any(left[1] != right[0] for left, right in itertools.pairwise(edges)):
@@ -181,7 +181,7 @@ def _check_cover(path: Path, spans: list[tuple], size: int) -> None:
 
 
 def decode(data: bytes | memoryview, dtype: str) -> np.ndarray:
-    """Bytes as a flat array; `bf16` becomes float32, whose upper half it is."""
+    """Decodes bytes to a flat array; `bf16`, the upper half of a float32, becomes float32."""
     if dtype != "bf16":
         return np.frombuffer(data, dtype)
     return (np.frombuffer(data, "<u2").astype("<u4") << 16).view("<f4")
@@ -214,7 +214,7 @@ def _member(archive: zipfile.ZipFile, name: str, most: int = LARGEST_FILE) -> by
 
 
 def _torch_root(path: Path, archive: zipfile.ZipFile) -> str:
-    """The folder of everything in the archive; checks what the archive claims."""
+    """Returns the top folder of the archive; checks the sizes that the archive claims."""
     names = archive.namelist()
     roots = [n.removesuffix("/data.pkl") for n in names if n.endswith("/data.pkl")]
     if len(roots) != 1 or len(set(names)) != len(names):
@@ -245,7 +245,7 @@ class _Storages:
             raise WeightImportError(f"{source}: saved as big-endian; save it on a usual machine")
 
     def __call__(self, name: Any) -> np.ndarray:
-        """The storage that a persistent id names: ("storage", type, key, device, count)."""
+        """Reads the storage that a persistent id names: ("storage", type, key, device, count)."""
         if not isinstance(name, tuple) or len(name) != 5 or name[0] != "storage":
             raise self._damaged("an id that is no storage")
         _, kind, key, _, count = name

@@ -71,7 +71,7 @@ def _array(value: Any) -> np.ndarray | None:
 
 
 def shown(text: Any) -> str:
-    """Something out of a file that nobody vouches for, fit for one line of a terminal."""
+    """Formats a value from an untrusted file for one line of a terminal."""
     flat = isinstance(text, (list, tuple)) and all(type(n) is int for n in text)
     if not flat and not isinstance(text, (str, int, Exception)):
         return type(text).__name__  # the text of a nested tuple can outgrow any memory
@@ -79,7 +79,7 @@ def shown(text: Any) -> str:
 
 
 def load(file: BinaryIO, source: str, storage: Callable[[tuple], np.ndarray] | None = None) -> Any:
-    """Reads one pickle of protocol 2 to 5, no further than it makes sense.
+    """Reads one pickle of protocol 2 to 5, and stops at the first opcode that arrays do not need.
 
     Args:
         file: the pickle, open at its beginning.
@@ -113,7 +113,7 @@ def load(file: BinaryIO, source: str, storage: Callable[[tuple], np.ndarray] | N
 
 @dataclasses.dataclass(frozen=True)
 class Global:
-    """A name that a pickle of arrays needs, and what stands in for it here."""
+    """A name that a pickle of arrays needs, and the function that replaces it here."""
 
     name: str
     build: Callable[..., Any] | None = None
@@ -177,21 +177,21 @@ def _scalar(dtype: _Dtype, data: bytes) -> int | float | bool:
 
 
 def _encode(text: str, encoding: str) -> bytes:
-    """How protocol 2 writes bytes."""
+    """Decodes bytes as protocol 2 writes them."""
     if encoding not in ("latin1", "latin-1"):
         raise WeightImportError(f"damaged: bytes as {shown(encoding)}; fetch the file again")
     return text.encode("latin-1")
 
 
 def _pair(pair: tuple[str, _Pending]) -> tuple[str, _Pending]:
-    """A Paddle parameter: its name and its array."""
+    """Checks a Paddle parameter: its name and its array."""
     if type(pair) is not tuple:
         raise TypeError
     return pair
 
 
 def _tensor(flat: Any, offset: int, size: tuple, stride: tuple, *_: Any) -> np.ndarray:
-    """A view of a storage that reaches no element outside it and has no more than it."""
+    """Makes a view of a storage that stays within it and has no more elements."""
     numbers = (offset, *size, *stride)
     few = len(size) <= MOST_AXES
     if (
@@ -249,7 +249,7 @@ _GLOBALS = {
 
 
 class _Bounded:
-    """A file that makes no room for more bytes than it has, whatever an opcode announces."""
+    """A file whose reads never allocate more bytes than it holds, whatever an opcode announces."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file

@@ -16,7 +16,7 @@ _MOST_NODES = 10_000  # of a YAML file: as many are read in half a second
 
 
 def read_config(path: str | Path) -> dict[str, Any]:
-    """The source's own configuration, .json or .yaml.
+    """Reads the source's own configuration, .json or .yaml.
 
     Raises:
         WeightImportError: it is missing, damaged, too large, not a table, or YAML that refers to
@@ -39,12 +39,12 @@ def read_config(path: str | Path) -> dict[str, Any]:
 
 
 class _Loader(yaml.SafeLoader):
-    """Plain values only: a few lines that refer to each other can stand for any number of them."""
+    """Loads plain values without references, by which a few lines could stand for any number."""
 
     nodes = 0
 
     def compose_node(self, parent: Any, index: Any) -> yaml.Node:
-        """A node, of which there is neither another use nor too many."""
+        """Composes a node; refuses aliases and too many nodes."""
         self.nodes += 1
         if self.nodes > _MOST_NODES:
             raise yaml.YAMLError(f"more than {_MOST_NODES:,} values")
@@ -54,13 +54,13 @@ class _Loader(yaml.SafeLoader):
         return super().compose_node(parent, index)
 
     def flatten_mapping(self, node: yaml.MappingNode) -> None:
-        """Refuses what would put tables into tables."""
+        """Refuses merge keys."""
         if any(key.tag == "tag:yaml.org,2002:merge" for key, _ in node.value):
             raise yaml.YAMLError("it merges tables (<<); write them out")
         super().flatten_mapping(node)
 
     def construct_yaml_int(self, node: yaml.ScalarNode) -> int:
-        """A whole number, which is not too long to be printed."""
+        """Reads a whole number; refuses one that is too long to be printed."""
         value = super().construct_yaml_int(node)
         if value.bit_length() > _MOST_BITS:
             raise yaml.YAMLError(f"a whole number of {value.bit_length()} bits")
@@ -71,7 +71,7 @@ _Loader.add_constructor("tag:yaml.org,2002:int", _Loader.construct_yaml_int)
 
 
 def _read_yaml(text: str) -> Any:
-    """Values of a YAML document.
+    """Reads the values of a YAML document.
 
     Raises:
         ValueError: a value is not of the type that its tag says.

@@ -27,7 +27,7 @@ class SourceValues:
                 self.values |= self.values[section]
 
     def get(self, *names: str, default: Any = dataclasses.MISSING) -> Any:
-        """The value of the first name that is there."""
+        """Returns the value of the first name that is there."""
         for name in names:
             if name in self.values:
                 return self.values[name]
@@ -36,7 +36,7 @@ class SourceValues:
         return default
 
     def integer(self, *names: str, default: Any = dataclasses.MISSING) -> int:
-        """The same, a whole number above zero."""
+        """Returns the same as a whole number above zero."""
         value = self.get(*names, default=default)
         if type(value) is not int or not 0 < value < 1 << 16:
             raise WeightImportError(
@@ -45,7 +45,7 @@ class SourceValues:
         return value
 
     def frequency(self, *names: str, default: float) -> float:
-        """The same, in Hz."""
+        """Returns the same in Hz."""
         value = self.get(*names, default=default)
         if type(value) not in (int, float) or not abs(value) <= 1e9:
             raise WeightImportError(f"{names[0]} {reprlib.repr(value)} is not a frequency in Hz")
@@ -54,7 +54,7 @@ class SourceValues:
 
 @contextlib.contextmanager
 def as_import_errors() -> Iterator[None]:
-    """Our configuration's complaints are about the source's here."""
+    """Re-raises errors of our configuration as errors of the source's."""
     try:
         yield
     except WeightImportError:
@@ -64,15 +64,15 @@ def as_import_errors() -> Iterator[None]:
 
 
 def tacotron_mel(values: SourceValues, bands: int, peak_normalise: bool) -> MelSettings:
-    """The mel of NVIDIA's Tacotron 2 under its names, which L0SG and NVIDIA's WaveGlow have too."""
+    """Reads mel settings under Tacotron 2's names, which L0SG and NVIDIA's WaveGlow have too."""
     return MelSettings(
         sample_rate=values.integer("sampling_rate", default=22050),
-        fft_size=values.integer("filter_length", default=1024),
-        hop=values.integer("hop_length", default=256),
-        window_length=values.integer("win_length", default=1024),
-        bands=bands,
-        low_hz=values.frequency("mel_fmin", default=0.0),
-        high_hz=values.frequency("mel_fmax", default=8000.0),
+        n_fft=values.integer("filter_length", default=1024),
+        hop_length=values.integer("hop_length", default=256),
+        win_length=values.integer("win_length", default=1024),
+        n_mels=bands,
+        f_min=values.frequency("mel_fmin", default=0.0),
+        f_max=values.frequency("mel_fmax", default=8000.0),
         center=True,
         peak_normalise=peak_normalise,
     )

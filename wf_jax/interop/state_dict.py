@@ -21,7 +21,7 @@ class StateDict:
     """A checkpoint's arrays, each to be used exactly once."""
 
     def __init__(self, arrays: Arrays) -> None:
-        """Without the `module.` that data-parallel training puts before every name."""
+        """Drops the `module.` that data-parallel training puts before every name."""
         whole = bool(arrays) and all(name.startswith("module.") for name in arrays)
         self.arrays = {
             name.removeprefix("module.") if whole else name: np.asarray(value)
@@ -29,11 +29,11 @@ class StateDict:
         }
 
     def has(self, name: str) -> bool:
-        """Whether an array of that name is still there."""
+        """Returns True if an array of that name is still there."""
         return name in self.arrays
 
     def take(self, name: str, *shapes: tuple[int, ...]) -> np.ndarray:
-        """The float32 array of that name, which has one of the shapes.
+        """Takes the float32 array of that name, which has one of the shapes.
 
         Raises:
             WeightImportError: it is missing, of another shape or not finite.
@@ -85,7 +85,7 @@ class StateDict:
         return Layer(*_directed(kernel, gain), self.take(bias, (count,)))
 
     def finish(self) -> None:
-        """Nothing may be left over.
+        """Checks that nothing is left over.
 
         Raises:
             WeightImportError: something is.
@@ -115,24 +115,24 @@ class Layer:
     bias: np.ndarray
 
     def outputs(self, which: slice) -> "Layer":
-        """Some of the outputs: the norm is taken per output, so that they stay what they are."""
+        """Selects some of the outputs, whose norms do not change: the norm is taken per output."""
         return Layer(self.kernel[which], self.gain[which], self.bias[which])
 
     def named(
         self, name: str, arrange: Callable[[np.ndarray], np.ndarray]
     ) -> dict[str, np.ndarray]:
-        """Our parameters of a `WeightNorm` at `name`, its kernel arranged as ours."""
+        """Returns our parameters of a `WeightNorm` at `name`, its kernel arranged as ours."""
         parts = {"kernel": arrange(self.kernel), "gain": self.gain, "bias": self.bias}
         return {f"{name}/{part}": value for part, value in parts.items()}
 
 
 def matrix(kernel: np.ndarray) -> np.ndarray:
-    """[O, I, 1, ...] -> [I, O]."""
+    """Returns the layer with kernel [O, I, 1, ...] as a matrix [I, O]."""
     return kernel.reshape(kernel.shape[:2]).T
 
 
 def residual_and_skip(arrays: StateDict, name: str, channels: int, taps: int, last: bool) -> Layer:
-    """The 1x1 layer of residual and skip, with `taps` axes of length 1.
+    """Takes the 1x1 layer of residual and skip, with `taps` axes of length 1.
 
     The last one has a skip half only; where it has both, nothing reads the first.
     """
@@ -143,22 +143,22 @@ def residual_and_skip(arrays: StateDict, name: str, channels: int, taps: int, la
 
 
 def stacked(flows: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
-    """The parameters of equal flows on a leading axis."""
+    """Stacks the parameters of equal flows on a leading axis."""
     return {name: np.stack([flow[name] for flow in flows]) for name in flows[0]}
 
 
 def module(config: FlowConfig, params: dict[str, np.ndarray]) -> Flow:
-    """The model with these parameters."""
+    """Builds the model with these parameters."""
     definition, _ = split(jax.eval_shape(lambda: new_flow(config, np.random.default_rng(0))))
     return definition({name: jnp.asarray(value) for name, value in params.items()})
 
 
 def _inputs(kernel: np.ndarray) -> tuple[int, ...]:
-    """All axes but the outputs'."""
+    """Returns all axes but the outputs'."""
     return tuple(range(1, kernel.ndim))
 
 
 def _directed(kernel: np.ndarray, gain: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Gives an output whose weights are all zero some direction, of which it takes nothing."""
+    """Gives an output whose weights are all zero some direction, with norm zero."""
     dead = ~kernel.any(_inputs(kernel), keepdims=True)
     return np.where(dead, np.float32(1), kernel), np.where(dead.reshape(-1), 0, gain)

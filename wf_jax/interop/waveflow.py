@@ -1,4 +1,4 @@
-"""Published WaveFlow checkpoints as our `WaveFlow`: Parakeet (Baidu's release) and L0SG/WaveFlow.
+"""Converts published WaveFlow checkpoints: Parakeet (Baidu's release) and L0SG/WaveFlow.
 
 Both are weight-normed nets of the same shapes under other names; kernels there are OIHW, here the
 inputs and outputs come last and all flows are stacked. Parakeet and L0SG also give the last layer
@@ -133,13 +133,13 @@ def from_l0sg(arrays: Arrays, config: Mapping[str, Any]) -> WaveFlow:
 
 
 def parakeet_params(arrays: Arrays, config: WaveFlowConfig) -> dict[str, np.ndarray]:
-    """Our flat parameters [...] from Parakeet's; see `from_parakeet`."""
+    """Converts Parakeet's parameters to our flat ones [...]; see `from_parakeet`."""
     old = any(name.removeprefix("module.").startswith("flow_0.") for name in arrays)
     return _params(StateDict(arrays), _PARAKEET_2019 if old else _PARAKEET, config)
 
 
 def l0sg_params(arrays: Arrays, config: WaveFlowConfig) -> dict[str, np.ndarray]:
-    """Our flat parameters [...] from L0SG's; see `from_l0sg`."""
+    """Converts L0SG's parameters to our flat ones [...]; see `from_l0sg`."""
     source = StateDict(arrays)
     for k in range(config.flows):
         _unfuse(source, f"flows.{k}.coupling.net.", config)
@@ -148,7 +148,7 @@ def l0sg_params(arrays: Arrays, config: WaveFlowConfig) -> dict[str, np.ndarray]
 
 @dataclasses.dataclass(frozen=True)
 class _Names:
-    """Where a source keeps each layer; j counts upsamplers, k flows, l layers."""
+    """The names of a source's layers; j counts upsamplers, k flows, l layers."""
 
     upsampler: str
     start: str
@@ -199,8 +199,8 @@ def _params(source: StateDict, names: _Names, config: WaveFlowConfig) -> dict[st
 def _flow(
     source: StateDict, names: _Names, config: WaveFlowConfig, k: int
 ) -> dict[str, np.ndarray]:
-    """The parameters of one flow, named as below `flows/`."""
-    c, m, t = config.channels, config.mel.bands, config.kernel
+    """Converts the parameters of one flow, named as below `flows/`."""
+    c, m, t = config.channels, config.mel.n_mels, config.kernel
     flow = source.layer(names.start.format(k=k), (c, 1, 1, 1)).named("start", matrix)
     for n in range(config.layers):
         conv, condition, out = (
@@ -217,7 +217,7 @@ def _flow(
 
 
 def _taps(kernel: np.ndarray) -> np.ndarray:
-    """[O, I, H, W] -> [H, W, I, O]."""
+    """Transposes [O, I, H, W] to [H, W, I, O]."""
     return kernel.transpose(2, 3, 1, 0)
 
 
@@ -227,7 +227,7 @@ def _unfuse(source: StateDict, prefix: str, config: WaveFlowConfig) -> None:
     if not source.has(f"{fused}.weight"):
         return
     rows = 2 * config.channels * config.layers
-    weight = source.take(f"{fused}.weight", (rows, config.mel.bands, 1, 1))
+    weight = source.take(f"{fused}.weight", (rows, config.mel.n_mels, 1, 1))
     bias = source.take(f"{fused}.bias", (rows,))
     for n in range(config.layers):
         one = slice(2 * config.channels * n, 2 * config.channels * (n + 1))
@@ -251,12 +251,12 @@ def _parakeet_mel(values: SourceValues, hop: int) -> MelSettings:
     first = "mel_bands" in values.values  # the release of 2019
     return MelSettings(
         sample_rate=rate,
-        fft_size=values.integer("n_fft", "fft_size", default=1024),
-        hop=values.integer("hop_length", "fft_window_shift", default=hop),
-        window_length=values.integer("win_length", "fft_window_size", default=1024),
-        bands=values.integer("n_mels", "mel_bands"),
-        low_hz=values.frequency("f_min", "fmin", "mel_fmin", default=0.0),
-        high_hz=values.frequency("f_max", "fmax", "mel_fmax", default=highest),
+        n_fft=values.integer("n_fft", "fft_size", default=1024),
+        hop_length=values.integer("hop_length", "fft_window_shift", default=hop),
+        win_length=values.integer("win_length", "fft_window_size", default=1024),
+        n_mels=values.integer("n_mels", "mel_bands"),
+        f_min=values.frequency("f_min", "fmin", "mel_fmin", default=0.0),
+        f_max=values.frequency("f_max", "fmax", "mel_fmax", default=highest),
         center=first,
         peak_normalise=not first,
     )

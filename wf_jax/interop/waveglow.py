@@ -1,4 +1,4 @@
-"""NVIDIA's WaveGlow checkpoints as our `WaveGlow`.
+"""Converts NVIDIA's WaveGlow checkpoints.
 
 Its kernels are [O, I, taps], here the inputs and outputs come last and the flows between early
 outputs are stacked. The grouped condition is in the order of bands there, in that of samples here.
@@ -71,9 +71,9 @@ def from_nvidia_waveglow(arrays: Arrays, config: Mapping[str, Any]) -> WaveGlow:
 
 
 def waveglow_params(arrays: Arrays, config: WaveGlowConfig) -> dict[str, np.ndarray]:
-    """Our flat parameters [...] from NVIDIA's; see `from_nvidia_waveglow`."""
+    """Converts NVIDIA's parameters to our flat ones [...]; see `from_nvidia_waveglow`."""
     source = StateDict(arrays)
-    bands, taps = config.mel.bands, config.upsample_hops * config.mel.hop
+    bands, taps = config.mel.n_mels, config.upsample_hops * config.mel.hop_length
     kernel = source.take("upsample.weight", (bands, bands, taps))
     params = {
         "upsampler/kernel": kernel.transpose(2, 0, 1),  # [I, O, taps] as PyTorch's transposed are
@@ -92,7 +92,7 @@ def waveglow_params(arrays: Arrays, config: WaveGlowConfig) -> dict[str, np.ndar
 def _flow(
     source: StateDict, config: WaveGlowConfig, channels: int, k: int
 ) -> dict[str, np.ndarray]:
-    """The parameters of flow k over `channels`, named as below a stage."""
+    """Converts the parameters of flow k over `channels`, named as below a stage."""
     c, net = config.channels, f"WN.{k}"
     mixing = source.take(f"convinv.{k}.conv.weight", (channels, channels, 1))
     flow = {"mixing": mixing[:, :, 0]}
@@ -112,8 +112,8 @@ def _flow(
 
 
 def _conditions(source: StateDict, net: str, config: WaveGlowConfig) -> list[Layer]:
-    """Of every layer: slices of one for all, or one each in older checkpoints."""
-    outputs, inputs = 2 * config.channels, config.groups * config.mel.bands
+    """Takes every layer's condition: slices of one for all, or one each in older checkpoints."""
+    outputs, inputs = 2 * config.channels, config.groups * config.mel.n_mels
     numbers = range(config.layers)
     if any(name.startswith(f"{net}.cond_layers.") for name in source.arrays):
         return [source.layer(f"{net}.cond_layers.{n}", (outputs, inputs, 1)) for n in numbers]
@@ -122,11 +122,11 @@ def _conditions(source: StateDict, net: str, config: WaveGlowConfig) -> list[Lay
 
 
 def _taps(kernel: np.ndarray) -> np.ndarray:
-    """[O, I, taps] -> [1, taps, I, O]."""
+    """Transposes [O, I, taps] to [1, taps, I, O]."""
     return kernel.transpose(2, 1, 0)[None]
 
 
 def _sample_major(kernel: np.ndarray, config: WaveGlowConfig) -> np.ndarray:
-    """[O, M * g, 1] -> [g * M, O]."""
-    parts = kernel.reshape(-1, config.mel.bands, config.groups)
+    """Transposes [O, M * g, 1] to [g * M, O]."""
+    parts = kernel.reshape(-1, config.mel.n_mels, config.groups)
     return parts.transpose(2, 1, 0).reshape(-1, len(kernel))

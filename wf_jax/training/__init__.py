@@ -1,1 +1,1 @@
-"""What every training run shares; it knows nothing about audio."""
+"""The training loop and its parts, which know nothing about audio."""

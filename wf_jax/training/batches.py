@@ -1,4 +1,4 @@
-"""Batches on their way to the devices: each process makes its own rows, one dispatch ahead."""
+"""Makes batches and sends them to the devices: each process its own rows, one dispatch ahead."""
 
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -26,7 +26,7 @@ class Batches:
         substeps: int = 1,
         accumulate: int = 1,
     ):
-        """Makes none yet.
+        """Takes the source of the batches; makes none yet.
 
         Args:
             task: makes the rows.
@@ -47,7 +47,7 @@ class Batches:
         self._thread.shutdown(wait=True, cancel_futures=True)
 
     def resident(self) -> dict[str, jax.Array]:
-        """The arrays that every batch shares, on all devices."""
+        """Places the arrays that every batch shares on all devices."""
         everywhere = NamedSharding(self._mesh, PartitionSpec())
         return {
             name: jax.make_array_from_process_local_data(everywhere, array)
@@ -55,9 +55,9 @@ class Batches:
         }
 
     def take(self, step: int) -> dict[str, jax.Array]:
-        """The batches of the dispatch that begins at `step`: [substeps, parts, ...].
+        """Returns the batches of the dispatch that begins at `step`: [substeps, parts, ...].
 
-        Those of the dispatch after it are begun.
+        Starts to make those of the next dispatch.
         """
         if self._next is None or self._next[0] != step:
             self._begin(step)
@@ -78,12 +78,12 @@ class Batches:
         }
 
     def _parts(self, name: str, array: np.ndarray) -> np.ndarray:
-        """[..., rows, ...] -> [parts, ..., rows / parts, ...]."""
+        """Reshapes [..., rows, ...] to [parts, ..., rows / parts, ...]."""
         axis = self._task.batch_axes[name]
         return np.stack(np.split(array, self._accumulate, axis))
 
     def _place(self, array: np.ndarray, name: str) -> jax.Array:
-        """[substeps, parts, ..., rows here, ...] -> the global array."""
+        """Builds the global array from [substeps, parts, ..., rows here, ...]."""
         axis = self._task.batch_axes[name] + 2
         shape = list(array.shape)
         shape[axis] *= jax.process_count()

@@ -1,4 +1,4 @@
-"""What can be wrong with checkpoints, in a line for people."""
+"""Errors of checkpoints, each in a line for people."""
 
 import errno
 import itertools
@@ -22,10 +22,10 @@ class DamagedError(Exception):
 
 
 def check_permissions(folder: Path, needed: int) -> None:
-    """What may not be read is not damaged, and what may not be written is better said at once.
+    """Refuses folders without permissions, which would look damaged or fail at the first save.
 
     Raises:
-        CheckpointError: `folder` or something in it is forbidden to this user, or never ends.
+        CheckpointError: `folder` or a file in it is forbidden to this user, or is a pipe or device.
     """
     if is_remote(folder) or not folder.exists():
         return
@@ -41,7 +41,7 @@ def check_permissions(folder: Path, needed: int) -> None:
 
 
 def first_cause(error: BaseException) -> OSError | None:
-    """The first error of the operating system in a chain, or one that tensorstore quotes."""
+    """Returns the first OSError in a chain of errors, or one that tensorstore quotes."""
     for link in chain(error):
         if isinstance(link, OSError) and link.strerror:
             return link
@@ -50,7 +50,7 @@ def first_cause(error: BaseException) -> OSError | None:
 
 
 def chain(error: BaseException) -> Iterator[BaseException]:
-    """An error, and what it came from."""
+    """Yields an error and its causes."""
     link: BaseException | None = error
     while link is not None:
         yield link
@@ -58,7 +58,7 @@ def chain(error: BaseException) -> Iterator[BaseException]:
 
 
 def sentence(folder: Any, what: str, error: BaseException) -> str:
-    """One line of an error that may come with pages."""
+    """Returns one line of an error whose text may be pages long."""
     cause = first_cause(error)
     lines = str(error).strip().splitlines() or [type(error).__name__]
     reason = why(cause) if cause else lines[0][:200]

@@ -70,7 +70,7 @@ class Restored:
 class Checkpoints:
     """The checkpoints in one folder; use as a context manager, in every process of a run.
 
-    A save happens in the background and appears complete or not at all.
+    A save runs in the background and appears complete or not at all.
     """
 
     def __init__(
@@ -120,7 +120,7 @@ class Checkpoints:
             raise CheckpointError(sentence(self.folder, "cannot be opened", error)) from error
 
     def __enter__(self) -> Self:
-        """Nothing to open."""
+        """Returns self."""
         return self
 
     def __exit__(self, kind: type | None, error: BaseException | None, trace: object) -> None:
@@ -172,9 +172,9 @@ class Checkpoints:
             raise self._unwritten(error) from error
 
     def restore(self, like: Any) -> Restored | None:
-        """The newest checkpoint that is whole, on any devices; None where there is none.
+        """Restores the newest whole checkpoint onto any devices; None where there is none.
 
-        Damaged ones are passed over, which is said, and moved into the folder
+        Damaged ones are passed over, which is reported, and moved into the folder
         "damaged_checkpoints" beside this one.
 
         Args:
@@ -207,7 +207,7 @@ class Checkpoints:
         return None
 
     def _flush_newest(self) -> None:
-        """Has the last checkpoint outlast a loss of power, before anybody is told that it is there.
+        """Flushes the last checkpoint to the disk, so that it outlasts a loss of power.
 
         Earlier ones need it less: where one is lost, the one before it is taken.
         """
@@ -254,7 +254,7 @@ class Checkpoints:
                 _delete(self.folder / str(checkpoint.step))
 
     def _agreed_steps(self) -> list[int]:
-        """The newest checkpoints that process 0 sees, newest first, in every process.
+        """Returns the newest checkpoints that process 0 sees, newest first, in every process.
 
         Raises:
             CheckpointError: another process does not see them for a minute; listings of shared
@@ -287,7 +287,7 @@ class Checkpoints:
         return [checkpoint.step for checkpoint in self._checkpointer.checkpoints]
 
     def _try(self, step: int, like: Any) -> tuple[Restored | None, str]:
-        """One checkpoint if every process finds it whole, or None and what is wrong."""
+        """Restores one checkpoint if every process finds it whole, else None and what is wrong."""
         reason, described = "", {}
         try:
             described = self._read_description(step)
@@ -367,7 +367,7 @@ class Checkpoints:
             source.rename(target)
 
     def _refuse_forbidden(self, step: int, error: Exception) -> None:
-        """A checkpoint that may not be read, or not at the moment, is not a damaged one."""
+        """Raises for a checkpoint that may not be read, now or ever, since that is not damage."""
         words = " ".join(map(str, chain(error)))
         forbidden = isinstance(first_cause(error), _NOT_DAMAGE) or any(w in words for w in _NOT_NOW)
         if is_remote(self.folder):  # orbax does not say why it found no metadata
@@ -385,7 +385,7 @@ class Checkpoints:
 
 
 def load_params(folder: Path) -> tuple[int, dict[str, np.ndarray]]:
-    """Step and best parameters of the newest whole checkpoint in `folder`, for another run.
+    """Loads step and best parameters of the newest whole checkpoint in `folder`, for another run.
 
     The folder stays as it is: its own run may be going on.
 
@@ -411,7 +411,7 @@ def load_params(folder: Path) -> tuple[int, dict[str, np.ndarray]]:
 
 @contextlib.contextmanager
 def literal_folder(folder: Path) -> Iterator[Path]:
-    """Gives another name to a folder in whose own name "[", "*" or "?" stands.
+    """Yields another name for a folder whose own name has "[", "*" or "?".
 
     Orbax looks for its files by patterns, in which these have a meaning.
     """
@@ -425,7 +425,7 @@ def literal_folder(folder: Path) -> Iterator[Path]:
 
 
 def saved_config(folder: Path) -> dict[str, Any]:
-    """The config that the newest readable checkpoint in `folder` was saved with; {} without one."""
+    """Returns the config of the newest readable checkpoint in `folder`; {} without one."""
     for step in sorted(_saved_steps(folder), reverse=True):
         try:
             with literal_folder(folder) as plain:
@@ -436,7 +436,7 @@ def saved_config(folder: Path) -> dict[str, Any]:
 
 
 def _load_best(folder: Path) -> dict[str, np.ndarray]:
-    """The best parameters of one checkpoint, onto whatever devices there are."""
+    """Loads the best parameters of one checkpoint onto whatever devices there are."""
     there = ocp.checkpointables_metadata(folder)
     saved = _checked(there.custom_metadata)["arrays"]
     found = there.metadata[_STATE]["best"]["params"]
@@ -456,7 +456,7 @@ def _load_best(folder: Path) -> dict[str, np.ndarray]:
 
 
 def _saved_steps(folder: Path) -> list[int]:
-    """Of the checkpoints in a folder; those that are half written have longer names."""
+    """Lists the steps of the checkpoints in a folder; half-written ones have longer names."""
     names = [path.name for path in folder.iterdir()] if folder.is_dir() else []
     return [int(name) for name in names if re.fullmatch("0|[1-9][0-9]*", name)]
 
@@ -469,7 +469,7 @@ def _delete(checkpoint: Path) -> None:
 
 
 def _checked(metadata: Any) -> dict[str, Any]:
-    """What a checkpoint says of itself, once its digest is found to be right."""
+    """Returns the description in a checkpoint once its digest is found to be right."""
     described = dict(metadata)
     stored = described.pop("digest")
     if stored != digest(described):
@@ -478,7 +478,7 @@ def _checked(metadata: Any) -> dict[str, Any]:
 
 
 def _can_be_listed(folder: Path) -> bool:
-    """Whether what orbax reads of every checkpoint when it opens them can be read."""
+    """Returns True if the files that orbax reads on opening every checkpoint are readable."""
     try:
         saved = ocp.metadata(folder)
         return bool(datetime.fromtimestamp(saved.commit_timestamp_nsecs / 1e9, UTC))

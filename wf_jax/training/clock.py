@@ -1,4 +1,4 @@
-"""Where the time of the steps goes, and how fast they are."""
+"""Measures the time of training steps, its parts, and their speed."""
 
 import resource
 import sys
@@ -19,11 +19,11 @@ class StepClock:
     """
 
     def __init__(self, audio_seconds: float = 0.0, flops: float = 0.0, peak: float = 0.0):
-        """Of one step.
+        """Takes the size of one step.
 
         Args:
-            audio_seconds: that it trains on, over all devices; 0 where that has no meaning.
-            flops: that it takes, over all devices; 0 if unknown.
+            audio_seconds: of its batch, over all devices; 0 where that has no meaning.
+            flops: of it, over all devices; 0 if unknown.
             peak: FLOP/s that all devices reach in a large matrix product; 0 if unknown.
         """
         self._audio, self._flops, self._peak = audio_seconds, flops, peak
@@ -36,13 +36,13 @@ class StepClock:
 
     @contextmanager
     def waiting(self, part: str) -> Iterator[None]:
-        """Counts what is within as time of "data" or "device"."""
+        """Counts the time of a `with` block as "data" or "device"."""
         began = time.perf_counter()
         yield
         self._spent[part] += time.perf_counter() - began
 
     def count(self, steps: int) -> None:
-        """Adds steps that were taken."""
+        """Adds finished steps."""
         self._steps += steps
 
     @property
@@ -51,7 +51,7 @@ class StepClock:
         return self._total / self._steps if self._steps else 0.0
 
     def report(self) -> dict[str, float]:
-        """Per step, in seconds: time/step, time/data, time/device, time/host; and speeds.
+        """Returns, per step in seconds, time/step, time/data, time/device, time/host; and speeds.
 
         speed/steps (per second), speed/audio (times real time), speed/gflops and speed/utilisation
         (share of `peak`) where they are known; memory/host_gb and memory/device_gb at their peak.
@@ -81,6 +81,6 @@ class StepClock:
 
 
 def _peak_memory() -> float:
-    """Of this process, GB."""
+    """Peak memory of this process, GB."""
     unit = 1 if sys.platform == "darwin" else 1024  # bytes there, KiB on Linux
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e9

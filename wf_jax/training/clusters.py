@@ -1,4 +1,4 @@
-"""Which processes a run has: as a user says, or as a cluster's environment does. Needs no JAX."""
+"""Finds the processes of a run, from a flag or a cluster's environment, without JAX."""
 
 import importlib.util
 import re
@@ -13,7 +13,7 @@ class DistributedError(RuntimeError):
 
 
 def check_choice(choice: str) -> None:
-    """Looks at --distributed before anything is loaded.
+    """Checks --distributed before anything is loaded.
 
     Raises:
         DistributedError: it is not one of the forms that `parse` reads.
@@ -23,7 +23,7 @@ def check_choice(choice: str) -> None:
 
 
 def parse(choice: str) -> tuple[str, int, int]:
-    """Address, count and index of "HOST:PORT,COUNT,INDEX".
+    """Parses "HOST:PORT,COUNT,INDEX" into address, count and index.
 
     Raises:
         DistributedError: it is of another form.
@@ -38,7 +38,7 @@ def parse(choice: str) -> tuple[str, int, int]:
 
 
 def recognise(environment: Mapping[str, str]) -> tuple[str | None, int | None, int | None] | None:
-    """What "auto" sees: (address, count, index), None where JAX knows; or None for one process.
+    """Recognises a cluster: (address, count, index), None where JAX knows; None for one process.
 
     Raises:
         DistributedError: a cluster of several processes that this one cannot join.

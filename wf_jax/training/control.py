@@ -1,7 +1,7 @@
-"""What each process tells the others with every dispatch: its clock, its signals, its rates.
+"""The values that processes exchange with every dispatch: clocks, signals, learning rates.
 
 Process 0's clock and rates count, and the gravest signal of any process. The exchange is part of
-the program that is dispatched, so that all processes hear the same at the same step.
+the dispatched program, so that all processes get the same values at the same step.
 """
 
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ SIGNALS = ("", "SIGINT", "SIGTERM")  # by gravity
 
 
 class Control:
-    """Packs what this process says into one array, and reads what was agreed."""
+    """Packs the values of this process into one array, and reads those agreed on."""
 
     def __init__(self, mesh: Mesh, substeps: int):
         """For programs of `substeps` steps on `mesh`."""
@@ -26,7 +26,7 @@ class Control:
         self._sharding = NamedSharding(mesh, PartitionSpec(mesh.axis_names))
 
     def pack(self, rates: Sequence[float], minutes: float, signal: str | None) -> jax.Array:
-        """One row per device: minutes, signal, count of steps, rates."""
+        """Packs one row per device: minutes, signal, count of steps, rates."""
         row = np.zeros(self._shape[1], np.float32)
         row[0], row[1], row[2] = minutes, SIGNALS.index(signal or ""), len(rates)
         row[3 : 3 + len(rates)] = rates
@@ -35,13 +35,13 @@ class Control:
 
     @staticmethod
     def unpack(control: jax.Array) -> tuple[jax.Array, jax.Array, dict[str, jax.Array]]:
-        """Within the program: rates [substeps], count, and what `heard` reads."""
+        """Unpacks, inside the program, rates [substeps], count, and the input of `decided`."""
         agreed = {"minutes": control[0, 0], "signal": jnp.max(control[:, 1])}
         return control[0, 3:], control[0, 2].astype(jnp.int32), agreed
 
     @staticmethod
-    def heard(agreed: dict[str, Any], minutes: float, signal: str | None) -> tuple[float, str]:
-        """Minutes and signal that all processes act on; a process alone acts on its own at once.
+    def decided(agreed: dict[str, Any], minutes: float, signal: str | None) -> tuple[float, str]:
+        """Returns the minutes and signal that all processes act on; a single process uses its own.
 
         Args:
             agreed: by the dispatch before.

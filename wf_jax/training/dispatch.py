@@ -1,4 +1,4 @@
-"""Steps of a task on all devices of all processes: what the loop sends, and what comes back."""
+"""Dispatches steps of a task to all devices of all processes, and holds their results."""
 
 import dataclasses
 from collections.abc import Callable, Sequence
@@ -34,7 +34,7 @@ class SettingsError(UserError):
 )
 @dataclasses.dataclass(frozen=True)
 class Sent:
-    """What was sent to the devices, and what comes back (`jax.device_get` waits for it).
+    """Steps that were sent to the devices, and their results (`jax.device_get` waits for them).
 
     Attributes:
         first: step.
@@ -50,7 +50,7 @@ class Sent:
 
     @property
     def diverged_at(self) -> int | None:
-        """The first step whose metrics are no numbers."""
+        """Returns the first step whose metrics are NaN or infinite."""
         fine = np.ones(len(self.rates), bool)
         for value in self.metrics.values():
             fine &= np.isfinite(value[: len(fine)].reshape(len(fine), -1)).all(axis=1)
@@ -58,7 +58,7 @@ class Sent:
 
     @property
     def last(self) -> dict[str, np.ndarray]:
-        """The metrics of the last step."""
+        """Returns the metrics of the last step."""
         return {name: value[len(self.rates) - 1] for name, value in self.metrics.items()}
 
 
@@ -80,7 +80,7 @@ class Dispatcher:
         plan: Callable[[int], int],
         session: Session | None = None,
     ):
-        """Lays the work out over the devices; nothing is compiled yet.
+        """Distributes the work over the devices; compiles nothing yet.
 
         Args:
             task: what to train.
@@ -125,7 +125,7 @@ class Dispatcher:
         self.clock, self.flops, self.memory = StepClock(), 0.0, 0
 
     def __enter__(self) -> Self:
-        """Nothing to open."""
+        """Returns self."""
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -134,15 +134,15 @@ class Dispatcher:
 
     @property
     def devices(self) -> int:
-        """How many take part."""
+        """Number of devices that take part."""
         return int(self._mesh.size)
 
     def create(self, params: Params) -> TrainState:
-        """The state before the first step, on the devices."""
+        """Creates the state before the first step, on the devices."""
         return jax.jit(self._create, out_shardings=self._shardings)(jax.device_get(params))
 
     def module(self, params: Params) -> Any:
-        """The module with these parameters, on the host."""
+        """Returns the module with these parameters, on the host."""
         return self._definition(jax.device_get(self._gather(params)))
 
     def send(
@@ -197,12 +197,12 @@ class Dispatcher:
 
 @cache
 def _rate() -> float:
-    """FLOP/s of one device in a large product; measured once in a process."""
+    """Measures the FLOP/s of one device in a large product, once per process."""
     return matrix_rate()
 
 
 def _memory(program: Program) -> int:
-    """Bytes of its arguments, results and temporaries on a device; 0 where it is not known."""
+    """Returns the bytes of arguments, results and temporaries on a device; 0 where unknown."""
     sizes = program.memory_analysis() if hasattr(program, "memory_analysis") else None
     if sizes is None:
         return 0

@@ -1,7 +1,7 @@
-"""Several processes as one run: how they find each other, agree, and part.
+"""Joins several processes into one run, lets them agree, and parts them.
 
-The engine is `jax.distributed`; this says when to start it. Call `start` before anything touches a
-device.
+The engine is `jax.distributed`; this module decides when to start it. Call `start` before anything
+touches a device.
 """
 
 import logging
@@ -27,7 +27,7 @@ MESSAGE_BYTES = 2000
 
 
 class NotTogetherError(DistributedError):
-    """Not all processes came in time: worth another try."""
+    """The error of processes that did not all come in time; worth another try."""
 
 
 _watch: PeerWatch | None = None
@@ -121,13 +121,13 @@ def _give_up(message: str) -> None:
 
 
 def _host(address: str | None) -> str | None:
-    """Of process 0, as the others reach it."""
+    """Returns the host of process 0, as the others reach it."""
     address = address or getattr(_jax_state(), "coordinator_address", None)
     return address.rpartition(":")[0].strip("[]") if address else None
 
 
 def _jax_state() -> Any:
-    """What `jax.distributed` found by itself; not public, so it may be gone one day."""
+    """Returns the state that `jax.distributed` found by itself; not public, so it may vanish."""
     try:
         from jax._src import distributed
 
@@ -137,9 +137,9 @@ def _jax_state() -> Any:
 
 
 def _by_jax() -> tuple[str | None, int | None, int | None]:
-    """Address, count and index as JAX finds them in a cluster; None where it does not say.
+    """Returns address, count and index as JAX finds them in a cluster; None where it does not say.
 
-    Not public, so it may be gone one day: then JAX waits without saying who is missing.
+    Not public, so it may vanish: then JAX waits without saying who is missing.
     """
     try:
         from jax._src.clusters import ClusterEnv
@@ -161,12 +161,12 @@ def say(line: str) -> None:
 
 
 def is_main() -> bool:
-    """Whether this process writes what a run has one of."""
+    """Returns True in process 0, which writes the files of a run."""
     return jax.process_index() == 0
 
 
 def on_main(action: Callable[[], object]) -> None:
-    """Has process 0 do something while the others wait.
+    """Calls a function in process 0 while the others wait.
 
     Raises:
         DistributedError: in the others, with the message of what it raised in process 0, which
@@ -183,27 +183,27 @@ def on_main(action: Callable[[], object]) -> None:
             raised, said = error, str(error).encode()[:MESSAGE_BYTES] or b"failed"
     text = np.zeros(MESSAGE_BYTES, np.uint8)
     text[: len(said)] = np.frombuffer(said, np.uint8)
-    heard = bytes(from_main(text)).rstrip(b"\0").decode(errors="replace")
+    message = bytes(from_main(text)).rstrip(b"\0").decode(errors="replace")
     if raised:
         raise raised
-    if heard:
-        raise DistributedError(f"process 0: {heard}")
+    if message:
+        raise DistributedError(f"process 0: {message}")
 
 
 def from_main(tree: Any) -> Any:
-    """Process 0's arrays, in every process."""
+    """Sends process 0's arrays to every process."""
     if jax.process_count() == 1:
         return tree
     return jax.tree.map(np.asarray, multihost_utils.broadcast_one_to_all(tree))
 
 
 def all_agree(good: bool) -> bool:
-    """Whether it is so in every process."""
+    """Returns True if the value is true in every process."""
     return bool(gather_processes(np.bool_(good)).all())
 
 
 def part() -> None:
-    """Leaves the others in peace: called by all at one point, before process 0 goes on alone."""
+    """Disconnects the processes: called by all at one point, before process 0 goes on alone."""
     global _watch
     if _watch is None:
         return
@@ -214,7 +214,7 @@ def part() -> None:
 
 
 def wait_for_news() -> None:
-    """Gives this process's watch the time to say who is gone; does not return if one is."""
+    """Waits until this process's watch has noticed a lost peer; does not return if there is one."""
     if _watch is not None:
         time.sleep(BEAT_SECONDS)
 

@@ -1,4 +1,4 @@
-"""Fingerprints of arrays, by which a damaged one is known."""
+"""Fingerprints of arrays, which reveal damage."""
 
 import hashlib
 import json
@@ -13,7 +13,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 
 def _fingerprints(leaves: list[jax.Array]) -> jax.Array:
-    """A uint32 per array that any single flipped bit changes: sum of bits * odd weights."""
+    """Computes a uint32 per array that any flipped bit changes: sum of bits * odd weights."""
 
     def one(x: jax.Array) -> jax.Array:
         x = x.astype(jnp.uint8) if x.dtype == bool else x
@@ -27,13 +27,13 @@ def _fingerprints(leaves: list[jax.Array]) -> jax.Array:
 
 @lru_cache
 def _fingerprints_on(mesh: Mesh | None) -> Callable[[list[jax.Array]], jax.Array]:
-    """Compiled; of arrays on several devices, every device has the result."""
+    """Compiles `_fingerprints`; for arrays on several devices, every device has the result."""
     everywhere = NamedSharding(mesh, PartitionSpec()) if mesh else None
     return jax.jit(_fingerprints, out_shardings=everywhere)
 
 
 def fingerprints(tree: Any) -> dict[str, int]:
-    """Of every array of a tree, by its path; the same for any sharding."""
+    """Returns the fingerprint of every array of a tree, by its path; the same for any sharding."""
     leaves = jax.tree_util.tree_leaves_with_path(tree)
     arrays = [leaf for _, leaf in leaves]
     sharding = getattr(arrays[0], "sharding", None)
@@ -43,7 +43,7 @@ def fingerprints(tree: Any) -> dict[str, int]:
 
 
 def describe(tree: Any) -> dict[str, list[Any]]:
-    """Shape, type and fingerprint of every array, by its path."""
+    """Returns shape, type and fingerprint of every array, by its path."""
     prints = fingerprints(tree)
     return {
         name: [list(leaf.shape), str(leaf.dtype), prints[name]]
@@ -53,10 +53,10 @@ def describe(tree: Any) -> dict[str, list[Any]]:
 
 
 def digest(described: dict[str, Any]) -> str:
-    """Of anything that is JSON."""
+    """Returns the digest of any JSON value."""
     return hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()
 
 
 def array_name(path: tuple) -> str:
-    """A path of `jax.tree_util` as text."""
+    """Formats a path of `jax.tree_util` as text."""
     return jax.tree_util.keystr(path, simple=True, separator="/")

@@ -1,4 +1,4 @@
-"""How many floating-point operations a program takes, and how many a device does in a second.
+"""Counts the floating-point operations of a program, and measures those per second of a device.
 
 Utilisation is FLOP/s over `matrix_rate` times devices. Counted on the jaxpr: XLA's own count (jax
 0.10.2, 0.12.0.1) takes a loop's body once, and of a program for many devices the share of one.
@@ -22,7 +22,7 @@ SECONDS = 0.03  # that one of its products should take
 
 
 def program_flops(function: Callable[..., Any], *args: Any, unknown_trips: int = 1) -> float:
-    """FLOP of one call, on all devices together. Traces; compiles and runs nothing.
+    """Counts the FLOP of one call, on all devices together; traces, but compiles and runs nothing.
 
     Two per multiply-add of a product or convolution; one per element of other arithmetic
     (transcendentals, comparisons and selections too) and of what a reduction reads; 5 N log2 N for
@@ -40,7 +40,7 @@ def program_flops(function: Callable[..., Any], *args: Any, unknown_trips: int =
 
 
 def jaxpr_flops(jaxpr: Jaxpr, unknown_trips: int = 1) -> float:
-    """The same of what is traced already: `jitted.trace(*args).jaxpr.jaxpr`."""
+    """Counts the same for a traced program: `jitted.trace(*args).jaxpr.jaxpr`."""
     total, needed = 0.0, {v for v in jaxpr.outvars if isinstance(v, Var)}
     for equation in reversed(jaxpr.eqns):
         if equation.effects or not needed.isdisjoint(equation.outvars):
@@ -54,7 +54,7 @@ def matrix_rate(
     precision: str | None = None,
     devices: tuple[jax.Device, ...] | None = None,
 ) -> float:
-    """FLOP/s of one device in a large matrix product, while all devices compute one each.
+    """Measures the FLOP/s of one device in a large matrix product, while all devices compute one.
 
     All, because CPU devices share their cores: one alone is as fast as two together. The product
     grows until it takes about `SECONDS`; the whole takes less than a second on a CPU.
@@ -116,7 +116,7 @@ def _dot(equation: JaxprEqn) -> int:
 
 
 def _convolution(equation: JaxprEqn) -> int:
-    """Taps that meet padding or a hole of a dilated input cost nothing, as in XLA's count."""
+    """Counts a convolution without taps on padding or holes of a dilated input, as XLA does."""
     params, names = equation.params, ("padding", "window_strides", "lhs_dilation", "rhs_dilation")
     arrays = zip((*equation.invars, *equation.outvars), params["dimension_numbers"], strict=True)
     x, kernel, y = ([v.aval.shape[axis] for axis in axes] for v, axes in arrays)

@@ -1,4 +1,4 @@
-"""The lines that a run shows: where it is, how fast, how good, and when it will end."""
+"""The lines that a run shows: step, speed, metrics, and the time that is left."""
 
 import contextlib
 import threading
@@ -22,11 +22,11 @@ class RunLines:
         self._timed_from: tuple[int, float] | None = None  # after the first step: it compiles
 
     def __enter__(self) -> Self:
-        """Nothing to open."""
+        """Returns self."""
         return self
 
     def begin(self, task: Task, budget: Budget) -> None:
-        """Of which task and budget the steps are."""
+        """Takes the task and the budget of the steps to come."""
         self._task, self._budget = task, budget
 
     def say(self, line: str) -> None:
@@ -36,7 +36,7 @@ class RunLines:
 
     @contextlib.contextmanager
     def compiling(self) -> Iterator[None]:
-        """Says once that the block, which compiles, takes longer than SLOW, if it does."""
+        """Shows a line if a block that compiles takes longer than SLOW."""
         line = f"still compiling after {SLOW:g} s, as large models on few cores do"
         timer = threading.Timer(SLOW, lambda: self.say(line))
         timer.daemon = True

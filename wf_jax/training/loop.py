@@ -30,7 +30,7 @@ from wf_jax.training.warm_start import warm_start
 
 @dataclasses.dataclass(frozen=True)
 class Result:
-    """What a run leaves.
+    """The result of a run.
 
     Attributes:
         models: the module with the best parameters of every group.
@@ -41,7 +41,7 @@ class Result:
         minutes: used in total.
         stopped: why the run ended, in words.
         finished: whether it came to its end.
-        diverged: whether it ended because the loss was no number any more.
+        diverged: whether it ended because the loss became NaN or infinite.
         again: whether it was interrupted and wants to be started again.
     """
 
@@ -58,11 +58,11 @@ class Result:
 
 
 class DivergedError(UserError):
-    """The loss stopped being a number before anything worth keeping was reached."""
+    """The loss became NaN or infinite before the first evaluation."""
 
 
 class NotJudgedError(UserError):
-    """The first score is no number, although loss and parameters are: the judging is at fault."""
+    """The first score is NaN or infinite, though loss and parameters are finite."""
 
 
 def train(
@@ -98,7 +98,7 @@ def train(
     total = settings.steps or settings.epochs * task.steps_per_epoch
 
     def plan(step: int) -> int:
-        """How many steps the dispatch takes that begins at `step`."""
+        """Returns the number of steps of the dispatch that begins at `step`."""
         ends = [every - step % every] + ([total - step] if not settings.minutes else [])
         ends += [when.steps - step % when.steps] if when.steps else []
         return max(min(settings.substeps, *ends), 0)
@@ -162,7 +162,7 @@ def train(
                 if trouble:
                     break
                 agreed = previous.agreed
-            minutes, signalled = Control.heard(agreed, budget.minutes, signal.received)
+            minutes, signalled = Control.decided(agreed, budget.minutes, signal.received)
             finished = budget.progress(step, minutes) >= 1
 
             metric, record, scores = None, None, None
@@ -244,7 +244,7 @@ def _warm_start(params: Params, session: Session, lines: RunLines) -> Params:
 
 
 def _trouble(task: Task, sent: Sent) -> tuple[int, str] | None:
-    """The first step that is no number, and what was in it."""
+    """Describes the first step whose loss is NaN or infinite, and its batch."""
     step = sent.diverged_at
     return None if step is None else (step, task.describe(step))
 
@@ -268,7 +268,7 @@ def _not_judged(evaluation: dict[str, np.ndarray], step: int) -> str:
 def _record(
     task: Task, step: int, budget: Budget, last: Sent, evaluation: dict[str, np.ndarray]
 ) -> dict[str, Any]:
-    """One evaluation: every metric as its mean over the leading axis."""
+    """Makes the record of an evaluation: every metric as its mean over the leading axis."""
     metrics = {**last.last, **evaluation}
     return {
         "epoch": step / task.steps_per_epoch,

@@ -1,4 +1,4 @@
-"""Arrays seen as matrices, and those of one shape as one stack."""
+"""Reshapes arrays to matrices, and stacks those of one shape."""
 
 import dataclasses
 import math
@@ -12,7 +12,7 @@ from wf_jax.modules import Params
 
 @dataclasses.dataclass(frozen=True)
 class Axes:
-    """An array as matrices: which of its axes are what; all axes, each once.
+    """The axes by which an array is seen as matrices; every axis appears once.
 
     Attributes:
         copies: of independent matrices (captures, stacked flows).
@@ -25,19 +25,19 @@ class Axes:
     columns: tuple[int, ...]
 
     def shape(self, array: jax.Array) -> tuple[tuple[int, ...], int, int]:
-        """The copies, m and n."""
+        """Returns the copies, m and n."""
         sizes = [[array.shape[axis] for axis in axes] for axes in (self.copies, self.rows)]
         columns = math.prod(array.shape[axis] for axis in self.columns)
         return tuple(sizes[0]), math.prod(sizes[1]), columns
 
     def to_matrices(self, array: jax.Array) -> jax.Array:
-        """[*copies, m, n]."""
+        """Reshapes an array to [*copies, m, n]."""
         copies, m, n = self.shape(array)
         order = (*self.copies, *self.rows, *self.columns)
         return array.transpose(order).reshape(*copies, m, n)
 
     def from_matrices(self, matrices: jax.Array, like: jax.Array) -> jax.Array:
-        """The way back, to the shape of `like`."""
+        """Inverts `to_matrices`, giving the shape of `like`."""
         order = (*self.copies, *self.rows, *self.columns)
         inverse = sorted(range(len(order)), key=order.__getitem__)
         return matrices.reshape([like.shape[axis] for axis in order]).transpose(inverse)
@@ -47,7 +47,7 @@ AxesOf = Callable[[str, tuple[int, ...]], Axes]  # of an array's name and shape
 
 
 def grouped(arrays: Params, axes_of: AxesOf) -> dict[str, dict[str, Axes]]:
-    """The arrays that have one shape as matrices, by that shape in words."""
+    """Groups the arrays that have one shape as matrices, by that shape in words."""
     groups: dict[str, dict[str, Axes]] = {}
     for name, array in arrays.items():
         axes = axes_of(name, array.shape)
@@ -64,7 +64,7 @@ def stack(arrays: Params, members: dict[str, Axes]) -> jax.Array:
 
 
 def unstack(matrices: jax.Array, members: dict[str, Axes], like: Params) -> Params:
-    """The way back, to the shapes of `like`."""
+    """Inverts `stack`, giving the shapes of `like`."""
     parts = jnp.moveaxis(matrices, -3, 0)
     return {
         name: axes.from_matrices(part, like[name])

@@ -1,4 +1,4 @@
-"""What a run tells while it goes: metrics.jsonl, and one line on the terminal."""
+"""The metrics of a run while it goes: metrics.jsonl, and one line on the terminal."""
 
 import contextlib
 import json
@@ -41,7 +41,7 @@ class MetricsFile:
 
 
 def read_records(path: Path) -> list[dict[str, Any]]:
-    """The records of a metrics.jsonl, if it exists, but for lines that a killed run left torn.
+    """Reads the records of a metrics.jsonl, if it exists; skips lines that a killed run left torn.
 
     Raises:
         OSError: it cannot be read, or is larger than LARGEST_RECORDS; names the file.
@@ -50,7 +50,7 @@ def read_records(path: Path) -> list[dict[str, Any]]:
 
 
 def parse_records(text: str) -> Iterator[dict[str, Any]]:
-    """The lines that are records: JSON objects with the number of a step."""
+    """Parses the lines that are records: JSON objects with the number of a step."""
     for line in text.splitlines():
         with contextlib.suppress(ValueError):
             record = parse_json(line)
@@ -59,7 +59,7 @@ def parse_records(text: str) -> Iterator[dict[str, Any]]:
 
 
 def finite(value: Any) -> float | None:
-    """The value if it is a finite number, else None."""
+    """Returns the value if it is a finite number, else None."""
     wrong = isinstance(value, bool) or not isinstance(value, int | float)
     return None if wrong or not math.isfinite(value) else value
 
@@ -105,7 +105,7 @@ class Progress:
 
 
 def duration(minutes: float) -> str:
-    """1:05 for 1.09 minutes, 2:00:00 for two hours."""
+    """Formats minutes: 1:05 for 1.09 minutes, 2:00:00 for two hours."""
     seconds = round(60 * max(minutes, 0.0))
     hours, seconds = divmod(seconds, 3600)
     if hours:

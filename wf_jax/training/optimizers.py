@@ -10,13 +10,13 @@ from wf_jax.training.soap import scale_by_soap
 def make_optimizer(
     name: str, axes_of: AxesOf, weight_decay: float = 0.0, clip_norm: float = 0.0
 ) -> optax.GradientTransformation:
-    """An optimizer with L2 as torch has it: added to the gradient, before the moments.
+    """Makes an optimizer with L2 as torch has it: added to the gradient, before the moments.
 
     The learning rate is no part of it, so that a schedule may depend on the clock.
 
     Args:
         name: "adam" or "soap".
-        axes_of: how `soap` is to see each array as matrices.
+        axes_of: the axes by which `soap` sees each array as matrices.
         weight_decay: factor on the parameters, added to their gradient.
         clip_norm: the gradient is scaled down to this norm over all arrays; 0 leaves it.
 

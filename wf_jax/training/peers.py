@@ -1,4 +1,4 @@
-"""Notices that another process of the run is gone, so that none waits for it for ever.
+"""Notices that another process of the run is gone, so that none waits for it forever.
 
 Every process keeps a connection to process 0. The operating system closes it when a process dies,
 however it dies; a host that vanishes is missed by its heartbeat.
@@ -60,7 +60,7 @@ class PeerWatch:
         return cls({0: connection}, code)
 
     def close(self) -> None:
-        """Says farewell, so that nobody takes the end for a loss."""
+        """Tells the others that this process ends on purpose."""
         self._say_last(_FAREWELL)
 
     def leave(self, code: int) -> None:
@@ -122,7 +122,7 @@ def _serve(count: int) -> socket.socket:
 
 
 def _accept(server: socket.socket, count: int, token: bytes) -> dict[int, socket.socket]:
-    """The connections of `count` processes, by index; whoever does not know `token` is ignored."""
+    """Accepts the connections of `count` processes, by index; ignores any that lacks `token`."""
     peers: dict[int, socket.socket] = {}
     server.settimeout(SILENCE_SECONDS)
     while len(peers) < count:

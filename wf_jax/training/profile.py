@@ -14,21 +14,21 @@ class Profile:
     """Writes a trace of the steps first to last of a session; use as a context manager."""
 
     def __init__(self, folder: Path, steps: tuple[int, ...]):
-        """Into `folder`, of the steps in `steps`: first and last, or () for none."""
+        """Writes into `folder` a trace of the steps in `steps`: first and last, or () for none."""
         self._folder, self._steps, self._running = folder, steps, False
         remote = steps and is_remote(folder)
         self._local = Path(tempfile.mkdtemp(prefix="wf_jax-")) if remote else folder
 
     def __enter__(self) -> Self:
-        """Nothing to open."""
+        """Returns self."""
         return self
 
     def __exit__(self, *error: object) -> None:
-        """Ends a trace that the run has not outlived."""
+        """Ends a trace that is still open at the end of the run."""
         self._stop()
 
     def before(self, step: int, count: int, pending: Any) -> None:
-        """Is told of each dispatch: its first step, how many, and results still being computed."""
+        """Takes each dispatch: its first step, their number, and results still being computed."""
         if not self._steps:
             return
         first, last = self._steps

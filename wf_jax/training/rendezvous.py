@@ -1,4 +1,4 @@
-"""Waits until all processes of a run have come, and says meanwhile which have not.
+"""Waits until all processes of a run have come, and names those missing meanwhile.
 
 Process 0 listens on the run's port until every other one has said its number; then all let go of
 the port and JAX takes it.
@@ -64,7 +64,7 @@ def to_stderr(line: str) -> None:
 
 
 def _wait(port: int, count: int, deadline: float, say: Callable[[str], None]) -> None:
-    """Process 0: takes numbers until all are there, then answers."""
+    """Takes numbers in process 0 until all are there, then answers."""
     come: dict[int, socket.socket] = {}
     line = _Line(say)
     with contextlib.ExitStack() as stack:
@@ -96,7 +96,7 @@ def _listen(port: int) -> socket.socket:
 
 
 def _heard(connection: socket.socket) -> int | None:
-    """The number that a process says; None where it says something else."""
+    """Reads the number that a process sends; None where it sends something else."""
     connection.settimeout(2.0)
     with contextlib.suppress(OSError, ValueError):
         said = connection.recv(len(_HELLO) + 8, socket.MSG_WAITALL)
@@ -106,7 +106,7 @@ def _heard(connection: socket.socket) -> int | None:
 
 
 def _report(host: str, port: int, index: int, deadline: float, say: Callable[[str], None]) -> None:
-    """Another process: says its number until process 0 answers that all are there."""
+    """Sends the number of another process until process 0 answers that all are there."""
     line, reached = _Line(say), False
     while time.monotonic() < deadline:
         missing = "others of this run" if reached else f"process 0 at {host}:{port}"
@@ -131,7 +131,7 @@ def _report(host: str, port: int, index: int, deadline: float, say: Callable[[st
 
 
 class _Line:
-    """Says a line again and again, but not at once and not too often."""
+    """Repeats a line every few seconds, after a first pause."""
 
     def __init__(self, say: Callable[[str], None]):
         self._say, self._next = say, time.monotonic() + SAID_SECONDS

@@ -1,4 +1,4 @@
-"""How a run trains, and what one session of it asks for."""
+"""The settings of a training run, and of one session of it."""
 
 import dataclasses
 import re
@@ -19,7 +19,7 @@ _STEPS = Number(0, MOST)
 
 @dataclasses.dataclass(frozen=True)
 class CheckpointSettings:
-    """When the state is saved, and how much of it stays.
+    """The times at which the state is saved, and the number of checkpoints that stay.
 
     Attributes:
         minutes: save when this long has passed since the last time; 0 for not by the clock.
@@ -37,7 +37,7 @@ class CheckpointSettings:
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """How long to train, how fast to learn, and how the work is laid out.
+    """The length of a run, its optimizer, and the layout of its work.
 
     Attributes:
         epochs: length of the run, unless `steps` or `minutes` is above 0.
@@ -74,13 +74,13 @@ class Settings:
     checkpoints: CheckpointSettings = CheckpointSettings()
 
     def rate(self, progress: float) -> float:
-        """Learning rate where `progress` of the budget, from 0 to 1, is used up."""
+        """Returns the learning rate after `progress` of the budget, from 0 to 1."""
         return self.learning_rate * self.schedule(progress)
 
 
 @dataclasses.dataclass(frozen=True)
 class Session:
-    """What this start of a run asks for, beside its settings.
+    """The requests of one start of a run, beside its settings.
 
     Attributes:
         initial: gives the parameters of another run to begin from, where name and shape fit.
@@ -100,7 +100,7 @@ class FlagError(UserError):
 
 
 def parse_range(text: str | None) -> tuple[int, ...]:
-    """The text "10:15" as (10, 15); nothing as ().
+    """Parses the text "10:15" to (10, 15), and "" to ().
 
     Raises:
         FlagError: it is neither.

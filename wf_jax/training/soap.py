@@ -121,7 +121,7 @@ def scale_by_soap(
 
 
 def _empty(stack: jax.Array, members: dict[str, Axes], largest: int) -> Group:
-    """A group before the first gradient."""
+    """Makes a group before the first gradient."""
     zeros = jnp.zeros_like(stack)
     vectors = not next(iter(members.values())).columns
 
@@ -137,12 +137,12 @@ def _empty(stack: jax.Array, members: dict[str, Axes], largest: int) -> Group:
 
 
 def _begun(side: Side, g: jax.Array, first: jax.Array) -> Side:
-    """The side with the factor g g', where g is the first gradient."""
+    """Returns the side with the factor g g', where g is the first gradient."""
     return side._replace(factor=jnp.where(first, _product(g, g.mT), side.factor))
 
 
 def _turned(groups: Groups) -> Groups:
-    """The bases one step nearer to their factors' eigenvectors, second moments in their order."""
+    """Moves the bases one step nearer to their factors' eigenvectors; reorders second moments."""
     turned = {}
     for key, (mean, square, left, right) in groups.items():
         if left:
@@ -162,7 +162,7 @@ def _learned(
     square_decay: jax.Array,
     factor_decay: float,
 ) -> Group:
-    """The group with a gradient more in its averages; of a decay of 1 nothing is added."""
+    """Adds a gradient to the averages of a group; a decay of 1 adds nothing."""
 
     def averaged(average: jax.Array, value: jax.Array, decay: jax.Array | float) -> jax.Array:
         decay = jnp.asarray(decay, value.dtype)
@@ -180,7 +180,7 @@ def _learned(
 
 
 def _power_step(side: Side) -> tuple[Side, jax.Array]:
-    """One step of orthogonal iteration, from vectors in the order of their values; that order."""
+    """Takes one step of orthogonal iteration; returns the order of the eigenvalues too."""
     # The factor with DAMPING more has the same eigenvectors. Without it, rounding alone would say
     # what becomes of vectors that no gradient has met.
     damping = DAMPING * jnp.trace(side.factor, axis1=-2, axis2=-1)[..., None, None]
@@ -192,7 +192,7 @@ def _power_step(side: Side) -> tuple[Side, jax.Array]:
 
 
 def orthonormal(a: jax.Array) -> jax.Array:
-    """Q of the QR decompositions of square matrices [..., m, m], by Householder's reflections.
+    """Returns Q of the QR decomposition of matrices [..., m, m], by Householder reflections.
 
     Plain arithmetic, where `jnp.linalg.qr` calls LAPACK: its batches wait for threads of the pool
     that their own caller occupies, and with as many callers as threads a CPU program stands still
@@ -218,13 +218,13 @@ def orthonormal(a: jax.Array) -> jax.Array:
 
 
 def _rotated(group: Group, x: jax.Array) -> jax.Array:
-    """Q_l' x Q_r."""
+    """Rotates x into the bases: Q_l' x Q_r."""
     x = _product(group.left.basis.mT, x) if group.left else x
     return _product(x, group.right.basis) if group.right else x
 
 
 def _rotated_back(group: Group, x: jax.Array) -> jax.Array:
-    """Q_l x Q_r'."""
+    """Rotates x back: Q_l x Q_r'."""
     x = _product(group.left.basis, x) if group.left else x
     return _product(x, group.right.basis.mT) if group.right else x
 

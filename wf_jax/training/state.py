@@ -1,4 +1,4 @@
-"""What a run carries from step to step."""
+"""The state of a run, carried from step to step."""
 
 import dataclasses
 from collections.abc import Callable
@@ -37,11 +37,11 @@ class Best:
 )
 @dataclasses.dataclass(frozen=True)
 class TrainState:
-    """Everything that a run needs to go on: checkpointed whole.
+    """The whole state that a run needs to resume, as checkpointed.
 
     Attributes:
         step: how many have been taken.
-        params: what the steps change.
+    params: the trained parameters.
         average: their exponential moving average; empty where there is none.
         optimizer_state: the optimizer's.
         best: see Best.
@@ -55,7 +55,7 @@ class TrainState:
 
     @property
     def judged(self) -> Params:
-        """What is evaluated and kept: the average where there is one."""
+        """Parameters that are evaluated and kept: the average where there is one."""
         return self.average or self.params
 
 
@@ -67,7 +67,7 @@ def create_state(
     *,
     averaged: bool = False,
 ) -> TrainState:
-    """The state before the first step.
+    """Creates the state before the first step.
 
     Args:
         params: the model's, each beginning with the axes `models`.
@@ -89,7 +89,7 @@ def create_state(
 def make_update_best(
     best_metrics: dict[str, str], shardings: TrainState | None = None
 ) -> Callable[[TrainState, dict[str, jax.Array]], TrainState]:
-    """The jitted update of `state.best` from an evaluation of `state.judged`.
+    """Makes the jitted update of `state.best` from an evaluation of `state.judged`.
 
     Args:
         best_metrics: see `create_state`.

@@ -32,7 +32,7 @@ def make_step(
     accumulate: int = 1,
     average_decay: float = 0.0,
 ) -> Callable[[TrainState, Any, jax.Array], tuple[TrainState, Metrics]]:
-    """The training step (state, batch, learning_rate) -> (state, metrics), to be jitted.
+    """Makes the training step (state, batch, learning_rate) -> (state, metrics), to be jitted.
 
     The batch is split over the mesh; each device runs `loss` on its share. To the metrics comes
     "gradient_norm": where it is finite, the new parameters are.
@@ -109,7 +109,7 @@ def compile_program(
     arguments: tuple[TrainState, Any, jax.Array],
     session: Session,
 ) -> tuple[Program, float]:
-    """Compiles (state, batches, control) -> (state, metrics, what was agreed), and counts a step.
+    """Compiles (state, batches, control) -> (state, metrics, agreed values), and counts a step.
 
     The state is donated. The program takes arrays of just these shapes and shardings and refuses
     others, so that nothing is ever compiled again in the middle of a run.
@@ -152,7 +152,7 @@ def several_steps(
     batch_axes: dict[str, int | None],
     substeps: int,
 ) -> Callable[[TrainState, Any, jax.Array, jax.Array], tuple[TrainState, Metrics]]:
-    """Up to `substeps` steps in one program: (state, batches, rates, count) -> (state, metrics).
+    """Makes a program of several steps: (state, batches, rates, count) -> (state, metrics).
 
     Arrays with rows have one leading axis more, of `substeps`, as have rates and metrics. How many
     of them count is an argument, so that a run may stop at any step with one program; metrics

@@ -1,4 +1,4 @@
-"""When a run ends: its budget of steps or minutes, or a polite signal."""
+"""Ends a run: by its budget of steps or minutes, or by a signal."""
 
 import signal
 import time
@@ -14,12 +14,12 @@ class StopOnSignal:
     """
 
     def __init__(self) -> None:
-        """Nothing has been received."""
+        """Starts with no signal received."""
         self.received: str | None = None
         self._previous: dict[signal.Signals, object] = {}
 
     def __enter__(self) -> "StopOnSignal":
-        """Takes the two signals over."""
+        """Installs the handlers of both signals."""
         for number in (signal.SIGINT, signal.SIGTERM):
             self._previous[number] = signal.signal(number, self._receive)
         return self
@@ -27,7 +27,7 @@ class StopOnSignal:
     def __exit__(
         self, kind: type | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Gives them back."""
+        """Restores the earlier handlers."""
         for number, handler in self._previous.items():
             signal.signal(number, handler)
 
@@ -39,7 +39,7 @@ class StopOnSignal:
 
 
 class Budget:
-    """How much training there is to be, and how much of it is done, from 0 to 1.
+    """The length of a run, and the share of it that is done, from 0 to 1.
 
     The clock stands still until `begin`, so that compiling costs nothing of it.
     """
@@ -62,25 +62,25 @@ class Budget:
 
     @property
     def minutes(self) -> float:
-        """Used so far, earlier sessions included."""
+        """Minutes used so far, earlier sessions included."""
         now = 0.0 if self._start is None else time.monotonic() - self._start
         return self._before + now / 60
 
     def progress(self, step: int, minutes: float | None = None) -> float:
-        """Share of the budget used before `step`, by `minutes` or by this process's clock."""
+        """Returns the share of the budget used before `step`, by `minutes` or the clock."""
         minutes = self.minutes if minutes is None else minutes
         if not self.limit:
             return min(step / max(self.steps, 1), 1.0)
         return min(minutes / self.limit, step / LEAST, 1.0)
 
     def end(self, step: int) -> str:
-        """Words for a budget that is used up after `step`."""
+        """Describes a budget that is used up after `step`."""
         if self.limit and step <= LEAST:
             return f"the least number of steps, {LEAST}, took more than {self.limit:g} minutes"
         return "the budget is used up"
 
     def left_minutes(self, step: int, minutes_per_step: float) -> float:
-        """Until the budget is used up."""
+        """Minutes until the budget is used up."""
         if self.limit:
             return max(self.limit - self.minutes, 0.0)
         return (self.steps - step) * minutes_per_step

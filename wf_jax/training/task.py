@@ -13,7 +13,7 @@ from wf_jax.training.matrices import Axes
 
 
 class Task(Protocol):
-    """What the loop trains. The loop knows nothing of audio; a task nothing of steps and devices.
+    """A training task. The loop knows nothing of audio; a task nothing of steps and devices.
 
     A task may subclass this, and has then to give what stands here without a value or a body.
 
@@ -62,7 +62,7 @@ class Task(Protocol):
         return f"the batch of step {step}"
 
     def axes_of(self, name: str, shape: tuple[int, ...]) -> Axes:
-        """Says how an optimizer is to see an array as matrices: the last axis by the others."""
+        """Returns the axes by which an optimizer sees an array: the last by all others."""
         del name
         axes = tuple(range(len(shape)))
         return Axes((), axes, ()) if len(axes) < 2 else Axes((), axes[:-1], axes[-1:])

@@ -1,4 +1,4 @@
-"""Parameters of another run as the beginning of this one."""
+"""Starts a run from the parameters of another one."""
 
 import numpy as np
 
@@ -11,7 +11,7 @@ def warm_start(params: Params, initial: Params) -> tuple[Params, list[str]]:
     """Takes what fits in name and shape from `initial`.
 
     Returns:
-        The parameters, and lines that say what was and was not taken.
+    The parameters, and lines that list what was and was not taken.
 
     Raises:
         ValueError: nothing fits.
