@@ -1,4 +1,4 @@
-"""Reading and writing audio files: WAV, FLAC, AIFF and their like, without losing a bit.
+"""Reads and writes audio files (WAV, FLAC, AIFF and others) without losing a bit.
 
 Integer PCM of b bits becomes value / 2^(b-1) exactly, which is what the recognition of the standard
 NAM files by content needs (see standard_files.py). Every file is read by `AudioFile`: what its
@@ -35,11 +35,11 @@ _WIDTHS |= {"ULAW": 1, "ALAW": 1}  # bytes of a sample
 
 
 class AudioFileError(UserError):
-    """A file that can not be read as audio: one line with file, value and remedy."""
+    """An audio file that can not be read; one line with file, value and remedy."""
 
 
 class AudioFile:
-    """An audio file, opened and checked; its samples are not yet read.
+    """An open audio file with a checked header; its samples are read later.
 
     Attributes:
         path: as the user named it.
@@ -87,7 +87,7 @@ class AudioFile:
 
     @cached_property
     def samples(self) -> int:
-        """The length. FLAC files, which may announce another one or none, are decoded for it.
+        """Number of samples; a FLAC file that announces no length or a wrong one is decoded for it.
 
         Raises:
             AudioFileError: the file is damaged or truncated.
@@ -98,11 +98,11 @@ class AudioFile:
 
     @property
     def seconds(self) -> float:
-        """The length in seconds."""
+        """Length in seconds."""
         return self.samples / self.sample_rate
 
     def blocks(self, dtype: str = "float32") -> Iterator[np.ndarray]:
-        """Blocks [n, channels] from start to end.
+        """Yields blocks [n, channels] from start to end.
 
         Args:
             dtype: "float32" or "float64".
@@ -118,7 +118,7 @@ class AudioFile:
             yield block.astype(dtype, copy=False)
 
     def read(self) -> np.ndarray:
-        """All samples, float64 [T, channels]; integer PCM is value / 2^(bits - 1).
+        """Reads all samples, float64 [T, channels]; integer PCM is value / 2^(bits - 1).
 
         Raises:
             AudioFileError: as `blocks`.
@@ -126,7 +126,7 @@ class AudioFile:
         return np.concatenate(list(self.blocks("float64")))
 
     def index_of(self, channel: int | None, option: str = "channel") -> int:
-        """The index of a channel.
+        """Returns the index of a channel.
 
         Args:
             channel: counted from 1; may be left out for mono files only.
@@ -218,7 +218,7 @@ class AudioFile:
             ) from None
 
     def _decoded(self, dtype: str) -> Iterator[np.ndarray]:
-        """Blocks [n, channels] as libsndfile gives them, and whether they are all there."""
+        """Returns the blocks [n, channels] from libsndfile, and whether all the audio is there."""
         count, total = max(BLOCK // self.channels, 1), 0
         with self._opened() as file:
             while True:
@@ -272,7 +272,7 @@ class AudioFile:
 
 
 class _Forward(soundfile.SoundFile):
-    """Is read from start to end: to seek would need a length, which not every file has."""
+    """A file that is only read from start to end, for formats whose length is not known."""
 
     def __init__(self, handle: BinaryIO, source: BinaryIO):
         """Reads `source`, and closes `handle` when it is closed."""
@@ -280,11 +280,11 @@ class _Forward(soundfile.SoundFile):
         super().__init__(source)
 
     def seekable(self) -> bool:
-        """False."""
+        """Returns False."""
         return False
 
     def close(self) -> None:
-        """Closes the file too."""
+        """Closes the underlying file as well."""
         super().close()
         self._handle.close()
 
@@ -317,7 +317,7 @@ class Audio:
         return len(self.samples) / self.sample_rate
 
     def time_of(self, position: float) -> float:
-        """Returns the time in the file of a position in `samples`, seconds."""
+        """Returns the time in the file, in seconds, of a position in `samples`."""
         return (self.start + position) / self.sample_rate
 
 
@@ -340,7 +340,7 @@ def read_audio(path: str | Path, channel: int | None = None) -> Audio:
 
 
 def read_mono(path: str | Path) -> Audio:
-    """Reads a file of any number of channels as their mean.
+    """Reads a file and averages its channels.
 
     Raises:
         AudioFileError: see AudioFile. One line.
@@ -350,7 +350,7 @@ def read_mono(path: str | Path) -> Audio:
 
 
 def write_wav(path: str | Path, samples: np.ndarray, sample_rate: int) -> None:
-    """Write samples [T] as a mono 32-bit float WAV file, whole or not at all.
+    """Writes samples [T] as a mono 32-bit float WAV file, whole or not at all.
 
     Args:
         path: the file to write; an existing file is replaced.
@@ -369,7 +369,7 @@ def write_wav(path: str | Path, samples: np.ndarray, sample_rate: int) -> None:
 
 
 def md5_of(path: str | Path) -> str:
-    """The MD5 of a file's bytes, hexadecimal."""
+    """Returns the MD5 of a file's bytes, hexadecimal."""
     with Path(path).open("rb") as file:
         return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
 

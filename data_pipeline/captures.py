@@ -1,4 +1,4 @@
-"""A recorded pair, checked, aligned, split and normalised: what capture training reads."""
+"""Loads a recorded pair for capture training: checks, aligns, splits and normalises it."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -68,7 +68,7 @@ def load_capture(
     level_dbfs: float = -18.0,
     standard_files: tuple[StandardFile, ...] = STANDARD_FILES,
 ) -> Capture:
-    """Read, check, split, align and normalise a pair, in this order.
+    """Reads, checks, splits, aligns and normalises a pair, in this order.
 
     Args:
         input_path: the DI that was played.
@@ -129,7 +129,7 @@ def load_capture(
 
 
 def metadata(capture: Capture) -> dict[str, Any]:
-    """The `training.data` entry of a .nam file: how the latency was found, and the checks.
+    """Returns the `training.data` entry of a .nam file: latency method and checks.
 
     `algorithm_version` 1 is the calibration by blips; the cross-correlation is 0, this project's
     own. A user's own DI has version 0 of the checks.
@@ -162,7 +162,7 @@ def metadata(capture: Capture) -> dict[str, Any]:
 def _aligned(
     x: np.ndarray, y: np.ndarray, part: tuple[int, int], delay: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Slice first, then drop |delay| samples of each: x loses its end, y its start, or reversed."""
+    """Slices first, then drops |delay| samples: the end of x and the start of y, or the reverse."""
     x, y = x[slice(*part)], y[slice(*part)]
     if delay >= 0:
         return x[: len(x) - delay], y[delay:]

@@ -1,4 +1,4 @@
-"""The index of a prepared corpus, index.json: which clips there are and where in the audio."""
+"""The index of a prepared corpus, index.json: its clips and their positions in the audio."""
 
 import dataclasses
 import json
@@ -25,7 +25,7 @@ SILENT_DBFS = -70.0  # dB; speech lies at -35 to -15, the dither of a 16-bit fil
 
 
 class CorpusError(UserError):
-    """A corpus that can not be prepared or used: one line with the place, value and remedy.
+    """A corpus that can not be prepared or used; one line with the place, value and remedy.
 
     Attributes:
         reasons: one line for each file at fault, where single files are.
@@ -77,7 +77,7 @@ class Clip:
 
 @dataclass(frozen=True)
 class Index:
-    """What index.json says.
+    """The content of index.json.
 
     Attributes:
         sample_rate: Hz.
@@ -148,7 +148,7 @@ def read_index(folder: Path) -> Index:
 
 
 def _bytes(path: Path) -> bytes:
-    """What stands in the index.
+    """Reads the bytes of the index.
 
     Raises:
         OSError: it cannot be read.
@@ -173,7 +173,7 @@ def _parse(entries: dict[str, Any]) -> Index:
 
 
 def _check_layout(index: Index) -> None:
-    """ValueError where there is no rate, or clips overlap, leave gaps or are not of a split."""
+    """Raises ValueError for a missing rate, overlapping clips, gaps, or unknown splits."""
     if index.sample_rate < 1:
         raise ValueError(f"a sample rate of {index.sample_rate}")
     if any(len(pair) != 2 for pair in index.duplicates):
@@ -199,12 +199,12 @@ def _command(source: str | Path, folder: Path) -> str:
 
 
 def prepare_again(folder: Path) -> str:
-    """The remedy for a damaged corpus."""
+    """Returns the remedy for a damaged corpus."""
     return f"remove the folder and {_command('DIR', folder)}"
 
 
 def _remedy(folder: Path) -> str:
-    """What to run: for a folder of recordings, it is the input and not the output."""
+    """Returns the command to run: a folder of recordings is the input, not the output."""
     if (folder / INDEX_NAME).exists() or (folder / AUDIO_NAME).exists():
         return prepare_again(folder)
     if any(folder.iterdir()):

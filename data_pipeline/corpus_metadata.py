@@ -1,4 +1,4 @@
-"""metadata.csv of LJSpeech's layout, and as other tools write it: which recordings, in which order.
+"""Reads metadata.csv, in LJSpeech's layout and variants: the list of recordings in order.
 
 A line is "id|text|normalized text". Others have a header line, write x.wav or wavs/x.wav for the id
 x, save as UTF-16, or compose the letters of names in another way than the file system.
@@ -44,7 +44,7 @@ class Entry:
 
 
 def read_entries(metadata: Path) -> list[Entry]:
-    """The lines that name a recording.
+    """Reads the lines that name a recording.
 
     Raises:
         CorpusError: the file cannot be read as text, or names nothing. One line.
@@ -80,12 +80,12 @@ def _decoded(metadata: Path, data: bytes) -> str:
 
 
 def is_header(entry: Entry) -> bool:
-    """Whether a line that names no recording is the names of the columns."""
+    """Returns whether a line that names no recording is a header of column names."""
     return _HEADERS.fullmatch(entry.id) is not None
 
 
 class Recordings:
-    """The files of a folder by the ids that may mean them."""
+    """The files of a folder, indexed by the ids that may name them."""
 
     def __init__(self, files: Collection[str]):
         """Takes paths in the folder, with "/"."""
@@ -96,7 +96,7 @@ class Recordings:
             self._by_name.setdefault(_composed(name), file)
 
     def find(self, id: str, folder: str) -> str | None:
-        """The file that `id` means: x, x.wav, or either after the folder's own name."""
+        """Returns the file for `id`: x, x.wav, or either after the folder's own name."""
         for name in (id, id.replace("\\", "/")):
             name = name.removeprefix("./")
             for inner in (name, name.removeprefix(f"{folder}/")):
@@ -136,7 +136,7 @@ def check_inside(metadata: Path, entry: Entry, path: Path, roots: Iterable[Path]
 
 
 def none_found(metadata: Path, entries: list[Entry], folder: str) -> CorpusError:
-    """The error for a metadata.csv that names no file which is there."""
+    """Makes the error for a metadata.csv none of whose files exists."""
     first = entries[min(1, len(entries) - 1)]  # the line before may be a header
     what = f"none of its lines names a recording in {folder} (line {first.line}: {shown(first.id)})"
     remedy = "write the names of its files without their suffix"
@@ -148,7 +148,7 @@ def none_found(metadata: Path, entries: list[Entry], folder: str) -> CorpusError
 
 
 def check_text(metadata: Path, entry: Entry) -> None:
-    """Blames the table for an id that is not found and can be no file's.
+    """Blames the table where an id that was not found can be no file's name.
 
     Raises:
         CorpusError: it was not saved as UTF-8, or is longer than the name of a file.
@@ -162,7 +162,7 @@ def check_text(metadata: Path, entry: Entry) -> None:
 
 
 def shown(id: str) -> str:
-    """An id in quotes, printable and not too long."""
+    """Returns an id in quotes, printable and shortened."""
     text = printable(id.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace"))
     return f"'{text}'" if len(text) <= _LONGEST_SHOWN else f"'{text[: _LONGEST_SHOWN - 3]}...'"
 

@@ -1,4 +1,4 @@
-"""Checks of what happened between the first sample and the last: see checks.py for the others."""
+"""Checks of the timing between first and last sample; checks.py has the others."""
 
 from dataclasses import replace
 
@@ -20,7 +20,7 @@ _SAID = 3  # jumps that are named
 
 
 def check_timing(x: Audio, y: Audio, timing: Timing | None, cost: float, can_cut: bool) -> Finding:
-    """The output must be late by the same number of samples from start to end.
+    """Requires the same delay from start to end.
 
     Args:
         x: the input.
@@ -47,7 +47,7 @@ def check_timing(x: Audio, y: Audio, timing: Timing | None, cost: float, can_cut
 
 
 def check_dropouts(x: Audio, y: Audio, delay: int, can_cut: bool) -> Finding:
-    """The output must not be silent for 0.25 s or more while the input plays.
+    """Finds output silences of 0.25 s or more while the input plays.
 
     Only what amps and cabinets let through counts as playing, 100 Hz to 4 kHz: not the upper end of
     a sweep.
@@ -103,7 +103,7 @@ def _price(cost: float) -> str:
 
 
 def _faults(x: Audio, y: Audio, timing: Timing) -> str:
-    """Jumps and drift in words."""
+    """Describes jumps and drift."""
     words = []
     for jump in timing.jumps[:_SAID]:
         count = abs(jump.samples)

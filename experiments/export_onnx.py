@@ -1,4 +1,4 @@
-"""Write a model as one ONNX file, for programs without Python or JAX.
+"""Writes a model as one ONNX file, for programs without Python or JAX.
 
     python -m experiments.export_onnx --model=WORKDIR|FOLDER --output=DIR --frames=128
     python -m experiments.export_onnx --model=amp.nam --output=amp.onnx --block=64
@@ -8,7 +8,7 @@ temperature [] -> audio [1, F * hop]; an amp becomes state [1, S] and x [1, N] -
 and a second file, .state.npy, its first state: that after endless silence. All sizes are fixed, all
 numbers float32. What onnxruntime computes is compared with JAX before anything is written.
 
-It needs jax2onnx, which wants an environment of its own: see experiments/onnx_export/requirements.txt.
+It needs jax2onnx, in an environment of its own: see experiments/onnx_export/requirements.txt.
 """
 
 import importlib.util
