@@ -52,7 +52,7 @@ class Finding:
 
 
 def esr(prediction: np.ndarray, target: np.ndarray) -> float:
-    """Returns the error-to-signal ratio mean((p - t)^2) / mean(t^2); infinite for silent targets."""
+    """Returns the error-to-signal ratio mean((p - t)^2) / mean(t^2); infinite if t is silent."""
     energy = float(np.mean(target**2))
     return float(np.mean((prediction - target) ** 2)) / energy if energy > 0.0 else float("inf")
 

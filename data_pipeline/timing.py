@@ -69,7 +69,7 @@ class Timing:
         return self.drift == 0.0 and not self.jumps
 
     def delay_at(self, positions: np.ndarray) -> np.ndarray:
-        """Returns the delays float64 [N] at positions [N], in samples: start, drift, jumps added."""
+        """Returns the delays float64 [N] at positions [N], in samples: start, drift and jumps."""
         delay = self.start + self.drift * positions
         for jump in self.jumps:
             delay = delay + jump.samples * (positions >= jump.position)
