@@ -13,10 +13,6 @@ from data_pipeline.standard_files import STANDARD_FILES, StandardFile
 from wf_jax.errors import UserError
 
 
-class CaptureError(UserError):
-    """A pair that can not be trained on; one line for each failed check."""
-
-
 @dataclass(frozen=True)
 class Capture:
     """Aligned training and validation audio of one amp; both outputs are already times output_gain.
@@ -89,7 +85,7 @@ def load_capture(
         The capture, float32.
 
     Raises:
-        CaptureError: one line for each error found.
+        UserError: one line for each error found.
     """
     report = check_capture(
         input_path,
@@ -106,7 +102,7 @@ def load_capture(
     )
     errors = report.errors(ignore_checks)
     if errors:
-        raise CaptureError(*(finding.line() for finding in errors))
+        raise UserError(*(finding.line() for finding in errors))
     x, y, delay = report.input, report.output, report.latency.samples
     x_train, y_train = _aligned(x.samples, y.samples, report.train, delay)
     x_validation, y_validation = _aligned(x.samples, y.samples, report.validation, delay)
@@ -160,10 +156,10 @@ def metadata(capture: Capture) -> dict[str, Any]:
 
 
 def _aligned(
-    x: np.ndarray, y: np.ndarray, part: tuple[int, int], delay: int
+    x: np.ndarray, y: np.ndarray, span: tuple[int, int], delay: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Slices first, then drops |delay| samples: the end of x and the start of y, or the reverse."""
-    x, y = x[slice(*part)], y[slice(*part)]
+    x, y = x[slice(*span)], y[slice(*span)]
     if delay >= 0:
         return x[: len(x) - delay], y[delay:]
     return x[-delay:], y[:delay]

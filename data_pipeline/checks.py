@@ -204,17 +204,17 @@ def check_di_level(x: Audio) -> Finding:
     )
 
 
-def check_part(audio: Audio, name: str, part: tuple[int, int], can_cut: bool) -> Finding:
+def check_part(audio: Audio, name: str, span: tuple[int, int], can_cut: bool) -> Finding:
     """Refuses a training or held-out part that is silent or constant.
 
     Args:
         audio: input or output.
         name: of the part, "training" or "held-out".
-        part: (start, stop), in samples.
+        span: (start, stop), in samples.
         can_cut: whether the user may choose the part of the files that is used.
     """
-    samples = audio.samples[slice(*part)]
-    where = f"{name} part ({audio.time_of(part[0]):.2f} to {audio.time_of(part[1]):.2f} s)"
+    samples = audio.samples[slice(*span)]
+    where = f"{name} part ({audio.time_of(span[0]):.2f} to {audio.time_of(span[1]):.2f} s)"
     peak = float(np.max(np.abs(samples), initial=0.0))
     swing = 0.5 * float(np.ptp(samples)) if len(samples) else 0.0
     if min(peak, swing) >= SILENT_PEAK:

@@ -71,11 +71,11 @@ class Latency:
     def describe(self, sample_rate: int) -> str:
         """Describes the result: samples, ms, method."""
         size = f"{abs(self.samples)} samples ({1e3 * abs(self.samples) / sample_rate:.2f} ms)"
-        words = f"output {'late' if self.samples > 0 else 'early'} by {size}"
+        text = f"output {'late' if self.samples > 0 else 'early'} by {size}"
         found = "given by hand" if self.method == "manual" else f"found by {self.method}"
         if self.method != "manual" and self.confidence is not None:
             found += f", confidence {self.confidence:.2f}"
-        return f"{words if self.samples else 'output in time (0 samples)'}, {found}"
+        return f"{text if self.samples else 'output in time (0 samples)'}, {found}"
 
 
 def manual_latency(samples: int, measurement: Latency | None = None) -> Latency:

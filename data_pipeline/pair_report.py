@@ -183,15 +183,15 @@ def _with_parts(
     """Splits into parts and checks the samples that are trained on and judged by."""
     x, y, can_cut = report.input, report.output, report.standard is None
     train, validation = _parts(x, y, report.standard, validation_samples)
-    findings, heard = [], []
+    findings, spans = [], []
     for name, (start, stop) in (("training", train), ("validation", validation)):
-        heard.append((start + history, stop))
+        spans.append((start + history, stop))
         if stop - start >= needed[name]:  # or it is too short, which is said with the latency
-            words = "held-out" if name == "validation" else name
-            findings.append(checks.check_part(x, words, (start, stop), can_cut))
-            findings.append(checks.check_part(y, words, heard[-1], can_cut))
+            label = "held-out" if name == "validation" else name
+            findings.append(checks.check_part(x, label, (start, stop), can_cut))
+            findings.append(checks.check_part(y, label, spans[-1], can_cut))
     if len(findings) == 4 and all(finding.level == "ok" for finding in findings):
-        findings.append(checks.check_part_levels(y, *heard))
+        findings.append(checks.check_part_levels(y, *spans))
     findings = (*report.findings, *findings)
     return replace(report, findings=findings, train=train, validation=validation)
 

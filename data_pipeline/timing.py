@@ -134,8 +134,8 @@ def best_esr(
     """
     if timing.is_steady:
         return 0.0
-    heard = y[slice(*validation)]
-    blocks = [heard[i : i + _BLOCK] for i in range(0, len(heard), _BLOCK)]
+    held_out = y[slice(*validation)]
+    blocks = [held_out[i : i + _BLOCK] for i in range(0, len(held_out), _BLOCK)]
     power = sum(np.abs(rfft(block - block.mean(), _BLOCK)) ** 2 for block in blocks)
     omega = 2.0 * np.pi * rfftfreq(_BLOCK)
     learned = np.mean(_turns(timing, train, omega), axis=0)
@@ -153,9 +153,9 @@ def longest_part(timing: Timing, total: int, margin: int) -> tuple[int, int]:
     return max(parts, key=lambda part: part[1] - part[0])
 
 
-def _turns(timing: Timing, part: tuple[int, int], omega: np.ndarray) -> np.ndarray:
+def _turns(timing: Timing, span: tuple[int, int], omega: np.ndarray) -> np.ndarray:
     """Returns exp(-i w d) [N, F] of the distinct delays of a part, each as often as it occurs."""
-    delays = timing.delay_at(np.linspace(*part, _POSITIONS, endpoint=False)) - timing.start
+    delays = timing.delay_at(np.linspace(*span, _POSITIONS, endpoint=False)) - timing.start
     return np.exp(-1j * np.outer(delays, omega)).astype(np.complex64)
 
 
@@ -208,13 +208,13 @@ class _Followed:
         last -= (last - first) % _PIECE
         center = 0.5 * (t[split - 1] + t[split])
         predicted = self._predicted(first - max(old, new), last - min(old, new), center)
-        heard = _pieces(_whitened(self.y, first, last, self.windows.y_predictor))
+        recorded = _pieces(_whitened(self.y, first, last, self.windows.y_predictor))
         likeness = []
         for delay in (old, new):
             begin = max(old, new) - delay
             expected = _pieces(predicted[begin : begin + last - first])
-            energy = np.sum(heard**2, axis=1) * np.sum(expected**2, axis=1)
-            likeness.append(np.sum(heard * expected, axis=1) / np.sqrt(energy + 1e-20))
+            energy = np.sum(recorded**2, axis=1) * np.sum(expected**2, axis=1)
+            likeness.append(np.sum(recorded * expected, axis=1) / np.sqrt(energy + 1e-20))
         return first + _PIECE * (1 + int(np.argmax(np.cumsum(likeness[0] - likeness[1]))))
 
     def _predicted(self, first: int, last: int, center: float) -> np.ndarray:

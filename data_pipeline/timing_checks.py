@@ -61,10 +61,10 @@ def check_dropouts(x: Audio, y: Audio, delay: int, can_cut: bool) -> Finding:
     loud = np.abs(y.samples) >= SILENT_PEAK
     edges = np.flatnonzero(np.diff(np.r_[True, loud, True].astype(np.int8))).reshape(-1, 2)
     least = _DROPOUT_SECONDS * x.sample_rate
-    heard = sosfilt(butter(4, _PASSED, "band", fs=x.sample_rate, output="sos"), x.samples)
-    playing = _PLAYING * np.sqrt(np.mean(heard**2))
+    passed = sosfilt(butter(4, _PASSED, "band", fs=x.sample_rate, output="sos"), x.samples)
+    playing = _PLAYING * np.sqrt(np.mean(passed**2))
     for start, stop in edges[edges[:, 1] - edges[:, 0] >= least]:
-        played = heard[max(start - delay, 0) : max(stop - delay, 0)]
+        played = passed[max(start - delay, 0) : max(stop - delay, 0)]
         if len(played) >= least and np.sqrt(np.mean(played**2)) > playing:
             remedy = "check cables and export, and record again"
             if can_cut:
@@ -104,21 +104,21 @@ def _price(cost: float) -> str:
 
 def _faults(x: Audio, y: Audio, timing: Timing) -> str:
     """Describes jumps and drift."""
-    words = []
+    faults = []
     for jump in timing.jumps[:_SAID]:
         count = abs(jump.samples)
         noun = f"{count} sample{'' if count == 1 else 's'} {'is' if count == 1 else 'are'}"
         state = "missing" if jump.samples < 0 else "too many"
-        words.append(f"{noun} {state} at {y.time_of(jump.position):.1f} s")
+        faults.append(f"{noun} {state} at {y.time_of(jump.position):.1f} s")
     if len(timing.jumps) > _SAID:
-        words.append(f"{len(timing.jumps) - _SAID} more such places")
+        faults.append(f"{len(timing.jumps) - _SAID} more such places")
     if timing.drift:
         samples = round(abs(timing.drift) * len(x.samples))
-        words.append(
+        faults.append(
             f"the clocks differ by {1e6 * abs(timing.drift):.3g} ppm"
             f" ({samples} sample{'' if samples == 1 else 's'} from start to end)"
         )
-    return " and ".join(words)
+    return " and ".join(faults)
 
 
 def _remedy(y: Audio, timing: Timing, can_cut: bool) -> str:

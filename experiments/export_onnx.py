@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, BinaryIO
 import numpy as np
 from absl import app, flags
 
-from experiments.onnx_export.target import ExportError, target
+from experiments.onnx_export.target import target
 from experiments.run.folder import model_folder
 from experiments.terminal.start import no_arguments, parse_flags, set_up
 from wf_jax.amps.nam_file import read_nam
@@ -84,7 +84,7 @@ def _write(path: Path, content: bytes, state: np.ndarray | None) -> None:
 def _need_packages() -> None:
     missing = [n for n in ("jax2onnx", "onnxruntime") if importlib.util.find_spec(n) is None]
     if missing:
-        raise ExportError(
+        raise UserError(
             f"{' and '.join(missing)} not installed; make an environment for it: python3 -m venv "
             ".onnx && .onnx/bin/pip install -r experiments/onnx_export/requirements.txt, then use "
             ".onnx/bin/python"
@@ -106,7 +106,7 @@ def _check_model(model: str) -> None:
         return
     config = check_model(model_folder(Path(model)))
     if config.context_samples is None:
-        raise ExportError(
+        raise UserError(
             f"{model}: a {config.family} computes one sample after another, which no ONNX "
             "file is made of; give a WaveFlow or a WaveGlow"
         )

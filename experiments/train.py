@@ -13,7 +13,7 @@ from ml_collections import config_flags
 
 from experiments.run.config import RunConfig
 from experiments.run.exit_codes import INTERRUPTED
-from experiments.run.folder import Workdir, check_same_run
+from experiments.run.folder import RunFolder, check_same_run
 from experiments.run.initial import check_initial, read_initial
 from experiments.run.lock import check_unlocked
 from experiments.run.sweep import check_trials, configs_of, read_sweep, run_sweep
@@ -99,7 +99,7 @@ def _run(config: RunConfig) -> int:
     session, workdir = _session(), folder_path(_WORKDIR.value)
     if _SWEEP.value:
         return _sweep(config, workdir, session)
-    with Workdir(workdir) as folder:
+    with RunFolder(workdir) as folder:
         result = execute(job_of(config), folder, session)
     if result.again:
         say(

@@ -27,8 +27,8 @@ def counts_of(module: str, seed: int, count: int) -> dict:
     assert done.returncode == 0, done.stderr[-3000:]
     broken = [line for line in done.stderr.splitlines() if line.startswith(("file ", "table "))]
     assert not broken, "\n".join(broken)
-    for words in ("Traceback", "Exception ignored"):
-        assert words not in done.stderr, done.stderr[-3000:]
+    for phrase in ("Traceback", "Exception ignored"):
+        assert phrase not in done.stderr, done.stderr[-3000:]
     counts = json.loads(done.stdout.splitlines()[-1])
     print(counts)
     return counts

@@ -99,7 +99,7 @@ class Report:
 def one_line(error: BaseException) -> str:
     """An error's kind and first line; out of memory in plain words."""
     lines = str(error).strip().splitlines() or [""]
-    if isinstance(error, MemoryError) or any(words in str(error) for words in NO_MEMORY):
+    if isinstance(error, MemoryError) or any(phrase in str(error) for phrase in NO_MEMORY):
         return "out of memory"
     return f"{type(error).__name__}: {lines[0][:160]}"
 

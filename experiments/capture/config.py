@@ -34,10 +34,6 @@ _LATENCY = WrittenNumber(
 )
 
 
-class CaptureConfigError(UserError):
-    """An option has a value that cannot be used."""
-
-
 @dataclasses.dataclass
 class Data:
     """The recorded pair.
@@ -170,17 +166,17 @@ class CaptureConfig(run.RunConfig):
 
         Raises:
             AudioFileError, NamFileError: a file is missing or none of its kind.
-            CaptureConfigError, OptionError: an option has a value that cannot be used.
+            UserError, OptionError: an option has a value that cannot be used.
         """
         super().check()
         for name in self._files:
             if not getattr(self.data, name):
-                raise CaptureConfigError(
+                raise UserError(
                     f"--config.data.{name} is missing; name the file, or try the built-in amp "
                     "with --config=a2_capture:demo"
                 )
         if self.init_from and self.model.nam:
-            raise CaptureConfigError(
+            raise UserError(
                 "--config.init_from and --config.model.nam exclude each other; give one"
             )
         if self.model.nam:
@@ -207,7 +203,7 @@ class CaptureConfig(run.RunConfig):
         if data.loudness_probe:
             probe = AudioFile(data.loudness_probe)
             if probe.channels != 1 or probe.seconds > LONGEST_PROBE:
-                raise CaptureConfigError(
+                raise UserError(
                     f"--config.data.loudness_probe={data.loudness_probe}: {probe.channels} "
                     f"channels of {probe.seconds:.3g} s; give one channel of {LONGEST_PROBE:g} s "
                     "at most"

@@ -12,7 +12,7 @@ from wf_jax.random_streams import random_stream
 
 
 @dataclasses.dataclass(frozen=True)
-class Family:
+class CaptureModels:
     """The models of one capture at recording level, and how they go into one file.
 
     Attributes:
@@ -36,7 +36,7 @@ class Family:
         return SlimmableContainer(models, self.max_values)
 
 
-def read_family(config: CaptureConfig, sample_rate: float) -> Family:
+def read_models(config: CaptureConfig, sample_rate: float) -> CaptureModels:
     """What `config.init_from` and `config.model.nam` ask for.
 
     Args:
@@ -48,7 +48,7 @@ def read_family(config: CaptureConfig, sample_rate: float) -> Family:
         ValueError: the model is not for this recording.
     """
     if not (config.init_from or config.model.nam):
-        return Family(gear=config.gear())
+        return CaptureModels(gear=config.gear())
     if config.init_from:
         flag, path = "--config.init_from", config.init_from
         model = load_nam(path, sample_rate)
@@ -66,12 +66,12 @@ def read_family(config: CaptureConfig, sample_rate: float) -> Family:
             "only mono models can be trained"
         )
     if not isinstance(model, SlimmableContainer):
-        return Family({_name(model): model}, gear=config.gear())
+        return CaptureModels({_name(model): model}, gear=config.gear())
     models: dict[str, AmpModel] = {}
     for submodel in model.models:
         name = _name(submodel)
         models[name if name not in models else f"{name}_{len(models) + 1}"] = submodel
-    return Family(models, model.max_values, config.gear())
+    return CaptureModels(models, model.max_values, config.gear())
 
 
 def _name(model: AmpModel) -> str:

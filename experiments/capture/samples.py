@@ -12,17 +12,17 @@ from experiments.capture.results import playing_level
 from experiments.report.drawing import picture
 from experiments.run.board import Board
 from experiments.run.decoration import showing
-from experiments.run.folder import Workdir
+from experiments.run.folder import RunFolder
 from wf_jax.amps.capture import CaptureTask, SizedModels
 
 SECONDS_BETWEEN = 60.0  # rendering costs training time
 EXCERPT_SECONDS = 6.0
 
 
-class Samples:
+class TrainingBoard:
     """What each size makes of the beginning of the held-out DI, at recording level."""
 
-    def __init__(self, workdir: Workdir, task: CaptureTask, capture: Capture):
+    def __init__(self, workdir: RunFolder, task: CaptureTask, capture: Capture):
         """Does nothing where tensorboardX is missing."""
         self._folder = workdir.local / "tensorboard"
         self._board, self._sizes, self._rate = Board(workdir), task.sizes, capture.sample_rate

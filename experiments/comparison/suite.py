@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from experiments.comparison.figures import draw
-from experiments.comparison.members import ComparisonError, Entry, check_members, members_of
+from experiments.comparison.members import Entry, check_members, members_of
 from experiments.comparison.speaking_speed import real_time
 from experiments.comparison.table import Line, table
 from experiments.run.decoration import decorating
@@ -18,6 +18,7 @@ from experiments.run.job import attempt
 from experiments.run.reading import number, read_result
 from experiments.run.sweep import finished, train_each
 from wf_jax.atomic import is_remote, write_text
+from wf_jax.errors import UserError
 from wf_jax.flows.model_folder import load_model
 from wf_jax.training.settings import Session
 
@@ -38,7 +39,7 @@ def compare(config: Any, folder: Path) -> int:
         UserError: before anything is trained, for what no training could mend.
     """
     if is_remote(folder):
-        raise ComparisonError(f"--workdir={folder}: a comparison is written to local folders only")
+        raise UserError(f"--workdir={folder}: a comparison is written to local folders only")
     entries = members_of(config)
     check_members(entries)
     configs = {
@@ -78,7 +79,7 @@ def _line(folder: Path, name: str, entry: Entry) -> Line:
     result, model = read_result(folder / name), load_model(folder / name / "model")
     config = model.config
     if missing := [key for key in MEASURED if number(result.get(key)) is None]:
-        raise ComparisonError(
+        raise UserError(
             f"{folder / name / 'metrics.json'}: damaged, it has no {missing[0]}; remove it, and the"
             " same command writes it again"
         )

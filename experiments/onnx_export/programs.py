@@ -9,8 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from experiments.onnx_export.graph import convert
-from experiments.onnx_export.target import ExportError
 from wf_jax.amps.model import AmpModel
+from wf_jax.errors import UserError
 from wf_jax.export.functions import amp_functions, reconfigured
 from wf_jax.flows.flow import Flow
 from wf_jax.modules import split
@@ -104,7 +104,7 @@ def checked(program: Program) -> tuple[bytes, float]:
     """The file, and the greatest relative difference of its results.
 
     Raises:
-        ExportError: the model has what ONNX tools cannot do, or the results differ.
+        UserError: the model has what ONNX tools cannot do, or the results differ.
     """
     progress = Progress()
     progress.update("tracing")
@@ -116,13 +116,13 @@ def checked(program: Program) -> tuple[bytes, float]:
         difference = _difference(content, program)
     except Exception as error:  # each part of jax2onnx has its own for what it cannot do
         reason = str(error).strip().partition("\n")[0]
-        raise ExportError(
+        raise UserError(
             f"{program.name}: the ONNX tools cannot do it: {type(error).__name__}: {reason}"
         ) from None
     finally:
         progress.close()
     if not difference <= TOLERANCE:
-        raise ExportError(
+        raise UserError(
             f"onnxruntime and JAX differ by {difference:.1e} of the output's scale, more than the "
             f"{TOLERANCE:.0e} allowed; nothing was written"
         )

@@ -118,10 +118,10 @@ def _make(
     with atomic_folder(output, replace=True) as folder:
         manifest = write(folder)
         release, error = _tried(folder, manifest)
-        wav, words = example(release)
+        wav, description = example(release)
         if wav is not None:
             (folder / EXAMPLE).write_bytes(wav)
-        manifest = dataclasses.replace(manifest, error=error, example=words)
+        manifest = dataclasses.replace(manifest, error=error, example=description)
         fault = fault_of(manifest, TOLERANCE[manifest.dtype])
         if fault:
             raise ReleaseError(f"{output}: not written: {fault}; please report it")
@@ -170,16 +170,16 @@ def _example(release: Release, source: Source) -> tuple[bytes, str]:
     if isinstance(release, Amp):
         inputs = release.manifest.amp.input_channels
         y = release.render(x if inputs == 1 else np.repeat(x[:, None], inputs, axis=1))[0].T
-        words = f"{source.example_words}, through the amp"
+        description = f"{source.example_description}, through the amp"
     else:
         y = release.synthesize(release.mel(x), jax.random.key(0), EXAMPLE_TEMPERATURE)
         settings = MelSettings(**release.manifest.vocoder.mel)
         y = y[0, : x.shape[1]] / np.asarray(peak_gain(x, settings))[0]
-        words = f"{source.example_words}, its mel spoken at temperature {EXAMPLE_TEMPERATURE}"
+        description = f"{source.example_description}, its mel spoken at temperature {EXAMPLE_TEMPERATURE}"
     wav = io.BytesIO()
     y = np.clip(np.nan_to_num(y), -1, 1 - 2.0**-15)
     soundfile.write(wav, y, source.example_rate, subtype="PCM_16", format="WAV")
-    return wav.getvalue(), words
+    return wav.getvalue(), description
 
 
 def _say(output: Path, manifest: Manifest) -> None:

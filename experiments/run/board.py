@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from matplotlib.image import imread
 
-from experiments.run.folder import Workdir, WorkdirError
+from experiments.run.folder import RunFolder, RunFolderError
 from wf_jax.atomic import why
 
 GROUPS = ("learning_rate", "gradient_norm")  # shown beside all names with a slash
@@ -23,7 +23,7 @@ class Board:
     full disk ends that without a word, and then the training waits for it for ever.
     """
 
-    def __init__(self, workdir: Workdir):
+    def __init__(self, workdir: RunFolder):
         """The file is made with its first content."""
         self._workdir, self._folder = workdir, workdir.local / "tensorboard"
         self._file = self._folder / f"events.out.tfevents.{time.time():.0f}.{socket.gethostname()}"
@@ -42,7 +42,7 @@ class Board:
         """The numbers of a record; then uploads. See `publish` in wf_jax.training.loop.train.
 
         Raises:
-            WorkdirError: they cannot be written.
+            RunFolderError: they cannot be written.
         """
         if self._summary:
             shown = {k: v for k, v in record.items() if "/" in k or k in GROUPS}
@@ -75,7 +75,7 @@ class Board:
             with self._file.open("ab") as file:
                 file.writelines(_framed(event.SerializeToString()) for event in events)
         except OSError as error:
-            raise WorkdirError(f"{self._folder}: cannot be written: {why(error)}") from None
+            raise RunFolderError(f"{self._folder}: cannot be written: {why(error)}") from None
 
 
 def _framed(content: bytes) -> bytes:

@@ -193,9 +193,9 @@ def _name(row: Row) -> str:
     return _plain(name)
 
 
-def _plain(words: str) -> str:
+def _plain(text: str) -> str:
     """Text whose dollars are no formula."""
-    return words.replace("$", r"\$")
+    return text.replace("$", r"\$")
 
 
 def _evaluated(table: Table) -> list[Row]:

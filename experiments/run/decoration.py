@@ -10,10 +10,6 @@ from wf_jax.atomic import why
 from wf_jax.errors import UserError
 
 
-class DecorationError(UserError):
-    """The result is complete, what decorates it is not; one line."""
-
-
 @contextlib.contextmanager
 def decorating(result: Path) -> Iterator[None]:
     """Has whatever fails inside say in one line that `result` is complete.
@@ -21,13 +17,13 @@ def decorating(result: Path) -> Iterator[None]:
     With --verbosity=1 the traceback is logged.
 
     Raises:
-        DecorationError: something failed.
+        UserError: something failed.
     """
     try:
         yield
     except Exception as error:
         logging.debug("failed after %s was written", result, exc_info=True)
-        raise DecorationError(
+        raise UserError(
             f"{result} is complete, but not what is made after it: {_reason(error)}; mend that, "
             "then the same command makes it"
         ) from error

@@ -47,11 +47,11 @@ _MADE = ("pair", "clips", "corpus")
 _BEGINNINGS = ("config.json", "inputs.json", "metrics.jsonl", "checkpoints", *_MADE, FOLDER_LOCK)
 
 
-class WorkdirError(UserError):
+class RunFolderError(UserError):
     """The folder belongs to a run with another config."""
 
 
-class Workdir:
+class RunFolder:
     """Where a run is kept, for all its processes and sessions, and where its files are made.
 
     Attributes:
@@ -88,9 +88,9 @@ class Workdir:
         """As a user names it."""
         return cls(folder_path(text))
 
-    def __truediv__(self, name: str) -> "Workdir":
+    def __truediv__(self, name: str) -> "RunFolder":
         """A folder in it."""
-        return Workdir(self.shared / name)
+        return RunFolder(self.shared / name)
 
     def __str__(self) -> str:
         """As the user named it."""
@@ -105,7 +105,7 @@ class Workdir:
 
         Raises:
             LockedError: another process works in it.
-            WorkdirError: the folder can not be made, holds a run with another config or of other
+            RunFolderError: the folder can not be made, holds a run with another config or of other
                 inputs, or is not one that all processes see; or they have different configs.
             DistributedError: it is process 0 that raised.
         """
@@ -114,7 +114,7 @@ class Workdir:
         self._compare_processes(config)
         on_main(lambda: self._open(config, inputs or {}))
         if not all_agree((self.shared / "config.json").exists()):
-            raise WorkdirError(
+            raise RunFolderError(
                 f"{self}: not all processes of the run see this folder; give a --workdir on a "
                 "file system that they share, or gs://..."
             )
@@ -128,7 +128,7 @@ class Workdir:
         same = bool((from_main(here) == here).all())
         if not all_agree(same):
             which = "another process of this run" if same else "this process"
-            raise WorkdirError(
+            raise RunFolderError(
                 f"{self}: {which} was started with another config than process 0; start all with "
                 "the same options"
             )
@@ -198,7 +198,7 @@ class Workdir:
         """Uploads the results, and says so.
 
         Raises:
-            WorkdirError: they are only in `local`.
+            RunFolderError: they are only in `local`.
         """
         from wf_jax.training.distributed import say
 
@@ -206,7 +206,7 @@ class Workdir:
             try:
                 self.upload()
             except OSError as error:
-                raise WorkdirError(
+                raise RunFolderError(
                     f"{error.filename}: cannot be written: {why(error)}; the results are in "
                     f"{self.local}"
                 ) from None
@@ -223,7 +223,7 @@ def _make(workdir: Path) -> None:
         with naming(workdir):
             workdir.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise WorkdirError(f"{workdir}: cannot be made: {why(error)}") from None
+        raise RunFolderError(f"{workdir}: cannot be made: {why(error)}") from None
 
 
 @contextlib.contextmanager
@@ -231,14 +231,14 @@ def _writing(workdir: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise WorkdirError(f"{workdir}: cannot be written: {why(error)}") from None
+        raise RunFolderError(f"{workdir}: cannot be written: {why(error)}") from None
 
 
 def check_same_run(workdir: Path, config: Any) -> None:
     """Compares a config with that of the run in a folder, if one has begun there and says so.
 
     Raises:
-        WorkdirError: an option that may not change has.
+        RunFolderError: an option that may not change has.
     """
     _compare(workdir, _read_object(workdir / "config.json") or {}, flat_config(config))
 
@@ -250,14 +250,14 @@ def _compare(workdir: Path, old: dict[str, Any], new: dict[str, Any]) -> None:
     if old and _has_begun(workdir):
         for name in sorted(old.keys() | new.keys()):
             if name not in new and not name.startswith(CHANGEABLE):
-                raise WorkdirError(
+                raise RunFolderError(
                     f"{workdir}: another version of wf_jax began this run, with --config.{name}="
                     f"{old[name]}, which there is no more; give another --workdir, or go on with "
                     "that version"
                 )
             if old.get(name, new.get(name)) != new.get(name) and not name.startswith(CHANGEABLE):
                 option, before = short(name), short(old.get(name))
-                raise WorkdirError(
+                raise RunFolderError(
                     f"{workdir}: this run was started with --config.{option}={before}, "
                     f"not {new.get(name)}; give another --workdir, or the old value to continue"
                 )
@@ -274,7 +274,7 @@ def _write_inputs(workdir: Path, inputs: Mapping[str, str]) -> None:
     if _has_begun(workdir):
         for name in sorted(old.keys() & inputs.keys()):
             if old[name] != inputs[name]:
-                raise WorkdirError(
+                raise RunFolderError(
                     f"{workdir}: {name} is another one than this run was trained on (digest "
                     f"{inputs[name]:.12}, not {old[name]:.12}); give another --workdir, or bring "
                     "the old one back"
@@ -299,7 +299,7 @@ def _read_object(path: Path) -> dict[str, Any] | None:
         with naming(path):
             content = read_json(path) if path.exists() else {}
     except OSError as error:
-        raise WorkdirError(f"{path}: cannot be read: {why(error)}") from None
+        raise RunFolderError(f"{path}: cannot be read: {why(error)}") from None
     except ValueError:
         return None
     return content if isinstance(content, dict) else None
@@ -317,7 +317,7 @@ def model_folder(folder: Path) -> Path:
     """Where the vocoder is: a training run keeps it in `model`, a converted one is the folder.
 
     Raises:
-        WorkdirError: the folder of a run that has none.
+        RunFolderError: the folder of a run that has none.
     """
     inside = folder / "model"
     if inside.is_dir():
@@ -327,9 +327,9 @@ def model_folder(folder: Path) -> Path:
     except (OSError, ValueError, AttributeError):  # it is said when it is loaded
         return folder
     if task == "vocoder":
-        raise WorkdirError(f"{folder}: this run has no model yet; wait for its first evaluation")
+        raise RunFolderError(f"{folder}: this run has no model yet; wait for its first evaluation")
     if task:
-        raise WorkdirError(f"{folder}: a run of task {task}, not a vocoder; name another folder")
+        raise RunFolderError(f"{folder}: a run of task {task}, not a vocoder; name another folder")
     return folder
 
 

@@ -11,7 +11,7 @@ import jax
 
 from experiments.run.config import RunConfig
 from experiments.run.exit_codes import AGAIN, INTERRUPTED
-from experiments.run.folder import Workdir, flat_config
+from experiments.run.folder import RunFolder, flat_config
 from experiments.run.settings import length, read_settings
 from wf_jax.errors import UserError
 from wf_jax.platforms import choices
@@ -37,7 +37,7 @@ class Job(Protocol):
     config: Any
     what: str
 
-    def prepare(self, folder: Workdir) -> Task:
+    def prepare(self, folder: RunFolder) -> Task:
         """Reads the data and makes the task; what it refuses has left nothing in the folder.
 
         Raises:
@@ -48,11 +48,11 @@ class Job(Protocol):
         """Gives the digest of every file or folder that is trained on, by its name."""
         return {}
 
-    def begin(self, folder: Workdir) -> None:
+    def begin(self, folder: RunFolder) -> None:
         """Says what was found in the data, once the folder is this run's."""
         del folder
 
-    def publish(self, folder: Workdir) -> Publish | None:
+    def publish(self, folder: RunFolder) -> Publish | None:
         """Gives what shows the run while it goes."""
         del folder
 
@@ -60,7 +60,7 @@ class Job(Protocol):
         """Writes the results: the model first, then what decorates it; process 0 alone.
 
         Raises:
-            DecorationError: the model is written, and something failed after that.
+            UserError: the model is written, and something failed after that.
         """
 
 
@@ -70,7 +70,7 @@ def job_of(config: RunConfig) -> Job:
     return getattr(importlib.import_module(module), name)(config)
 
 
-def execute(job: Job, folder: Workdir, session: Session) -> Result:
+def execute(job: Job, folder: RunFolder, session: Session) -> Result:
     """Carries a run out: checks, data, training, results.
 
     Raises:
@@ -110,7 +110,7 @@ def attempt(config: RunConfig, folder: Path, session: Session) -> int:
         The exit code.
     """
     try:
-        with Workdir(folder) as workdir:
+        with RunFolder(folder) as workdir:
             return exit_code(execute(job_of(config), workdir, session))
     except (UserError, OSError, ValueError, jax.errors.JaxRuntimeError) as error:
         print(error, file=sys.stderr, flush=True)

@@ -15,7 +15,7 @@ from typing import Any
 from experiments.run.config import RunConfig
 from experiments.run.exit_codes import AGAIN, INTERRUPTED
 from experiments.run.reading import Best, judged, read_result
-from experiments.run.sweep_file import SweepError, Trial
+from experiments.run.sweep_file import Trial
 from experiments.run.sweep_file import read_sweep as read_sweep
 from experiments.run.table import title, value
 from wf_jax.bounded_files import read_json
@@ -45,7 +45,7 @@ def run_sweep(
         0 if every trial is finished, 75 or 130 if one was interrupted, else 1.
 
     Raises:
-        SweepError: no such index; an unknown option, or a value of a wrong type (before any
+        UserError: no such index; an unknown option, or a value of a wrong type (before any
             training).
     """
     return train_each(configs_of(trials, base_config, index), workdir, run, "sweep")
@@ -57,10 +57,10 @@ def configs_of(
     """Of each trial, or of one, by its name: what to call it on the terminal, and its config.
 
     Raises:
-        SweepError: no such index; an unknown option, or a value of a wrong type.
+        UserError: no such index; an unknown option, or a value of a wrong type.
     """
     if index is not None and not 0 <= index < len(trials):
-        raise SweepError(f"trial {index} does not exist; choose one of 0 to {len(trials) - 1}")
+        raise UserError(f"trial {index} does not exist; choose one of 0 to {len(trials) - 1}")
     return {
         trial.name: (
             f"sweep {i + 1} of {len(trials)}: {trial.name}",
@@ -75,14 +75,14 @@ def check_trials(configs: Mapping[str, tuple[str, RunConfig]], workdir: Path) ->
     """Checks the config of each trial that is not finished, before one costs its time.
 
     Raises:
-        SweepError: a trial could not begin; one line that names it.
+        UserError: a trial could not begin; one line that names it.
     """
     for name, (label, config) in configs.items():
         if not complete(workdir / name):
             try:
                 config.check()
             except UserError as error:
-                raise SweepError(f"{label}: {error}") from None
+                raise UserError(f"{label}: {error}") from None
 
 
 def train_each(
@@ -151,13 +151,13 @@ def apply(config: Any, overrides: dict[str, Any], source: str = "the sweep") -> 
     """A copy of a nested dataclass with options set; `source` names the sweep in messages.
 
     Raises:
-        SweepError: no such option, or a value of another type than the command line would take.
+        UserError: no such option, or a value of another type than the command line would take.
     """
     changed = copy.deepcopy(config)
     known = list(_options(changed))
     for name, new in overrides.items():
         if name not in known:
-            raise SweepError(f"{short(name)} in {source}: {_unknown(name, known)}")
+            raise UserError(f"{short(name)} in {source}: {_unknown(name, known)}")
         group, last = changed, name
         while "." in last:
             first, _, last = last.partition(".")
@@ -166,8 +166,8 @@ def apply(config: Any, overrides: dict[str, Any], source: str = "the sweep") -> 
         try:
             setattr(group, last, _converted(new, kind))
         except (TypeError, OverflowError):
-            words, given = kind.__name__ if type(kind) is type else kind, short(repr(new))
-            raise SweepError(f"{name} in {source}: {given} is not of type {words}") from None
+            type_name, given = kind.__name__ if type(kind) is type else kind, short(repr(new))
+            raise UserError(f"{name} in {source}: {given} is not of type {type_name}") from None
     return changed
 
 

@@ -99,10 +99,10 @@ def latent(z: np.ndarray) -> Figure:
     centres, width = (edges[1:] + edges[:-1]) / 2, edges[1] - edges[0]
     density = np.histogram(z, edges)[0] / (len(z) * width)
     normal = np.exp(-0.5 * centres**2) / math.sqrt(2 * math.pi)
-    words = f"z: mean {z.mean():.2f}, deviation {z.std():.2f}"
+    label = f"z: mean {z.mean():.2f}, deviation {z.std():.2f}"
     panels = figure.subplots(1, 2)
     for axes, scale in zip(panels, ("linear", "log"), strict=True):
-        axes.stairs(density, edges, fill=True, color=BLUE, alpha=0.5, label=words)
+        axes.stairs(density, edges, fill=True, color=BLUE, alpha=0.5, label=label)
         axes.plot(centres, normal, color=ORANGE, linewidth=1.5, label="standard normal")
         axes.set_yscale(scale)
         axes.set_xlabel("z")

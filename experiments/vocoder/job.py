@@ -8,10 +8,10 @@ from data_pipeline.corpus import Corpus, Windows
 from data_pipeline.corpus_index import CorpusError
 from data_pipeline.corpus_preparation import prepare_corpus
 from data_pipeline.synthetic_speech import write_demo_corpus
-from experiments.run.folder import Workdir
+from experiments.run.folder import RunFolder
 from experiments.run.job import Job
 from experiments.vocoder.config import VocoderConfig
-from experiments.vocoder.results import Samples, write_results
+from experiments.vocoder.results import TrainingSamples, write_results
 from wf_jax.audio.mel import MelSettings
 from wf_jax.flows.config import FlowConfig
 from wf_jax.flows.vocoder import HeldOut, VocoderTask, context
@@ -26,7 +26,7 @@ class VocoderJob(Job):
         """Reads nothing yet."""
         self.config = config
 
-    def prepare(self, folder: Workdir) -> VocoderTask:
+    def prepare(self, folder: RunFolder) -> VocoderTask:
         """Opens and checks the corpus; makes the built-in one in the run's folder.
 
         Raises:
@@ -47,9 +47,9 @@ class VocoderJob(Job):
         """Gives the digest of the corpus."""
         return {} if self.config.is_demo else {self.config.data.corpus: self._corpus.index.sha256}
 
-    def publish(self, folder: Workdir) -> Samples:
+    def publish(self, folder: RunFolder) -> TrainingSamples:
         """Gives what speaks held-out clips while it trains, and keeps the best model so far."""
-        return Samples(folder, self._task, self.config.train.samples_every)
+        return TrainingSamples(folder, self._task, self.config.train.samples_every)
 
     def finish(self, folder: Path, result: Result) -> None:
         """Writes the model folder, then metrics.json and report.html."""

@@ -29,10 +29,6 @@ _REMEDIES = {
 }
 
 
-class MelInputError(UserError):
-    """A file is not a mel that the model can take: one line with file, value and remedy."""
-
-
 @dataclasses.dataclass(frozen=True)
 class MelInput:
     """One clip to synthesize.
@@ -58,7 +54,7 @@ def find_inputs(
     """Reads a file, or every audio file, .npy and .npz of a folder.
 
     Raises:
-        MelInputError: nothing there, two files of one name, or a mel of another shape or scale.
+        UserError: nothing there, two files of one name, or a mel of another shape or scale.
         AudioFileError: an unreadable recording, or one of another rate without `resample`.
     """
     paths = _paths_in(source) if source.is_dir() else [source]
@@ -96,13 +92,13 @@ def _paths_in(folder: Path) -> list[Path]:
     if not paths:
         others = [path for path in files if path.suffix.lower() in _REMEDIES]
         if others:
-            raise MelInputError(_other_form(others[0]))
-        raise MelInputError(
+            raise UserError(_other_form(others[0]))
+        raise UserError(
             f"{folder}: no {', '.join((*SUFFIXES, *_ARRAYS))} files; name another folder"
         )
     twice = {p.stem for p in paths if sum(q.stem == p.stem for q in paths) > 1}
     if twice:
-        raise MelInputError(
+        raise UserError(
             f"{folder}: two files are called {min(twice)}, and would give one "
             f"{min(twice)}.wav; move one away"
         )
@@ -122,7 +118,7 @@ def _from_audio(path: Path, settings: MelSettings) -> MelInput:
     if audio.sample_rate != rate:
         x = soxr.resample(x, audio.sample_rate, rate, quality="VHQ")
     if not len(x):
-        raise MelInputError(f"{path}: nothing is left of it at {rate} Hz; give a longer recording")
+        raise UserError(f"{path}: nothing is left of it at {rate} Hz; give a longer recording")
     peak = float(np.abs(x).max())
     gain = 0.999 / peak if settings.peak_normalise and peak > 1e-9 else 1.0
     return MelInput(path, clip_mel(x * np.float32(gain), settings), len(x), gain)
@@ -134,14 +130,14 @@ def _from_mel(path: Path, settings: MelSettings, any_scale: bool) -> MelInput:
     if len(shape) == 3 and shape[0] == 1:
         mel = mel[0]
     if mel.ndim != 2 or mel.shape[1] < 1 or not np.issubdtype(mel.dtype, np.floating):
-        raise MelInputError(
+        raise UserError(
             f"{path}: {mel.dtype} {shape} is not a mel; give floats [{settings.bands}, frames] or "
             f"[1, {settings.bands}, frames]"
         )
     mel = mel.astype(np.float32)
     found = describe_scale(mel, settings)
     if found and (mel.shape[0] != settings.bands or not any_scale or not np.isfinite(mel).all()):
-        raise MelInputError(f"{path}: {found}")
+        raise UserError(f"{path}: {found}")
     note = describe_doubts(mel, settings) or ""
     return MelInput(path, mel, mel.shape[1] * settings.hop, note=note)
 
@@ -149,21 +145,19 @@ def _from_mel(path: Path, settings: MelSettings, any_scale: bool) -> MelInput:
 def _array(path: Path) -> np.ndarray:
     """The array of a .npy file, or the only one of a .npz file."""
     if path.suffix.lower() in _REMEDIES:
-        raise MelInputError(_other_form(path))
+        raise UserError(_other_form(path))
     try:
         if path.suffix.lower() == ".npz":
             return _only_array(path)
         with path.open("rb") as file:
             if file.read(4) == b"PK\3\4":
-                raise MelInputError(
-                    f"{path}: several arrays in one file; save the mel with numpy.save"
-                )
+                raise UserError(f"{path}: several arrays in one file; save the mel with numpy.save")
         return read_npy(path)
     except FileNotFoundError:
-        raise MelInputError(f"{path}: no such file; check the name") from None
+        raise UserError(f"{path}: no such file; check the name") from None
     except (OSError, ArrayFileError) as error:
         reason = getattr(error, "strerror", None) or error
-        raise MelInputError(
+        raise UserError(
             f"{path}: not a {path.suffix} of numbers ({reason}); save it with numpy.save"
         ) from None
 
@@ -173,7 +167,7 @@ def _only_array(path: Path) -> np.ndarray:
         names = [*arrays.headers]
         if len(names) == 1:
             return arrays.read()[names[0]]
-    raise MelInputError(
+    raise UserError(
         f"{path}: {len(names)} arrays ({', '.join(names[:3])}, ...); save the mel alone with "
         "numpy.save"
     )

@@ -26,7 +26,7 @@ _SCORES_EXPLAINED = (
 
 
 @dataclasses.dataclass(frozen=True)
-class VoiceReport:
+class VocoderReport:
     """All that the page shows.
 
     Attributes:
@@ -66,7 +66,7 @@ class VoiceReport:
     next_steps: Sequence[str]
 
 
-def write_voice_report(path: str | Path, report: VoiceReport) -> None:
+def write_vocoder_report(path: str | Path, report: VocoderReport) -> None:
     """Writes the page, whole or not at all."""
     sections = [
         _result(report),
@@ -79,7 +79,7 @@ def write_voice_report(path: str | Path, report: VoiceReport) -> None:
     elements.write_page(path, elements.document(report.title, sections))
 
 
-def _result(report: VoiceReport) -> str:
+def _result(report: VocoderReport) -> str:
     cards = "".join(
         f'<div class="result" style="border-color:{figures.COLOURS["resynthesis"]}">'
         f"<h3>{escape(name)}</h3><p><strong>{escape(value)}</strong></p><p>{escape(note)}</p></div>"
@@ -102,7 +102,7 @@ def _result(report: VoiceReport) -> str:
     )
 
 
-def _players(report: VoiceReport) -> str:
+def _players(report: VocoderReport) -> str:
     shown = report.clips[:SHOWN_CLIPS]
     gain = elements.common_gain([x for clip in shown for x in (clip.original, clip.resynthesis)])
     rows = "".join(
@@ -119,7 +119,7 @@ def _players(report: VoiceReport) -> str:
     )
 
 
-def _pictures(report: VoiceReport) -> list[Picture]:
+def _pictures(report: VocoderReport) -> list[Picture]:
     clip, rate = report.clips[0], report.sample_rate
     audio = (clip.original, clip.resynthesis)
     lls = {name: value for name, (value, _) in report.baselines.items()}
@@ -164,7 +164,7 @@ def _pictures(report: VoiceReport) -> list[Picture]:
     return shown
 
 
-def _scores(report: VoiceReport) -> str:
+def _scores(report: VocoderReport) -> str:
     heading = ("clip", "seconds", *(name for _, name, _ in SCORES))
     rows = [(clip.name, f"{clip.seconds:.1f}", *formatted(clip.scores)) for clip in report.clips]
     seconds = sum(clip.seconds for clip in report.clips)

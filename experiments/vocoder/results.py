@@ -20,12 +20,12 @@ from experiments.report.drawing import picture
 from experiments.run.board import Board
 from experiments.run.continuation import longer
 from experiments.run.decoration import decorating, showing
-from experiments.run.folder import Workdir, write_metrics
+from experiments.run.folder import RunFolder, write_metrics
 from experiments.terminal.command_lines import command
 from experiments.vocoder import figures
 from experiments.vocoder.config import VocoderConfig
 from experiments.vocoder.evaluation import judge, latent, mean_scores, resynthesise
-from experiments.vocoder.page import VoiceReport, write_voice_report
+from experiments.vocoder.page import VocoderReport, write_vocoder_report
 from experiments.vocoder.wav_output import write_clipped
 from wf_jax.audio.clips import clip_mel
 from wf_jax.flows.config import FlowConfig
@@ -45,7 +45,7 @@ SLOW = 10_000  # evaluations of a net, one after the other, for a second of audi
 _BASELINE_CLIPS = 1000  # of the training ones, evenly spread: more change no digit
 
 
-class Samples:
+class TrainingSamples:
     """Shows a run while it goes: held-out clips spoken again, and TensorBoard where it is there.
 
     `workdir`/samples/step-000500/NAME.wav and .png; scalars, audio and pictures for TensorBoard in
@@ -53,7 +53,7 @@ class Samples:
     `workdir`/model, so that it can be used while the run goes on.
     """
 
-    def __init__(self, workdir: Workdir, task: VocoderTask, every: int):
+    def __init__(self, workdir: RunFolder, task: VocoderTask, every: int):
         """Of `task`, with samples at each `every`-th evaluation."""
         self._workdir, self._board = workdir, Board(workdir)
         self._folder, self._model = workdir.local / "samples", workdir.local / "model"
@@ -98,7 +98,7 @@ def write_results(
     """Saves the best model first; then measures it, and writes and names the files.
 
     Raises:
-        DecorationError: the model is saved, and something failed after that.
+        UserError: the model is saved, and something failed after that.
     """
     model: Flow = jax.device_get(result.models)
     save_model(workdir / "model", task.config, split(model)[1])
@@ -122,7 +122,7 @@ def _describe(
     judged = judge(model, some(task.held_out, task.config, amount))
     best_step = round(float(result.best_epochs["bits/validation"]) * task.steps_per_epoch)
     parameters = sum(value.size for value in split(model)[1].values())
-    report = VoiceReport(
+    report = VocoderReport(
         title=f"{task.config.family} voice: {_corpus_name(config, corpus)}",
         sample_rate=corpus.sample_rate,
         hop=task.config.mel.hop,
@@ -142,7 +142,7 @@ def _describe(
     )
     metrics = _metrics(report, baselines, result)
     write_metrics(workdir, metrics, reported=False)
-    write_voice_report(workdir / "report.html", report)
+    write_vocoder_report(workdir / "report.html", report)
     write_metrics(workdir, metrics, reported=True)
     _say(workdir, report, result)
 
@@ -185,7 +185,7 @@ def _history(result: Result, task: VocoderTask) -> list[dict[str, Any]]:
     return [{k: v for k, v in record.items() if k != left_out} for record in result.history]
 
 
-def _metrics(report: VoiceReport, baselines: dict[str, float], result: Result) -> dict[str, Any]:
+def _metrics(report: VocoderReport, baselines: dict[str, float], result: Result) -> dict[str, Any]:
     return {
         "log_likelihood": report.log_likelihood,
         "bits": report.bits,
@@ -244,7 +244,7 @@ def _synthesis(workdir: Path) -> str:
     return command("synthesize", *options)
 
 
-def _say(workdir: Path, report: VoiceReport, result: Result) -> None:
+def _say(workdir: Path, report: VocoderReport, result: Result) -> None:
     rows = {"this model": (report.log_likelihood, report.bits), **report.baselines}
     width = max(map(len, rows))
     print(f"\n{result.stopped}: {result.steps:,} steps in {duration(result.minutes)}")

@@ -59,9 +59,9 @@ def test_no_size_of_block_compiles_again(player, x):
     )
     for block in (64, 1, 2, 31, 64, 50):
         play(player, x[:200], block)
-    heard = list(events)
+    calls = list(events)
     jax.jit(lambda x: x + len(events))(1.0)  # the listener does hear
-    assert not heard
+    assert not calls
     assert events
 
 

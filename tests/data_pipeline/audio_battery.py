@@ -2,7 +2,7 @@
 
     python -m tests.data_pipeline.audio_battery SEED COUNT
 
-Prints how many were heard, heard with a note, and refused, and the slowest; on standard error,
+Prints how many were read, read with a note, and refused, and the slowest; on standard error,
 those of which a rule is broken.
 """
 
@@ -47,7 +47,7 @@ class Broken(AssertionError):
 
 
 @dataclass
-class Heard:
+class Outcome:
     """What came of one file in one command.
 
     Attributes:
@@ -61,9 +61,9 @@ class Heard:
     samples: int | None = None
 
 
-def heard(use: Callable[[], object]) -> Heard:
+def outcome_of(use: Callable[[], object]) -> Outcome:
     """Runs a command's code within the limits."""
-    found = Heard()
+    found = Outcome()
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:
@@ -192,7 +192,7 @@ def check_whole(sample: Sample, file: AudioFile, samples: np.ndarray) -> None:
 
 
 def attempts(number: int, count: int, commands: Commands) -> Iterator[str]:
-    """What came of `count` damaged files: "heard", "noted", "refused" or "broken"."""
+    """What came of `count` damaged files: "read", "noted", "refused" or "broken"."""
     for i in range(count):
         draw = random.Random(f"{number}/{i}")
         sample = damaged(seed(draw, i), draw)
@@ -209,22 +209,22 @@ def attempts(number: int, count: int, commands: Commands) -> Iterator[str]:
 
 def _attempt(sample: Sample, path: Path, commands: Commands) -> str:
     kept = []
-    own = heard(lambda: kept.append(read(path)))
+    own = outcome_of(lambda: kept.append(read(path)))
     if own.error and not own.error.startswith(f"{path}: "):
         raise Broken(f"does not name the file: {own.error}")
     if kept and not own.notes:
         check_whole(sample, *kept[0])
     for name, use in commands.every().items():
         try:
-            found = heard(lambda use=use: use(path))
-            opened = name == "train a capture" and not heard(lambda: AudioFile(path)).error
+            found = outcome_of(lambda use=use: use(path))
+            opened = name == "train a capture" and not outcome_of(lambda: AudioFile(path)).error
             _check_alike(own, found, path, kept, opened)
         except Exception as error:
             raise Broken(f"{name}: {error!r}") from error
-    return "refused" if own.error else "noted" if own.notes else "heard"
+    return "refused" if own.error else "noted" if own.notes else "read"
 
 
-def _check_alike(own: Heard, found: Heard, path: Path, kept: list, header_only: bool) -> None:
+def _check_alike(own: Outcome, found: Outcome, path: Path, kept: list, header_only: bool) -> None:
     """That a command says what the reader says, and uses all that is read.
 
     One that reads the header only, before others read the samples, may find less.

@@ -32,7 +32,7 @@ from experiments.configs import a2_capture
 from experiments.releases import sources as release_sources
 from experiments.releases.card import _metrics
 from experiments.run import sweep
-from experiments.run.folder import Workdir, check_same_run, flat_config, model_folder
+from experiments.run.folder import RunFolder, check_same_run, flat_config, model_folder
 from experiments.run.lock import _holder
 from experiments.run.sweep_file import read_sweep
 from experiments.run.table import compare, json_lines, text
@@ -179,7 +179,7 @@ class Readers:
         with contextlib.redirect_stdout(io.StringIO()):
             model_folder(folder)
             check_same_run(folder, a2_capture.get_config())
-            with Workdir(folder) as opened:
+            with RunFolder(folder) as opened:
                 opened.open(a2_capture.get_config(), {"di.wav": "0" * 32})
         written = json.loads((folder / "inputs.json").read_text())
         if written["di.wav"] != "0" * 32:

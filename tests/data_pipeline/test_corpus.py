@@ -59,13 +59,13 @@ def prepared(folder, lengths, rate=RATE, validation=1):
     return Corpus.open(folder / "out"), clips
 
 
-def message_of(call, *words):
+def message_of(call, *said):
     with pytest.raises(CorpusError) as caught:
         call()
     message = str(caught.value)
     assert "\n" not in message
     assert ";" in message, "a remedy follows the fault"
-    for word in words:
+    for word in said:
         assert word in message
     return message
 
@@ -314,8 +314,8 @@ def test_bad_files_fail_the_preparation_and_all_are_named(tmp_path):
         names(tmp_path, validation=1)
     reasons = caught.value.reasons
     assert sorted(r.split(":")[0].rsplit("/", 1)[1] for r in reasons) == sorted(bad)
-    for name, words in bad.items():
-        assert any(name in reason and words in reason for reason in reasons), name
+    for name, said in bad.items():
+        assert any(name in reason and said in reason for reason in reasons), name
     assert [path.name for path in tmp_path.iterdir()] == ["in"]
 
 
@@ -368,7 +368,7 @@ def test_nothing_odd_gives_no_findings(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("change", "words"),
+    ("change", "said"),
     [
         ({"sample_rate": 0}, "sample_rate 0 Hz"),
         ({"sample_rate": 10**6}, "sample_rate 1000000 Hz"),
@@ -381,12 +381,12 @@ def test_nothing_odd_gives_no_findings(tmp_path):
         ({"output": "in/c00.wav/deeper"}, "can not be written"),
     ],
 )
-def test_wrong_arguments(tmp_path, monkeypatch, change, words):
+def test_wrong_arguments(tmp_path, monkeypatch, change, said):
     put_clips(tmp_path / "in", [8000, 8000])
     (tmp_path / "empty").mkdir()
     monkeypatch.chdir(tmp_path)
     options = {"source": "in", "output": "out", "validation": 1} | change
-    message_of(lambda: prepare_corpus(**options), words)
+    message_of(lambda: prepare_corpus(**options), said)
     assert not (tmp_path / "out").exists()
 
 
@@ -505,7 +505,7 @@ def test_open_with_a_file_missing(tmp_path, file):
 
 
 @pytest.mark.parametrize(
-    ("change", "words"),
+    ("change", "said"),
     [
         ({"version": 2}, "format version 2, this program reads 1"),
         ({"samples": 13_001}, "damaged"),
@@ -514,11 +514,11 @@ def test_open_with_a_file_missing(tmp_path, file):
         ({"sha256": None, "clips": None}, "damaged"),
     ],
 )
-def test_open_with_a_wrong_index(tmp_path, change, words):
+def test_open_with_a_wrong_index(tmp_path, change, said):
     prepared(tmp_path, [6000, 7000])
     path = tmp_path / "out" / "index.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | change))
-    message_of(lambda: Corpus.open(tmp_path / "out"), words, "remove the folder")
+    message_of(lambda: Corpus.open(tmp_path / "out"), said, "remove the folder")
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "{}", "\xff"])
@@ -691,7 +691,7 @@ def test_peak_normalisation_reaches_the_same_peak_and_spares_silence():
 
 
 @pytest.mark.parametrize(
-    ("change", "words"),
+    ("change", "said"),
     [
         ({"window": 0}, "window 0 is too small; choose 1 or more"),
         ({"before": -1}, "before -1"),
@@ -702,10 +702,10 @@ def test_peak_normalisation_reaches_the_same_peak_and_spares_silence():
         ({"split": "validation"}, "no validation clips; prepare with --validation=1"),
     ],
 )
-def test_windows_of_wrong_size(change, words):
+def test_windows_of_wrong_size(change, said):
     corpus, _ = in_memory([50])
     options = {"split": "train", "window": 9, "before": 0, "after": 0, "batch_size": 2, "seed": 0}
-    with pytest.raises(ValueError, match=words):
+    with pytest.raises(ValueError, match=said):
         Windows(corpus, **options | change)
 
 

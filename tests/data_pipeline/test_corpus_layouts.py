@@ -32,9 +32,9 @@ def found(folder, text, coding="utf-8"):
     return clips, report.findings
 
 
-def refused(folder, text, *words, coding="utf-8"):
+def refused(folder, text, *said, coding="utf-8"):
     (folder / "in" / "metadata.csv").write_bytes(text.encode(coding, "surrogateescape"))
-    return message_of(lambda: names(folder, validation=1), "metadata.csv", *words)
+    return message_of(lambda: names(folder, validation=1), "metadata.csv", *said)
 
 
 # metadata.csv
@@ -169,7 +169,7 @@ def test_links_within_the_corpus_and_to_wavs(folder):
 
 
 @pytest.mark.parametrize(
-    ("text", "words"),
+    ("text", "said"),
     [
         ("", "names no recordings; a line of it is id|text"),
         ("\ufeff\n\n", "names no recordings"),
@@ -183,8 +183,8 @@ def test_links_within_the_corpus_and_to_wavs(folder):
         ("Zo\udceb|said\n", "save it as UTF-8"),
     ],
 )
-def test_lists_that_do_not_fit_are_blamed_for_what_they_are(folder, text, words):
-    refused(folder, text, words)
+def test_lists_that_do_not_fit_are_blamed_for_what_they_are(folder, text, said):
+    refused(folder, text, said)
 
 
 def test_a_cut_off_utf_16_file(folder):

@@ -207,8 +207,8 @@ def test_linear_predictor_against_the_normal_equations():
 
 
 def test_in_words():
-    words = replace(manual_latency(48), confidence=None).describe(RATE)
-    assert words == "output late by 48 samples (1.00 ms), given by hand"
+    said = replace(manual_latency(48), confidence=None).describe(RATE)
+    assert said == "output late by 48 samples (1.00 ms), given by hand"
     assert manual_latency(-24).describe(RATE).startswith("output early by 24 samples (0.50 ms)")
     assert "in time" in manual_latency(0).describe(RATE)
 

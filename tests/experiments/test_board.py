@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from experiments.run.board import Board
-from experiments.run.folder import Workdir
+from experiments.run.folder import RunFolder
 
 pytest.importorskip("tensorboardX")
 
@@ -44,7 +44,7 @@ def events(folder):
 
 def test_records_are_whole_and_in_order(tmp_path):
     assert crc32c(b"123456789") == 0xE3069283  # the usual check value
-    board = Board(Workdir(tmp_path))
+    board = Board(RunFolder(tmp_path))
     assert not (tmp_path / "tensorboard").exists()  # a start that fails leaves no file
     board(5, None, {"step": 5, "loss/a": 0.5, "learning_rate": 0.25})
     picture = io.BytesIO()

@@ -16,12 +16,12 @@ from data_pipeline.synthetic_speech import write_demo_corpus
 from experiments.comparison import suite as comparison
 from experiments.comparison.figures import COLOURS, draw
 from experiments.comparison.paper_likelihoods import ROWS
-from experiments.comparison.suite import ComparisonError, members_of
+from experiments.comparison.suite import members_of
 from experiments.comparison.table import Line, table
 from experiments.configs import waveflow, waveglow, wavenet
 from experiments.configs.likelihood import get_config
-from experiments.run.decoration import DecorationError
 from experiments.vocoder.config import VocoderConfigError
+from wf_jax.errors import UserError
 from wf_jax.flows.families import CONFIGS, MODELS, new_flow
 from wf_jax.flows.model_folder import load_model
 from wf_jax.modules import split
@@ -87,7 +87,7 @@ def test_members_share_data_and_budget():
     config.only = ("waveglow,waveflow_h8",)  # as the flag gives names with a comma between
     assert list(members_of(config)) == ["waveflow_h8", "waveglow"]
     config.only = ("wavegrow",)
-    with pytest.raises(ComparisonError, match=r"only=wavegrow: no such member; there are waveflow"):
+    with pytest.raises(UserError, match=r"only=wavegrow: no such member; there are waveflow"):
         members_of(config)
 
 
@@ -96,8 +96,8 @@ def test_the_table_says_it_all_with_the_best_first(tmp_path):
     lines = table([LINE, better])
     assert lines[2].startswith("| flow |")
     assert lines[2].endswith("| – | – |")
-    for words in ("wave glow", "1,234,567", "3.142", "10.50", "| 12 |", "7.12", "17.59M", "4.804"):
-        assert words in lines[3]
+    for text in ("wave glow", "1,234,567", "3.142", "10.50", "| 12 |", "7.12", "17.59M", "4.804"):
+        assert text in lines[3]
     assert len({line.count("|") for line in lines}) == 1
     draw(tmp_path / "picture.png", [LINE, better])
     assert (tmp_path / "picture.png").read_bytes()[:4] == b"\x89PNG"
@@ -109,7 +109,7 @@ def test_a_picture_that_fails_leaves_the_table(tmp_path, monkeypatch):
 
     monkeypatch.setattr(comparison, "_line", lambda *_: LINE)
     monkeypatch.setattr(comparison, "draw", fail)
-    with pytest.raises(DecorationError, match=r"likelihood\.md is complete, .*: no font; mend"):
+    with pytest.raises(UserError, match=r"likelihood\.md is complete, .*: no font; mend"):
         comparison.write_comparison(tmp_path, {"wave_glow": None})
     assert "wave glow" in (tmp_path / "likelihood.md").read_text()
 
@@ -140,14 +140,15 @@ def test_a_member_that_fails_costs_no_other(tmp_path, monkeypatch, capsys):
 def test_what_no_training_could_mend_is_said_first(tmp_path):
     """Not after the members before it have taken their minutes."""
     config = get_config("tiny")
-    with pytest.raises(ComparisonError, match=r"data.corpus is missing.*likelihood:demo"):
+    with pytest.raises(UserError, match=r"data.corpus is missing.*likelihood:demo"):
         comparison.compare(config, tmp_path)
     config.data.corpus, config.train.dequantise = "demo", True
-    with pytest.raises(ComparisonError, match=r"wavenet_logistic_mixture: --config.*dequant"):
+    with pytest.raises(UserError, match=r"wavenet_logistic_mixture: --config.*dequant"):
         comparison.compare(config, tmp_path)
 
 
 CONFIG = """
+from wf_jax.errors import UserError
 from experiments.configs import likelihood, wavenet
 
 def get_config():

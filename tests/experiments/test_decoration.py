@@ -16,16 +16,17 @@ from data_pipeline.synthetic import demo_pair
 from experiments.capture import results as capture_results
 from experiments.capture import samples as capture_samples
 from experiments.capture.latency_plot import plot_latency
-from experiments.capture.models import read_family
-from experiments.capture.samples import Samples
+from experiments.capture.models import read_models
+from experiments.capture.samples import TrainingBoard
 from experiments.configs.a2_capture import get_config
 from experiments.report.drawing import picture
-from experiments.run.decoration import DecorationError, decorating, showing
-from experiments.run.folder import Workdir
+from experiments.run.decoration import decorating, showing
+from experiments.run.folder import RunFolder
 from experiments.run.sweep import complete
 from wf_jax.amps import load_nam
 from wf_jax.amps.capture import CaptureAudio, CaptureTask
 from wf_jax.amps.nam_file import read_nam
+from wf_jax.errors import UserError
 from wf_jax.training.loop import Result
 
 ROOT = Path(__file__).parents[2]
@@ -87,8 +88,8 @@ def test_a_capture_is_written_before_what_decorates_it(trained, tmp_path, monkey
 
     monkeypatch.setattr(capture_results, name, fail)
     config = get_config("demo")
-    family = read_family(config, 48000.0)
-    with pytest.raises(DecorationError) as error:
+    family = read_models(config, 48000.0)
+    with pytest.raises(UserError) as error:
         capture_results.write_results(config, tmp_path, recorded, task, family, result, None)
     (line,) = str(error.value).splitlines()
     assert line.startswith(f"{tmp_path / 'model.nam'} is complete, but not what is made after it: ")
@@ -117,7 +118,7 @@ def test_an_interrupt_is_no_fault_of_decoration(tmp_path):
 
 def test_a_picture_that_fails_does_not_end_a_training(trained, tmp_path, monkeypatch, capsys):
     task, recorded, result = trained
-    samples = Samples(Workdir(tmp_path), task, recorded)
+    samples = TrainingBoard(RunFolder(tmp_path), task, recorded)
     shown = []
 
     class Board:
@@ -150,6 +151,7 @@ def test_what_cannot_be_shown_names_its_file(tmp_path, capsys):
 
 FAILING = """
 import runpy, sys
+from wf_jax.errors import UserError
 from experiments.capture import results as capture_results
 def fail(*_):
     raise RuntimeError("no font")

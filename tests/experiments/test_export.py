@@ -16,10 +16,11 @@ import soundfile
 
 from experiments.examples import tpu_batch
 from experiments.releases.card import card
-from experiments.releases.sources import SourceError, find_source
+from experiments.releases.sources import find_source
 from experiments.releases.writing import ReleaseOptions, make_release, remake_release
 from tests.export import small_releases as releases
 from tests.flows import small
+from wf_jax.errors import UserError
 from wf_jax.export import ReleaseError, load
 from wf_jax.export.artefacts import lower
 from wf_jax.export.manifest import MANIFEST, digest, read_manifest
@@ -151,7 +152,7 @@ def test_a_run_of_an_amp_and_a_recording_of_one_s_own(tmp_path):
     source = find_source(str(tmp_path), "my amp", str(tmp_path / "di.wav"))
     assert (source.name, source.metrics) == ("my amp", {"esr": {"standard": 0.025}})
     assert len(source.example) == source.example_rate == 48000
-    assert source.example_words == "di.wav"
+    assert source.example_description == "di.wav"
 
 
 # What is there already
@@ -242,6 +243,7 @@ REFUSED = [
 # One process for all: flags of several commands do not go into one, and a process takes seconds.
 TRY_ALL = """
 import json, sys
+from wf_jax.errors import UserError
 from experiments import export
 for arguments in json.loads(sys.argv[1]):
     export.flags.FLAGS.unparse_flags()
@@ -282,7 +284,7 @@ def test_amps_are_exported_in_float32_only(played, tmp_path):
 @pytest.mark.parametrize("task", ["vocoder", "capture"])
 def test_a_run_that_has_no_model_yet(tmp_path, task):
     (tmp_path / "config.json").write_text(json.dumps({"task": task}))
-    with pytest.raises(SourceError, match="yet; wait for"):
+    with pytest.raises(UserError, match="yet; wait for"):
         find_source(str(tmp_path), None, None)
 
 

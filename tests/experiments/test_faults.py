@@ -22,7 +22,7 @@ from data_pipeline.corpus_preparation import prepare_corpus
 from data_pipeline.synthetic_speech import write_demo_corpus
 from experiments.configs.waveflow import get_config
 from experiments.run.board import Board
-from experiments.run.folder import Workdir, WorkdirError
+from experiments.run.folder import RunFolder, RunFolderError
 from experiments.run.settings import read_settings
 from wf_jax.flows.model_folder import load_model, save_model
 from wf_jax.flows.waveflow import WaveFlow
@@ -386,10 +386,10 @@ def test_metrics_on_a_full_disk_name_the_file(disk):
 
 def test_tensorboard_on_a_full_disk_is_an_error(disk):
     pytest.importorskip("tensorboardX")
-    board = Board(Workdir(disk.path))
+    board = Board(RunFolder(disk.path))
     board(1, None, {"loss/a": 1.0})
     disk.leave(0)
-    with pytest.raises(WorkdirError, match="tensorboard: cannot be written: No space left"):
+    with pytest.raises(RunFolderError, match="tensorboard: cannot be written: No space left"):
         board.add_audio("a", 1, np.zeros(20_000), 22050)
 
 

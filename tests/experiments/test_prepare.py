@@ -125,7 +125,7 @@ def test_stopped(folder, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "words"),
+    ("arguments", "said"),
     [
         ([], "--input"),
         (["--input=a", "--output=b", "--rate=1"], "rate"),
@@ -133,8 +133,8 @@ def test_stopped(folder, monkeypatch):
         (["--input=a", "--output=b", "--validation=some"], "validation"),
     ],
 )
-def test_wrong_flags(arguments, words):
-    with pytest.raises(SystemExit, match=words):
+def test_wrong_flags(arguments, said):
+    with pytest.raises(SystemExit, match=said):
         main(["prepare", *arguments])
 
 

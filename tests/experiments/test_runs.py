@@ -79,11 +79,11 @@ def run(*arguments, **options):
     )
 
 
-def refused(result, *words):
+def refused(result, *expected):
     assert result.returncode == 1
     assert "Traceback" not in result.stderr
     assert len(result.stderr.strip().splitlines()) == 1, result.stderr
-    for word in words:
+    for word in expected:
         assert word in result.stderr
 
 
@@ -427,7 +427,7 @@ def test_nothing_evaluated_gives_no_picture(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "words"),
+    ("arguments", "expected"),
     [
         ([], ["nothing to compare", "name the folders of runs"]),
         (["{}/none"], ["none: no such folder", "--workdir"]),
@@ -439,8 +439,8 @@ def test_nothing_evaluated_gives_no_picture(tmp_path):
         (["{}/a", "--colour=red"], ["--colour is no option"]),
     ],
 )
-def test_bad_input_is_one_line(tmp_path, arguments, words):
+def test_bad_input_is_one_line(tmp_path, arguments, expected):
     capture(tmp_path / "a", [0.5, 0.1])
     (tmp_path / "empty").mkdir()
-    refused(run(*(argument.format(tmp_path) for argument in arguments)), *words)
+    refused(run(*(argument.format(tmp_path) for argument in arguments)), *expected)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "empty"]

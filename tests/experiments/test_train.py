@@ -63,8 +63,8 @@ def test_a_capture_from_files_to_nam_and_report(capture):
     assert 0 < metrics["esr"]["standard"] < 2
     assert 0 < metrics["linear_esr"] < 1
     assert metrics["latency_samples"] == 95
-    for words in ("nano", "standard", "ESR", "report.html", "found by cross-correlation"):
-        assert words in result.stdout
+    for text in ("nano", "standard", "ESR", "report.html", "found by cross-correlation"):
+        assert text in result.stdout
     assert "Traceback" not in result.stderr
 
 

@@ -13,10 +13,11 @@ import numpy as np
 import pytest
 
 from experiments.run.folder import model_folder
-from experiments.run.initial import InitialError, read_initial
+from experiments.run.initial import read_initial
 from tests import hostile_files
 from tests.damaged_folders import battery, outcome, read
 from tests.export import small_releases as releases
+from wf_jax.errors import UserError
 from wf_jax.export import load, write
 from wf_jax.export.artefacts import Function, lower
 from wf_jax.export.manifest import MANIFEST, PARAMS
@@ -141,7 +142,7 @@ def test_a_fault_is_named(tmp_path, monkeypatch):
         outcome(tmp_path, lambda folder: np.ones(9 << 28, np.uint8))
 
     def other(folder: Path) -> None:
-        raise InitialError("no name")
+        raise UserError("no name")
 
     with pytest.raises(AssertionError):
         outcome(tmp_path, other)

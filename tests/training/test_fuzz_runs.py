@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from experiments.configs import a2_capture
-from experiments.run.folder import Workdir, check_same_run, flat_config
+from experiments.run.folder import RunFolder, check_same_run, flat_config
 from experiments.run.initial import read_initial
 from experiments.run.reading import find_runs, read_run
 from tests.damaged_folders import battery
@@ -37,7 +37,7 @@ def state():
 def run(tmp_path_factory):
     """What a capture leaves, its model small."""
     folder = tmp_path_factory.mktemp("runs") / "run"
-    with Workdir(folder) as workdir:
+    with RunFolder(folder) as workdir:
         workdir.open(CONFIG, INPUTS)
     with Checkpoints(folder / "checkpoints", config=flat_config(CONFIG)) as checkpoints:
         for step in (1, 2):
@@ -61,7 +61,7 @@ def continued(folder):
 
 def _continued(folder):
     check_same_run(folder, CONFIG)
-    with Workdir(folder) as workdir:
+    with RunFolder(folder) as workdir:
         workdir.open(CONFIG, INPUTS)
         with Checkpoints(folder / "checkpoints", config=flat_config(CONFIG)) as checkpoints:
             restored = checkpoints.restore(state())
