@@ -1,4 +1,4 @@
-"""Make a model folder of a published WaveFlow or WaveGlow checkpoint.
+"""Makes a model folder of a published WaveFlow or WaveGlow checkpoint.
 
     python -m experiments.convert --input=step-2000000.pdparams --source=parakeet \
         --source_config=config.yaml --output=DIR
@@ -66,7 +66,7 @@ def main(argv: list[str]) -> None:
 
 
 def converted(path: str, source: str, source_config: str) -> "Flow":
-    """The model of a published checkpoint.
+    """Returns the model of a published checkpoint.
 
     Args:
         path: of the checkpoint.

@@ -1,4 +1,4 @@
-"""Judge a trained vocoder on the held-out clips of its corpus.
+"""Evaluates a trained vocoder on the held-out clips of its corpus.
 
     python -m experiments.evaluate --workdir=RUN
 
@@ -76,7 +76,7 @@ def _evaluate(workdir: Path, output: Path) -> "list[Judged]":
 
 
 def _corpus_of(workdir: Path) -> Path:
-    """The corpus that the run was trained on."""
+    """Returns the path of the corpus that the run was trained on."""
     path = workdir / "config.json"
     try:
         corpus = read_json(path)["data.corpus"]
@@ -88,7 +88,7 @@ def _corpus_of(workdir: Path) -> Path:
 
 
 def _contents(judged: "list[Judged]") -> dict:
-    """What the JSON file says."""
+    """Returns the content of the JSON file."""
     from experiments.vocoder.evaluation import mean_scores
 
     clips = {clip.name: {"seconds": clip.seconds, **clip.scores} for clip in judged}
@@ -96,7 +96,7 @@ def _contents(judged: "list[Judged]") -> dict:
 
 
 def _lines(judged: "list[Judged]") -> list[str]:
-    """The same as a table."""
+    """Formats the same content as a table."""
     from experiments.vocoder.evaluation import SCORES, formatted, mean_scores
 
     rows = [(clip.name, clip.scores) for clip in judged] + [("mean", mean_scores(judged))]

@@ -68,7 +68,7 @@ def main(argv: list[str]) -> None:
 
 
 def _write(path: Path, content: bytes, state: np.ndarray | None) -> None:
-    """The file, and beside it the first state of an amp."""
+    """Writes the file, and beside it the first state of an amp."""
 
     def write(file: BinaryIO) -> None:
         file.write(content)
@@ -92,7 +92,7 @@ def _need_packages() -> None:
 
 
 def _nam_file(model: str) -> Path | None:
-    """The .nam file that is named, or of the run that is; None for a vocoder."""
+    """Returns the named .nam file or that of a named run; None for a vocoder."""
     if model.endswith(".nam"):
         return Path(model)
     captured = Path(model, "model.nam")
@@ -100,7 +100,7 @@ def _nam_file(model: str) -> Path | None:
 
 
 def _check_model(model: str) -> None:
-    """Refuses what is no model, or becomes no ONNX file, before JAX is loaded."""
+    """Refuses unsuitable models before JAX is loaded."""
     if file := _nam_file(model):
         read_nam(file)
         return

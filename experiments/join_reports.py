@@ -1,4 +1,4 @@
-"""Put the reports of several runs on one page, under each other.
+"""Joins the reports of several runs on one page, under each other.
 
     python -m experiments.join_reports --output=report.html RUN_DIR...
 
@@ -24,7 +24,7 @@ _OUTPUT = flags.DEFINE_string("output", None, "The page to write")
 
 @dataclasses.dataclass(frozen=True)
 class Report:
-    """What stands on a page that this project wrote.
+    """The title and contents of a page that this project wrote.
 
     Attributes:
         title: plain text.
@@ -71,7 +71,7 @@ def join(output: Path, folders: Sequence[Path]) -> None:
 
 
 def read_report(path: Path) -> Report:
-    """The title and contents of a page that this project wrote.
+    """Reads title and contents of a page that this project wrote.
 
     Raises:
         UserError: no such file, or another kind of page.

@@ -1,4 +1,4 @@
-"""Turn mel spectrograms into audio.
+"""Turns mel spectrograms into audio.
 
     python -m experiments.synthesize --model=WORKDIR --input=WAV|MEL.npy|DIR --output=DIR
 
@@ -72,7 +72,7 @@ def main(argv: list[str]) -> None:
 
 
 def _spare(inputs: list[MelInput], output: Path) -> None:
-    """Refuses to put a result in the place of a recording."""
+    """Refuses a result path that would overwrite a recording."""
     for item in inputs:
         if (output / f"{item.path.stem}.wav").resolve() == item.path.resolve():
             raise UserError(f"{item.path}: would be replaced; give another --output")

@@ -1,4 +1,4 @@
-"""Train a model: python -m experiments.train --config=a2_capture --workdir=DIR.
+"""Trains a model: python -m experiments.train --config=a2_capture --workdir=DIR.
 
 Stopped by Ctrl-C it keeps the best so far; by SIGTERM it saves and exits with code 75, "start me
 again". Started again with the same --workdir it continues.
@@ -69,7 +69,7 @@ def main(argv: list[str]) -> None:
 
 
 def _check(config: RunConfig) -> None:
-    """Finds what can be known of a run before anything slow is loaded.
+    """Checks a run as far as possible before slow imports.
 
     Raises:
         UserError: an option, a flag or a file cannot be used.

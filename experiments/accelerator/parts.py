@@ -1,4 +1,4 @@
-"""The parts of the examination: their modules, and their shares of the time."""
+"""The parts of the examination: their modules and their shares of the time."""
 
 import dataclasses
 

@@ -1,4 +1,4 @@
-"""Training steps of a task, timed as the training loop takes them: one dispatch ahead."""
+"""Times training steps of a task as the training loop takes them: one dispatch ahead."""
 
 import dataclasses
 import statistics
@@ -36,7 +36,7 @@ class Steps:
     memory: int
 
     def cells(self, audio_seconds: float, peak: float) -> Row:
-        """Cells of a table.
+        """Returns the cells of a table.
 
         Args:
             audio_seconds: that a step trains on.
@@ -62,7 +62,7 @@ def time_steps(
     trace: str = "",
     optimizer: str = Settings.optimizer,
 ) -> Steps:
-    """Takes steps in rounds of about `seconds`, of which the median counts.
+    """Takes steps in rounds of about `seconds`; the median of the rounds counts.
 
     Args:
         task: what to train.
@@ -77,7 +77,7 @@ def time_steps(
         state, step = dispatcher.create(dispatcher.params), 0
 
         def take(dispatches: int) -> tuple[float, float, float]:
-            """Seconds per step: the whole, sending, and waiting for batches."""
+            """Seconds per step: total, sending, and waiting for batches."""
             nonlocal state, step
             dispatcher.clock.start()
             previous, sending, start = None, 0.0, time.perf_counter()

@@ -9,7 +9,7 @@ Operation = tuple[str, float, int]  # name, milliseconds in all, how often
 
 
 def top_operations(folder: Path, count: int = 10) -> tuple[list[Operation], Operation]:
-    """The operations of the newest trace in `folder` that took longest.
+    """Returns the longest operations of the newest trace in `folder`.
 
     Args:
         folder: of `jax.profiler.trace`.
@@ -39,7 +39,7 @@ def top_operations(folder: Path, count: int = 10) -> tuple[list[Operation], Oper
 
 
 def _events(data: jax.profiler.ProfileData) -> list[jax.profiler.ProfileEvent]:
-    """Returns those of a GPU's streams, a TPU's operations, or XLA's on a CPU."""
+    """Returns the events of a GPU's streams, a TPU's operations, or XLA's on a CPU."""
     planes = list(data.planes)
     devices = [p for p in planes if p.name.startswith("/device:") and "CUSTOM" not in p.name]
     if devices:

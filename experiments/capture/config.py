@@ -1,4 +1,4 @@
-"""The config of a capture, and what can be refused before JAX and the audio are loaded."""
+"""The config of a capture and its checks, which run before JAX and the audio are loaded."""
 
 import dataclasses
 import warnings
@@ -67,7 +67,7 @@ class Data:
 
 @dataclasses.dataclass
 class Model:
-    """What is trained.
+    """The models to train.
 
     Attributes:
         sizes: of A2: nano and standard.
@@ -81,7 +81,7 @@ class Model:
 
 @dataclasses.dataclass
 class Train(run.Train):
-    """How a capture trains.
+    """The training options of a capture.
 
     Attributes:
         optimizer: soap, or adam for the NAM trainer's recipe to the letter.
@@ -107,7 +107,7 @@ Loss = editable(LossWeights)
 
 @dataclasses.dataclass
 class CaptureConfig(run.RunConfig):
-    """A capture.
+    """The config of a capture.
 
     Attributes:
         init_from: a .nam file to fine-tune, of any architecture.
@@ -130,11 +130,11 @@ class CaptureConfig(run.RunConfig):
 
     @property
     def batch_size(self) -> int:
-        """Windows per step: SOAP learns as much from 8 of them as from 16, and is done sooner."""
+        """Windows per step; SOAP learns as much from 8 as from 16, in less time."""
         return self.train.batch_size or (8 if self.train.optimizer == "soap" else 16)
 
     def recipe(self) -> tuple[float, Schedule]:
-        """Gives the optimizer's own, but for what the config says itself."""
+        """Returns the optimizer's own recipe, overridden by the config."""
         train = self.train
         if train.optimizer == "soap":
             rate, usual = 0.02, Schedule(warmup=0.05, hold=0.6, end=0.02)
@@ -149,7 +149,7 @@ class CaptureConfig(run.RunConfig):
         return rate if train.learning_rate == OWN else train.learning_rate, schedule
 
     def gear(self) -> dict[str, Any]:
-        """Gives the metadata that the user gives, or else the file that the capture begins from.
+        """Returns the user's metadata, completed from the file that the capture begins from.
 
         Returns:
             By key of wf_jax.amps.nam_metadata.USER_KEYS: text, a level in dBu, or None.
@@ -162,7 +162,7 @@ class CaptureConfig(run.RunConfig):
         return joined(self.metadata, before, self.init_from)
 
     def check(self) -> None:
-        """Refuses what would otherwise fail late, or in another's words; reads headers only.
+        """Refuses options and files that would fail later; reads headers only.
 
         Raises:
             AudioFileError, NamFileError: a file is missing or none of its kind.

@@ -29,7 +29,7 @@ class CaptureJob(Job):
     """Checks a recorded pair, trains on it, and writes model.nam, metrics.json and report.html."""
 
     def __init__(self, config: CaptureConfig):
-        """Reads nothing yet."""
+        """Stores the config; reads nothing yet."""
         self.config = config
 
     def prepare(self, folder: RunFolder) -> CaptureTask:
@@ -49,12 +49,12 @@ class CaptureJob(Job):
         return self._task
 
     def inputs(self) -> dict[str, str]:
-        """Gives the digests of the recordings."""
+        """Returns the digests of the recordings."""
         data = self.config.data
         return {} if self.config.is_demo else {p: md5_of(p) for p in (data.input, data.output)}
 
     def begin(self, folder: RunFolder) -> None:
-        """Says what the checks found, and how good a model that is fine-tuned is already."""
+        """Prints the checks' findings, and the ESR of a model to fine-tune."""
         if self.config.is_demo:
             folder.make(lambda: _keep_demo_pair(folder.local / "pair"))
         capture, task = self._capture, self._task
@@ -68,7 +68,7 @@ class CaptureJob(Job):
             say(f"as it is in {self.config.init_from}: ESR {said}")
 
     def publish(self, folder: RunFolder) -> TrainingBoard:
-        """Gives what shows the run in TensorBoard."""
+        """Returns the callback that writes TensorBoard data."""
         return TrainingBoard(folder, self._task, self._capture)
 
     def finish(self, folder: Path, result: Result) -> None:
@@ -79,7 +79,7 @@ class CaptureJob(Job):
 
 
 def make_task(config: CaptureConfig, capture: Capture, initial: CaptureModels) -> CaptureTask:
-    """The training task of one capture, its models brought to training level.
+    """Makes the training task of one capture, its models brought to training level.
 
     Raises:
         UserError: the recording is too short for one batch.
@@ -108,7 +108,7 @@ def make_task(config: CaptureConfig, capture: Capture, initial: CaptureModels) -
 def _training_level(
     config: CaptureConfig, initial: CaptureModels, gain: float
 ) -> dict[str, AmpModel] | None:
-    """The models to begin with; fresh ones play at training level, whatever the recording's."""
+    """Returns the initial models; fresh ones start at training level."""
     if initial.models is None or config.model.nam:
         return initial.models
     return {name: model.scaled(gain) for name, model in initial.models.items()}
@@ -126,7 +126,7 @@ def _initial_models(config: CaptureConfig, input_path: Path) -> CaptureModels:
 
 
 def _pair(config: CaptureConfig, folder: RunFolder, place: Path) -> tuple[Path, Path]:
-    """The files to read: the user's, or the built-in pair, made in `place` if need be."""
+    """Returns the files to read: the user's, or the built-in pair, made in `place` if need be."""
     if not config.is_demo:
         return Path(config.data.input), Path(config.data.output)
     kept = folder.local / "pair"

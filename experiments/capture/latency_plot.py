@@ -1,4 +1,4 @@
-"""Figures for people: each function draws on the axes that it is given."""
+"""Plots the latency measurement on given axes."""
 
 from matplotlib.axes import Axes
 
@@ -7,7 +7,7 @@ from wf_jax.errors import printable
 
 
 def plot_latency(axes: Axes, latency: Latency, sample_rate: int, name: str) -> None:
-    """Draw the output's response against the lag, and the latency in use.
+    """Draws the output's response against the lag, and the latency in use.
 
     Args:
         axes: where to draw.

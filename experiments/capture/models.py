@@ -1,4 +1,4 @@
-"""Which models a capture trains: fresh A2, a .nam file's architecture, or its weights as well."""
+"""Chooses the initial models: fresh A2, a .nam file's architecture, or its weights as well."""
 
 import dataclasses
 from typing import Any
@@ -13,7 +13,7 @@ from wf_jax.random_streams import random_stream
 
 @dataclasses.dataclass(frozen=True)
 class CaptureModels:
-    """The models of one capture at recording level, and how they go into one file.
+    """The initial models of one capture at recording level, and their form in one file.
 
     Attributes:
         models: by name, smallest first; None for fresh A2 models of the configured sizes.
@@ -26,7 +26,7 @@ class CaptureModels:
     gear: dict[str, Any] = dataclasses.field(default_factory=dict)
 
     def assemble(self, trained: dict[str, AmpModel]) -> AmpModel:
-        """The model of the exported file."""
+        """Returns the model of the exported file."""
         if self.models is None:
             ordered = sorted(trained.values(), key=lambda model: model.config.arrays[0].channels)
             return SlimmableContainer(ordered, uniform_max_values(len(ordered)))
@@ -37,7 +37,7 @@ class CaptureModels:
 
 
 def read_models(config: CaptureConfig, sample_rate: float) -> CaptureModels:
-    """What `config.init_from` and `config.model.nam` ask for.
+    """Reads the models that `config.init_from` and `config.model.nam` ask for.
 
     Args:
         config: of the capture.
@@ -75,5 +75,5 @@ def read_models(config: CaptureConfig, sample_rate: float) -> CaptureModels:
 
 
 def _name(model: AmpModel) -> str:
-    """What reports call a model."""
+    """Returns the name of a model in reports."""
     return a2.size_of(model) or type(model).__name__.lower()

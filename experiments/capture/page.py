@@ -1,4 +1,4 @@
-"""The page of a capture: how close it is, how it sounds, and what it was made from."""
+"""The report page of a capture: accuracy, sound and origin."""
 
 import dataclasses
 from collections.abc import Callable, Sequence
@@ -34,7 +34,7 @@ class SizeReport:
 
 @dataclasses.dataclass(frozen=True)
 class CaptureReport:
-    """All that the page shows.
+    """The content of the page.
 
     Attributes:
         title: the capture's name.

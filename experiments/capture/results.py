@@ -1,4 +1,4 @@
-"""What a capture run leaves in its folder: model.nam, metrics.json and report.html."""
+"""Writes the results of a capture run: model.nam, metrics.json and report.html."""
 
 import math
 import platform
@@ -40,7 +40,7 @@ def write_results(
     result: Result,
     probe: np.ndarray | None,
 ) -> None:
-    """Exports the best models first; then measures them, and writes and names the files.
+    """Exports the best models first, then measures them and writes the other files.
 
     Raises:
         UserError: the model is written, and something failed after that.
@@ -127,7 +127,7 @@ def _describe(
 
 
 def playing_level(stacked: AmpModel, output_gain: float) -> AmpModel:
-    """One capture's model, its output brought back from training level to recording level."""
+    """Scales one capture's model from training level back to recording level."""
     model: AmpModel = jax.tree.map(lambda leaf: leaf[0], stacked)
     return model.scaled(1 / output_gain)
 
@@ -170,7 +170,7 @@ def _facts(config: CaptureConfig, capture: Capture, result: Result, nam: Path) -
 
 
 def _part(data: Data, seconds: tuple[float, float]) -> str:
-    """Which part of both files was used; `seconds` are where it begins and ends in the DI."""
+    """Describes the used part of both files; `seconds` are its start and end in the DI."""
     is_part = data.start_seconds or data.stop_seconds
     span = f"{'only ' if is_part else 'all, '}from {seconds[0]:.2f} to {seconds[1]:.2f} s"
     return f"{span}; its clock's drift undone" if data.correct_drift else span

@@ -18,7 +18,7 @@ class Entry:
 
 
 def members_of(config: Any) -> dict[str, Entry]:
-    """The runs of a comparison by name.
+    """Returns the runs of a comparison by name.
 
     Raises:
         UserError: no members, or an unknown one asked for.
@@ -36,7 +36,7 @@ def members_of(config: Any) -> dict[str, Entry]:
 
 
 def check_members(entries: Mapping[str, Entry]) -> None:
-    """Finds what would stop a member, before another has cost its time.
+    """Finds faults of any member before another one has cost its time.
 
     Raises:
         UserError, CorpusError: one line; of an option it names the member.

@@ -1,4 +1,4 @@
-"""A comparison of flows: its members trained one after the other, then measured and set out."""
+"""Compares flows: trains the members one after the other, then measures them."""
 
 import dataclasses
 import sys
@@ -26,7 +26,7 @@ MEASURED = ("parameters", "steps", "minutes", "log_likelihood", "bits")  # of ev
 
 
 def compare(config: Any, folder: Path) -> int:
-    """Trains the members that are not finished yet, then compares those that are.
+    """Trains the unfinished members, then compares the finished ones.
 
     Args:
         config: see experiments.configs.likelihood.
@@ -61,7 +61,7 @@ def compare(config: Any, folder: Path) -> int:
 
 
 def write_comparison(folder: Path, entries: Mapping[str, Entry]) -> None:
-    """Measures the members that were trained in `folder`, and writes and prints the table."""
+    """Measures the trained members in `folder`, and writes and prints the table."""
     if not entries:
         return
     lines = [_line(folder, name, entry) for name, entry in entries.items()]

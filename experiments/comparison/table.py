@@ -1,4 +1,4 @@
-"""What a comparison says of each model, and the table of all."""
+"""The results of each model in a comparison, and the table of all."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ HEADING = (
 
 @dataclasses.dataclass(frozen=True)
 class Line:
-    """What is said of a member.
+    """The results of a member.
 
     Attributes:
         name: of the member and its folder.
@@ -50,7 +50,7 @@ class Line:
 
 
 def table(lines: Sequence[Line]) -> list[str]:
-    """The comparison in markdown, the likeliest first."""
+    """Formats the comparison in markdown, most likely first."""
     rows = [HEADING, ("---",) * len(HEADING)]
     for line in sorted(lines, key=lambda line: -line.log_likelihood):
         row = ROWS.get(line.paper)

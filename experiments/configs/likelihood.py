@@ -1,4 +1,4 @@
-"""Which flow explains speech best? One family after the other on the same corpus and budget.
+"""Compares flows on speech: one family after the other on the same corpus and budget.
 
     python -m experiments.prepare --input=LJSpeech-1.1 --output=data/lj
     python -m experiments.compare --config=likelihood \
@@ -38,7 +38,7 @@ class Member:
 
 @dataclasses.dataclass
 class Config:
-    """A comparison.
+    """The config of a comparison.
 
     Attributes:
         data: the corpus, of all.
@@ -58,7 +58,7 @@ class Config:
 
 
 def get_config(argument: str = "tiny") -> Config:
-    """The comparison that the argument names.
+    """Returns the comparison that the argument names.
 
     Raises:
         ValueError: the argument is none of them.

@@ -26,7 +26,7 @@ class SpeechService:
             self.speak(np.full((self._voice.manifest.vocoder.bands, frames), -8.0, np.float32))
 
     def speak(self, mel: np.ndarray, seed: int = 0, temperature: float = 0.8) -> bytes:
-        """A mel [M, F] (natural log) as a 16-bit mono WAV file."""
+        """Turns a mel [M, F] (natural log) into a 16-bit mono WAV file."""
         (audio,) = self._voice.synthesize(mel[None], jax.random.key(seed), temperature)
         return wav_bytes(audio, self._voice.sample_rate)
 

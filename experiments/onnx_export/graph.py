@@ -1,4 +1,4 @@
-"""A JAX function as an ONNX graph: made simple, converted in pieces by jax2onnx, joined again.
+"""Converts a JAX function to an ONNX graph: simplified, converted in pieces by jax2onnx, joined.
 
 jax2onnx knows no reversed scans and no barriers, and its time grows with the square of what it is
 given. So the function's jaxpr is evaluated anew first, with loops unrolled and all that depends on
@@ -33,7 +33,7 @@ def convert(
     facts: Mapping[str, Any],
     say: Callable[[str], object],
 ) -> bytes:
-    """A function of float32 arrays as an ONNX file.
+    """Converts a function of float32 arrays to an ONNX file.
 
     Args:
         call: arrays -> tuple of arrays.
@@ -51,13 +51,13 @@ def convert(
 
 
 def _simplified(call: Callable[..., Any], examples: list[np.ndarray]) -> core.ClosedJaxpr:
-    """The function as equations without loops, and without what depends on constants alone."""
+    """Returns the function as equations without loops and without constant subexpressions."""
     closed = jax.make_jaxpr(call)(*examples)
     return jax.make_jaxpr(lambda *xs: _evaluate(closed, xs))(*examples)
 
 
 def _evaluate(closed: core.ClosedJaxpr, inputs: Sequence[Any]) -> list[Any]:
-    """What the equations give: numbers where all they depend on is known, else traced anew."""
+    """Evaluates the equations: numbers where all inputs are known, else traced anew."""
     jaxpr = closed.jaxpr
     values = dict(zip([*jaxpr.constvars, *jaxpr.invars], [*closed.consts, *inputs], strict=True))
 
@@ -103,7 +103,7 @@ def _known(x: Any) -> bool:
 def _unrolled(
     body: core.ClosedJaxpr, xs: list[Any], *, length: int, reverse: bool, **params: Any
 ) -> list[Any]:
-    """A scan step by step: jax2onnx has no reversed ones, and others copy constants every time."""
+    """Unrolls a scan: jax2onnx has no reversed ones, and copies constants in each step."""
     first, last = params["num_consts"], params["num_consts"] + params["num_carry"]
     consts, carry, rows = xs[:first], xs[first:last], xs[last:]
     outputs: list[list[Any]] = []
@@ -118,13 +118,15 @@ def _unrolled(
 
 
 def _each(function: Callable[[Any], Any], x: Any) -> Any:
-    """Of a constant now, of anything else in the graph."""
+    """Applies an operation now to constants, else in the graph."""
     with jax.ensure_compile_time_eval() if _known(x) else contextlib.nullcontext():
         return function(x)
 
 
 def _product(a: Any, b: Any, *, dimension_numbers: Any, **_: Any) -> jax.Array:
-    """As a product of two matrices, or of a batch of them: others become an Einsum, which is slow.
+    """Writes a dot product as a matrix product, or a batch of them; an Einsum would be slow.
+
+    A product that only moves axes of length 1 becomes a reshape.
 
     What only moves axes of length 1 is a reshape.
     """
@@ -155,7 +157,7 @@ def _matrices(x: Any, first: Sequence[int], last: Sequence[int], many: tuple[int
 
 
 def _slice(x: Any, *start: Any, slice_sizes: Sequence[int], **_: Any) -> jax.Array | None:
-    """With a start that is known."""
+    """Slices with a known start."""
     if not all(map(_known, start)):
         return None
     first = _start(x.shape, slice_sizes, start)
@@ -163,7 +165,7 @@ def _slice(x: Any, *start: Any, slice_sizes: Sequence[int], **_: Any) -> jax.Arr
 
 
 def _update(x: Any, update: Any, *start: Any, **_: Any) -> jax.Array | None:
-    """With a start that is known, along one axis."""
+    """Updates a slice with a known start, along one axis."""
     axes = [d for d in range(x.ndim) if x.shape[d] != update.shape[d]]
     if not all(map(_known, start)) or len(axes) > 1:
         return None
@@ -181,7 +183,7 @@ def _start(whole: Sequence[int], part: Sequence[int], start: Sequence[Any]) -> l
 
 
 def _joined(*parts: Any, dimension: int) -> jax.Array:
-    """Without empty parts, which ONNX has no shapes for."""
+    """Concatenates without empty parts, for which ONNX has no shapes."""
     parts = tuple(part for part in parts if part.shape[dimension])
     return parts[0] if len(parts) == 1 else lax.concatenate(parts, dimension)
 
@@ -195,7 +197,7 @@ _REPLACED: dict[str, Callable[..., Any]] = {
 
 
 class _Values:
-    """What the equations of a graph read and make, by name; equal constants have one name.
+    """Names of the values that a graph's equations read and make; equal constants share a name.
 
     Attributes:
         names: of every variable but the small constants.
@@ -204,7 +206,7 @@ class _Values:
     """
 
     def __init__(self, closed: core.ClosedJaxpr, inputs: Iterable[str]):
-        """Of a graph whose inputs have names."""
+        """Starts with a graph whose inputs have names."""
         jaxpr = closed.jaxpr
         self.names: dict[Any, str] = dict(zip(jaxpr.invars, inputs, strict=True))
         self.small: dict[Any, np.ndarray] = {}
@@ -220,18 +222,18 @@ class _Values:
             self.names[variable] = f"value_{len(self.names)}"
 
     def read(self, atoms: Iterable[Any]) -> dict[str, Any]:
-        """The variables among them that have a name."""
+        """Returns the named variables among them."""
         variables = (atom for atom in atoms if not isinstance(atom, core.Literal))
         return {self.names[v]: v for v in variables if v not in self.small}
 
     def number(self, atom: Any) -> Any:
-        """Of a literal or a small constant; None of others."""
+        """Returns a literal or small constant; None for others."""
         return atom.val if isinstance(atom, core.Literal) else self.small.get(atom)
 
 
 @dataclasses.dataclass(frozen=True)
 class _Piece:
-    """Some equations, with what they read and what others read of them, by name."""
+    """Some equations, with the names of their inputs and of their outputs that others read."""
 
     equations: list[Any]
     inputs: dict[str, Any]
@@ -246,7 +248,7 @@ def _file(
     facts: Mapping[str, Any],
     say: Callable[[str], object],
 ) -> bytes:
-    """Every piece by jax2onnx, then one graph of all."""
+    """Converts every piece by jax2onnx, then joins them to one graph."""
     from onnx import TensorProto, checker, helper, numpy_helper
 
     jaxpr, values = closed.jaxpr, _Values(closed, inputs)
@@ -286,7 +288,7 @@ def _file(
 
 
 def _pieces(jaxpr: Any, values: _Values) -> list[_Piece]:
-    """The equations that matter."""
+    """Returns the equations that the outputs depend on, in pieces."""
     needed, equations = values.read(jaxpr.outvars), []
     for equation in reversed(jaxpr.eqns):
         if needed.keys() & values.read(equation.outvars):
@@ -308,7 +310,7 @@ def _pieces(jaxpr: Any, values: _Values) -> list[_Piece]:
 
 
 def _converted(piece: _Piece, values: _Values, number: int, tensors: dict[str, Any]) -> list[Any]:
-    """The nodes that jax2onnx makes of a piece; its constants go into `tensors`."""
+    """Converts a piece to ONNX nodes; adds its constants to `tensors`."""
     from jax2onnx import to_onnx
 
     def call(*xs: jax.Array) -> list[jax.Array]:

@@ -1,4 +1,4 @@
-"""What becomes an ONNX file: the programs of vocoders and amps, and their check in onnxruntime."""
+"""Programs of vocoders and amps for ONNX files, and their check in onnxruntime."""
 
 import dataclasses
 from collections.abc import Callable
@@ -25,7 +25,7 @@ Call = Callable[..., tuple[jax.Array, ...]]
 
 @dataclasses.dataclass(frozen=True)
 class Program:
-    """What one file computes, in float32.
+    """The float32 computation of one file.
 
     Attributes:
         name: of the file, where only a folder is given.
@@ -46,12 +46,12 @@ class Program:
     state: np.ndarray | None = None
 
     def examples(self, rng: np.random.Generator) -> dict[str, np.ndarray]:
-        """Inputs as they may be."""
+        """Draws example inputs."""
         return {name: draw(rng).astype(np.float32) for name, draw in self.draws.items()}
 
 
 def vocoder(model: Flow, frames: int) -> Program:
-    """Synthesis of `frames` frames."""
+    """Makes the synthesis of `frames` frames."""
     settings = model.config.mel
 
     def with_precision(precision: str) -> Call:
@@ -79,7 +79,7 @@ def vocoder(model: Flow, frames: int) -> Program:
 
 
 def amp(model: AmpModel, block: int) -> Program:
-    """The next `block` samples."""
+    """Makes the computation of the next `block` samples."""
     _, params = split(model)
     functions = {function.name: function for function in amp_functions(model, [block])}
     state = np.asarray(jax.jit(functions["init_state"].call)(params), np.float32)[None]
@@ -101,7 +101,7 @@ def amp(model: AmpModel, block: int) -> Program:
 
 
 def checked(program: Program) -> tuple[bytes, float]:
-    """The file, and the greatest relative difference of its results.
+    """Makes the file, and returns the largest relative difference of its results.
 
     Raises:
         UserError: the model has what ONNX tools cannot do, or the results differ.
@@ -130,7 +130,7 @@ def checked(program: Program) -> tuple[bytes, float]:
 
 
 def _difference(content: bytes, program: Program) -> float:
-    """Of vocoders over a few draws, of amps over consecutive blocks, each with its own state."""
+    """Compares vocoders over a few draws, amps over consecutive blocks with their own state."""
     import onnxruntime
 
     session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])

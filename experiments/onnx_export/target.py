@@ -1,4 +1,4 @@
-"""Where an ONNX file goes; needs no JAX."""
+"""Chooses the path of an ONNX file; needs no JAX."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ from wf_jax.errors import UserError
 
 
 def target(output: Path, name: str) -> Path:
-    """The file that is named, or `name`.onnx in the folder that is.
+    """Returns the named file, or `name`.onnx in the named folder.
 
     Raises:
         UserError, OutputError: it is no file's name, or cannot be written.

@@ -1,4 +1,4 @@
-"""README.md of a release, in the form of the model cards that hubs show."""
+"""Writes the README.md of a release, in the form of the model cards of hubs."""
 
 import json
 import math
@@ -62,7 +62,7 @@ call = jax.jit(export.deserialize(bytearray((folder / "{file}").read_bytes())).c
 
 
 def card(manifest: Manifest) -> str:
-    """The text, for people and for a hub's index."""
+    """Returns the text, for people and for a hub's index."""
     parts = (_front_matter, _about, _use, _functions, _files)
     return "\n".join(line for part in parts for line in part(manifest)) + "\n"
 
@@ -163,7 +163,7 @@ def _files(manifest: Manifest) -> Iterator[str]:
 
 
 def _metrics(metrics: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    """Numbers of a run, with their units, as far as a user of the model cares for them."""
+    """Returns those metrics of a run that a user of the model cares for, with units."""
     flat = dict(_flat(metrics))
     for name, label in METRICS.items():
         if name in flat:

@@ -1,4 +1,4 @@
-"""What a release is made of: a model, what is known of it, and something to try it on."""
+"""Finds the model of a release, its metadata and an example input."""
 
 import dataclasses
 import math
@@ -50,7 +50,7 @@ class Source:
 
 
 def find_source(model: str, name: str | None, example: str | None) -> Source:
-    """The model that a user names: a run of either task, a model folder, or a .nam file.
+    """Finds the named model: a run of either task, a model folder, or a .nam file.
 
     Raises:
         UserError: there is none.
@@ -65,7 +65,7 @@ def find_source(model: str, name: str | None, example: str | None) -> Source:
 
 
 def check_source(model: str, example: str | None) -> None:
-    """Looks at a model and an example as `find_source` reads them, without loading JAX.
+    """Checks a model and an example as `find_source` reads them, without loading JAX.
 
     Raises:
         UserError, ModelFolderError, NamFileError, AudioFileError: as there.
@@ -83,7 +83,7 @@ def check_source(model: str, example: str | None) -> None:
 
 
 def _file_or_folder(path: Path) -> Path:
-    """The .nam file of a run or that is named, or the folder that holds a vocoder."""
+    """Returns the .nam file of a run or the named one, or the folder that holds a vocoder."""
     if not os.path.exists(path):  # which takes a name that is too long for a missing one
         raise UserError(f"{path}: no such file or folder; name a run, a model or a .nam file")
     if path.is_dir() and (path / "model.nam").is_file():
@@ -120,7 +120,7 @@ def _amp(path: Path, name: str | None, metrics: dict[str, Any], example: str | N
 
 
 def _held_out(path: Path, rate: int) -> tuple[np.ndarray, str]:
-    """A clip that the run held out, where its corpus is at hand; else the built-in voice."""
+    """Returns a clip held out by the run, if its corpus is at hand, else built-in speech."""
     try:
         folder = _json(path / "config.json")["data.corpus"]
         corpus = Corpus.open(path / "corpus" if folder == "demo" else folder)
@@ -138,7 +138,7 @@ def _recording(path: Path, rate: int) -> np.ndarray:
 
 
 def _json(path: Path) -> dict[str, Any]:
-    """What a file of a run says; {} where it says nothing, as that of a run that goes on."""
+    """Reads a JSON file of a run; {} where it holds nothing yet."""
     try:
         content = read_json(path)
     except (OSError, ValueError):
@@ -147,7 +147,7 @@ def _json(path: Path) -> dict[str, Any]:
 
 
 def _stored(file: NamFile) -> dict[str, Any]:
-    """The error that a trainer wrote into a .nam file."""
+    """Returns the error that a trainer wrote into a .nam file."""
     training = file.metadata.get("training")
     error = training.get("validation_esr") if isinstance(training, dict) else None
     return {"validation_esr": error} if isinstance(error, float) else {}

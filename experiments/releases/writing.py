@@ -1,4 +1,4 @@
-"""Makes and remakes release folders: complete, tried against their model, or not at all."""
+"""Makes and remakes release folders: complete and compared with the model, or not at all."""
 
 import dataclasses
 import io
@@ -41,7 +41,7 @@ Release = Vocoder | Amp
 
 @dataclasses.dataclass(frozen=True)
 class ReleaseOptions:
-    """How a release is made; see the flags of experiments.export."""
+    """The options of a release; see the flags of experiments.export."""
 
     platforms: tuple[str, ...]
     dtype: str | None = None
@@ -51,7 +51,7 @@ class ReleaseOptions:
 
 
 def make_release(source: Source, options: ReleaseOptions, output: Path) -> None:
-    """Writes the release of a model to `output`; a release that is there is replaced.
+    """Writes the release of a model to `output`; replaces an existing release.
 
     Raises:
         ReleaseError: there is something else at `output`, or the result differs from the model.
@@ -76,7 +76,7 @@ def make_release(source: Source, options: ReleaseOptions, output: Path) -> None:
 
 
 def remake_release(output: Path) -> None:
-    """Makes the artefacts of a release anew; its README.md too, unless somebody changed it.
+    """Remakes the artefacts of a release, and its README.md unless somebody edited it.
 
     Raises:
         ReleaseError: it is none, is damaged, or the result differs from the model.
@@ -111,7 +111,9 @@ def _make(
     example: Callable[[Release], tuple[bytes | None, str]],
     text: bytes | None,
 ) -> None:
-    """Has `write` make a folder, tries what is in it, and adds the example and README.md.
+    """Makes a folder by `write`, checks it, and adds the example and README.md.
+
+    Files that somebody added to the old release are kept.
 
     What somebody put into the old release beside its own files stays.
     """
@@ -135,7 +137,7 @@ def _make(
 
 
 def _keep_others(output: Path, old: Manifest, folder: Path) -> None:
-    """Copies what is in a release but was never part of it: a license, the .git of a hub."""
+    """Copies files that were never part of the release: a license, the .git of a hub."""
     for path in output.iterdir():
         if path.name in old.files or path.name == MANIFEST or (folder / path.name).exists():
             continue
@@ -146,7 +148,9 @@ def _keep_others(output: Path, old: Manifest, folder: Path) -> None:
 
 
 def _tried(folder: Path, manifest: Manifest) -> tuple[Release, dict[str, float]]:
-    """The release as users load it, and how far it is from the model.
+    """Loads the release as users do, and measures its difference from the model.
+
+    For another machine it returns the model in its place, and measures nothing.
 
     Where it is not for this machine: the model in its place, and nothing tried.
     """
@@ -165,7 +169,7 @@ def _tried(folder: Path, manifest: Manifest) -> tuple[Release, dict[str, float]]
 
 
 def _example(release: Release, source: Source) -> tuple[bytes, str]:
-    """A WAV file of the source's example, spoken again or played; and what it is."""
+    """Makes a WAV file of the source's example, resynthesised or played, and its description."""
     x = source.example[None]
     if isinstance(release, Amp):
         inputs = release.manifest.amp.input_channels

@@ -1,4 +1,4 @@
-"""What an ESR means, in words."""
+"""Describes ESR values in words."""
 
 import math
 
@@ -14,7 +14,7 @@ FEW = 300  # steps, below which more of them are the cure
 
 
 def describe_esr(esr: float, linear: float | None, steps: int) -> str:
-    """A judgement of one model, beside the best linear filter and for the steps that it had.
+    """Judges one model beside the best linear filter, and for its number of steps.
 
     Args:
         esr: its error-to-signal ratio.
@@ -34,7 +34,7 @@ def describe_esr(esr: float, linear: float | None, steps: int) -> str:
 
 
 def band_rows() -> list[tuple[str, str]]:
-    """The bands as rows: "below 0.01 (-20 dB)", verdict."""
+    """Returns the bands as rows: "below 0.01 (-20 dB)", verdict."""
     rows = [
         (f"below {limit:g} ({10 * math.log10(limit):.0f} dB)", verdict)
         for limit, verdict in BANDS[:-1]

@@ -1,4 +1,4 @@
-"""TensorBoard files of a run, where tensorboardX is installed: scalars, sounds and pictures."""
+"""Writes TensorBoard files of a run, if tensorboardX is installed: scalars, sound, pictures."""
 
 import io
 import socket
@@ -17,14 +17,14 @@ GROUPS = ("learning_rate", "gradient_norm")  # shown beside all names with a sla
 
 
 class Board:
-    """Adds to a file in `workdir`/tensorboard; does nothing where tensorboardX is missing.
+    """Writes to a file in `workdir`/tensorboard; does nothing where tensorboardX is missing.
 
     Of tensorboardX only the contents of a record are used. Its SummaryWriter writes in a thread: a
     full disk ends that without a word, and then the training waits for it for ever.
     """
 
     def __init__(self, workdir: RunFolder):
-        """The file is made with its first content."""
+        """Prepares the board; the file is made with its first content."""
         self._workdir, self._folder = workdir, workdir.local / "tensorboard"
         self._file = self._folder / f"events.out.tfevents.{time.time():.0f}.{socket.gethostname()}"
         try:
@@ -39,7 +39,7 @@ class Board:
         return self._summary is not None
 
     def __call__(self, step: int, module: Any, record: dict[str, Any]) -> None:
-        """The numbers of a record; then uploads. See `publish` in wf_jax.training.loop.train.
+        """Writes the numbers of a record, then uploads; see `publish` in training/loop.py.
 
         Raises:
             RunFolderError: they cannot be written.
@@ -53,12 +53,12 @@ class Board:
             print(f"\n{error.filename}: cannot be written: {why(error)}", flush=True)
 
     def add_audio(self, name: str, step: int, audio: np.ndarray, sample_rate: int) -> None:
-        """Audio [T]; what is beyond full scale is clipped."""
+        """Adds audio [T], clipped to full scale."""
         if self._summary:
             self._add(step, [self._summary.audio(name, np.clip(audio, -1, 1), sample_rate)])
 
     def add_picture(self, name: str, step: int, png: bytes) -> None:
-        """A PNG."""
+        """Adds a PNG."""
         if self._summary:
             image = imread(io.BytesIO(png))[..., :3]
             self._add(step, [self._summary.image(name, image, dataformats="HWC")])
@@ -79,7 +79,7 @@ class Board:
 
 
 def _framed(content: bytes) -> bytes:
-    """A record of a TFRecord file: length and content, each with its checksum."""
+    """Frames a TFRecord: length and content, each with its checksum."""
     from tensorboardX.record_writer import masked_crc32c
 
     length = struct.pack("<Q", len(content))

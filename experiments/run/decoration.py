@@ -1,4 +1,4 @@
-"""Reports, pictures and samples: what may fail without harm to a model that is written already."""
+"""Guards reports, pictures and samples, which may fail without harm to a written model."""
 
 import contextlib
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ from wf_jax.errors import UserError
 
 @contextlib.contextmanager
 def decorating(result: Path) -> Iterator[None]:
-    """Has whatever fails inside say in one line that `result` is complete.
+    """Turns any error inside into one line which says that `result` is complete.
 
     With --verbosity=1 the traceback is logged.
 
@@ -31,7 +31,7 @@ def decorating(result: Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def showing(folder: Path) -> Iterator[None]:
-    """Prints in one line what fails inside: no reason to end a training."""
+    """Prints an error inside in one line; it is no reason to end a training."""
     try:
         yield
     except OSError as error:

@@ -48,11 +48,11 @@ _BEGINNINGS = ("config.json", "inputs.json", "metrics.jsonl", "checkpoints", *_M
 
 
 class RunFolderError(UserError):
-    """The folder belongs to a run with another config."""
+    """A run's folder that cannot be used; one line with the remedy."""
 
 
 class RunFolder:
-    """Where a run is kept, for all its processes and sessions, and where its files are made.
+    """The folder of a run, shared by all its processes and sessions.
 
     Attributes:
         shared: local or remote (gs://...): config, metrics and checkpoints.
@@ -60,7 +60,7 @@ class RunFolder:
     """
 
     def __init__(self, shared: Path):
-        """Of a folder that need not exist."""
+        """Wraps a folder that need not exist."""
         self.shared = shared
         self._remote = is_remote(shared)
         self.local = Path(tempfile.mkdtemp(prefix="wf_jax-")) if self._remote else shared
@@ -69,7 +69,7 @@ class RunFolder:
         self._missing: list[Path] = []
 
     def __enter__(self) -> Self:
-        """Looks what is there already; a remote store has no folders that could be left."""
+        """Notes the existing files; a remote store has no empty folders to clean up."""
         if not self._remote:
             made = (self.shared / name for name in _BEGINNINGS)
             places = (*made, self.shared, *self.shared.parents)
@@ -77,7 +77,7 @@ class RunFolder:
         return self
 
     def __exit__(self, kind: type | None, error: BaseException | None, trace: object) -> None:
-        """Lets other processes use the folder, which a start that was refused leaves as it was."""
+        """Unlocks the folder; after a refused start, restores it first."""
         if self._lock:
             if error is not None:
                 self._forget()
@@ -85,19 +85,19 @@ class RunFolder:
 
     @classmethod
     def named(cls, text: str) -> Self:
-        """As a user names it."""
+        """Returns the folder for a name given by a user."""
         return cls(folder_path(text))
 
     def __truediv__(self, name: str) -> "RunFolder":
-        """A folder in it."""
+        """Returns a subfolder."""
         return RunFolder(self.shared / name)
 
     def __str__(self) -> str:
-        """As the user named it."""
+        """Returns the name that the user gave."""
         return str(self.shared)
 
     def open(self, config: Any, inputs: Mapping[str, str] | None = None) -> None:
-        """Makes the folder and locks it, and writes what the run is, or checks that it is the same.
+        """Makes and locks the folder; writes the run's config, or checks that it is the same.
 
         Args:
             config: of the run.
@@ -156,7 +156,7 @@ class RunFolder:
         return lock
 
     def _forget(self) -> None:
-        """Removes what this start made, unless something was computed; another's files stay."""
+        """Removes the files of this start, unless something was computed; keeps another's files."""
         if _has_begun(self.shared):
             return
         for path in self._missing:
@@ -169,7 +169,7 @@ class RunFolder:
                     path.unlink()
 
     def make(self, action: Callable[[], object]) -> None:
-        """Has files made in `local`: by process 0, or by each where each has its own."""
+        """Runs an action that makes files in `local`, once or in each process if not shared."""
         from wf_jax.training.distributed import on_main
 
         if self._remote:
@@ -178,7 +178,7 @@ class RunFolder:
             on_main(action)
 
     def upload(self) -> None:
-        """Copies what is new or changed in `local` to a remote folder; nothing to do otherwise.
+        """Copies new or changed files in `local` to a remote folder; does nothing for a local one.
 
         Raises:
             OSError: a file cannot be copied; names the copy.
@@ -195,7 +195,7 @@ class RunFolder:
                 self._uploaded[path] = state
 
     def finish(self) -> None:
-        """Uploads the results, and says so.
+        """Uploads the results, and prints their address.
 
         Raises:
             RunFolderError: they are only in `local`.
@@ -214,7 +214,7 @@ class RunFolder:
 
 
 def flat_config(config: Any) -> dict[str, Any]:
-    """A config as {"train.steps": 100, ...}."""
+    """Flattens a config to {"train.steps": 100, ...}."""
     return _flat(dataclasses.asdict(config))
 
 
@@ -235,7 +235,7 @@ def _writing(workdir: Path) -> Iterator[None]:
 
 
 def check_same_run(workdir: Path, config: Any) -> None:
-    """Compares a config with that of the run in a folder, if one has begun there and says so.
+    """Compares a config with that of the run in a folder, if one has begun there.
 
     Raises:
         RunFolderError: an option that may not change has.
@@ -284,7 +284,7 @@ def _write_inputs(workdir: Path, inputs: Mapping[str, str]) -> None:
 
 
 def _read_config(path: Path) -> dict[str, Any]:
-    """The config of the run; where its file is damaged, the one in its newest checkpoint."""
+    """Reads the config of the run; if its file is damaged, the one in its newest checkpoint."""
     config = _read_object(path)
     if config is None:
         from wf_jax.training.checkpoints import saved_config
@@ -294,7 +294,7 @@ def _read_config(path: Path) -> dict[str, Any]:
 
 
 def _read_object(path: Path) -> dict[str, Any] | None:
-    """A JSON object, {} where there is no file, None where it is damaged."""
+    """Reads a JSON object; {} where there is no file, None where it is damaged."""
     try:
         with naming(path):
             content = read_json(path) if path.exists() else {}
@@ -306,7 +306,7 @@ def _read_object(path: Path) -> dict[str, Any] | None:
 
 
 def _has_begun(workdir: Path) -> bool:
-    """Whether there is a result that belongs to the config, not only a start that failed."""
+    """Returns whether the run has computed anything; a failed start does not count."""
     saved = workdir / "checkpoints"
     if saved.is_dir() and any(path.name.isdigit() for path in saved.iterdir()):
         return True
@@ -314,7 +314,7 @@ def _has_begun(workdir: Path) -> bool:
 
 
 def model_folder(folder: Path) -> Path:
-    """Where the vocoder is: a training run keeps it in `model`, a converted one is the folder.
+    """Returns the folder of the vocoder: `model` of a training run, or a converted folder.
 
     Raises:
         RunFolderError: the folder of a run that has none.
@@ -339,7 +339,7 @@ def write_json(path: Path, content: Any) -> None:
 
 
 def write_metrics(workdir: Path, metrics: dict[str, Any], *, reported: bool) -> None:
-    """Writes metrics.json: the result, and whether the report about it is written too."""
+    """Writes metrics.json: the result, and whether its report is written."""
     write_json(workdir / "metrics.json", {**metrics, "reported": reported})
 
 

@@ -1,4 +1,4 @@
-"""Parameters of another run or model, to begin from (--init_from)."""
+"""Reads the parameters of another run or model to begin from (--init_from)."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def check_initial(folder: Path) -> None:
-    """Looks whether there is a folder; needs no JAX.
+    """Requires that the folder exists; needs no JAX.
 
     Raises:
         UserError: a local one is missing.
@@ -24,7 +24,7 @@ def check_initial(folder: Path) -> None:
 
 
 def read_initial(folder: Path) -> "Params":
-    """The best parameters of a run's newest checkpoint, or those of a model folder.
+    """Reads the best parameters of a run's newest checkpoint, or those of a model folder.
 
     Raises:
         UserError: there is neither, or it is damaged.

@@ -1,4 +1,4 @@
-"""What a run needs around its task, and the one way in which every run is carried out."""
+"""The parts of a run around its task, and the one function that carries out every run."""
 
 import dataclasses
 import importlib
@@ -25,7 +25,7 @@ Publish = Callable[[int, Any, dict[str, Any]], None]
 
 
 class Job(Protocol):
-    """What a run needs around a task: its data, and what becomes of its result.
+    """The parts of a run around its task: data, publishing and results.
 
     A job may subclass this, and has then to give what stands here without a value or a body.
 
@@ -38,26 +38,26 @@ class Job(Protocol):
     what: str
 
     def prepare(self, folder: RunFolder) -> Task:
-        """Reads the data and makes the task; what it refuses has left nothing in the folder.
+        """Reads the data and makes the task; a refusal leaves nothing in the folder.
 
         Raises:
             UserError: the data or the model cannot be used.
         """
 
     def inputs(self) -> Mapping[str, str]:
-        """Gives the digest of every file or folder that is trained on, by its name."""
+        """Returns the digest of every file or folder that is trained on, by its name."""
         return {}
 
     def begin(self, folder: RunFolder) -> None:
-        """Says what was found in the data, once the folder is this run's."""
+        """Prints findings about the data, once the folder is this run's."""
         del folder
 
     def publish(self, folder: RunFolder) -> Publish | None:
-        """Gives what shows the run while it goes."""
+        """Returns the callback that shows the run while it trains, or None."""
         del folder
 
     def finish(self, folder: Path, result: Result) -> None:
-        """Writes the results: the model first, then what decorates it; process 0 alone.
+        """Writes the results: the model first, then the rest; process 0 alone.
 
         Raises:
             UserError: the model is written, and something failed after that.
@@ -65,7 +65,7 @@ class Job(Protocol):
 
 
 def job_of(config: RunConfig) -> Job:
-    """Makes the job that carries out the run of a config."""
+    """Makes the job of a run's config."""
     module, _, name = type(config).job.partition(":")
     return getattr(importlib.import_module(module), name)(config)
 
@@ -104,7 +104,7 @@ def execute(job: Job, folder: RunFolder, session: Session) -> Result:
 
 
 def attempt(config: RunConfig, folder: Path, session: Session) -> int:
-    """Carries out one run of several: what goes wrong with it is said, and costs no other.
+    """Carries out one run of several; prints its failure without stopping the others.
 
     Returns:
         The exit code.
@@ -120,7 +120,7 @@ def attempt(config: RunConfig, folder: Path, session: Session) -> int:
 
 
 def exit_code(result: Result) -> int:
-    """Of a process that trained to this result."""
+    """Returns the exit code of a process that trained to this result."""
     if result.again:
         return AGAIN
     if result.diverged:

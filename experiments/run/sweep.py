@@ -1,4 +1,4 @@
-"""A sweep: one config trained several times, each time with other values of some options."""
+"""A sweep: one config trained several times with different values of some options."""
 
 import contextlib
 import copy
@@ -29,7 +29,7 @@ def run_sweep(
     run: Callable[[Any, Path], int],
     index: int | None = None,
 ) -> int:
-    """Trains each trial in its folder below `workdir`, in turn; what is finished is skipped.
+    """Trains each unfinished trial in its folder below `workdir`, in turn.
 
     A trial that fails does not stop the others; one that is interrupted does, and its exit code
     is returned at once.
@@ -54,7 +54,7 @@ def run_sweep(
 def configs_of(
     trials: Sequence[Trial], base_config: Any, index: int | None = None
 ) -> dict[str, tuple[str, Any]]:
-    """Of each trial, or of one, by its name: what to call it on the terminal, and its config.
+    """Returns label and config of each trial, or of one, by its name.
 
     Raises:
         UserError: no such index; an unknown option, or a value of a wrong type.
@@ -72,7 +72,7 @@ def configs_of(
 
 
 def check_trials(configs: Mapping[str, tuple[str, RunConfig]], workdir: Path) -> None:
-    """Checks the config of each trial that is not finished, before one costs its time.
+    """Checks the config of each unfinished trial before the first one starts.
 
     Raises:
         UserError: a trial could not begin; one line that names it.
@@ -117,17 +117,17 @@ def train_each(
 
 
 def finished(workdir: Path) -> bool:
-    """Whether the run in this folder came to its end."""
+    """Returns whether the run in this folder used its whole budget."""
     return read_result(workdir).get("finished") is True
 
 
 def complete(workdir: Path) -> bool:
-    """Whether it did and its report was written too; runs of older versions do not say that."""
+    """Returns whether its report was written too; older runs do not record this."""
     return finished(workdir) and read_result(workdir).get("reported", True) is True
 
 
 def _same(folder: Path, config: Any) -> bool:
-    """Whether the run there has this config: if not, `run` goes on with it, or says no."""
+    """Returns whether the run there has this config; if not, `run` continues or refuses it."""
     try:
         old = read_json(folder / "config.json")
         return all(old.get(k, v) == v for k, v in json.loads(json.dumps(_options(config))).items())
@@ -138,7 +138,7 @@ def _same(folder: Path, config: Any) -> bool:
 
 
 def _summary(states: dict[str, str], workdir: Path, what: str) -> Iterator[str]:
-    """A line per trial: its name, how it ended, and what it reached."""
+    """Formats a line per trial: name, end state, result."""
     yield f"{what} in {workdir}:"
     width = max(map(len, states))
     for name, state in states.items():
@@ -148,7 +148,7 @@ def _summary(states: dict[str, str], workdir: Path, what: str) -> Iterator[str]:
 
 
 def apply(config: Any, overrides: dict[str, Any], source: str = "the sweep") -> Any:
-    """A copy of a nested dataclass with options set; `source` names the sweep in messages.
+    """Returns a copy of a nested dataclass with options set; `source` names the sweep in messages.
 
     Raises:
         UserError: no such option, or a value of another type than the command line would take.
@@ -172,7 +172,7 @@ def apply(config: Any, overrides: dict[str, Any], source: str = "the sweep") -> 
 
 
 def _options(group: Any, prefix: str = "") -> dict[str, Any]:
-    """Every option of nested dataclasses by its full name."""
+    """Returns every option of nested dataclasses by its full name."""
     found = {}
     for field in dataclasses.fields(group):
         content = getattr(group, field.name)
@@ -192,7 +192,7 @@ def _unknown(name: str, known: Sequence[str]) -> str:
 
 
 def _converted(new: Any, kind: Any) -> Any:
-    """The value as `kind`, or a TypeError."""
+    """Converts the value to `kind`, or raises TypeError."""
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
     if origin is tuple and isinstance(new, list | tuple):
         return tuple(_converted(item, arguments[0]) for item in new)

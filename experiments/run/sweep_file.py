@@ -1,4 +1,4 @@
-"""The file of a sweep: it defines `get_sweep()`, which returns a dict of options per trial.
+"""Reads the file of a sweep: it defines `get_sweep()`, which returns a dict of options per trial.
 
     [{"train.learning_rate": rate, "train.seed": seed} for rate in (1e-3, 2e-3) for seed in (0, 1)]
 
@@ -38,7 +38,7 @@ class Trial:
 
 
 def read_sweep(path: Path) -> list[Trial]:
-    """The trials of a file that defines `get_sweep()`.
+    """Reads the trials of a file that defines `get_sweep()`.
 
     Raises:
         UserError: no such file, an error inside, or not a list of dicts with different names.
@@ -70,7 +70,7 @@ def read_sweep(path: Path) -> list[Trial]:
 
 
 def _call(path: Path) -> Any:
-    """What the file's get_sweep() returns."""
+    """Returns the result of the file's get_sweep()."""
     try:
         source = path.read_bytes()
     except OSError as error:
@@ -87,7 +87,7 @@ def _call(path: Path) -> Any:
 
 
 def _inside(path: Path, error: BaseException) -> str:
-    """The error, with the last line of the file on the way to it."""
+    """Formats the error with the last line of the file on the way to it."""
     frames = traceback.extract_tb(error.__traceback__)
     lines = [frame.lineno for frame in frames if frame.filename == str(path)]
     message = str(error).split("\n")[0]
@@ -98,7 +98,7 @@ def _inside(path: Path, error: BaseException) -> str:
 
 
 def _names(trials: Sequence[dict[str, Any]]) -> list[str]:
-    """Names made of the options; where they would not tell two apart, with a hash of the values."""
+    """Makes names from the options, with a hash of the values where two would be equal."""
     options = list(dict.fromkeys(option for trial in trials for option in trial))
     short = dict(zip(options, short_options(options), strict=True))
     names = []
@@ -116,7 +116,7 @@ def _names(trials: Sequence[dict[str, Any]]) -> list[str]:
 
 
 def _written(value: Any) -> str:
-    """A value in characters that are safe in the name of a folder."""
+    """Writes a value in characters that are safe in a folder's name."""
     if isinstance(value, list | tuple):
         return "+".join(map(_written, value))
     short = f"{value:.6g}" if isinstance(value, float) else str(value)

@@ -1,4 +1,4 @@
-"""Checks of where a command is to write, made before it works for minutes."""
+"""Checks that a command can write its output, before it works for minutes."""
 
 import tempfile
 from pathlib import Path
@@ -9,11 +9,11 @@ from wf_jax.whole_files import HIDDEN
 
 
 class OutputError(UserError):
-    """There nothing can be written; one line with the remedy."""
+    """An output path that cannot be written; one line with the remedy."""
 
 
 def check_file(path: Path) -> None:
-    """Refuses the name of a file that could not be written; leaves nothing behind.
+    """Refuses the path of a file that could not be written; leaves nothing behind.
 
     Raises:
         OutputError: it is a folder, or its own folder is missing or not writable.

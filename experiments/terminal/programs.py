@@ -1,4 +1,4 @@
-"""Compiled programs, kept between processes in the user's cache folder."""
+"""Keeps compiled programs between processes, in the user's cache folder."""
 
 import contextlib
 import glob
@@ -41,7 +41,7 @@ def keep_programs(where: str = AUTO) -> None:
 
 
 def forget_damaged(warning: str) -> None:
-    """Deletes the program that JAX warns of, which it would neither read nor ever write again.
+    """Deletes the program that JAX warns of, which it would neither read nor replace.
 
     A process that is killed while it writes leaves such a one.
 
@@ -58,7 +58,7 @@ def forget_damaged(warning: str) -> None:
 
 
 def user_cache() -> Path:
-    """The folder for caches of this user, by the custom of the system."""
+    """Returns the folder for caches of this user, by the convention of the system."""
     if sys.platform == "darwin":
         return Path.home() / "Library" / "Caches"
     variable = "LOCALAPPDATA" if sys.platform == "win32" else "XDG_CACHE_HOME"

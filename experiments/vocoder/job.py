@@ -23,7 +23,7 @@ class VocoderJob(Job):
     """Trains on a corpus, and writes a model folder, samples, metrics.json and report.html."""
 
     def __init__(self, config: VocoderConfig):
-        """Reads nothing yet."""
+        """Stores the config; reads nothing yet."""
         self.config = config
 
     def prepare(self, folder: RunFolder) -> VocoderTask:
@@ -44,11 +44,11 @@ class VocoderJob(Job):
         return self._task
 
     def inputs(self) -> dict[str, str]:
-        """Gives the digest of the corpus."""
+        """Returns the digest of the corpus."""
         return {} if self.config.is_demo else {self.config.data.corpus: self._corpus.index.sha256}
 
     def publish(self, folder: RunFolder) -> TrainingSamples:
-        """Gives what speaks held-out clips while it trains, and keeps the best model so far."""
+        """Returns the callback that writes samples and keeps the best model so far."""
         return TrainingSamples(folder, self._task, self.config.train.samples_every)
 
     def finish(self, folder: Path, result: Result) -> None:
@@ -57,7 +57,7 @@ class VocoderJob(Job):
 
 
 def make_task(config: VocoderConfig, model: FlowConfig, corpus: Corpus) -> VocoderTask:
-    """The training task on a corpus.
+    """Makes the training task on a corpus.
 
     Raises:
         CorpusError: it has no clips to train or to judge by.
@@ -95,7 +95,7 @@ def make_task(config: VocoderConfig, model: FlowConfig, corpus: Corpus) -> Vocod
 
 
 def held_out_clips(corpus: Corpus, settings: MelSettings) -> list[HeldOut]:
-    """The clips of the validation split, at the scale that the model sees."""
+    """Returns the clips of the validation split, at the scale that the model sees."""
     clips = []
     for clip in corpus.select("validation"):
         gain = 0.999 / clip.peak if settings.peak_normalise and not clip.silent else 1.0

@@ -1,4 +1,4 @@
-"""What a vocoder is asked to speak: recordings and mels, checked before any is used."""
+"""Reads inputs of a vocoder: recordings and mels, all checked before any is used."""
 
 import dataclasses
 from collections import Counter
@@ -31,7 +31,7 @@ _REMEDIES = {
 
 @dataclasses.dataclass(frozen=True)
 class MelInput:
-    """One clip to synthesize.
+    """One clip to synthesise.
 
     Attributes:
         path: where it came from.
@@ -77,7 +77,7 @@ def _check_rate(file: AudioFile, settings: MelSettings, resample: bool) -> None:
 
 
 def passed_over(source: Path, inputs: list[MelInput]) -> str:
-    """How many other files a folder has, by suffix: "2 .txt"; "" if none, or of a file."""
+    """Counts other files of a folder by suffix: "2 .txt"; "" if none, or for a file."""
     if not source.is_dir():
         return ""
     used = {item.path for item in inputs}
@@ -86,7 +86,7 @@ def passed_over(source: Path, inputs: list[MelInput]) -> str:
 
 
 def _paths_in(folder: Path) -> list[Path]:
-    """The recordings and mels of a folder; names a mel of another form where there are none."""
+    """Lists the recordings and mels of a folder; names a mel of another form if there are none."""
     files = sorted(folder.iterdir())
     paths = [path for path in files if path.suffix.lower() in (*SUFFIXES, *_ARRAYS)]
     if not paths:
@@ -143,7 +143,7 @@ def _from_mel(path: Path, settings: MelSettings, any_scale: bool) -> MelInput:
 
 
 def _array(path: Path) -> np.ndarray:
-    """The array of a .npy file, or the only one of a .npz file."""
+    """Reads the array of a .npy file, or the only one of a .npz file."""
     if path.suffix.lower() in _REMEDIES:
         raise UserError(_other_form(path))
     try:

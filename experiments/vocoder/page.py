@@ -1,4 +1,4 @@
-"""The page of a vocoder: how likely it finds speech it never saw, and how it speaks it again."""
+"""The report page of a vocoder: likelihood and resynthesis of held-out speech."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -27,7 +27,7 @@ _SCORES_EXPLAINED = (
 
 @dataclasses.dataclass(frozen=True)
 class VocoderReport:
-    """All that the page shows.
+    """The content of the page.
 
     Attributes:
         title: the voice's name.

@@ -1,4 +1,4 @@
-"""What a vocoder run leaves: samples while it trains, then model/, metrics.json and report.html."""
+"""Writes the results of a vocoder run: training samples, then model/, metrics, report.html."""
 
 import dataclasses
 import math
@@ -46,7 +46,7 @@ _BASELINE_CLIPS = 1000  # of the training ones, evenly spread: more change no di
 
 
 class TrainingSamples:
-    """Shows a run while it goes: held-out clips spoken again, and TensorBoard where it is there.
+    """Shows a run while it trains: resynthesised held-out clips, and TensorBoard data.
 
     `workdir`/samples/step-000500/NAME.wav and .png; scalars, audio and pictures for TensorBoard in
     `workdir`/tensorboard, if tensorboardX is installed. And keeps the best model so far in
@@ -54,7 +54,7 @@ class TrainingSamples:
     """
 
     def __init__(self, workdir: RunFolder, task: VocoderTask, every: int):
-        """Of `task`, with samples at each `every`-th evaluation."""
+        """Writes samples at each `every`-th evaluation of `task`."""
         self._workdir, self._board = workdir, Board(workdir)
         self._folder, self._model = workdir.local / "samples", workdir.local / "model"
         self._config, self._best = task.config, _best_so_far(workdir.shared / "metrics.jsonl")
@@ -64,7 +64,7 @@ class TrainingSamples:
         )
 
     def __call__(self, step: int, module: Flow, record: dict[str, Any]) -> None:
-        """Is called after each evaluation; see wf_jax.training.loop.train."""
+        """Runs after each evaluation; see wf_jax.training.loop.train."""
         with showing(self._folder):
             self._show(step, module, record)
 
@@ -95,7 +95,7 @@ class TrainingSamples:
 def write_results(
     workdir: Path, task: VocoderTask, result: Result, corpus: Corpus, config: VocoderConfig
 ) -> None:
-    """Saves the best model first; then measures it, and writes and names the files.
+    """Saves the best model first, then measures it and writes the other files.
 
     Raises:
         UserError: the model is saved, and something failed after that.
@@ -148,27 +148,27 @@ def _describe(
 
 
 def _best_so_far(path: Path) -> float:
-    """The best bits per sample that an interrupted run had reached."""
+    """Returns the best bits per sample that an interrupted run had reached."""
     reached = (finite(record.get("bits/validation")) for record in read_records(path))
     return min((bits for bits in reached if bits is not None), default=np.inf)
 
 
 def is_slow(config: FlowConfig) -> bool:
-    """Whether a model speaks so slowly that it is asked for little."""
+    """Returns whether a model synthesises too slowly to be asked for much."""
     return config.sequential_steps(config.mel.sample_rate) > SLOW
 
 
 def some(
     held_out: Sequence[HeldOut], config: FlowConfig, amount: tuple[int, float]
 ) -> list[HeldOut]:
-    """So many of the clips, and so many seconds of each."""
+    """Returns the given number of clips, and seconds of each."""
     clips, seconds = amount
     samples = round(min(seconds * config.mel.sample_rate, 2**31))
     return [dataclasses.replace(clip, audio=clip.audio[:samples]) for clip in held_out[:clips]]
 
 
 def _baselines(corpus: Corpus) -> dict[str, float]:
-    """Log-likelihoods of models that know no mel, nats per sample."""
+    """Log-likelihoods of models without a mel, nats per sample."""
     clips = corpus.select("train")
     chosen: Sequence[Clip] = clips[:: max(1, len(clips) // _BASELINE_CLIPS)]
     train = [corpus.audio(clip) for clip in chosen]
@@ -180,7 +180,7 @@ def _baselines(corpus: Corpus) -> dict[str, float]:
 
 
 def _history(result: Result, task: VocoderTask) -> list[dict[str, Any]]:
-    """The records, without what does not compare: scaled clips are judged at another level."""
+    """Returns the comparable records: scaled clips are judged at another level."""
     left_out = "nll/train" if task.config.mel.peak_normalise else ""
     return [{k: v for k, v in record.items() if k != left_out} for record in result.history]
 
