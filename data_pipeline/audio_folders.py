@@ -35,9 +35,6 @@ def list_audio(folder: Path) -> Listing:
     Links to folders are followed last, and each folder is listed once: a file that can be reached
     without a link is named without it, and circular links end.
 
-    Links to folders are followed after all else, each folder once: what may be reached without a
-    link has its name without one, and a circle ends.
-
     Raises:
         OSError: a folder cannot be read.
     """

@@ -99,8 +99,6 @@ class Source(io.RawIOBase):
     """The bytes of a file as libsndfile sees them: a replaced beginning and an early end.
 
     Seeking before the first byte is not an error: a C callback could not report it.
-
-    To seek before the first one is no error, as a callback of C has nobody to raise it to.
     """
 
     def __init__(self, file: BinaryIO, header: Header):
@@ -287,8 +285,6 @@ def _are_chunks(file: BinaryIO, position: int, length: int, chunks: _Chunks) -> 
     """Returns whether `position` to the end is a gapless row of non-audio chunks.
 
     A second audio chunk or another file does not count.
-
-    Other audio is something else: a second chunk of it, or another file.
     """
     if position >= length:
         return False

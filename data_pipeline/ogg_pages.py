@@ -41,8 +41,6 @@ def _checksum(head: bytes, rest: bytes) -> bytes:
     """Computes a page's CRC-32 without reflections and inversions, its own sum as zeros.
 
     Both are undone so that zlib can do the work.
-
-    Both are undone, so that zlib can do the work.
     """
     page = (head[:22] + bytes(4) + head[26:] + rest).translate(_REVERSED)
     value = zlib.crc32(page, 0xFFFFFFFF) ^ 0xFFFFFFFF

@@ -1,4 +1,4 @@
-"""Runs a battery of hostile files in a process of its own, which a crash ends alone."""
+"""Runs a battery of hostile files in its own process, so that a crash ends only that."""
 
 import json
 import os
@@ -10,7 +10,7 @@ ROOT = Path(__file__).parents[1]
 
 
 def counts_of(module: str, seed: int, count: int) -> dict:
-    """What came of `count` files; prints them, with the seconds of CPU of the slowest.
+    """Counts the results of `count` files; prints them, with the slowest file's CPU seconds.
 
     Raises:
         AssertionError: of a file a rule is broken, or somebody saw a traceback.

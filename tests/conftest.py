@@ -1,4 +1,4 @@
-"""Settings of the whole suite: two CPU devices, and the reference folder where it is there."""
+"""Settings of the whole suite: two CPU devices, and the optional reference folder."""
 
 import os
 import shutil
@@ -29,7 +29,9 @@ LONG = {
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Gives the commands that tests start one folder of compiled programs in common.
+    """Gives the commands that tests start one shared folder of compiled programs.
+
+    The tests themselves do not use it: jax, imported above, has read its environment.
 
     Not the tests themselves: jax, imported above, has read its environment.
     """
@@ -48,7 +50,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="module", autouse=True)
 def _forget_programs():
-    """Every compiled program holds memory maps, of which a process may have 65,530 on Linux."""
+    """Drops compiled programs: each holds memory maps, limited to 65,530 per process on Linux."""
     yield
     jax.clear_caches()
 

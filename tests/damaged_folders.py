@@ -1,4 +1,4 @@
-"""Damages copies of folders, and has each be loaded, or refused in one line that names a file."""
+"""Damages copies of folders; each must load, or be refused in one line that names a file."""
 
 import random
 import shutil
@@ -16,7 +16,7 @@ Use = Callable[[Path], object]
 
 
 def read(path: Path) -> bytes:
-    """The bytes of a file that has an end.
+    """Reads a file of finite length.
 
     Raises:
         OSError: it has none, or is no file.

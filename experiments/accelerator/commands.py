@@ -22,9 +22,6 @@ class Command:
     """Runs `python -m experiments.NAME ARGUMENTS`; a context manager that kills it at the end.
 
     It stays in the process group of the part that starts it, so that ending the part ends it too.
-
-    It stays in the process group of the part that starts it, so that whoever ends the part can end
-    it too.
     """
 
     def __init__(

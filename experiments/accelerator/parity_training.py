@@ -200,8 +200,6 @@ def _flat(model: Model) -> tuple[np.ndarray, Callable[[jax.Array], Model]]:
     """Packs all arrays of a model into one [P]; also returns the function that unpacks them.
 
     Adam works element by element: over one array it gives the same result, and compiles faster.
-
-    Adam goes element by element: over one array it is the same, and soon compiled.
     """
     leaves, treedef = jax.tree.flatten(model)
     ends = np.cumsum([leaf.size for leaf in leaves])

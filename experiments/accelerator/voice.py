@@ -93,8 +93,6 @@ def _steps_between_evaluations(report: Report, options: Options, corpus: Path) -
     """Returns the steps that take INTERVAL, from the speed of a few; USUAL if time is short.
 
     The run itself reuses the programs compiled for them.
-
-    What is compiled for them is ready for the run itself.
     """
     if not _is_long(options):
         return 5 if options.small else USUAL
@@ -116,9 +114,6 @@ def _learn(
 
     Training ends when the rest of the part needs the time; if that is short, as soon as the run
     begins to measure its model for a report.
-
-    It is ended when what follows needs the time, and, where that is short, when it begins to
-    measure its model for a report.
     """
     rest = SPEAK + JUDGE if _is_long(options) else min(SPEAK, options.seconds / 4)
     before = START + (REPORT if _is_long(options) else COMPILE)

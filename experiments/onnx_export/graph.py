@@ -127,8 +127,6 @@ def _product(a: Any, b: Any, *, dimension_numbers: Any, **_: Any) -> jax.Array:
     """Writes a dot product as a matrix product, or a batch of them; an Einsum would be slow.
 
     A product that only moves axes of length 1 becomes a reshape.
-
-    What only moves axes of length 1 is a reshape.
     """
     (sum_a, sum_b), (batch_a, batch_b) = dimension_numbers
     rows = [d for d in range(a.ndim) if d not in (*sum_a, *batch_a)]

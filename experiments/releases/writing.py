@@ -114,8 +114,6 @@ def _make(
     """Makes a folder by `write`, checks it, and adds the example and README.md.
 
     Files that somebody added to the old release are kept.
-
-    What somebody put into the old release beside its own files stays.
     """
     with atomic_folder(output, replace=True) as folder:
         manifest = write(folder)
@@ -151,8 +149,6 @@ def _tried(folder: Path, manifest: Manifest) -> tuple[Release, dict[str, float]]
     """Loads the release as users do, and measures its difference from the model.
 
     For another machine it returns the model in its place, and measures nothing.
-
-    Where it is not for this machine: the model in its place, and nothing tried.
     """
     model = model_of(folder, manifest)
     if platform_of() not in manifest.platforms:

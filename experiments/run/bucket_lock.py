@@ -27,8 +27,6 @@ class BucketLock:
     """Holds a folder for this process until it is released, or the process dies.
 
     Others on the same machine notice the death at once, those elsewhere after PATIENCE_SECONDS.
-
-    Another one on the same machine sees that at once, one elsewhere after PATIENCE_SECONDS.
     """
 
     def __init__(self, folder: Path, say: Callable[[str], None]):

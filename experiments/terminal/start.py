@@ -45,9 +45,6 @@ def set_up() -> None:
 
     --verbosity shows the logs. Also hides the long traces that orbax logs of an unfinished
     operation: all of it is raised as well.
-
-    Unless --verbosity asks for it. Hides too the pages that orbax logs, also of what it began and
-    could not end: all of it is raised as well.
     """
     prepare_terminal()
     if not flags.FLAGS["verbosity"].present:

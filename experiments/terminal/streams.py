@@ -13,8 +13,6 @@ def prepare_terminal() -> None:
     """Prints any name, and each warning of a false audio header once, in one line.
 
     A character that a terminal cannot show becomes its number.
-
-    A character that a terminal cannot show becomes its number.
     """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):

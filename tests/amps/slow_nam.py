@@ -1,4 +1,4 @@
-"""What NAM's C++ core plays for a decoded .nam document, in float64 numpy.
+"""Plays a decoded .nam document as NAM's C++ core does, in float64 numpy.
 
 Written from the description of the format, so that wf_jax is checked without wf_jax. A signal here
 is [C, 1 + T]: column 0 holds the value that endless silence has led to, and whoever looks back
@@ -29,7 +29,7 @@ def play(document: dict, x: np.ndarray, *, size: float | None = None) -> np.ndar
 
 
 def respond(document: dict, x: Signal, size: float | None = None) -> Signal:
-    """One model on any signal, also on the output of another: [I, 1 + T] -> [O, 1 + T]."""
+    """Plays one model on any signal, also on another's output: [I, 1 + T] -> [O, 1 + T]."""
     stream = Stream(document["weights"])
     y = ARCHITECTURES[document["architecture"]](document, stream, x, size)
     assert stream.position == len(document["weights"]), "weights are left over"
@@ -37,7 +37,7 @@ def respond(document: dict, x: Signal, size: float | None = None) -> Signal:
 
 
 def weight_count(document: dict) -> int:
-    """How many weights the document's own stream has; those of nested documents do not count."""
+    """Counts the weights in the document's own stream; nested documents do not count."""
     if document["architecture"] in ("Sequential", "SlimmableContainer"):
         return 0
     stream = Stream(None)
@@ -47,7 +47,7 @@ def weight_count(document: dict) -> int:
 
 
 class Stream:
-    """The flat weight list, read from front to back; without values it counts."""
+    """Reads the flat weight list from front to back; without values it counts."""
 
     def __init__(self, values: list[float] | None):
         self.values = None if values is None else np.asarray(values, np.float64)
@@ -64,7 +64,7 @@ class Stream:
 def conv(
     stream: Stream, inputs: Width, outputs: Width, taps=1, *, dilation=1, groups=1, bias=True
 ) -> Callable[[Signal], Signal]:
-    """y[o, t] = bias[o] + sum over i, k of weight[o, i, k] x[i, t - (K - 1 - k) dilation]."""
+    """Sums y[o, t] = bias[o] + weight[o, i, k] x[i, t - (K - 1 - k) dilation] over i and k."""
     (i, i_used), (o, o_used) = inputs, outputs
     assert i % groups == o % groups == 0, f"{groups} groups of {i} -> {o} channels"
     assert groups == 1 or inputs + outputs == (i, i, o, o), "groups cannot be sliced"
@@ -207,7 +207,7 @@ def gate(mode: str, primary: str | dict, secondary: str | dict, z: Signal) -> Si
 def film_of(
     options: dict | bool | None, width: Width, stream: Stream, c: Signal
 ) -> Callable[[Signal], Signal]:
-    """x * scale(c) + shift(c), both linear in the condition of the same time; or x itself."""
+    """Returns x * scale(c) + shift(c), linear in the condition of the same time; or x itself."""
     if options in (None, False) or not options.get("active", True):
         return lambda x: x
     shifts = options.get("shift", True)
@@ -261,7 +261,7 @@ def convnet(document: dict, stream: Stream, x: Signal, size: float | None) -> Si
 
 
 def linear(document: dict, stream: Stream, x: Signal, size: float | None) -> Signal:
-    """The first weight multiplies the current sample; as many outputs as inputs share a kernel."""
+    """Convolves; the first weight meets the current sample, outputs and inputs share a kernel."""
     config = document["config"]
     inputs, outputs = config.get("in_channels", 1), config.get("out_channels", 1)
     if inputs != outputs and 1 not in (inputs, outputs):

@@ -1,4 +1,4 @@
-"""The streamed step: compiled once, in place, and the same for every division into blocks."""
+"""The streamed step: compiled once, in place, and independent of the block sizes."""
 
 import jax
 import numpy as np
@@ -66,7 +66,7 @@ def test_no_size_of_block_compiles_again(player, x):
 
 
 def test_the_state_stays_where_it_is(player, x):
-    """Donated: the arrays of the next state are those of the last."""
+    """Reuses the arrays of the last state, which are donated."""
 
     def places():
         leaves = [leaf for leaf in jax.tree.leaves(player._state) if leaf.size]

@@ -43,12 +43,12 @@ RATE = 22_050  # of corpora and mels
 
 
 class Broken(AssertionError):
-    """A rule is."""
+    """A violated rule."""
 
 
 @dataclass
 class Outcome:
-    """What came of one file in one command.
+    """The result of one file in one command.
 
     Attributes:
         error: the line that refuses it; "" if none.
@@ -95,7 +95,7 @@ class Commands:
         (folder / "in").mkdir()
 
     def every(self) -> dict[str, Callable[[Path], int | None]]:
-        """By their names."""
+        """Returns all commands by name."""
         return {
             "render": self.render,
             "check_capture": self.check_output,
@@ -163,7 +163,7 @@ class Commands:
 
 
 def read(path: Path) -> tuple[AudioFile, np.ndarray] | None:
-    """All samples by the reader itself, and its count beside them."""
+    """Reads all samples by the reader itself, with its count."""
     file = AudioFile(path, lossy=True)
     count, samples = file.samples, file.read()
     if count != len(samples):
@@ -174,7 +174,7 @@ def read(path: Path) -> tuple[AudioFile, np.ndarray] | None:
 
 
 def check_whole(sample: Sample, file: AudioFile, samples: np.ndarray) -> None:
-    """That what is heard without a note is all there is."""
+    """Checks that audio read without a note is complete."""
     if sample.kind == Kind.SAID:
         raise Broken("nothing was said of what is left out")
     if sample.kind == Kind.SAME and not np.array_equal(samples, sample.samples):
@@ -192,7 +192,7 @@ def check_whole(sample: Sample, file: AudioFile, samples: np.ndarray) -> None:
 
 
 def attempts(number: int, count: int, commands: Commands) -> Iterator[str]:
-    """What came of `count` damaged files: "read", "noted", "refused" or "broken"."""
+    """Tries `count` damaged files: yields "read", "noted", "refused" or "broken"."""
     for i in range(count):
         draw = random.Random(f"{number}/{i}")
         sample = damaged(seed(draw, i), draw)
@@ -225,7 +225,9 @@ def _attempt(sample: Sample, path: Path, commands: Commands) -> str:
 
 
 def _check_alike(own: Outcome, found: Outcome, path: Path, kept: list, header_only: bool) -> None:
-    """That a command says what the reader says, and uses all that is read.
+    """Checks that a command reports what the reader reports, and uses all that is read.
+
+    A command that reads the header only, before others read the samples, may report less.
 
     One that reads the header only, before others read the samples, may find less.
     """

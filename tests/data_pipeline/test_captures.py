@@ -1,4 +1,4 @@
-"""Pairs of files from end to end: what comes out of good ones, what is said about bad ones."""
+"""Pairs of files from end to end: results of good ones, messages for bad ones."""
 
 import hashlib
 import re
@@ -36,7 +36,7 @@ def files(tmp_path, signals):
 
 @pytest.fixture
 def standard(tmp_path, playing, amp):
-    """A small standard file: 0.8 s validation, blips, training, silence, the same validation."""
+    """Makes a small standard file: 0.8 s validation, blips, training, silence, validation again."""
     layout = replace(
         VERSION_3,
         first_blips_start=60_000,
@@ -166,7 +166,7 @@ def test_faults_that_may_be_ignored(standard):
 
 @pytest.mark.parametrize("short", [1, 4_000])
 def test_a_standard_file_that_lacks_its_end(standard, short):
-    """Silence takes its place, so that the parts are where they were."""
+    """Silence replaces the missing end, so that the parts stay in place."""
     paths, x, y, layout = standard
     rewrite(paths[1], y[:-short])
     capture = load_capture(*paths, standard_files=(layout,), ignore_checks=True, **SMALL)
@@ -287,7 +287,7 @@ def longer(tmp_path, longer_signals):
 @pytest.mark.parametrize("which", [0, 1])
 @pytest.mark.parametrize("value", [0.0, 0.1])
 def test_a_held_out_part_without_a_sound(longer, longer_signals, which, value):
-    """It can not be ignored: there is nothing to judge by."""
+    """A silent held-out part cannot be ignored: there is nothing to judge by."""
     samples = longer_signals[which].copy()
     samples[10 * RATE :] = value
     rewrite(longer[which], samples)
@@ -312,7 +312,7 @@ def test_a_training_part_without_a_sound(longer, longer_signals):
 
 
 def test_what_is_judged_begins_after_the_context(longer, longer_signals):
-    """The sound before it does not count."""
+    """Judged audio begins after the context; sound before it does not count."""
     y = longer_signals[1].copy()
     y[round(11.4 * RATE) :] = 0.0
     rewrite(longer[1], y)

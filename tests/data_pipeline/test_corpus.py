@@ -32,7 +32,7 @@ MINI = ROOT.parent / "shared" / "data" / "ljspeech_mini"
 
 
 def put_wav(path, samples, rate=RATE):
-    """Mono 16-bit WAV by the standard library, not by the library that reads it."""
+    """Writes mono 16-bit WAV by the standard library, not by the library that reads it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with wave.open(str(path), "wb") as file:
         file.setnchannels(1)
@@ -46,7 +46,7 @@ def noise(count, seed=0, top=3000):
 
 
 def put_clips(folder, lengths, rate=RATE):
-    """c00.wav, c01.wav, ... of these lengths; their samples."""
+    """Writes c00.wav, c01.wav, ... of these lengths; returns their samples."""
     clips = [noise(length, seed) for seed, length in enumerate(lengths)]
     for number, clip in enumerate(clips):
         put_wav(folder / f"c{number:02d}.wav", clip, rate)
@@ -275,7 +275,7 @@ def test_validation_is_counted_after_copies_and_bad_files_are_left_out(tmp_path)
 
 
 def put_bad(folder):
-    """A file of each kind that can not be used; name -> what is said about it."""
+    """Writes a file of each unusable kind; returns name -> expected message."""
     folder.mkdir(parents=True, exist_ok=True)
     put_wav(folder / "whole.wav", noise(9000))
     whole = (folder / "whole.wav").read_bytes()
@@ -451,7 +451,7 @@ def test_killed(tmp_path):
 
 @pytest.mark.parametrize("limit", [200_000, 2000])
 def test_full_disk(tmp_path, limit):
-    """The operating system refuses a file beyond `limit` bytes: the audio or its last block."""
+    """Makes the system refuse a file beyond `limit` bytes: the audio or its last block."""
     put_clips(tmp_path / "in", [50_000] * 3 if limit > 100_000 else [1500, 10])
     script = (
         "import resource, sys\n"
@@ -567,7 +567,7 @@ def test_check_finds_one_changed_byte(tmp_path):
 
 
 def in_memory(lengths, rate=1000, top=3000, split="train"):
-    """A corpus without files; at 1000 Hz, the names give each window's first sample."""
+    """Makes a corpus without files; at 1000 Hz, the names give each window's first sample."""
     audio = [noise(length, seed, top) for seed, length in enumerate(lengths)]
     starts = np.cumsum([0, *lengths])
     clips = tuple(
@@ -592,13 +592,13 @@ def in_memory(lengths, rate=1000, top=3000, split="train"):
 
 
 def origin(name):
-    """'c3 at 1.234 s' -> 3, 1234."""
+    """Converts 'c3 at 1.234 s' to 3, 1234."""
     clip, _, seconds, _ = name.split(" ")
     return int(clip[1:]), round(float(seconds) * 1000)
 
 
 def expected_row(clip, start, window, before, after):
-    """The whole clip padded, then cut: no index arithmetic in common with the program."""
+    """Pads the whole clip, then cuts: shares no index arithmetic with the program."""
     clip = clip.astype(np.float64) / 32768
     if len(clip) < window:
         padded = np.pad(clip, (before, 0), mode="reflect")

@@ -1,5 +1,7 @@
-"""Whatever is done to an audio file: every command hears all of it, says what it leaves out, or
-refuses it in one line, in two seconds and a gigabyte."""
+"""Damaged audio files: every command reads all, reports what it skips, or refuses in one line.
+
+The limits are two seconds and a gigabyte.
+"""
 
 import contextlib
 import io
@@ -49,7 +51,7 @@ def test_good_files_are_whole(tmp_path, number):
 
 
 def written(form, subtype="PCM_16", samples=4800, order="FILE", rate=48_000):
-    """A file of noise, and the noise as it is read."""
+    """Writes a file of noise; returns it with the noise as it is read."""
     noise = np.random.default_rng(0).uniform(-0.4, 0.4, samples)
     file = io.BytesIO()
     soundfile.write(file, noise, rate, format=form, subtype=subtype, endian=order)

@@ -1,5 +1,4 @@
-"""Whatever stands in a table: what reads it uses it or refuses it in one line, in two seconds and a
-gigabyte."""
+"""Damaged tables: each reader uses them or refuses in one line, in two seconds and a gigabyte."""
 
 import json
 import struct
@@ -54,7 +53,7 @@ def test_more_damaged_tables(number):
 
 @pytest.fixture
 def corpus(tmp_path):
-    """A prepared corpus of two clips."""
+    """Makes a prepared corpus of two clips."""
     (tmp_path / "in").mkdir()
     for i, name in enumerate("ab"):
         noise = np.random.default_rng(i).uniform(-0.3, 0.3, 900)
@@ -132,7 +131,7 @@ def test_json_that_python_cannot_take():
 
 @pytest.fixture
 def run(tmp_path):
-    """The folder of a run that has been evaluated once."""
+    """Makes the folder of a run that has been evaluated once."""
     folder = tmp_path / "run"
     folder.mkdir()
     (folder / "config.json").write_text(json.dumps(CAPTURE))

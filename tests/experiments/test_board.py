@@ -1,4 +1,4 @@
-"""TensorBoard files: every record as the TFRecord format has it, checked by hand."""
+"""TensorBoard files: every record is in TFRecord format, checked by hand."""
 
 import io
 import struct
@@ -14,7 +14,7 @@ pytest.importorskip("tensorboardX")
 
 
 def crc32c(content):
-    """Bit by bit, with the Castagnoli polynomial."""
+    """Computes the checksum bit by bit, with the Castagnoli polynomial."""
     crc = 0xFFFFFFFF
     for byte in content:
         crc ^= byte
@@ -24,7 +24,7 @@ def crc32c(content):
 
 
 def masked(content):
-    """As a record carries it."""
+    """Masks a checksum as a record carries it."""
     crc = crc32c(content)
     return ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF
 

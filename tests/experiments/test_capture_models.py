@@ -80,7 +80,7 @@ def test_what_cannot_be_trained_says_so(tmp_path):
 
 
 def test_the_gear_is_read_before_the_training(tmp_path):
-    """What a run begins from may be gone at its end."""
+    """Reads the initial file at the start: it may be gone at the end."""
     metadata = {"name": "Bassman", "gear_type": "amp", "input_level_dbu": 12, "tone_type": None}
     path = write(tmp_path / "x.nam", EXAMPLES["lstm"]() | {"metadata": metadata})
     config = get_config()

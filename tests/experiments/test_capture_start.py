@@ -1,4 +1,4 @@
-"""What is refused before a capture trains, and what that leaves behind: nothing."""
+"""Refusals before a capture trains, which leave nothing behind."""
 
 import json
 from functools import partial
@@ -28,7 +28,7 @@ def signals():
 
 @pytest.fixture
 def config(signals, tmp_path):
-    """Of a small pair, 3 s held out."""
+    """Returns a config of a small pair, 3 s held out."""
     config = get_config()
     for name, samples in zip(("di", "amp"), signals, strict=True):
         write_wav(tmp_path / f"{name}.wav", samples, RATE)
@@ -46,7 +46,7 @@ def refusal(config, workdir, error=UserError):
 
 
 class StoppedError(Exception):
-    """The training would begin."""
+    """The point at which the training would begin."""
 
 
 @pytest.fixture
@@ -59,7 +59,7 @@ def stopped(monkeypatch):
 
 @pytest.fixture
 def short(monkeypatch):
-    """A built-in pair of 24 s."""
+    """Makes a built-in pair of 24 s."""
     monkeypatch.setattr(capture, "write_demo_pair", partial(write_demo_pair, seconds=24.0))
 
 

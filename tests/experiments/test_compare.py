@@ -33,7 +33,7 @@ LINE = Line("wave_glow", "WaveGlow", "a", 1234567, 800, 2.0, 3.14159, 10.5, 12, 
 
 @pytest.mark.parametrize("file", [waveflow, waveglow, wavenet])
 def test_every_name_of_a_config_file_makes_a_model(file):
-    """A name in an error message that does not work, or an option that no model takes."""
+    """Every name in an error message works, and every option belongs to a model."""
     for name in file.NAMES:
         config = file.get_config(name).flow_config(22050)
         assert config.family == file.get_config(name).model.family
@@ -46,7 +46,7 @@ def test_every_name_of_a_config_file_makes_a_model(file):
 
 
 def test_every_family_is_everywhere():
-    """A new family that has no model, no config file or no colour."""
+    """Every family has a model, a config file and a colour."""
     assert (
         set(CONFIGS)
         == set(MODELS)
@@ -63,7 +63,7 @@ def test_a_family_of_another_file_is_refused():
 
 
 def test_the_members_have_the_papers_sizes():
-    """Table 4 beside ours is only worth something where the models are the same (facts 2.7)."""
+    """The comparison with table 4 of the WaveFlow paper is only valid for equal models."""
     config = get_config("paper")
     for name, entry in members_of(config).items():
         model, row = entry.run.flow_config(22050), ROWS[entry.paper]
@@ -115,7 +115,7 @@ def test_a_picture_that_fails_leaves_the_table(tmp_path, monkeypatch):
 
 
 def test_a_member_that_fails_costs_no_other(tmp_path, monkeypatch, capsys):
-    """One that raises, one that is not finished: the others are trained and compared."""
+    """If one raises and one is not finished, the others are trained and compared."""
     config = get_config("tiny")
     config.data.corpus, config.only = "demo", ("waveflow_h2,waveflow_h8,waveglow",)
     trained, compared = [], []
@@ -138,7 +138,7 @@ def test_a_member_that_fails_costs_no_other(tmp_path, monkeypatch, capsys):
 
 
 def test_what_no_training_could_mend_is_said_first(tmp_path):
-    """Not after the members before it have taken their minutes."""
+    """Permanent faults are reported before any member is trained."""
     config = get_config("tiny")
     with pytest.raises(UserError, match=r"data.corpus is missing.*likelihood:demo"):
         comparison.compare(config, tmp_path)
@@ -180,7 +180,7 @@ def compare(tmp_path, *options):
 
 @pytest.mark.slow
 def test_the_command_trains_and_compares(tmp_path):
-    """A head without latent through training, results and the table; a second start skips it."""
+    """Trains a head without latent to results and the table; a second start skips it."""
     write_demo_corpus(tmp_path / "clips", clips=3, seconds=0.2)
     prepare_corpus(tmp_path / "clips", tmp_path / "corpus", validation=1)
     corpus = f"--config.data.corpus={tmp_path / 'corpus'}"

@@ -1,4 +1,4 @@
-"""What fails after a model is written, or beside its training, costs neither."""
+"""Failures after a model is written, or beside its training, cost neither."""
 
 import errno
 import subprocess
@@ -34,7 +34,7 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture(scope="module")
 def trained():
-    """A task of a nano model on noise, and a result as training would give it."""
+    """Makes a task of a nano model on noise, and a result as training would return it."""
     x = 0.1 * np.random.default_rng(0).standard_normal(9000).astype(np.float32)
     audio = CaptureAudio(x[None], x[None], x[None], x[None])
     task = CaptureTask(audio, sizes=("nano",), batch_size=1, window=512)
@@ -80,7 +80,7 @@ SAID = {
 
 @pytest.mark.parametrize("name", FAULTS)
 def test_a_capture_is_written_before_what_decorates_it(trained, tmp_path, monkeypatch, name):
-    """Also of a recording whose name is no UTF-8, and with an ESR that JSON does not know."""
+    """Covers a recording whose name is no UTF-8, and an ESR that JSON cannot hold."""
     task, recorded, result = trained
 
     def fail(*_, **__):
@@ -162,7 +162,7 @@ runpy.run_module("experiments.train", run_name="__main__", alter_sys=True)
 
 @pytest.mark.slow
 def test_a_command_whose_report_fails(tmp_path):
-    """One line and exit code 1; model.nam is there."""
+    """Ends with one line and exit code 1; model.nam is there."""
     for name, x in zip(("di", "amp"), demo_pair(6.0), strict=True):
         soundfile.write(tmp_path / f"{name}.wav", x, 48000, subtype="PCM_24")
     options = {

@@ -45,7 +45,7 @@ def run(module, *arguments):
 
 @pytest.fixture(scope="module")
 def workdir(tmp_path_factory):
-    """What a training of a vocoder leaves."""
+    """Makes the folder of a trained vocoder."""
     folder = tmp_path_factory.mktemp("runs") / "lj"
     model = releases.flow("WaveFlow")
     save_model(folder / "model", model.config, split(model)[1])
@@ -57,7 +57,7 @@ def workdir(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def exported(workdir, tmp_path_factory):
-    """The release that the command makes of it, and what it printed."""
+    """Makes its release by the command; returns it and the printed lines."""
     output = tmp_path_factory.mktemp("out") / "release"
     result = run("experiments.export", f"--model={workdir}", f"--output={output}", "--license=mit")
     assert result.returncode == 0, result.stderr
@@ -66,7 +66,7 @@ def exported(workdir, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def played(tmp_path_factory):
-    """A release of an amp."""
+    """Makes a release of an amp."""
     folder = tmp_path_factory.mktemp("amp")
     source = find_source(str(releases.nam(folder, "legacy")), None, None)
     make_release(source, CPU, folder / "release")
@@ -90,7 +90,7 @@ def test_the_release_of_a_run(exported):
 
 
 def test_its_readme(exported):
-    """In the form of a model card, with everything that a user must know."""
+    """Checks the form of a model card, with everything that a user must know."""
     text = (exported[0] / "README.md").read_text()
     assert text.startswith('---\nlibrary_name: wf_jax\nlicense: "mit"\n')
     for wanted in (
@@ -123,7 +123,7 @@ def test_its_example_is_audio(exported):
 
 
 def test_the_readme_s_code_without_our_package(played):
-    """The lines under "JAX alone", as they stand there."""
+    """Runs the lines under "JAX alone" as they stand there."""
     text = (played / "README.md").read_text()
     code = text.split("```python\n")[2].split("```")[0].replace("RELEASE", str(played))
     facts = read_manifest(played).amp
@@ -145,7 +145,7 @@ def test_the_release_of_an_amp(played):
 
 
 def test_a_run_of_an_amp_and_a_recording_of_one_s_own(tmp_path):
-    """The model is in the run's folder; the example is played at its rate."""
+    """Finds the model in the run's folder; plays the example at its rate."""
     releases.nam(tmp_path, "legacy").rename(tmp_path / "model.nam")
     (tmp_path / "metrics.json").write_text('{"esr": {"standard": 0.025}}')
     soundfile.write(tmp_path / "di.wav", releases.clip(1, 44100)[0], 44100)
@@ -172,7 +172,7 @@ def test_a_release_is_replaced_and_nothing_else_is(played, tmp_path):
 
 
 def test_what_somebody_added_to_a_release_stays(played, tmp_path):
-    """A license, and the .git of a hub; but neither is part of the release."""
+    """Keeps a license and the .git of a hub, but not as part of the release."""
     output = shutil.copytree(played, tmp_path / "release")
     (output / "LICENSE").write_text("free")
     (output / ".git").mkdir()
@@ -184,7 +184,7 @@ def test_what_somebody_added_to_a_release_stays(played, tmp_path):
 
 
 def test_nothing_is_left_of_a_release_that_fails(played, tmp_path, monkeypatch):
-    """Here because it differs from its model."""
+    """Makes a release fail by a difference from its model."""
     source = find_source(str(played / "model.nam"), "other", None)
     monkeypatch.setattr("experiments.releases.writing.TOLERANCE", {"float32": 0.0})
     with pytest.raises(ReleaseError, match=r"render differs from the model by"):
@@ -193,7 +193,7 @@ def test_nothing_is_left_of_a_release_that_fails(played, tmp_path, monkeypatch):
 
 
 def test_rebuilding(played, tmp_path):
-    """New artefacts and dates; the same model, arrays, example, and a README that was edited."""
+    """Makes new artefacts and dates; keeps model, arrays, example and an edited README."""
     source = find_source(str(played / "model.nam"), "other", None)
     output = tmp_path / "release"
     make_release(source, CPU, output)
@@ -219,7 +219,7 @@ def test_rebuilding(played, tmp_path):
 
 
 def test_for_a_machine_that_is_not_this_one(played, tmp_path, capsys):
-    """Lowered here, not tried here; its example is the model's."""
+    """Lowers here without a trial; its example is the model's."""
     source = find_source(str(played / "model.nam"), None, None)
     make_release(source, ReleaseOptions(platforms=("tpu",)), tmp_path / "release")
     assert "not tried: this machine computes on cpu" in capsys.readouterr().out
@@ -258,7 +258,7 @@ for arguments in json.loads(sys.argv[1]):
 
 
 def test_what_cannot_be_is_one_line(tmp_path):
-    """The flags that a user types, each wrong in its way."""
+    """Tries the flags that a user types, each wrong in its way."""
     arguments = json.dumps([given for given, _ in REFUSED])
     result = subprocess.run(
         [sys.executable, "-c", TRY_ALL, arguments, str(tmp_path / "out")],
@@ -305,7 +305,7 @@ def test_the_speech_service(exported, tmp_path):
 
 
 def example(name, *arguments):
-    """An example as it is started, in this process."""
+    """Runs an example as it is started, in this process."""
     arguments = [name, *map(str, arguments)]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "argv", arguments)
@@ -324,7 +324,7 @@ def test_the_amp_service(played, exported, tmp_path):
 
 
 def test_the_batch_job(exported, tmp_path, monkeypatch, capsys):
-    """Speaks every mel, of any lengths; and makes the same again of what is missing."""
+    """Synthesises every mel, of any length, and remakes missing files identically."""
     (tmp_path / "mels").mkdir()
     for name, frames in (("a", 5), ("b", 31), ("c", 12)):
         np.save(tmp_path / "mels" / f"{name}.npy", releases.mels(1, frames)[0])

@@ -1,4 +1,4 @@
-"""The command line that writes ONNX files: what it refuses, and what onnxruntime plays.
+"""The command line that writes ONNX files: its refusals, and the output of onnxruntime.
 
 Nothing is converted where jax2onnx is not installed: see experiments/onnx_export/requirements.txt.
 """
@@ -42,7 +42,7 @@ def run(*arguments):
 
 
 def refused(*arguments):
-    """The one line that it ends with."""
+    """Returns the one line that the command ends with."""
     result = run(*arguments)
     lines = result.stderr.strip().splitlines()
     assert (result.returncode, len(lines)) == (1, 1), result.stderr

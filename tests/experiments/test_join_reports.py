@@ -1,4 +1,4 @@
-"""One page of several reports, and what is refused."""
+"""One page of several reports, and the refusals."""
 
 import re
 from html.parser import HTMLParser
@@ -25,7 +25,7 @@ def runs(tmp_path):
 
 
 class Tags(HTMLParser):
-    """Counts what is opened and not closed."""
+    """Counts tags that are opened and not closed."""
 
     def __init__(self, html):
         super().__init__()

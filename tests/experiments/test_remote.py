@@ -42,7 +42,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptio
 
 @pytest.fixture(scope="module")
 def server():
-    """One for all tests: tensorstore looks for it once."""
+    """Starts one server for all tests: tensorstore looks for it once."""
     server = fake_gcs.Server()
     with pytest.MonkeyPatch.context() as patch:
         for name, value in server.environment().items():
@@ -56,7 +56,7 @@ def server():
 
 @pytest.fixture
 def bucket(server):
-    """A name of its own for each test, and whatever was refused is allowed again."""
+    """Returns a new name for each test, and allows again what was refused."""
     yield f"bucket-{next(_NUMBERS)}"
     server.refused.clear()
 
@@ -223,7 +223,7 @@ def restore(folder):
 
 
 def test_checkpoints(server, bucket):
-    """What is restored is what was saved, and what is old is deleted."""
+    """Restored values equal the saved ones, and old checkpoints are deleted."""
     folder = folder_path(f"gs://{bucket}/run") / "checkpoints"
     assert restore(folder) is None
     save(folder, [1, 2, 3])

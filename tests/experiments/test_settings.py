@@ -1,4 +1,4 @@
-"""How to train, as a run's config says it."""
+"""Training settings made from a run's config."""
 
 import json
 

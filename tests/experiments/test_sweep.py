@@ -1,4 +1,4 @@
-"""Sweeps: what the file may say, how options are set, and which trials are run."""
+"""Sweeps: contents of the file, setting of options, and selection of trials."""
 
 import dataclasses
 import json
@@ -86,7 +86,7 @@ def test_names_are_made_of_the_options(tmp_path, trials, expected):
 
 
 def test_names_that_would_be_the_same_are_told_apart(tmp_path):
-    """By their values, not their places in the list."""
+    """Distinguishes them by values, not by places in the list."""
     close = [{"train.rate": 0.1}, {"train.rate": 0.1 + 1e-12}, {"data.name": "a/b"}]
     more = [{"data.name": "a-b"}, {"data.name": "A-b"}, *close]
     found = names(tmp_path, close)
@@ -235,7 +235,7 @@ def test_unknown_options_are_refused_with_the_nearest(name, message):
 
 
 class Training:
-    """Stands for the training: notes what it is asked for and gives the codes in turn."""
+    """Replaces the training: records its calls and returns the codes in turn."""
 
     def __init__(self, *codes):
         self.codes, self.asked = list(codes), []
@@ -287,7 +287,7 @@ def test_started_again_it_trains_what_is_missing(tmp_path, capsys):
 
 
 def test_a_trial_whose_report_failed_is_made_again(tmp_path, capsys):
-    """Or whose process was killed before it was written."""
+    """Covers also a process that was killed before it was written."""
     finish(tmp_path / "a", 0)
     result = json.loads((tmp_path / "a" / "metrics.json").read_text())
     (tmp_path / "a" / "metrics.json").write_text(json.dumps({**result, "reported": False}))

@@ -42,7 +42,7 @@ def model_folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def recordings(tmp_path_factory):
-    """Two recordings and a mel, of different lengths."""
+    """Makes two recordings and a mel, of different lengths."""
     folder = tmp_path_factory.mktemp("in")
     for name, seconds in (("a", 0.5), ("b", 0.8)):
         soundfile.write(folder / f"{name}.wav", synthetic_speech(seconds), 22050, subtype="PCM_16")
@@ -86,7 +86,7 @@ def test_a_folder_of_recordings_and_mels(model_folder, recordings, tmp_path):
     "family", [pytest.param("WaveNet", marks=pytest.mark.exhaustive), "WaveGlow"]
 )
 def test_other_families_and_the_denoiser(family, tmp_path, rng):
-    """A model without a latent is played; options reach it; its tones go at its own scale."""
+    """Plays a model without latent; options reach it, and its tones have their own scale."""
     config = FAMILIES[family]
     settings = dataclasses.replace(config.mel, peak_normalise=True)
     model = small.random_model(dataclasses.replace(config, mel=settings))
@@ -124,7 +124,7 @@ def test_no_model_is_one_line(tmp_path):
 
 @pytest.mark.exhaustive
 def test_what_is_no_number_is_one_line():
-    """NaN passes the bounds of a flag; it would be found at the end, or written."""
+    """NaN passes the bounds of a flag, and must not be written or found late."""
     for flag in ("--denoise=nan", "--temperature=inf"):
         result = synthesize("--model=x", "--input=x.npy", "--output=out", flag)
         assert result.returncode == 1

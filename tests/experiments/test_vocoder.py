@@ -50,7 +50,7 @@ def corpus(tmp_path_factory):
 
 @pytest.mark.slow
 def test_a_run_from_corpus_to_report_and_on(corpus, tmp_path):
-    """And a mistake before it leaves nothing that stands in the way of the corrected command."""
+    """A mistake before it leaves nothing that blocks the corrected command."""
     workdir = tmp_path / "run"
     wrong = train(workdir, corpus, "--config.model.height=7", "--config.train.steps=6")
     assert wrong.returncode == 1

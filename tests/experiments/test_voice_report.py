@@ -1,4 +1,4 @@
-"""The page of a voice, and the whole way from a result to the files of a run."""
+"""The page of a vocoder, and the whole way from a result to the files of a run."""
 
 import base64
 import dataclasses
@@ -155,7 +155,7 @@ def test_few_evaluations_and_silence(tmp_path, report, count):
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    """The task of a tiny model on three short clips, and a result as training would give it."""
+    """Makes the task of a tiny model on three short clips, and a result as training returns it."""
     folder = tmp_path_factory.mktemp("voice")
     write_demo_corpus(folder / "clips", clips=3, seconds=0.6)
     prepare_corpus(folder / "clips", folder / "corpus", validation=2)

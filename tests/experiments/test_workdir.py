@@ -26,7 +26,7 @@ time.sleep(60)
 
 
 def begin(folder):
-    """Leaves what a run leaves that has begun."""
+    """Writes the files of a run that has begun."""
     (folder / "metrics.jsonl").write_text('{"step": 18}\n')
 
 
@@ -71,7 +71,7 @@ def test_the_recordings_belong_to_the_run(tmp_path):
 
 @pytest.mark.parametrize("here", [True, False])
 def test_processes_of_different_configs_are_refused(tmp_path, monkeypatch, here):
-    """The digest of process 0's config is another one: this process's fault, or another's."""
+    """Compares with the digest of process 0's config: the fault is this process's or another's."""
     other = (lambda tree: tree + 1) if here else (lambda tree: tree)
     monkeypatch.setattr(distributed, "from_main", other)
     monkeypatch.setattr(distributed, "all_agree", lambda good: False)
@@ -152,7 +152,7 @@ def test_a_lock_that_is_none(tmp_path):
 
 
 def start(folder, error, computed="metrics.jsonl", content=""):
-    """A start that makes what starts make, computes a file, and is ended by `error`."""
+    """Runs a start that makes the usual files, computes one, and is ended by `error`."""
     with RunFolder(folder) as workdir:
         workdir.open(a2_capture.get_config(), {"di.wav": "1" * 32})
         for made in ("pair/di.wav", "checkpoints/made", computed):

@@ -1,4 +1,4 @@
-"""A released vocoder beside its model: batches, long clips, streams, and what it refuses."""
+"""A released vocoder beside its model: batches, long clips, streams, and refusals."""
 
 import dataclasses
 
@@ -32,7 +32,7 @@ def programs(voice):
 
 
 def test_many_lengths_share_a_program(voice):
-    """Up to 64 frames one, up to 80 the next; results have the length that was asked for."""
+    """Compiles one program up to 64 frames and the next up to 80; results have the asked length."""
     key, before = jax.random.key(0), programs(voice)
     for frames in (1, 2, 17, 40, 64):
         mel, audio = releases.mels(1, frames), releases.clip(1, frames * HOP - 3)
@@ -47,7 +47,7 @@ def test_many_lengths_share_a_program(voice):
 
 
 def test_clips_of_a_batch_may_have_different_lengths(voice):
-    """Each is what it is alone, but for its key; silence after it."""
+    """Each clip is as alone, but for its key; silence follows it."""
     mel, frames, key = releases.mels(2, 30), np.array([30, 11]), jax.random.key(4)
     together = voice.synthesize(mel, key, 0.7, frames)
     assert not together[1, 11 * HOP :].any()
@@ -62,7 +62,7 @@ def test_clips_of_a_batch_may_have_different_lengths(voice):
 
 
 def test_temperature(voice):
-    """0 draws not; a new one compiles nothing."""
+    """Zero draws nothing; a new one compiles nothing."""
     mel, before = releases.mels(1, 20), programs(voice)["synthesize"]
     mode, again = (voice.synthesize(mel, jax.random.key(seed), 0.0) for seed in (0, 1))
     np.testing.assert_array_equal(mode, again)
@@ -78,7 +78,7 @@ def test_old_style_keys(voice):
 
 
 def test_a_key_for_each_clip(voice):
-    """Then it sounds as it does alone, whatever row it stands in."""
+    """A clip with its own key sounds as it does alone, whatever row it stands in."""
     mel, keys = releases.mels(2, 30), jax.random.split(jax.random.key(3))
     together = voice.synthesize(mel, keys, 0.7)
     for row, one, key in zip(together, mel, keys, strict=True):
@@ -93,7 +93,7 @@ def test_what_floats_are_does_not_matter(voice):
 
 
 def test_clips_that_are_scaled_to_their_peak(tmp_path):
-    """The mel is that of the scaled clip, the likelihood that of the clip as it is."""
+    """Takes the mel of the scaled clip, the likelihood of the clip as it is."""
     settings = dataclasses.replace(small.MEL, peak_normalise=True)
     model = small.random_model(small.config(channels=3, mel=settings))
     folder = releases.written(tmp_path / "voice", model)
@@ -108,7 +108,7 @@ def test_clips_that_are_scaled_to_their_peak(tmp_path):
 
 
 def test_a_hop_that_is_no_multiple_of_the_height(tmp_path):
-    """Hop 20, height 8: arrays are of whole columns, and a clip may end inside one."""
+    """With hop 20, height 8, arrays are of whole columns, and a clip may end inside one."""
     settings = dataclasses.replace(small.MEL, hop=20)
     model = small.random_model(small.config(channels=3, mel=settings, upsample_factors=(4, 5)))
     voice, mel = load(releases.written(tmp_path / "voice", model)), releases.mels(1, 31)
@@ -129,7 +129,7 @@ def test_arrays_are_as_long_as_the_release_says(tmp_path, monkeypatch):
 
 @pytest.fixture(scope="module")
 def long(voice):
-    """A mel of 130 frames, and its audio in one piece."""
+    """Returns a mel of 130 frames, and its audio in one piece."""
     mel = releases.mels(1, 130)
     return mel, voice.synthesize(mel, jax.random.key(9), 0.8)
 
@@ -150,7 +150,7 @@ def test_a_stream_is_the_whole(voice, long, portions):
 
 
 def test_a_stream_speaks_as_soon_as_its_context_is_there(voice):
-    """Latency: a chunk and the context after it, no more; and few programs."""
+    """Latency is a chunk and the context after it, no more; few programs are compiled."""
     context = voice.manifest.vocoder.context_frames
     arrived, spoken, before = 0, 0, programs(voice)["synthesize"]
 
@@ -168,7 +168,7 @@ def test_a_stream_speaks_as_soon_as_its_context_is_there(voice):
 
 
 def test_too_little_context_is_another_result(voice, long):
-    """So that the two tests above can fail; and it is nearer, the more there is."""
+    """Shows that the two tests above can fail; more context comes nearer."""
     mel, whole = long
     errors = [
         np.abs(
@@ -197,7 +197,7 @@ def test_a_wavenet_cannot_be_cut(tmp_path):
 
 
 def test_a_batch_over_devices(voice, tmp_path):
-    """Rows of each device are those of one device; three are no share of two devices."""
+    """Rows of each device equal those of one device; three do not divide over two devices."""
     folder = releases.vocoder_release(tmp_path / "voice")
     both = load(folder, devices=jax.devices()[:2])
     mel = releases.mels(2, 20)
@@ -208,7 +208,7 @@ def test_a_batch_over_devices(voice, tmp_path):
 
 
 def test_bfloat16(tmp_path, voice, model):
-    """Its nets compute in bfloat16, its audio is float32, its arrays stay as they are."""
+    """Its nets compute in bfloat16; its audio is float32, its arrays are unchanged."""
     half = load(releases.vocoder_release(tmp_path / "voice", dtype="bfloat16"))
     assert half.manifest.dtype == "bfloat16"
     # And it is the default of a model that was trained so.

@@ -1,4 +1,4 @@
-"""Runs that are killed and terminated at random, and started again on other devices: a table.
+"""Runs killed and terminated at random and restarted on other devices, as a table.
 
     python -m tests.training.chaos [RUNS_OF_EACH_KIND]
 
@@ -31,7 +31,7 @@ LAYOUTS = ((1, 1), (1, 2), (1, 4), (2, 1), (2, 2))  # processes, devices in each
 
 
 def last_state(workdir: Path) -> dict[str, int]:
-    """Fingerprints of all arrays of the last checkpoint."""
+    """Returns fingerprints of all arrays of the last checkpoint."""
     task = ToyTask()
     params = split(task.init())[1]
     like = create_state(
@@ -44,7 +44,7 @@ def last_state(workdir: Path) -> dict[str, int]:
 
 
 def one(folder: Path, kind: str, choose: random.Random, whole: dict) -> dict:
-    """A run that is stopped once or twice: what happened, and whether all is well."""
+    """Runs one that is stopped once or twice; returns what happened and whether all is well."""
     sessions, lost, complaints = [], 0, ""
     for _ in range(choose.choice([1, 1, 2])):
         layout = choose.choice([x for x in LAYOUTS if x[0] == 2 or kind == "SIGKILL"])

@@ -1,4 +1,4 @@
-"""Whatever is done to a run's folder: it goes on, or one line says why it does not."""
+"""Damaged run folders: the run goes on, or one line gives the reason."""
 
 import shutil
 import sys
@@ -35,7 +35,7 @@ def state():
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    """What a capture leaves, its model small."""
+    """Makes the folder of a capture with a small model."""
     folder = tmp_path_factory.mktemp("runs") / "run"
     with RunFolder(folder) as workdir:
         workdir.open(CONFIG, INPUTS)
@@ -52,7 +52,7 @@ def run(tmp_path_factory):
 
 
 def continued(folder):
-    """As train does it, up to the first step; run_main makes lines of the system's errors."""
+    """Continues as train does, up to the first step; run_main turns system errors into lines."""
     try:
         _continued(folder)
     except OSError as error:
@@ -74,13 +74,13 @@ def _continued(folder):
 
 
 def initial(folder):
-    """As --init_from reads it."""
+    """Reads it as --init_from does."""
     for value in read_initial(folder).values():
         assert isinstance(value, np.ndarray)
 
 
 def compared(folder):
-    """As experiments.runs reads it."""
+    """Reads it as experiments.runs does."""
     for found in find_runs(folder):
         run = read_run(found)
         assert run.best("esr/nano", higher=False) is None or run.step >= 0
