@@ -1,8 +1,8 @@
 """Reads and writes audio files (WAV, FLAC, AIFF and others) without losing a bit.
 
 Integer PCM of b bits becomes value / 2^(b-1) exactly, which is what the recognition of the standard
-NAM files by content needs (see standard_files.py). Every file is read by `AudioFile`: what its
-header says beside the truth is an error or a warning there, for every command alike.
+NAM files by content needs (see standard_files.py). `AudioFile` reads every file: a header that
+disagrees with the file is an error or a warning there, for every command alike.
 """
 
 import hashlib
@@ -42,9 +42,9 @@ class AudioFile:
     """An open audio file with a checked header; its samples are read later.
 
     Attributes:
-        path: as the user named it.
+        path: the file's name as the user gave it.
         sample_rate: Hz.
-        channels: how many.
+        channels: number of channels.
         bits: per sample in the file; 0 where it is compressed with loss.
         is_float: whether the file holds floating-point samples.
     """
@@ -121,7 +121,7 @@ class AudioFile:
         """Reads all samples, float64 [T, channels]; integer PCM is value / 2^(bits - 1).
 
         Raises:
-            AudioFileError: as `blocks`.
+            AudioFileError: see `blocks`.
         """
         return np.concatenate(list(self.blocks("float64")))
 
@@ -130,7 +130,7 @@ class AudioFile:
 
         Args:
             channel: counted from 1; may be left out for mono files only.
-            option: that a message names.
+            option: name of the option in messages.
 
         Raises:
             AudioFileError: several channels without a choice, or no such channel.
@@ -185,7 +185,7 @@ class AudioFile:
             self._warn(f"its audio ends within a sample, {size % block} bytes are left out")
 
     def _bytes(self) -> BinaryIO:
-        # Of os.path, which takes names that are too long or hold a NUL for missing ones.
+        # os.path takes names that are too long or hold a NUL for missing ones.
         if os.path.isdir(self.path):
             raise self._error("is a folder; name an audio file in it")
         if os.path.exists(self.path) and not os.path.isfile(self.path):  # may take for ever
@@ -297,10 +297,10 @@ class Audio:
         samples: float64 [T]; integer PCM is value / 2^(bits - 1).
         sample_rate: Hz.
         path: the file as the user named it.
-        md5: of the file's bytes, hexadecimal.
+        md5: MD5 of the file's bytes, hexadecimal.
         bits: per sample in the file.
         is_float: whether the file holds floating-point samples.
-        start: where in the file the samples begin.
+        start: sample of the file at which `samples` begins.
     """
 
     samples: np.ndarray
@@ -325,8 +325,8 @@ def read_audio(path: str | Path, channel: int | None = None) -> Audio:
     """Reads a mono file, or one channel of a file with several.
 
     Args:
-        path: of a file with 8 to 32-bit integer or 32/64-bit float samples.
-        channel: which channel to take, counted from 1; may be left out for mono files only.
+        path: a file with 8 to 32-bit integer or 32/64-bit float samples.
+        channel: counted from 1; may be left out for mono files only.
 
     Returns:
         The samples with the facts about the file that later checks need.

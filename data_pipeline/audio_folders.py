@@ -22,7 +22,7 @@ class Listing:
 
     Attributes:
         audio: paths in the folder, with "/".
-        others: how many files there are with other suffixes; "" stands for none.
+        others: number of files by other suffix; "" stands for none.
     """
 
     audio: list[str] = field(default_factory=list)

@@ -1,8 +1,8 @@
 """Reads headers of audio files, to find faults that libsndfile repairs silently.
 
-libsndfile plays what is left of a file that was cut in transfer, takes the chunks after the audio
-of a recording of unknown length for audio, and ends where a false header says. So the header is
-read here first: how much audio it announces, and how much is there.
+libsndfile plays the rest of a file that was cut in transfer, plays chunks after the audio of a
+recording of unknown length, and stops where a wrong header says. So the header is read here first,
+and the announced amount of audio is compared with the amount that is there.
 """
 
 import io
@@ -44,8 +44,8 @@ class Header:
         present: bytes of audio that are there; None where they are not counted in bytes.
         beyond: bytes after the audio that are left out, and are no chunks of its description.
         begin: bytes to be read in place of those before `start`.
-        start: of the bytes that are read as they are in the file.
-        stop: of these bytes; None for the end of the file.
+        start: first byte that is read from the file as it is.
+        stop: end of these bytes; None for the end of the file.
     """
 
     announced: int | None = None
@@ -57,23 +57,23 @@ class Header:
 
     @property
     def is_truncated(self) -> bool:
-        """Whether audio is missing, judged by the byte counts."""
+        """True if audio is missing, judged by the byte counts."""
         return None not in (self.announced, self.present) and self.announced > self.present
 
     @property
     def is_counted(self) -> bool:
-        """Whether the whole file must be decoded to know its length."""
+        """True if the whole file must be decoded to know its length."""
         return self.present is None
 
 
 def read_header(file: BinaryIO) -> Header:
     """Reads the header of an audio file.
 
-    Others of libsndfile's formats are refused: of a VOC, a NIST or an MP3 file nobody can tell
-    whether all of it is there.
+    Refuses libsndfile's other formats: a VOC, NIST or MP3 file cannot be checked for
+    completeness.
 
     Raises:
-        HeaderError: it is of no format that is read here, or its parts contradict each other.
+        HeaderError: an unsupported format, or parts that contradict each other.
     """
     length = file.seek(0, os.SEEK_END)
     file.seek(0)
@@ -151,7 +151,7 @@ class _Chunks:
     Attributes:
         name: bytes of it.
         width: bytes of the size.
-        order: of these.
+        order: byte order of the size.
         unit: bytes, up to a multiple of which a chunk is filled up.
         inclusive: whether the size counts the chunk's beginning.
     """
@@ -310,8 +310,8 @@ def _is_filling(file: BinaryIO, position: int) -> bool:
 def _audio_end(file: BinaryIO, start: int, length: int) -> int:
     """Returns the end of WAV audio of unknown length: where chunks follow up to the end of file.
 
-    That four bytes of audio look like a name, and the next four like that very size, happens once
-    in 10^11 samples.
+    Four bytes of audio look like a name, and the next four like that very size, once in 10^11
+    samples.
     """
     first = max(start, length - _TRAILER)
     file.seek(first)

@@ -38,7 +38,7 @@ def write_blocks(
         path: the file; one that is there is replaced.
         blocks: float32 [n].
         sample_rate: Hz.
-        samples: how many come in all.
+        samples: total number of samples.
     """
     form = "WAV" if 4 * samples < _MOST else "RF64"
     with (

@@ -25,12 +25,12 @@ class Capture:
         input_validation: float32 [V].
         output_validation: float32 [V].
         output_gain: g = 10^(level_dbfs/20) / rms(recorded training output).
-        latency: as used; samples > 0 were cut from the output's start.
-        findings: of all checks, errors that were ignored included.
+        latency: the latency in use; samples > 0 were cut from the output's start.
+        findings: results of all checks, ignored errors included.
         standard_version: "3.0.0" and so on; None for a user's own DI.
-        validation_start_seconds: where the validation part begins in the input file.
+        validation_start_seconds: start of the validation part in the input file.
         part_seconds: (start, stop) of the part of the input file that is used.
-        ignore_checks: as asked for by the user.
+        ignore_checks: the user's option.
     """
 
     name: str
@@ -68,18 +68,18 @@ def load_capture(
 
     Args:
         input_path: the DI that was played.
-        output_path: what came back from the amp.
+        output_path: the recording of the amp.
         input_channel: counted from 1; needed when the input file has several.
         output_channel: the same for the output file.
         latency: samples by which the output lags; None measures it.
-        used: which part of both files, and whether a drift of the clocks is undone.
+        used: the part of both files to use, and drift correction.
         validation_seconds: length of the last part, over a user's own DI.
         ignore_checks: go on in spite of errors that leave something to train on.
-        receptive_field: of the model, in samples.
+        receptive_field: samples that the model sees.
         window: training outputs per item, in samples.
         batch_size: items per batch; the training part must hold one batch.
         level_dbfs: RMS level of the training output after normalisation.
-        standard_files: which standard files to know.
+        standard_files: the known standard files.
 
     Returns:
         The capture, float32.

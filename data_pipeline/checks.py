@@ -36,7 +36,7 @@ class Finding:
         check: its name.
         level: "error" stops a capture.
         message: one line with file and value.
-        remedy: what to do; empty where there is nothing to do.
+        remedy: an action; empty where none is needed.
         ignorable: whether the user may go on in spite of an error.
     """
 
@@ -85,8 +85,8 @@ def check_player_rate(x: Audio) -> Finding:
 def check_lengths(x: Audio, y: Audio, standard: StandardFile | None) -> Finding:
     """Compares lengths: a standard file's output may be up to 1 s longer, others 1 s off.
 
-    What is missing at the end is no more than a note up to 0.1 s: it becomes silence where a
-    standard file has its parts counted from the end.
+    A missing end of up to 0.1 s is only a note: silence replaces it in a standard file, whose parts
+    are counted from the end.
     """
     missing = len(x.samples) - len(y.samples)
     difference = -missing / x.sample_rate
@@ -209,7 +209,7 @@ def check_part(audio: Audio, name: str, span: tuple[int, int], can_cut: bool) ->
 
     Args:
         audio: input or output.
-        name: of the part, "training" or "held-out".
+        name: name of the part, "training" or "held-out".
         span: (start, stop), in samples.
         can_cut: whether the user may choose the part of the files that is used.
     """

@@ -23,8 +23,8 @@ class Corpus:
     """Clips of one sample rate, memory-mapped.
 
     Attributes:
-        folder: as the user named it.
-        index: what index.json says.
+        folder: the folder as the user named it.
+        index: the content of index.json.
     """
 
     folder: Path
@@ -101,7 +101,7 @@ class Windows:
         """Draws from the clips of `split`.
 
         Args:
-            corpus: where from.
+            corpus: the corpus to draw from.
             split: "train" or "validation".
             window: samples, 1 or more.
             before: samples of context on the left, 0 or more.
@@ -136,7 +136,7 @@ class Windows:
 
         Args:
             step: 0 or more.
-            rows: which, int [B]; all of the batch if None. Only these are read.
+            rows: row numbers, int [B]; all of the batch if None. Only these are read.
 
         Returns:
             audio: float32 [B, before + window + after], full scale is 1.0, times the gain.

@@ -1,6 +1,6 @@
 """Reads and writes the audio of a prepared corpus, `audio.npy`.
 
-Every clip end to end as int16 in NumPy's own file format, so that it can be memory-mapped. The
+Holds every clip end to end as int16 in NumPy's own format, so that it can be memory-mapped. The
 folder holds it and its index, complete, or does not exist.
 """
 

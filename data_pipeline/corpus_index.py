@@ -45,9 +45,9 @@ class Clip:
         name: unique; path in the source folder without suffix, or the id in metadata.csv.
         source: file it came from, relative to the source folder, with "/".
         source_rate: Hz, of that file.
-        source_channels: of that file; several were averaged.
-        md5: of that file's bytes, hexadecimal.
-        start: where in audio.npy it begins, samples.
+        source_channels: channels of that file; several were averaged.
+        md5: MD5 of that file's bytes, hexadecimal.
+        start: first sample in audio.npy.
         samples: its length.
         peak: largest magnitude, 1.0 is full scale.
         rms_dbfs: level in dB, a constant 1.0 is 0 dB; -inf if all samples are zero.
@@ -71,7 +71,7 @@ class Clip:
 
     @property
     def silent(self) -> bool:
-        """Whether the level is below `SILENT_DBFS`."""
+        """True if the level is below `SILENT_DBFS`."""
         return self.rms_dbfs < SILENT_DBFS
 
 
@@ -82,7 +82,7 @@ class Index:
     Attributes:
         sample_rate: Hz.
         samples: in audio.npy.
-        sha256: of the file audio.npy, hexadecimal.
+        sha256: SHA-256 of audio.npy, hexadecimal.
         clips: in the order of the audio, without gaps.
         skipped: the reason for each file that could not be used, one line each.
         duplicates: left out, as pairs (file, earlier file with the same bytes).
@@ -100,7 +100,7 @@ def write_index(folder: Path, index: Index) -> None:
     """Writes index.json into `folder`.
 
     Raises:
-        CorpusError: it would be larger than what is read.
+        CorpusError: the index would exceed the size that is read.
     """
     entries = dataclasses.asdict(index)
     for entry in entries["clips"]:
@@ -151,8 +151,8 @@ def _bytes(path: Path) -> bytes:
     """Reads the bytes of the index.
 
     Raises:
-        OSError: it cannot be read.
-        TooLargeError: it is larger than LARGEST_TABLE, or has more parts than an index.
+        OSError: the file cannot be read.
+        TooLargeError: the file exceeds LARGEST_TABLE, or has more parts than an index.
     """
     data = read_bounded(path, LARGEST_TABLE)
     parts = sum(map(data.count, (b"[", b"{", b",")))

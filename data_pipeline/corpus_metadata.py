@@ -36,7 +36,7 @@ class Entry:
 
     Attributes:
         line: its number, from 1.
-        id: what stands before the first "|", as it is written.
+        id: the text before the first "|", as it is written.
     """
 
     line: int
@@ -48,7 +48,7 @@ def read_entries(metadata: Path) -> list[Entry]:
 
     Raises:
         CorpusError: the file cannot be read as text, or names nothing. One line.
-        OSError: it cannot be read.
+        OSError: the file cannot be read.
     """
     try:
         text = _decoded(metadata, read_bounded(metadata, LARGEST_TABLE))
@@ -110,13 +110,13 @@ def check_inside(metadata: Path, entry: Entry, path: Path, roots: Iterable[Path]
     """Refuses an id that leads out of the corpus.
 
     Args:
-        metadata: where it stands.
+        metadata: path of the table.
         entry: the line.
-        path: of the file that it means, which need not be there.
+        path: the file that the entry names, which need not exist.
         roots: resolved folders, in one of which the file must be.
 
     Raises:
-        CorpusError: it is an absolute path, goes up, or reaches a file elsewhere by a link.
+        CorpusError: the id is an absolute path, goes up, or leads elsewhere by a link.
     """
     plain = entry.id.replace("\\", "/")
     absolute = plain.startswith("/") or re.match(r"[A-Za-z]:/", plain)
@@ -151,7 +151,7 @@ def check_text(metadata: Path, entry: Entry) -> None:
     """Blames the table where an id that was not found can be no file's name.
 
     Raises:
-        CorpusError: it was not saved as UTF-8, or is longer than the name of a file.
+        CorpusError: the id is not UTF-8, or longer than a file's name can be.
     """
     if max(map(len, entry.id.encode("utf-8", "surrogateescape").split(b"/"))) > _LONGEST_NAME:
         said = f"line {entry.line}: {shown(entry.id)} is longer than a file's name"

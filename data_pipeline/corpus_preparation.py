@@ -45,8 +45,8 @@ class Report:
     Attributes:
         folder: the corpus.
         index: its content, with the files that were left out.
-        findings: what a person should know before training, one line each; not errors.
-        passed_over: how many files were no audio, by suffix; "" if none.
+        findings: facts to know before training, one line each; not errors.
+        passed_over: number of non-audio files by suffix; "" for none.
     """
 
     folder: Path
@@ -76,7 +76,7 @@ def prepare_corpus(
             over.
         output: folder to write; must not be there, or be empty.
         sample_rate: Hz, 1000 to 384000.
-        validation: how many clips to keep for validation: the last ones. 0 for none.
+        validation: number of clips to keep for validation, the last ones; 0 for none.
         skip_bad: leave files out that can not be used; they are listed in the report.
         progress: called after each file with a line for the user.
 

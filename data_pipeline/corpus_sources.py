@@ -33,8 +33,8 @@ class Source:
     """A recording that is not yet read.
 
     Attributes:
-        name: of the clip, unique.
-        path: of the file.
+        name: name of the clip, unique.
+        path: path of the file.
         file: the path in the source folder, with "/".
     """
 
@@ -50,7 +50,7 @@ class Found:
     Attributes:
         sources: the recordings in the order of the corpus.
         unlisted: audio files that metadata.csv does not name, sorted.
-        passed_over: how many files are no audio, by their suffix.
+        passed_over: number of non-audio files by suffix.
         header: the first line of metadata.csv where it names columns, else "".
     """
 

@@ -132,8 +132,8 @@ def predictor(spectra: np.ndarray) -> np.ndarray:
 def _in_units_of_noise(segments: np.ndarray, skip: int) -> tuple[np.ndarray, np.ndarray]:
     """Scales mean curve [L] and segments [S, L] to unit noise, whitened between lags.
 
-    What is left of the signals' colour makes the curve wander slowly; on a real pair the first
-    samples of the response then stood out by 3 standard deviations, and do by 15 without it. The
+    The signals' remaining colour makes the curve wander slowly; on a real pair the first samples of
+    the response stood out by 3 standard deviations with it, and by 15 without. The
     first `skip` lags are spoilt and left out; the predictor fills over the last of them.
     """
     curve = segments.mean(axis=0)[skip:]

@@ -36,10 +36,10 @@ class Latency:
     """The latency to use, its method, and data to plot it.
 
     Attributes:
-        samples: what to use; positive where the output lags behind the input.
-        method: who says so.
-        measured: where the response begins, in samples; None when nothing was measured.
-        recommended: what the measurement recommends; None when nothing was measured.
+        samples: the latency to use; positive where the output lags behind the input.
+        method: name of the method.
+        measured: start of the response in samples; None when nothing was measured.
+        recommended: latency recommended by the measurement; None when nothing was measured.
         confidence: 0 to 1, cross-correlation only.
         warnings: one line each.
         matches_lookahead: blips only: the scan was above the threshold from its first sample.
@@ -50,7 +50,7 @@ class Latency:
             it, in dB; negative where effect comes before cause.
         lags: int [L], the part of the lags worth plotting.
         curves: the responses to plot, float64 [L] each: averaged blips, or the cross-correlation.
-        threshold: what a curve must exceed to count as a response; None without curves.
+        threshold: minimum of a curve that counts as a response; None without curves.
     """
 
     samples: int
@@ -91,7 +91,7 @@ def latency_from_blips(output: np.ndarray, standard: StandardFile) -> Latency:
 
     Args:
         output: the recorded output, float64 [T].
-        standard: where the blips and the silence before them are.
+        standard: positions of the blips and the silence before them.
 
     Returns:
         The latency; its curves are the average and then each blip by itself.
@@ -138,7 +138,7 @@ def latency_from_playing(
 ) -> Latency:
     """Finds the latency of a pair recorded over a user's own DI, from the playing itself.
 
-    What counts is where the response begins, not where it peaks: an amp's filters put the peak up
+    The start of the response counts, not its peak: an amp's filters put the peak up
     to a few milliseconds later, and samples cut off before it are lost to a causal model for good,
     while a few samples of lag left in cost nothing. So the strongest correlation only says where to
     look; the measured delay is the first lag, at most 2 ms before it, that rises over 8 standard

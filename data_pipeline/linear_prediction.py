@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-# Of a sample rounded to int16: no model of such samples is less sure.
+# Least variance of samples rounded to int16.
 _LEAST_VARIANCE = 1 / 12 / 32768**2
 
 

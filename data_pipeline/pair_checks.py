@@ -246,7 +246,7 @@ def check_direction(x: Audio, y: Audio, latency: Latency) -> Finding:
     Args:
         x: the input.
         y: the output.
-        latency: as measured by cross-correlation; anything else says nothing about direction.
+        latency: measured by cross-correlation; other methods tell no direction.
     """
     ok = Finding("direction", "ok", f"{y.path.name}: nothing says that it is the input")
     if latency.asymmetry is None:

@@ -38,7 +38,7 @@ class Used:
 
     @property
     def is_part(self) -> bool:
-        """Whether only a part of both files is used."""
+        """True if only a part of both files is used."""
         return self.start_seconds != 0.0 or self.stop_seconds != 0.0
 
 

@@ -37,11 +37,11 @@ class StandardFile:
 
     Attributes:
         version: "3.0.0" and so on.
-        name: what users call the file.
+        name: the users' name of the file.
         sample_rate: Hz; input and output must have it.
-        file_md5: of the whole file's bytes.
+        file_md5: MD5 of the whole file's bytes.
         slice_md5s: for weak recognition; all must match.
-        first_blips_start: where the first pair of blips begins to be looked for.
+        first_blips_start: start of the search for the first pair of blips.
         t_blips: length of that stretch.
         noise_interval: (start, stop), silence before the blips, counted from the file's start.
         blips: positions used for the latency, counted from the file's start.

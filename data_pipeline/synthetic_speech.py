@@ -89,7 +89,7 @@ def _levelled(x: np.ndarray, active: np.ndarray) -> np.ndarray:
     return x * min(gain, (PEAK - 0.01) / (np.abs(x).max() + 1e-12))
 
 
-# What is said: tracks of (time, voice, noise, noise centre, noise width, F1, F2, F3)
+# The script: tracks of (time, voice, noise, noise centre, noise width, F1, F2, F3)
 
 
 def _script(rng: np.random.Generator, seconds: float) -> tuple[np.ndarray, np.ndarray]:
@@ -176,7 +176,7 @@ def _plosive(
     ]
 
 
-# How it sounds
+# The sound
 
 
 def _voiced(

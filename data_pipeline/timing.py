@@ -35,8 +35,8 @@ class Jump:
     """A sudden change of the delay.
 
     Attributes:
-        position: where in the output, in samples.
-        samples: by how many the delay grows there: positive where the output has too many,
+        position: position in the output, in samples.
+        samples: increase of the delay: positive where the output has too many,
             negative where some are missing.
     """
 
@@ -65,7 +65,7 @@ class Timing:
 
     @property
     def is_steady(self) -> bool:
-        """Whether the delay is the same everywhere."""
+        """True if the delay is the same everywhere."""
         return self.drift == 0.0 and not self.jumps
 
     def delay_at(self, positions: np.ndarray) -> np.ndarray:
@@ -122,7 +122,7 @@ def best_esr(
 ) -> float:
     """Estimates the lowest validation ESR that any model can reach with this timing.
 
-    A model does not know when it plays. What it learns at best is the mean over the delays d of
+    A model does not know when it plays. At best it learns the mean over the delays d of
     the training part: a perfect model times phi(w) = mean exp(-i w d). On the validation part it
     then misses mean |exp(-i w d) - phi(w)|^2, weighted by the power spectrum of the output.
 
@@ -164,7 +164,7 @@ class _Followed:
     """A path through the windows.
 
     Attributes:
-        windows: of input and output.
+        windows: windows of input and output.
         delays: float64 [K], samples.
         clear: bool [K], whether the window's own strongest lag is on the path.
         x: the input, float64 [T].

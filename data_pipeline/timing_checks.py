@@ -25,7 +25,7 @@ def check_timing(x: Audio, y: Audio, timing: Timing | None, cost: float, can_cut
     Args:
         x: the input.
         y: the output.
-        timing: as measured; None where it could not be.
+        timing: the measured timing; None where it could not be measured.
         cost: ESR that remains at best because of it.
         can_cut: whether the user may choose the part of the files that is used.
 

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from wf_jax.flows.flow import Flow
 
 _INPUT = flags.DEFINE_string("input", None, "The checkpoint")
-# Of each source: the function of wf_jax.interop that makes a model of its arrays.
+# The function of wf_jax.interop that makes a model of each source's arrays.
 _IMPORTERS = {
     "parakeet": "from_parakeet",
     "l0sg": "from_l0sg",
@@ -69,8 +69,8 @@ def converted(path: str, source: str, source_config: str) -> "Flow":
     """Returns the model of a published checkpoint.
 
     Args:
-        path: of the checkpoint.
-        source: whose it is, one of the names of --source.
+        path: path of the checkpoint.
+        source: one of the names of --source.
         source_config: path of the configuration that it was trained with.
 
     Raises:

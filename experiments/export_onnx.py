@@ -6,7 +6,7 @@
 A vocoder (WaveFlow or WaveGlow) becomes mel [1, M, F], noise [1, F * hop] (standard normal) and
 temperature [] -> audio [1, F * hop]; an amp becomes state [1, S] and x [1, N] -> new_state and y,
 and a second file, .state.npy, its first state: that after endless silence. All sizes are fixed, all
-numbers float32. What onnxruntime computes is compared with JAX before anything is written.
+numbers float32. The results of onnxruntime are compared with JAX before anything is written.
 
 It needs jax2onnx, in an environment of its own: see experiments/onnx_export/requirements.txt.
 """

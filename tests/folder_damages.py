@@ -242,7 +242,7 @@ def damage_content(path: Path, draw: Draw) -> None:
     path.write_bytes(data)
 
 
-# What is in a folder
+# Contents of a folder
 
 
 def damage_place(path: Path, draw: Draw) -> None:

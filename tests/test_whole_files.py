@@ -133,7 +133,7 @@ def test_writers_beside_each_other_do_not_mix(tmp_path):
     assert [p.name for p in Path(tmp_path).iterdir()] == ["a"]
 
 
-# What a writer that was killed has left
+# Leftovers of a killed writer
 
 
 def dead(folder):

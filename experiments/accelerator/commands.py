@@ -34,8 +34,8 @@ class Command:
         """Starts it.
 
         Args:
-            name: of the module.
-            arguments: of the command line.
+            name: module in `experiments`.
+            arguments: arguments of the command line.
             log: file of what it prints.
             environment: variables beside those of this process.
         """
@@ -97,7 +97,7 @@ def run_command(
         What it printed.
 
     Raises:
-        CommandError: it failed, or took longer than `seconds`.
+        CommandError: the command failed, or took longer than `seconds`.
     """
     with Command(name, arguments, log, environment) as command:
         command.wait(seconds)

@@ -37,9 +37,9 @@ class Case:
     """A model with fresh weights, and the length of its signal.
 
     Attributes:
-        name: of the row.
+        name: name of the row.
         build: makes it.
-        samples: of the signal, whole blocks.
+        samples: length of the signal, whole blocks.
     """
 
     name: str

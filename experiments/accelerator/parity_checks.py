@@ -23,10 +23,10 @@ class Check:
     """A row of a table: some numbers and the largest error allowed for each.
 
     Attributes:
-        table: it belongs to.
-        cells: that it begins with; the first one names the case.
+        table: name of the table.
+        cells: first cells; the first one names the case.
         errors: computes them.
-        tolerances: by column, as the errors.
+        tolerances: tolerances by column, like the errors.
     """
 
     table: str

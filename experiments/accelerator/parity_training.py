@@ -87,7 +87,7 @@ def checks(small: bool) -> Iterator[Check]:
         "vocoder": Case(partial(_vocoder, small), rate=2e-4, weight_decay=0.0),
     }
     if not small:  # the rest of the loss is in another table, too
-        # Of near silence the gradient of its logarithm is rounding: 6e-4 of it for the built-in
+        # Near silence the gradient of its logarithm is rounding: 6e-4 of it for the built-in
         # pair, which Adam makes 0.1 of the change. Noise, and louder models, have no silence.
         whole = partial(_capture, small, ("nano",), noise_pair(2.0), LossWeights(), 3.0)
         cases["capture of noise, whole loss"] = Case(whole)

@@ -44,7 +44,7 @@ class Function(NamedTuple):
     """A function of a release and the model's own; both may keep a state between calls.
 
     Attributes:
-        name: of the function.
+        name: name of the function.
         own: the model -> a call.
         released: the release -> the same call.
     """
@@ -58,10 +58,10 @@ class Examined(NamedTuple):
     """A model that a release is made of.
 
     Attributes:
-        path: of the model folder or .nam file; its stem is the name.
-        model: what is in it.
+        path: the model folder or .nam file; its stem is the name.
+        model: the model in it.
         sample_rate: Hz.
-        functions: that are compared.
+        functions: the compared functions.
     """
 
     path: Path

@@ -1,6 +1,6 @@
 """Writes the rows of a part of the examination to disk at once.
 
-A row is a line of JSON in a file, so that a part that is killed leaves all that it found before.
+A row is a line of JSON in a file, so that a killed part leaves its earlier results.
 """
 
 import contextlib
@@ -26,7 +26,7 @@ class Options:
     """The task of a part.
 
     Attributes:
-        folder: of its own files (traces, models, samples); made before it starts.
+        folder: folder for its files (traces, models, samples); made before it starts.
         seconds: its share of the time.
         small: whether every size is shrunk, for a rehearsal on a CPU.
         corpus: a prepared corpus; "" for the built-in speech.

@@ -33,8 +33,8 @@ class Run:
 
     Attributes:
         task: its name.
-        arguments: of experiments.train, without the folder.
-        steps: of the whole run.
+        arguments: arguments of experiments.train, without the folder.
+        steps: steps of the whole run.
         every: steps between checkpoints; the run is killed after the second one.
     """
 

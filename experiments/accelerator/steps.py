@@ -19,11 +19,11 @@ class Steps:
 
     Attributes:
         first: seconds until the first dispatch was done; it compiles.
-        seconds: of a step, median of the rounds.
-        host: of them, the host's own in sending it.
-        data: of them, waiting for a batch.
-        flops: of a step, over all devices.
-        devices: that took part.
+        seconds: seconds per step, median of the rounds.
+        host: the host's part of them, spent on sending.
+        data: the part of them spent waiting for a batch.
+        flops: FLOP per step, over all devices.
+        devices: number of devices.
         memory: bytes that its program needs on a device.
     """
 
@@ -39,7 +39,7 @@ class Steps:
         """Returns the cells of a table.
 
         Args:
-            audio_seconds: that a step trains on.
+            audio_seconds: seconds of audio per step.
             peak: FLOP/s of one device, which 100 % are of.
         """
         return {
@@ -65,10 +65,10 @@ def time_steps(
     """Takes steps in rounds of about `seconds`; the median of the rounds counts.
 
     Args:
-        task: what to train.
+        task: the task to train.
         substeps: per dispatch.
-        rounds: that count.
-        seconds: of one round; two dispatches at least.
+        rounds: number of rounds.
+        seconds: duration of one round; two dispatches at least.
         trace: folder for a profiler's trace of one more round, of four dispatches; "" for none.
         optimizer: its name.
     """

@@ -12,8 +12,8 @@ def top_operations(folder: Path, count: int = 10) -> tuple[list[Operation], Oper
     """Returns the longest operations of the newest trace in `folder`.
 
     Args:
-        folder: of `jax.profiler.trace`.
-        count: how many.
+        folder: folder of `jax.profiler.trace`.
+        count: number of operations.
 
     Returns:
         The operations of the first accelerator, or of the CPU where there is none, and all of them
@@ -21,7 +21,7 @@ def top_operations(folder: Path, count: int = 10) -> tuple[list[Operation], Oper
 
     Raises:
         FileNotFoundError: no trace was written.
-        ValueError: there is no operation in it.
+        ValueError: the trace holds no operation.
     """
     files = sorted(folder.rglob("*.xplane.pb"), key=lambda path: path.stat().st_mtime)
     if not files:

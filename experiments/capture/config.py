@@ -41,11 +41,11 @@ class Data:
     Attributes:
         input: the DI file that was played into the amp; "demo" for the built-in pair.
         output: the recording of the amp.
-        input_channel: of a multi-channel input file, counted from 1; 0 for a mono file.
+        input_channel: channel of a multi-channel input file, counted from 1; 0 for a mono file.
         output_channel: the same for the output file.
         latency: samples by which the output lags the input, or "auto" to measure it.
         start_seconds: first second of both files that is used, over a user's own DI.
-        stop_seconds: where that ends; 0 for the end of the files.
+        stop_seconds: end of the used part; 0 for the end of the files.
         correct_drift: resample the output where its clock differs from the input's.
         validation_seconds: held out at the end, over a user's own DI.
         ignore_checks: train although checks failed.
@@ -70,7 +70,7 @@ class Model:
     """The models to train.
 
     Attributes:
-        sizes: of A2: nano and standard.
+        sizes: sizes of A2: nano and standard.
         nam: a .nam file, or JSON with its "architecture" and "config": train fresh models of that
             architecture in place of A2.
     """
@@ -88,7 +88,7 @@ class Train(run.Train):
         learning_rate: at its peak; -1 for the optimizer's own.
         warmup: share of the run over which the rate rises; -1 for the optimizer's own.
         hold: share of the run at which it begins to fall; -1 for the optimizer's own.
-        end: what is left of the peak at the end; -1 for the optimizer's own.
+        end: share of the peak rate left at the end; -1 for the optimizer's own.
         batch_size: windows per step, over all devices; 0 for the optimizer's own, 8 or 16.
         window: samples of a window.
     """
@@ -112,10 +112,10 @@ class CaptureConfig(run.RunConfig):
     Attributes:
         init_from: a .nam file to fine-tune, of any architecture.
         data: the recorded pair.
-        model: what is trained.
-        train: how.
-        loss: what is minimised.
-        metadata: what the .nam file says of the gear.
+        model: the models to train.
+        train: the training options.
+        loss: the loss to minimise.
+        metadata: the .nam file's metadata of the gear.
     """
 
     job: ClassVar[str] = "experiments.capture.job:CaptureJob"
@@ -155,9 +155,9 @@ class CaptureConfig(run.RunConfig):
             By key of wf_jax.amps.nam_metadata.USER_KEYS: text, a level in dBu, or None.
 
         Raises:
-            NamFileError: that file cannot be read, or says what no .nam file may.
+            NamFileError: that file cannot be read, or holds invalid metadata.
         """
-        # What is fine-tuned is still the same gear, where the user says nothing else.
+        # A fine-tuned model is still of the same gear, unless the user says otherwise.
         before = read_nam(self.init_from).metadata if self.init_from else {}
         return joined(self.metadata, before, self.init_from)
 
@@ -188,7 +188,7 @@ class CaptureConfig(run.RunConfig):
 
     @property
     def is_demo(self) -> bool:
-        """Whether the pair is the built-in one."""
+        """True if the pair is the built-in one."""
         return self.data.input == "demo"
 
     @property

@@ -16,8 +16,8 @@ class CaptureModels:
     """The initial models of one capture at recording level, and their form in one file.
 
     Attributes:
-        models: by name, smallest first; None for fresh A2 models of the configured sizes.
-        max_values: of their container; None where the file has a single model.
+        models: models by name, smallest first; None for fresh A2 models of the configured sizes.
+        max_values: values of their container; None where the file has a single model.
         gear: metadata of the gear, as `CaptureConfig.gear` has them.
     """
 
@@ -40,7 +40,7 @@ def read_models(config: CaptureConfig, sample_rate: float) -> CaptureModels:
     """Reads the models that `config.init_from` and `config.model.nam` ask for.
 
     Args:
-        config: of the capture.
+        config: config of the capture.
         sample_rate: Hz, the recording's.
 
     Raises:

@@ -21,9 +21,9 @@ class SizeReport:
 
     Attributes:
         prediction: [T] over the held-out audio, at recording level.
-        best_esr: of the parameters that were kept.
+        best_esr: ESR of the kept parameters.
         best_epoch: when they were reached.
-        parameters: how many there are.
+        parameters: number of parameters.
     """
 
     prediction: np.ndarray
@@ -39,15 +39,15 @@ class CaptureReport:
     Attributes:
         title: the capture's name.
         sample_rate: Hz.
-        sizes: by name, smallest first.
+        sizes: sizes by name, smallest first.
         history: a record per evaluation, with "minutes" and "esr/SIZE".
-        steps: of training.
+        steps: training steps.
         linear_esr: ESR of the best linear filter, or None.
         di: [T] held-out input.
         target: [T] held-out recording.
         draw_latency: draws the latency on given axes, or None.
         latency_text: the latency in words.
-        findings: what the data checks said (check, level, message, remedy).
+        findings: findings of the data checks (check, level, message, remedy).
         facts: rows of the table of facts.
         next_steps: command lines.
     """

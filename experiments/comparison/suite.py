@@ -30,7 +30,7 @@ def compare(config: Any, folder: Path) -> int:
 
     Args:
         config: see experiments.configs.likelihood.
-        folder: of the comparison; each member is trained in a folder below.
+        folder: folder of the comparison; each member is trained in a folder below.
 
     Returns:
         The exit code: 0 if all members are compared, 75 or 130 if it was interrupted, else 1.

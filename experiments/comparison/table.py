@@ -23,13 +23,13 @@ class Line:
     """The results of a member.
 
     Attributes:
-        name: of the member and its folder.
-        family: of the model.
+        name: name of the member and its folder.
+        family: family of the model.
         described: its sizes in words.
-        parameters: how many.
-        steps: of training.
-        minutes: of training.
-        log_likelihood: of the held-out clips, nats per sample at full scale 1.
+        parameters: number of parameters.
+        steps: training steps.
+        minutes: minutes of training.
+        log_likelihood: log-likelihood of the held-out clips, nats per sample at full scale 1.
         bits: the same per int16 sample.
         sequential_steps: evaluations of a net, one after the other, for a second of audio.
         real_time: seconds of audio made in a second, one clip, after compilation.

@@ -28,7 +28,7 @@ class Member:
     Attributes:
         model: the options of its family.
         paper: the row of the paper's table 4 that it stands for, by its id there; "" for none.
-        learning_rate: of its own; 0 for the common one.
+        learning_rate: the member's own; 0 for the common one.
     """
 
     model: Any
@@ -42,10 +42,10 @@ class Config:
 
     Attributes:
         data: the corpus, of all.
-        mel: of the conditioner, of all.
-        train: how each is trained.
+        mel: the conditioner's mel, shared by all.
+        train: the training options of each.
         checkpoints: when each is saved.
-        members: by name.
+        members: members by name.
         only: names of the members to take; all if empty.
     """
 

@@ -1,8 +1,7 @@
 """Converts a JAX function to an ONNX graph: simplified, converted in pieces by jax2onnx, joined.
 
-jax2onnx knows no reversed scans and no barriers, and its time grows with the square of what it is
-given. So the function's jaxpr is evaluated anew first, with loops unrolled and all that depends on
-constants computed.
+jax2onnx supports neither reversed scans nor barriers, and its time grows with the square of the
+input's size. So the function's jaxpr is first simplified: loops unrolled, constants computed.
 """
 
 import contextlib
@@ -39,9 +38,9 @@ def convert(
         call: arrays -> tuple of arrays.
         examples: its inputs by name, in their order: their shapes are those of the file.
         outputs: names of its results.
-        name: of the graph.
-        facts: what a user of the file must know: its metadata, as JSON.
-        say: is told how far it is.
+        name: name of the graph.
+        facts: facts for users of the file: its metadata, as JSON.
+        say: takes lines on the progress.
 
     Raises:
         Exception: jax2onnx cannot do it; each of its parts has errors of its own.
@@ -198,7 +197,7 @@ class _Values:
     """Names of the values that a graph's equations read and make; equal constants share a name.
 
     Attributes:
-        names: of every variable but the small constants.
+        names: names of every variable but the small constants.
         small: constants, which jax2onnx is given as numbers.
         constants: the others, by name.
     """

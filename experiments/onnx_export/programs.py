@@ -28,13 +28,13 @@ class Program:
     """The float32 computation of one file.
 
     Attributes:
-        name: of the file, where only a folder is given.
+        name: file name, where only a folder is given.
         call: arrays -> tuple of arrays, as it is converted.
         expected: the same, as JAX computes it best.
         draws: the inputs by name, in order, each as a function that draws an example.
         outputs: names, in order.
-        facts: what a user of the file must know.
-        state: what the input of this name is at first; an amp's alone.
+        facts: facts for users of the file.
+        state: initial value of the input of this name; amps only.
     """
 
     name: str

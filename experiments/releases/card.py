@@ -9,7 +9,7 @@ from wf_jax.errors import printable
 from wf_jax.export.artefacts import SUFFIX
 from wf_jax.export.manifest import EXAMPLE, PARAMS, Manifest
 
-# What runs and .nam files measure, with units.
+# Metrics of runs and .nam files, with units.
 METRICS = {
     "log_likelihood": "log-likelihood of held-out speech, nats per sample",
     "bits": "the same, bits per 16-bit sample",

@@ -34,11 +34,11 @@ class Source:
 
     Attributes:
         name: for people.
-        metrics: of its training, as far as a run knows them.
+        metrics: metrics of its training, as far as a run records them.
         model: the vocoder, or the path of a .nam file.
         example: audio [T], full scale 1, to say again or to play.
-        example_rate: of it, Hz.
-        example_description: what it is.
+        example_rate: sample rate of the example, Hz.
+        example_description: description of the example.
     """
 
     name: str

@@ -33,7 +33,7 @@ from wf_jax.export.write import About, write_amp, write_manifest, write_vocoder
 from wf_jax.training.metrics import Progress
 from wf_jax.whole_files import atomic_folder, restore
 
-# Of the output's scale; in bfloat16 a sum in another order is off by as much as its steps.
+# Relative to the output's scale; in bfloat16 a reordered sum differs by about one step.
 TOLERANCE = {"float32": 1e-5, "bfloat16": 2e-2}
 EXAMPLE_TEMPERATURE = 0.8
 Release = Vocoder | Amp
@@ -54,7 +54,7 @@ def make_release(source: Source, options: ReleaseOptions, output: Path) -> None:
     """Writes the release of a model to `output`; replaces an existing release.
 
     Raises:
-        ReleaseError: there is something else at `output`, or the result differs from the model.
+        ReleaseError: `output` holds something else, or the result differs from the model.
         NamFileError: the .nam file cannot be used.
         OSError: a file cannot be written.
     """
@@ -79,7 +79,7 @@ def remake_release(output: Path) -> None:
     """Remakes the artefacts of a release, and its README.md unless somebody edited it.
 
     Raises:
-        ReleaseError: it is none, is damaged, or the result differs from the model.
+        ReleaseError: the release is none, is damaged, or differs from the model afterwards.
         OSError: a file cannot be written.
     """
     restore(output)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 PLAYER_SECONDS = 10
-# What `experiments.join_reports` knows a page by: the contents of a page stand between them.
+# Markers of a page's contents, by which `experiments.join_reports` recognises a page.
 BEGIN, END = "</style></head><body><main>", "</main></body></html>\n"
 
 
@@ -28,7 +28,7 @@ class Picture:
 
     Attributes:
         title: above it.
-        figure: what is drawn.
+        figure: the matplotlib figure.
         kind: "svg", or "png" where there are many points.
         caption: below it.
     """

@@ -18,8 +18,8 @@ def describe_esr(esr: float, linear: float | None, steps: int) -> str:
 
     Args:
         esr: its error-to-signal ratio.
-        linear: that of the best linear filter on the same audio, where it is known.
-        steps: of training.
+        linear: ESR of the best linear filter on the same audio, where it is known.
+        steps: training steps.
     """
     verdict = next(verdict for limit, verdict in BANDS if esr < limit or limit == float("inf"))
     if linear is not None and not esr < linear:

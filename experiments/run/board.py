@@ -19,7 +19,7 @@ GROUPS = ("learning_rate", "gradient_norm")  # shown beside all names with a sla
 class Board:
     """Writes to a file in `workdir`/tensorboard; does nothing where tensorboardX is missing.
 
-    Of tensorboardX only the contents of a record are used. Its SummaryWriter writes in a thread: a
+    Uses only the record contents of tensorboardX. Its SummaryWriter writes in a thread: a
     full disk ends that without a word, and then the training waits for it for ever.
     """
 
@@ -35,7 +35,7 @@ class Board:
 
     @property
     def active(self) -> bool:
-        """Whether anything is written."""
+        """True if anything is written."""
         return self._summary is not None
 
     def __call__(self, step: int, module: Any, record: dict[str, Any]) -> None:

@@ -1,8 +1,8 @@
 """Locks a run's folder in a bucket of Google Cloud Storage for one process.
 
 A bucket has no locks, but it writes an object only if it is still of the generation that was read.
-So the object "lock" belongs to who wrote it, and is written again every few seconds; one that stays
-as it is belongs to a process that died, and is taken over. No clocks are compared.
+So the object "lock" belongs to its writer, which writes it again every few seconds; a lock that
+stays unchanged belongs to a dead process, and is taken over. No clocks are compared.
 """
 
 import contextlib

@@ -1,6 +1,6 @@
 """The config shared by all runs: training and saving options, and their checks.
 
-Nothing here needs JAX: a wrong value is said within a second.
+Nothing here needs JAX: a wrong value is reported within a second.
 """
 
 import dataclasses
@@ -36,7 +36,7 @@ class Train(
         substeps: steps per dispatch, for a model whose step is shorter than the host's share of
             it; 0 for what suits the device.
         batch_size: windows per step, over all devices.
-        seed: of the first weights and of every random choice.
+        seed: seed of the first weights and of every random choice.
     """
 
     batch_size: int = option(16, COUNT)
@@ -48,9 +48,9 @@ class RunConfig:
     """The config of a run; a task's own config adds its data and model.
 
     Attributes:
-        task: what the run is.
+        task: name of the task.
         source: the config file that it was made by, as --config has it.
-        train: how it trains.
+        train: the training options.
         checkpoints: when it is saved.
     """
 

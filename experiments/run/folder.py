@@ -21,7 +21,7 @@ from wf_jax.bounded_files import LARGEST_RECORDS, read_json
 from wf_jax.errors import UserError, short
 from wf_jax.whole_files import sweep
 
-# What may change between two sessions of one run.
+# Options that may change between two sessions of one run.
 CHANGEABLE = (
     "train.epochs",
     "train.steps",
@@ -42,7 +42,7 @@ CHANGEABLE = (
 )
 
 
-# What a start makes before the first step, the built-in recordings among it.
+# Files that a start makes before the first step, with the built-in recordings.
 _MADE = ("pair", "clips", "corpus")
 _BEGINNINGS = ("config.json", "inputs.json", "metrics.jsonl", "checkpoints", *_MADE, FOLDER_LOCK)
 
@@ -56,7 +56,7 @@ class RunFolder:
 
     Attributes:
         shared: local or remote (gs://...): config, metrics and checkpoints.
-        local: where this process makes the other files: the same folder unless that is remote.
+        local: folder of this process's other files, the same unless `shared` is remote.
     """
 
     def __init__(self, shared: Path):
@@ -100,14 +100,14 @@ class RunFolder:
         """Makes and locks the folder; writes the run's config, or checks that it is the same.
 
         Args:
-            config: of the run.
+            config: config of the run.
             inputs: the digest of every file or folder that it is trained on, by its name.
 
         Raises:
             LockedError: another process works in it.
             RunFolderError: the folder can not be made, holds a run with another config or of other
                 inputs, or is not one that all processes see; or they have different configs.
-            DistributedError: it is process 0 that raised.
+            DistributedError: process 0 raised.
         """
         from wf_jax.training.distributed import all_agree, on_main
 

@@ -27,7 +27,7 @@ def read_initial(folder: Path) -> "Params":
     """Reads the best parameters of a run's newest checkpoint, or those of a model folder.
 
     Raises:
-        UserError: there is neither, or it is damaged.
+        UserError: neither exists, or it is damaged.
     """
     from wf_jax.flows.model_folder import ModelFolderError, load_model
     from wf_jax.modules import split

@@ -27,11 +27,11 @@ Publish = Callable[[int, Any, dict[str, Any]], None]
 class Job(Protocol):
     """The parts of a run around its task: data, publishing and results.
 
-    A job may subclass this, and has then to give what stands here without a value or a body.
+    A job may subclass this; it must then define every member without a value or a body.
 
     Attributes:
-        config: of the run.
-        what: is trained, in words; known after `prepare`.
+        config: config of the run.
+        what: description of the trained model; known after `prepare`.
     """
 
     config: Any
@@ -74,7 +74,7 @@ def execute(job: Job, folder: RunFolder, session: Session) -> Result:
     """Carries a run out: checks, data, training, results.
 
     Raises:
-        UserError: it cannot be done; one line that says what to do.
+        UserError: the run cannot be done; one line with the remedy.
     """
     config = job.config
     config.check()

@@ -27,8 +27,8 @@ class LockedError(UserError):
 class FolderLock:
     """Holds a folder for this process until it is released or the process ends.
 
-    The lock is the system's own on the file "lock", in which stands who holds it; so what a dead
-    process left behind stops nobody, and a file system of several machines decides for all of them.
+    Uses the system's own lock on the file "lock", which names its holder. The lock of a dead
+    process stops nobody, and a file system of several machines decides for all of them.
     """
 
     def __init__(self, folder: Path):

@@ -39,7 +39,7 @@ class Run:
     """The files of a run so far.
 
     Attributes:
-        folder: of the run.
+        folder: folder of the run.
         config: option -> value, as {"train.seed": 0}.
         records: one per evaluation, in order.
         result: metrics.json; empty where there is none yet.
@@ -86,8 +86,8 @@ class Run:
     def speed(self) -> float | None:
         """Steps per second: the median over the evaluations.
 
-        Of runs that do not say: from the first evaluation to the last, evaluations included; None
-        with fewer than two, as the minutes before the first hold the compilation.
+        Older runs do not record it: then from the first evaluation to the last, evaluations
+        included. None with fewer than two: the minutes before the first hold the compilation.
         """
         if said := self.curve("speed/steps", "step")[1]:
             return statistics.median(said)
@@ -96,13 +96,13 @@ class Run:
 
     @property
     def finished(self) -> bool:
-        """Whether the whole budget was used."""
+        """True if the whole budget was used."""
         used_up = self._current.get("stopped") == "the budget is used up"
         return self._current.get("finished", used_up) is True
 
     @property
     def diverged(self) -> bool:
-        """Whether it ended because the loss was not finite."""
+        """True if the run ended because the loss was not finite."""
         return "diverged" in str(self._current.get("stopped"))
 
     def curve(self, metric: str, axis: str) -> tuple[list[float], list[float]]:

@@ -15,7 +15,7 @@ def read_settings(config: RunConfig) -> Settings:
     """Makes settings from `config.train` and `config.checkpoints`, for the present devices.
 
     Args:
-        config: of a run, checked.
+        config: config of a run, checked.
 
     Raises:
         OptionError: a value cannot be used; the message names its flag.

@@ -36,10 +36,10 @@ def run_sweep(
 
     Args:
         trials: see read_sweep.
-        base_config: what they have in common.
-        workdir: of the sweep.
+        base_config: the common config.
+        workdir: folder of the sweep.
         run: trains a config in a folder; returns the exit code.
-        index: of the only trial to train, from 0; None for all.
+        index: index of the only trial to train, from 0; None for all.
 
     Returns:
         0 if every trial is finished, 75 or 130 if one was interrupted, else 1.
@@ -94,8 +94,8 @@ def train_each(
     """Trains each config in `workdir`/NAME; see run_sweep.
 
     Args:
-        configs: by the names of their folders: what to call it on the terminal, and the config.
-        workdir: of all of them.
+        configs: label on the terminal and config, by the name of the folder.
+        workdir: folder above all of them.
         run: trains a config in a folder; returns the exit code.
         what: they are together.
     """

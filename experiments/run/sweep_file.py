@@ -27,7 +27,7 @@ class Trial:
     """One training of a sweep.
 
     Attributes:
-        name: of its folder.
+        name: name of its folder.
         overrides: option -> value, as {"train.seed": 0}.
         source: the file that they come from, for messages.
     """

@@ -32,9 +32,9 @@ class Row:
 
     Attributes:
         name: the shortest end of its path that no other run shares.
-        run: what its folder tells.
-        best: by judging metric.
-        options: that set it apart, by their full names.
+        run: the run as its folder describes it.
+        best: best values by judging metric.
+        options: options that set it apart, by their full names.
         shown: their values in few characters.
     """
 

@@ -16,7 +16,7 @@ def check_file(path: Path) -> None:
     """Refuses the path of a file that could not be written; leaves nothing behind.
 
     Raises:
-        OutputError: it is a folder, or its own folder is missing or not writable.
+        OutputError: the path is a folder, or its own folder is missing or not writable.
     """
     if _is_dir(path):
         raise OutputError(f"{path}: is a folder; name a file in it")
@@ -29,7 +29,7 @@ def check_folder(path: Path) -> None:
     """Refuses a folder that could not be made or written in; leaves nothing behind.
 
     Raises:
-        OutputError: it or a folder above it is a file, or not writable.
+        OutputError: the path or a folder above it is a file, or not writable.
     """
     there = path.absolute()
     while not _exists(there):

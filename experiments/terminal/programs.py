@@ -43,7 +43,7 @@ def keep_programs(where: str = AUTO) -> None:
 def forget_damaged(warning: str) -> None:
     """Deletes the program that JAX warns of, which it would neither read nor replace.
 
-    A process that is killed while it writes leaves such a one.
+    A process killed while it writes leaves such a program.
 
     Args:
         warning: "Error reading persistent compilation cache entry for 'jit_f': ..."; others are of

@@ -76,7 +76,7 @@ def _replace_damaged_programs() -> None:
 def parse_flags(argv: list[str], values: flags.FlagValues = flags.FLAGS) -> list[str]:
     """Parses flags for `app.run`; exits with one line if one is wrong.
 
-    Refuses also what absl takes and no command means: an empty text, and a number that is not
+    Also refuses values that absl accepts but no command uses: empty text, and numbers that are not
     finite.
 
     Returns:
@@ -118,8 +118,8 @@ def no_arguments(argv: list[str], example: str) -> None:
     """Exits if there are arguments beside the flags.
 
     Args:
-        argv: what `parse_flags` returned.
-        example: of a flag, for the message.
+        argv: the arguments from `parse_flags`.
+        example: a flag to show in the message.
     """
     if len(argv) > 1:
         sys.exit(f"unexpected argument {argv[1]!r}; options look like {example}")
@@ -201,7 +201,7 @@ def run_main(run: Callable[[], int], devices: int, distributed: str) -> int:
 
     Args:
         run: the training; returns the exit code.
-        devices: how many CPU devices it can use.
+        devices: number of CPU devices that it can use.
         distributed: the flag.
 
     Returns:

@@ -64,8 +64,8 @@ class VocoderConfig(run.RunConfig):
     Attributes:
         model: the options of one family, as `model_options` makes them.
         data: the corpus.
-        mel: of the conditioner.
-        train: how it trains.
+        mel: the conditioner's mel.
+        train: the training options.
     """
 
     job: ClassVar[str] = "experiments.vocoder.job:VocoderJob"
@@ -128,7 +128,7 @@ class VocoderConfig(run.RunConfig):
 
     @property
     def is_demo(self) -> bool:
-        """Whether the run uses the built-in corpus."""
+        """True if the run uses the built-in corpus."""
         return self.data.corpus == "demo"
 
 
@@ -172,7 +172,7 @@ def _sample_rate(corpus: str) -> int:
     """Reads the sample rate of the corpus, Hz.
 
     Raises:
-        CorpusError: there is no corpus, or its clips could not be judged at the end.
+        CorpusError: the corpus is missing, or its clips could not be judged at the end.
     """
     rate = read_index(Path(corpus)).sample_rate
     if rate < LOWEST_RATE:

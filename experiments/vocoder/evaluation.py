@@ -43,14 +43,14 @@ class Judged:
     """A held-out clip, its resynthesis and its scores.
 
     Attributes:
-        number: of the clip in the list that was given.
-        name: of the clip.
+        number: index of the clip in the given list.
+        name: name of the clip.
         seconds: its length.
         original: float32 [T], at recording level.
         resynthesis: float32 [T], at recording level.
         mel: [M, F], of what the model was given.
         resynthesis_mel: [M, F], of what it made of that.
-        scores: by name; see `judge`.
+        scores: scores by name; see `judge`.
     """
 
     number: int

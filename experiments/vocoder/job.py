@@ -60,7 +60,7 @@ def make_task(config: VocoderConfig, model: FlowConfig, corpus: Corpus) -> Vocod
     """Makes the training task on a corpus.
 
     Raises:
-        CorpusError: it has no clips to train or to judge by.
+        CorpusError: the corpus has no clips to train or to judge by.
     """
     training, window = config.train, config.data.window
     clips = corpus.select("train")

@@ -34,11 +34,11 @@ class MelInput:
     """One clip to synthesise.
 
     Attributes:
-        path: where it came from.
+        path: path of the input.
         mel: float32 [M, F].
-        samples: of the audio that is wanted.
-        gain: by which the audio was multiplied before its mel was taken.
-        note: what cannot be told from the mel, for people; "" if nothing.
+        samples: samples of the wanted audio.
+        gain: factor on the audio before its mel was taken.
+        note: facts that the mel does not tell, for people; "" if none.
     """
 
     path: Path

@@ -33,14 +33,14 @@ class VocoderReport:
         title: the voice's name.
         sample_rate: Hz.
         hop: samples per mel frame.
-        log_likelihood: of all held-out clips, nats per sample at full scale 1.
+        log_likelihood: log-likelihood of all held-out clips, nats per sample at full scale 1.
         bits: the same in bits per int16 sample.
-        parameters: how many there are.
+        parameters: number of parameters.
         best_step: when they were reached.
         steps: taken in all.
         minutes: used in all.
         history: a record per evaluation, with "minutes", "step", "ll/validation", "nll/train".
-        baselines: of simpler models by name: log-likelihood and bits, as above.
+        baselines: log-likelihood and bits of simpler models by name, as above.
         clips: held-out clips, at least one; the first few are shown, all are in the table.
         mean_scores: over them, by the keys of SCORES.
         latent: [T] z of the first clip; None of a model that has none.

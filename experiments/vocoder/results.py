@@ -49,7 +49,7 @@ class TrainingSamples:
     """Shows a run while it trains: resynthesised held-out clips, and TensorBoard data.
 
     `workdir`/samples/step-000500/NAME.wav and .png; scalars, audio and pictures for TensorBoard in
-    `workdir`/tensorboard, if tensorboardX is installed. And keeps the best model so far in
+    `workdir`/tensorboard, if tensorboardX is installed. Also keeps the best model so far in
     `workdir`/model, so that it can be used while the run goes on.
     """
 

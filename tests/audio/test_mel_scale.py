@@ -178,7 +178,7 @@ def test_log10_of_recordings():
         assert describe_doubts(clip_mel(np.float32(x), MEL), MEL) is None
 
 
-# What values do not say
+# Undecidable cases
 
 
 def test_a_square_mel_is_doubted():

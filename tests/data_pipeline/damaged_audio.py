@@ -77,7 +77,7 @@ class Sample:
 
     @property
     def is_coded(self) -> bool:
-        """Whether the format has checksums of its contents."""
+        """True if the format has checksums of its contents."""
         return self.form in ("FLAC", "OGG")
 
     def damaged(self, data: bytes, kind: Kind, what: str) -> "Sample":
@@ -232,7 +232,7 @@ def _cut(sample: Sample, draw: random.Random) -> Sample:
             len(sample.data) - draw.randint(1, min(len(sample.data), 9)),
         ]
     )
-    # Of a stream that was cut between two frames, nothing is missing that its header tells.
+    # A header does not tell that a stream was cut between two frames.
     kind = Kind.ANY if sample.streamed else Kind.SAME
     return sample.damaged(sample.data[:size], kind, f"cut to {size} of {len(sample.data)}")
 
@@ -294,7 +294,7 @@ def _outer_size(sample: Sample, draw: random.Random) -> Sample:
 def _drop(sample: Sample, draw: random.Random) -> Sample:
     begin, chunks = parts(sample.data)
     gone = chunks.pop(draw.randrange(len(chunks)))
-    # Of the same bytes without what says how to take them, something else may come.
+    # The same bytes may decode to something else without their format.
     kind = Kind.COVERED if sample.form in ("NIST", "VOC", "MP3", "AU") else Kind.SAME
     sample = replace(sample, streamed=sample.streamed or gone[:4] == b"ds64")
     return sample.damaged(begin + b"".join(chunks), kind, f"without {gone[:4]!r}")

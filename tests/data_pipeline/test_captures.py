@@ -362,7 +362,7 @@ def test_a_drift_is_undone_where_asked(longer, longer_signals):
     assert any("resampled by +" in finding.message for finding in capture.findings)
     recorded = capture.output_train / capture.output_gain
     expected = y[capture.latency.samples :][: len(recorded)]
-    # What is left is above the passband of the two resamplers.
+    # The rest is above the passband of the two resamplers.
     assert np.mean((recorded - expected) ** 2) < 5e-3 * np.mean(expected**2)
     rewrite(longer[1], y)
     plain, asked = (load_capture(*longer, used=Used(correct_drift=c), **SMALL) for c in (0, 1))

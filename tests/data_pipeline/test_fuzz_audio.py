@@ -47,7 +47,7 @@ def test_good_files_are_whole(tmp_path, number):
             assert file.samples == len(sample.samples)
 
 
-# What the battery found, each by itself
+# Earlier findings of the battery, each by itself
 
 
 def written(form, subtype="PCM_16", samples=4800, order="FILE", rate=48_000):

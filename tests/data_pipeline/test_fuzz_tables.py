@@ -48,7 +48,7 @@ def test_more_damaged_tables(number):
         assert min(counts[f"{name} used"], counts[f"{name} refused"]) > 5, name
 
 
-# What the battery found, each by itself
+# Earlier findings of the battery, each by itself
 
 
 @pytest.fixture

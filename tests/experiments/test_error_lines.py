@@ -36,7 +36,7 @@ COMPARE = f"compare --config={ROOT}/experiments/configs/likelihood.py"
 CONVERT = "convert --source=l0sg --output=new"
 LENGTHS = "--config.data.validation_seconds"
 
-# Of each command: what is typed, and what the line says. The first of each is always run.
+# Typed arguments and the expected line, by command. The first of each is always run.
 MISTAKES = {
     "a capture": {
         f"{PAIR} --config.data.input=none.wav": "none.wav: no such file; check the name",

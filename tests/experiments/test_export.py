@@ -155,7 +155,7 @@ def test_a_run_of_an_amp_and_a_recording_of_one_s_own(tmp_path):
     assert source.example_description == "di.wav"
 
 
-# What is there already
+# Existing files
 
 
 def test_a_release_is_replaced_and_nothing_else_is(played, tmp_path):

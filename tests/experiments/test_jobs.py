@@ -554,7 +554,7 @@ case $action in
         ;;
 esac
 """
-# Of the host: it makes the environment, whose Python is the training.
+# The host's own Python makes the environment, whose Python is the training.
 UV = r"""
 echo "$@" >>../uv
 [[ $1 == venv ]] || exit 0

@@ -87,7 +87,7 @@ def refused(result, *expected):
         assert word in result.stderr
 
 
-# What a run's folder tells
+# Reading a run's folder
 
 
 def test_best_value_step_and_speed(tmp_path):

@@ -16,7 +16,7 @@ from wf_jax.export.check import played
 # Batch and mel frames, or batch and samples: at the lengths of arrays and short of them.
 CLIPS = [(1, 5), (1, 33), (1, 64), (2, 70), (2, 80)]
 SIGNALS = [(1, 1), (1, 300), (1, 8192), (2, 8191), (2, 700)]
-# Of wf_jax; none of them needs more than JAX and NumPy.
+# Modules of wf_jax; none of them needs more than JAX and NumPy.
 OWN = ("export", "audio", "json_values", "bounded_files", "array_files", "errors", "options")
 SCRIPT = (
     f"TAKEN = {OWN}"

@@ -222,7 +222,7 @@ def test_bfloat16(tmp_path, voice, model):
     assert 1e-4 < error < 0.05
 
 
-# What is refused
+# Refusals
 
 
 @pytest.mark.parametrize(

@@ -91,8 +91,7 @@ def test_affine_and_its_gradients(rng):
 def test_weight_norm(rng, shape):
     """The norm is per output, over taps and inputs; over all it would couple the outputs.
 
-    At the start the weight is the kernel: gain = |kernel|, uniform in +-1 / sqrt(fan-in) (facts
-    2.5, 2.6).
+    At the start the weight is the kernel: gain = |kernel|, uniform in +-1 / sqrt(fan-in).
     """
     fresh = WeightNorm(*shape, rng=rng)
     close(fresh.weight, fresh.kernel[...], 1e-6)
@@ -123,7 +122,7 @@ def test_upsampler(rng, factors):
     """F frames give exactly F * hop, each the sum of products in scatter form.
 
     A shift by one sample would train all the same, but play published weights wrongly. Odd
-    factors: one trailing column is cut (facts 9b).
+    factors: one trailing column is cut.
     """
     with jax.enable_x64(True):
         module = jax.tree.map(

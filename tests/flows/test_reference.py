@@ -75,7 +75,7 @@ def check(vectors, found):
     assert changed > 0.02
     assert of_scale(found["z"], z) < BOUND
     assert of_scale(found["x"], vectors["x_sample"]) < BOUND
-    # `logdet` is the sum over the batch of the log scales (facts 1.3).
+    # `logdet` is the sum over the batch of the log scales.
     assert np.sum(found["log_det"]) == pytest.approx(float(vectors["logdet"]), rel=1e-6)
     if "cond" in vectors:
         assert of_scale(found["upsampled"], vectors["cond"]) < BOUND

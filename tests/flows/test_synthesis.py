@@ -231,7 +231,7 @@ def test_a_frame_s_noise_is_its_own():
     )
 
 
-# What is drawn, and what is compiled
+# Noise and compilation
 
 
 def test_temperature_and_seed():

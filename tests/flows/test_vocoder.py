@@ -148,7 +148,7 @@ def test_evaluation_is_the_likelihood_of_whole_clips(model):
 def test_clips_of_any_length_and_gain(at_once):
     """With more clips than devices, in two buckets, each value returns to its own clip.
 
-    Facts 1.4: x' = g x has log(g) less, which is given back (1/4 nat in Parakeet's numbers).
+    The density of x' = g x is lower by log(g), which is given back (1/4 nat in Parakeet's numbers).
     """
     clips = toy_vocoder.held_out(70, 1, 1200, 80, 1100, 16)
     clips[3] = HeldOut("loud", 4 * clips[3].audio, gain=4.0)

@@ -80,7 +80,7 @@ def cases():
 def test_both_directions(height, kind, flows):
     """Catches wrong rows of the condition, a wrong ring buffer or a missing log scale.
 
-    x -> z -> x and, as the bug of public code shows (facts 1.6) only there, z -> x -> z; log_det
+    x -> z -> x and, as the bug of public code shows only there, z -> x -> z; log_det
     against the dense Jacobian; one row at a time against all at once.
     """
     config = small.config(
@@ -165,7 +165,7 @@ def test_density_scales_as_a_density():
     np.testing.assert_allclose(likelihood(model, x, mel), expected, rtol=1e-5)
 
 
-# What depends on what
+# Dependencies
 
 
 @pytest.mark.usefixtures("double")
@@ -326,7 +326,7 @@ def test_parameter_counts_of_the_paper(rng, channels, count):
 def test_defaults_are_the_paper_s():
     config = WaveFlowConfig()
     assert config.dilations == tuple((1, 2**i) for i in range(8))
-    assert config.context_columns == 2040  # facts 2.2
+    assert config.context_columns == 2040
     assert config.mel.bands == 80
 
 

@@ -360,7 +360,7 @@ def test_a_configuration_that_is_no_table():
 @pytest.mark.parametrize(
     ("name", "count"),
     [
-        # 2.7 of the facts: with weight norm, the last layer's residual half dropped.
+        # With weight norm, the last layer's residual half dropped.
         ("parakeet_h8_c32", 8),
         ("parakeet_h32_c16_small", 4),
         ("l0sg_h16_c32_bipartize", 4),

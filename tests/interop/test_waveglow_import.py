@@ -57,7 +57,7 @@ def arranged(ours, kernel):
     if not ours.endswith("condition"):
         return kernel[:, :, 0].T
     found = np.zeros((GROUPS * BANDS, len(kernel)), np.float32)
-    for m in range(BANDS):  # facts 6.3: theirs at m * groups + i
+    for m in range(BANDS):  # theirs at m * groups + i
         for i in range(GROUPS):
             found[i * BANDS + m] = kernel[:, m * GROUPS + i, 0]
     return found

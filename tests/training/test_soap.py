@@ -20,7 +20,7 @@ def axes_of(name, shape):
 
 
 def gradients(rng, dtype, scale=1.0):
-    # Of unequal strength along rows and columns, so that the bases have an order to find.
+    # Unequal strength along rows and columns gives the bases an order to find.
     def one(shape):
         value = rng.standard_normal(shape)
         for axis in range(1, len(shape)):
