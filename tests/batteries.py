@@ -13,7 +13,7 @@ def counts_of(module: str, seed: int, count: int) -> dict:
     """Counts the results of `count` files; prints them, with the slowest file's CPU seconds.
 
     Raises:
-        AssertionError: of a file a rule is broken, or somebody saw a traceback.
+        AssertionError: a file violates a rule, or a traceback was printed.
     """
     done = subprocess.run(
         [sys.executable, "-m", module, str(seed), str(count)],

@@ -32,8 +32,6 @@ def pytest_configure(config: pytest.Config) -> None:
     """Gives the commands that tests start one shared folder of compiled programs.
 
     The tests themselves do not use it: jax, imported above, has read its environment.
-
-    Not the tests themselves: jax, imported above, has read its environment.
     """
     if "WF_JAX_TEST_PROGRAMS" not in os.environ:
         folder = tempfile.mkdtemp(prefix="wf_jax-programs-")

@@ -105,7 +105,7 @@ def within_limits(room: int = 2 * MEMORY) -> Iterator[None]:
     """Fails a block that exceeds SECONDS of CPU or MEMORY, or does not end.
 
     Args:
-        room: bytes of addresses that it may ask for; those of threads are many and not used.
+        room: bytes of address space; threads reserve much of it without use.
     """
     Path("/proc/self/clear_refs").write_text("5")  # the peak is counted anew
     before = _status("VmRSS")

@@ -82,7 +82,7 @@ def measure(report: Report, options: Options) -> None:
     """Adds rows for A2 standard (small: an LSTM) and a WaveFlow."""
     with contextlib.ExitStack() as stack:
         making = []
-        for make in (_voice, _amp):  # in their own time, beside what follows
+        for make in (_vocoder, _amp):  # in their own time, beside what follows
             examined = make(options)
             making.append((examined, stack.enter_context(_export(examined))))
         on_cpu = [_compiled(examined) for examined, _ in making]
@@ -95,7 +95,7 @@ def measure(report: Report, options: Options) -> None:
     report.note(NOTE)
 
 
-def _voice(options: Options) -> Examined:
+def _vocoder(options: Options) -> Examined:
     config = WaveFlowConfig(channels=32, flows=4, layers=3)
     if options.small:
         config = WaveFlowConfig(channels=8, height=2, flows=1, layers=1)

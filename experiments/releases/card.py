@@ -28,13 +28,13 @@ _SPEECH = """\
 import jax
 from wf_jax.export import load
 
-voice = load("RELEASE")
-mel = voice.mel(audio)  # float32 [B, T] -> [B, {bands}, F]; or a text-to-speech front end's
-audio = voice.synthesize(mel, jax.random.key(0), temperature=0.8)  # [B, F * {hop}]
-nats = voice.log_prob(audio, mel)  # per sample, [B]
+vocoder = load("RELEASE")
+mel = vocoder.mel(audio)  # float32 [B, T] -> [B, {bands}, F]; or a text-to-speech front end's
+audio = vocoder.synthesize(mel, jax.random.key(0), temperature=0.8)  # [B, F * {hop}]
+nats = vocoder.log_prob(audio, mel)  # per sample, [B]
 """
 _STREAM = """\
-for part in voice.stream(mel_blocks, jax.random.key(0)):  # [{bands}, n] each, as they arrive
+for part in vocoder.stream(mel_blocks, jax.random.key(0)):  # [{bands}, n] each, as they arrive
     play(part)  # float32 [samples]
 """
 _AMP = """\

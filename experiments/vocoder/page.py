@@ -30,7 +30,7 @@ class VocoderReport:
     """The content of the page.
 
     Attributes:
-        title: the voice's name.
+        title: name of the model and corpus.
         sample_rate: Hz.
         hop: samples per mel frame.
         log_likelihood: log-likelihood of all held-out clips, nats per sample at full scale 1.

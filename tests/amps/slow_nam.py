@@ -1,8 +1,8 @@
 """Plays a decoded .nam document as NAM's C++ core does, in float64 numpy.
 
 Written from the description of the format, so that wf_jax is checked without wf_jax. A signal here
-is [C, 1 + T]: column 0 holds the value that endless silence has led to, and whoever looks back
-before the first sample finds it. This is the core's prewarming without its rounding. Only an LSTM
+is [C, 1 + T]: column 0 holds the value after endless silence, which every look back before the
+first sample returns. This is the core's prewarming without its rounding. Only an LSTM
 has a beginning: its stored state, and half a second of silence from there.
 """
 

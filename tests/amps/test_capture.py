@@ -166,8 +166,8 @@ def test_three_steps_equal_the_recipe_in_float64(audio, sizes):
 def test_float32_losses_equal_float64_losses_of_the_same_parameters(audio, sizes):
     """Compares per step, because Adam's first steps divide by the gradient's own size.
 
-    That turns float32 rounding of small gradients into 4e-5 of the parameters, whatever the
-    framework, and trajectories part.
+    This turns float32 rounding of small gradients into 4e-5 of the parameters in any framework, and
+    trajectories diverge.
     """
     task = make_task(audio, sizes=sizes)
     definition, params = split(task.init())

@@ -3,7 +3,7 @@
     python -m tests.data_pipeline.audio_battery SEED COUNT
 
 Prints how many were read, read with a note, and refused, and the slowest; on standard error,
-those of which a rule is broken.
+the files that violate a rule.
 """
 
 import contextlib
@@ -52,8 +52,8 @@ class Outcome:
 
     Attributes:
         error: the line that refuses it; "" if none.
-        notes: the lines that a user sees besides.
-        samples: how many were used, of the file's own; None where the command does not tell.
+        notes: other lines shown to the user.
+        samples: number of the file's own samples in use; None where the command does not tell.
     """
 
     error: str = ""
@@ -228,8 +228,6 @@ def _check_alike(own: Outcome, found: Outcome, path: Path, kept: list, header_on
     """Checks that a command reports what the reader reports, and uses all that is read.
 
     A command that reads the header only, before others read the samples, may report less.
-
-    One that reads the header only, before others read the samples, may find less.
     """
     if own.error and not found.error and not header_only:
         raise Broken(f"took what the reader refuses: {own.error}")

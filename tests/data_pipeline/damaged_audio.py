@@ -1,8 +1,6 @@
 """Audio files as libsndfile and others write them, and damages to them.
 
 Each damage states its allowed outcomes: see `Kind`.
-
-Of each damage it is known what may come of it: see `Kind`.
 """
 
 import enum
@@ -56,13 +54,13 @@ class Sample:
     """A file's bytes.
 
     Attributes:
-        data: of the file.
-        suffix: that it should have.
-        form: of libsndfile.
-        subtype: of libsndfile.
-        samples: float64 [T, C] that it holds.
-        streamed: whether its header says that the length is unknown.
-        kind: what may come of it.
+        data: the file's bytes.
+        suffix: the proper suffix.
+        form: libsndfile's format.
+        subtype: libsndfile's subtype.
+        samples: its samples, float64 [T, C].
+        streamed: whether its header leaves the length unknown.
+        kind: the allowed outcomes.
         story: the damages, for messages.
     """
 

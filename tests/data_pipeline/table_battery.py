@@ -3,7 +3,7 @@
     python -m tests.data_pipeline.table_battery SEED COUNT
 
 Prints how many were used and refused by each reader, and the slowest; on standard error, those of
-which a rule is broken.
+that violate a rule.
 """
 
 import contextlib

@@ -1,7 +1,7 @@
 """A bucket of Google Cloud Storage on this machine, for gs:// without a cloud.
 
-The server speaks what tensorstore asks of the JSON API: read, write, list and delete objects, each
-with a generation. `Bucket` is what fsspec has for gs:// instead of gcsfs. As in the real store,
+The server implements tensorstore's part of the JSON API: read, write, list and delete objects, each
+with a generation. `Bucket` replaces gcsfs for gs:// in fsspec. As in the real store,
 there are no folders, only names with slashes.
 
 Run as a program it starts another one that finds the bucket:

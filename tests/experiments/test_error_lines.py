@@ -2,9 +2,6 @@
 
 The seconds are the process's own, user and system. A busy machine inflates them as it inflates the
 time of importing JAX alone: so they are compared with that, too.
-
-The seconds are the whole process's own, user and system. A busy machine makes more of them, as it
-does of those that JAX alone takes: so they are held against those too.
 """
 
 import json

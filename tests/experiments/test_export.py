@@ -97,7 +97,7 @@ def test_its_readme(exported):
         "8,000 Hz",
         "nats per sample | 4.5 |",
         "mel-cepstral distortion, dB | 6.25 |",
-        "voice.synthesize(mel, jax.random.key(0)",
+        "vocoder.synthesize(mel, jax.random.key(0)",
         "| synthesize | in | mel | [b, 4, f] | float32 | natural log of mel magnitudes |",
         "for cpu, cuda, tpu",
         read_manifest(exported[0]).expires,
@@ -298,8 +298,8 @@ def test_the_speech_service(exported, tmp_path):
     result = run(module, exported[0], tmp_path / "mel.npy", wav)
     assert result.returncode == 0, result.stderr
     audio, rate = soundfile.read(wav)
-    voice = load(exported[0])
-    expected = voice.synthesize(releases.mels(1, 20), jax.random.key(0), 0.8)[0]
+    vocoder = load(exported[0])
+    expected = vocoder.synthesize(releases.mels(1, 20), jax.random.key(0), 0.8)[0]
     assert rate == 8000
     np.testing.assert_allclose(audio, np.clip(expected, -1, 1), atol=1e-4)
 

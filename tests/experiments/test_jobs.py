@@ -304,8 +304,6 @@ def environment(folder, **variables):
     """Returns a script's environment: our programs first in the path, notes in `HERE`.
 
     It has none of the outer variables that the scripts read.
-
-    None of the variables that the scripts read comes from outside.
     """
     own = re.compile(
         r"SLURM|JAX|PYTHON|PROCESSES|KILLED|RETRY|TPU|ZONE|TYPE|VERSION|SPOT|SETUP|KEEP"

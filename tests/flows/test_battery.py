@@ -134,7 +134,7 @@ def test_log_det_is_that_of_the_jacobian(name):
 def test_a_clip_does_not_depend_on_its_batch(name):
     """Catches wrong padding, a neighbour's mel, or samples after the end.
 
-    A clip that only fills up the batch has zeros, and nothing that is no number.
+    A clip that only fills up the batch has zeros, never NaN.
     """
     config, model, x, mel = setting(name)
     length, one = LENGTHS[1], slice(1, 2)

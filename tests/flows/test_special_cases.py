@@ -16,8 +16,8 @@ from wf_jax.modules import split
 def as_wavenet(waveflow):
     """Converts a WaveFlow of one flow and one column to the same affine WaveNet.
 
-    Of the columns around there are none: only the middle column of each kernel is ever met. Its
-    norm is a part of the whole kernel's, and the gain shrinks with it.
+    There are no neighbouring columns: only the middle column of each kernel is used. Its norm is a
+    part of the whole kernel's, and the gain shrinks with it.
     """
     settings = waveflow.config
     same = ("mel", "layers", "channels", "upsample_factors", "compute_dtype")

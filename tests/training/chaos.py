@@ -2,8 +2,8 @@
 
     python -m tests.training.chaos [RUNS_OF_EACH_KIND]
 
-Every run must come to its last step; with the very bits of an uninterrupted run where all of its
-sessions had one layout, else with the same losses to 1e-5; and lose less than it had not saved.
+Every run must reach its last step: with the bits of an uninterrupted run if all sessions had one
+layout, else with the same losses to 1e-5. It may lose only unsaved steps.
 """
 
 import random
