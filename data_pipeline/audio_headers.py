@@ -69,8 +69,7 @@ class Header:
 def read_header(file: BinaryIO) -> Header:
     """Reads the header of an audio file.
 
-    Refuses libsndfile's other formats: a VOC, NIST or MP3 file cannot be checked for
-    completeness.
+    Refuses libsndfile's other formats: a VOC, NIST or MP3 file cannot be checked for completeness.
 
     Raises:
         HeaderError: an unsupported format, or parts that contradict each other.

@@ -133,8 +133,8 @@ def _in_units_of_noise(segments: np.ndarray, skip: int) -> tuple[np.ndarray, np.
     """Scales mean curve [L] and segments [S, L] to unit noise, whitened between lags.
 
     The signals' remaining colour makes the curve wander slowly; on a real pair the first samples of
-    the response stood out by 3 standard deviations with it, and by 15 without. The
-    first `skip` lags are spoilt and left out; the predictor fills over the last of them.
+    the response stood out by 3 standard deviations with it, and by 15 without. The first `skip`
+    lags are spoilt and left out; the predictor fills over the last of them.
     """
     curve = segments.mean(axis=0)[skip:]
     away = np.abs(np.arange(len(curve)) - np.argmax(np.abs(curve))) > len(curve) // 20

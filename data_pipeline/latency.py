@@ -138,10 +138,10 @@ def latency_from_playing(
 ) -> Latency:
     """Finds the latency of a pair recorded over a user's own DI, from the playing itself.
 
-    The start of the response counts, not its peak: an amp's filters put the peak up
-    to a few milliseconds later, and samples cut off before it are lost to a causal model for good,
-    while a few samples of lag left in cost nothing. So the strongest correlation only says where to
-    look; the measured delay is the first lag, at most 2 ms before it, that rises over 8 standard
+    The start of the response counts, not its peak: an amp's filters put the peak up to a few
+    milliseconds later, and samples cut off before it are lost to a causal model for good, while a
+    few samples of lag left in cost nothing. So the strongest correlation only says where to look;
+    the measured delay is the first lag, at most 2 ms before it, that rises over 8 standard
     deviations of the noise, over the noise just before that, and over 5% of the peak (below, the
     ringing of converters and resamplers would count). The recommendation is one sample less, the
     same safety factor as with blips.

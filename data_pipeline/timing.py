@@ -122,9 +122,9 @@ def best_esr(
 ) -> float:
     """Estimates the lowest validation ESR that any model can reach with this timing.
 
-    A model does not know when it plays. At best it learns the mean over the delays d of
-    the training part: a perfect model times phi(w) = mean exp(-i w d). On the validation part it
-    then misses mean |exp(-i w d) - phi(w)|^2, weighted by the power spectrum of the output.
+    A model does not know when it plays. At best it learns the mean over the delays d of the
+    training part: a perfect model times phi(w) = mean exp(-i w d). On the validation part it then
+    misses mean |exp(-i w d) - phi(w)|^2, weighted by the power spectrum of the output.
 
     Args:
         timing: with jumps and drift.

@@ -1,7 +1,7 @@
 """Runs one part in its own process: python -m experiments.accelerator.worker MODULE OPTIONS.
 
-OPTIONS is JSON. The part's results go to rows.jsonl in its folder; the error that stops it is
-the last entry there.
+OPTIONS is JSON. The part's results go to rows.jsonl in its folder; the error that stops it is the
+last entry there.
 """
 
 import importlib

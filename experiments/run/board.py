@@ -19,8 +19,8 @@ GROUPS = ("learning_rate", "gradient_norm")  # shown beside all names with a sla
 class Board:
     """Writes to a file in `workdir`/tensorboard; does nothing where tensorboardX is missing.
 
-    Uses only the record contents of tensorboardX. Its SummaryWriter writes in a thread: a
-    full disk ends that without a word, and then the training waits for it for ever.
+    Uses only the record contents of tensorboardX. Its SummaryWriter writes in a thread: a full disk
+    ends that without a word, and then the training waits for it for ever.
     """
 
     def __init__(self, workdir: RunFolder):

@@ -80,8 +80,8 @@ def cases():
 def test_both_directions(height, kind, flows):
     """Catches wrong rows of the condition, a wrong ring buffer or a missing log scale.
 
-    x -> z -> x and, as the bug of public code shows only there, z -> x -> z; log_det
-    against the dense Jacobian; one row at a time against all at once.
+    x -> z -> x and, as the bug of public code shows only there, z -> x -> z; log_det against the
+    dense Jacobian; one row at a time against all at once.
     """
     config = small.config(
         height=height,
