@@ -1,1 +1,1 @@
-"""From audio files to arrays: reading, checking, aligning and splitting. No jax here."""
+"""Audio files to arrays: reading, checking, aligning and splitting. Does not import jax."""

@@ -1,8 +1,8 @@
-"""Reading and writing audio files: WAV, FLAC, AIFF and their like, without losing a bit.
+"""Reads and writes audio files (WAV, FLAC, AIFF and others) without losing a bit.
 
 Integer PCM of b bits becomes value / 2^(b-1) exactly, which is what the recognition of the standard
-NAM files by content needs (see standard_files.py). Every file is read by `AudioFile`: what its
-header says beside the truth is an error or a warning there, for every command alike.
+NAM files by content needs (see standard_files.py). `AudioFile` reads every file: a header that
+disagrees with the file is an error or a warning there, for every command alike.
 """
 
 import hashlib
@@ -35,16 +35,16 @@ _WIDTHS |= {"ULAW": 1, "ALAW": 1}  # bytes of a sample
 
 
 class AudioFileError(UserError):
-    """A file that can not be read as audio: one line with file, value and remedy."""
+    """An audio file that can not be read; one line with file, value and remedy."""
 
 
 class AudioFile:
-    """An audio file, opened and checked; its samples are not yet read.
+    """An open audio file with a checked header; its samples are read later.
 
     Attributes:
-        path: as the user named it.
+        path: the file's name as the user gave it.
         sample_rate: Hz.
-        channels: how many.
+        channels: number of channels.
         bits: per sample in the file; 0 where it is compressed with loss.
         is_float: whether the file holds floating-point samples.
     """
@@ -87,7 +87,7 @@ class AudioFile:
 
     @cached_property
     def samples(self) -> int:
-        """The length. FLAC files, which may announce another one or none, are decoded for it.
+        """Number of samples; a FLAC file that announces no length or a wrong one is decoded for it.
 
         Raises:
             AudioFileError: the file is damaged or truncated.
@@ -98,11 +98,11 @@ class AudioFile:
 
     @property
     def seconds(self) -> float:
-        """The length in seconds."""
+        """Length in seconds."""
         return self.samples / self.sample_rate
 
     def blocks(self, dtype: str = "float32") -> Iterator[np.ndarray]:
-        """Blocks [n, channels] from start to end.
+        """Yields blocks [n, channels] from start to end.
 
         Args:
             dtype: "float32" or "float64".
@@ -118,19 +118,19 @@ class AudioFile:
             yield block.astype(dtype, copy=False)
 
     def read(self) -> np.ndarray:
-        """All samples, float64 [T, channels]; integer PCM is value / 2^(bits - 1).
+        """Reads all samples, float64 [T, channels]; integer PCM is value / 2^(bits - 1).
 
         Raises:
-            AudioFileError: as `blocks`.
+            AudioFileError: see `blocks`.
         """
         return np.concatenate(list(self.blocks("float64")))
 
     def index_of(self, channel: int | None, option: str = "channel") -> int:
-        """The index of a channel.
+        """Returns the index of a channel.
 
         Args:
             channel: counted from 1; may be left out for mono files only.
-            option: that a message names.
+            option: name of the option in messages.
 
         Raises:
             AudioFileError: several channels without a choice, or no such channel.
@@ -185,7 +185,7 @@ class AudioFile:
             self._warn(f"its audio ends within a sample, {size % block} bytes are left out")
 
     def _bytes(self) -> BinaryIO:
-        # Of os.path, which takes names that are too long or hold a NUL for missing ones.
+        # os.path takes names that are too long or hold a NUL for missing ones.
         if os.path.isdir(self.path):
             raise self._error("is a folder; name an audio file in it")
         if os.path.exists(self.path) and not os.path.isfile(self.path):  # may take for ever
@@ -218,7 +218,7 @@ class AudioFile:
             ) from None
 
     def _decoded(self, dtype: str) -> Iterator[np.ndarray]:
-        """Blocks [n, channels] as libsndfile gives them, and whether they are all there."""
+        """Returns the blocks [n, channels] from libsndfile, and whether all the audio is there."""
         count, total = max(BLOCK // self.channels, 1), 0
         with self._opened() as file:
             while True:
@@ -272,7 +272,7 @@ class AudioFile:
 
 
 class _Forward(soundfile.SoundFile):
-    """Is read from start to end: to seek would need a length, which not every file has."""
+    """A file that is only read from start to end, for formats whose length is not known."""
 
     def __init__(self, handle: BinaryIO, source: BinaryIO):
         """Reads `source`, and closes `handle` when it is closed."""
@@ -280,11 +280,11 @@ class _Forward(soundfile.SoundFile):
         super().__init__(source)
 
     def seekable(self) -> bool:
-        """False."""
+        """Returns False."""
         return False
 
     def close(self) -> None:
-        """Closes the file too."""
+        """Closes the underlying file as well."""
         super().close()
         self._handle.close()
 
@@ -297,10 +297,10 @@ class Audio:
         samples: float64 [T]; integer PCM is value / 2^(bits - 1).
         sample_rate: Hz.
         path: the file as the user named it.
-        md5: of the file's bytes, hexadecimal.
+        md5: MD5 of the file's bytes, hexadecimal.
         bits: per sample in the file.
         is_float: whether the file holds floating-point samples.
-        start: where in the file the samples begin.
+        start: sample of the file at which `samples` begins.
     """
 
     samples: np.ndarray
@@ -317,7 +317,7 @@ class Audio:
         return len(self.samples) / self.sample_rate
 
     def time_of(self, position: float) -> float:
-        """Returns the time in the file of a position in `samples`, seconds."""
+        """Returns the time in the file, in seconds, of a position in `samples`."""
         return (self.start + position) / self.sample_rate
 
 
@@ -325,8 +325,8 @@ def read_audio(path: str | Path, channel: int | None = None) -> Audio:
     """Reads a mono file, or one channel of a file with several.
 
     Args:
-        path: of a file with 8 to 32-bit integer or 32/64-bit float samples.
-        channel: which channel to take, counted from 1; may be left out for mono files only.
+        path: a file with 8 to 32-bit integer or 32/64-bit float samples.
+        channel: counted from 1; may be left out for mono files only.
 
     Returns:
         The samples with the facts about the file that later checks need.
@@ -340,7 +340,7 @@ def read_audio(path: str | Path, channel: int | None = None) -> Audio:
 
 
 def read_mono(path: str | Path) -> Audio:
-    """Reads a file of any number of channels as their mean.
+    """Reads a file and averages its channels.
 
     Raises:
         AudioFileError: see AudioFile. One line.
@@ -350,7 +350,7 @@ def read_mono(path: str | Path) -> Audio:
 
 
 def write_wav(path: str | Path, samples: np.ndarray, sample_rate: int) -> None:
-    """Write samples [T] as a mono 32-bit float WAV file, whole or not at all.
+    """Writes samples [T] as a mono 32-bit float WAV file, whole or not at all.
 
     Args:
         path: the file to write; an existing file is replaced.
@@ -369,7 +369,7 @@ def write_wav(path: str | Path, samples: np.ndarray, sample_rate: int) -> None:
 
 
 def md5_of(path: str | Path) -> str:
-    """The MD5 of a file's bytes, hexadecimal."""
+    """Returns the MD5 of a file's bytes, hexadecimal."""
     with Path(path).open("rb") as file:
         return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
 

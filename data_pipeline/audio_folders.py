@@ -1,4 +1,4 @@
-"""The audio files in a folder and below it, links to folders followed, and what else is there."""
+"""Finds the audio files in a folder and its subfolders, and counts all other files by suffix."""
 
 import os
 from collections import Counter
@@ -12,17 +12,17 @@ _LOSSY_SUFFIXES = (".mp3", ".ogg", ".oga", ".opus", ".m4a", ".aac", ".wma")
 
 
 def is_audio(file: str) -> bool:
-    """Whether the suffix is that of a recording."""
+    """Returns whether the suffix is that of an audio file."""
     return Path(file).suffix.lower() in SUFFIXES + _LOSSY_SUFFIXES
 
 
 @dataclass
 class Listing:
-    """The files of a folder and of those below it.
+    """The files of a folder and its subfolders.
 
     Attributes:
         audio: paths in the folder, with "/".
-        others: how many files there are with other suffixes; "" stands for none.
+        others: number of files by other suffix; "" stands for none.
     """
 
     audio: list[str] = field(default_factory=list)
@@ -30,10 +30,10 @@ class Listing:
 
 
 def list_audio(folder: Path) -> Listing:
-    """Every file of the folder and the folders below it; hidden ones (.name) are passed over.
+    """Lists all audio files of a folder and its subfolders; skips hidden ones (.name).
 
-    Links to folders are followed after all else, each folder once: what may be reached without a
-    link has its name without one, and a circle ends.
+    Links to folders are followed last, and each folder is listed once: a file that can be reached
+    without a link is named without it, and circular links end.
 
     Raises:
         OSError: a folder cannot be read.
@@ -59,7 +59,7 @@ _Folders = list[tuple[str, Path]]
 
 
 def _read(path: Path, prefix: str, listing: Listing) -> tuple[_Folders, _Folders]:
-    """Adds the files of one folder; its folders, and the links to folders."""
+    """Adds the files of one folder; returns its subfolders and its links to folders."""
     folders, links = [], []
     with os.scandir(path) as entries:
         for entry in sorted(entries, key=lambda entry: entry.name):

@@ -1,8 +1,8 @@
-"""Headers of audio files, as far as libsndfile repairs them without a word.
+"""Reads headers of audio files, to find faults that libsndfile repairs silently.
 
-libsndfile plays what is left of a file that was cut in transfer, takes the chunks after the audio
-of a recording of unknown length for audio, and ends where a false header says. So the header is
-read here first: how much audio it announces, and how much is there.
+libsndfile plays the rest of a file that was cut in transfer, plays chunks after the audio of a
+recording of unknown length, and stops where a wrong header says. So the header is read here first,
+and the announced amount of audio is compared with the amount that is there.
 """
 
 import io
@@ -28,11 +28,11 @@ _EXPORT = "export it as a mono WAV file"
 
 
 class AudioFileWarning(UserWarning):
-    """A file that is not what its header says, and can be used: one line."""
+    """A usable file that disagrees with its own header; one line."""
 
 
 class HeaderError(ValueError):
-    """A file's header or pages show that it cannot be used; without its name."""
+    """A header or pages that make the file unusable; without the file's name."""
 
 
 @dataclass(frozen=True)
@@ -44,8 +44,8 @@ class Header:
         present: bytes of audio that are there; None where they are not counted in bytes.
         beyond: bytes after the audio that are left out, and are no chunks of its description.
         begin: bytes to be read in place of those before `start`.
-        start: of the bytes that are read as they are in the file.
-        stop: of these bytes; None for the end of the file.
+        start: first byte that is read from the file as it is.
+        stop: end of these bytes; None for the end of the file.
     """
 
     announced: int | None = None
@@ -57,23 +57,22 @@ class Header:
 
     @property
     def is_truncated(self) -> bool:
-        """Whether audio is missing, by the counts in bytes."""
+        """True if audio is missing, judged by the byte counts."""
         return None not in (self.announced, self.present) and self.announced > self.present
 
     @property
     def is_counted(self) -> bool:
-        """Whether all has to be decoded to know how much there is."""
+        """True if the whole file must be decoded to know its length."""
         return self.present is None
 
 
 def read_header(file: BinaryIO) -> Header:
     """Reads the header of an audio file.
 
-    Others of libsndfile's formats are refused: of a VOC, a NIST or an MP3 file nobody can tell
-    whether all of it is there.
+    Refuses libsndfile's other formats: a VOC, NIST or MP3 file cannot be checked for completeness.
 
     Raises:
-        HeaderError: it is of no format that is read here, or its parts contradict each other.
+        HeaderError: an unsupported format, or parts that contradict each other.
     """
     length = file.seek(0, os.SEEK_END)
     file.seek(0)
@@ -96,13 +95,13 @@ def read_header(file: BinaryIO) -> Header:
 
 
 class Source(io.RawIOBase):
-    """The bytes of a file as libsndfile is to see them: with another beginning, and up to an end.
+    """The bytes of a file as libsndfile sees them: a replaced beginning and an early end.
 
-    To seek before the first one is no error, as a callback of C has nobody to raise it to.
+    Seeking before the first byte is not an error: a C callback could not report it.
     """
 
     def __init__(self, file: BinaryIO, header: Header):
-        """Of a file with this header."""
+        """Wraps a file with this header."""
         super().__init__()
         self._file, self._begin, self._start = file, header.begin, header.start
         stop = file.seek(0, os.SEEK_END)
@@ -111,25 +110,25 @@ class Source(io.RawIOBase):
         self._position = 0
 
     def readable(self) -> bool:
-        """True."""
+        """Returns True."""
         return True
 
     def seekable(self) -> bool:
-        """True."""
+        """Returns True."""
         return True
 
     def tell(self) -> int:
-        """The position, bytes."""
+        """Returns the position in bytes."""
         return self._position
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        """Moves to a position, or to the beginning where it lies before that."""
+        """Moves to a position; one before the start becomes the start."""
         base = {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: self._length}[whence]
         self._position = min(max(base + offset, 0), 1 << 62)
         return self._position
 
     def readinto(self, buffer: bytearray | memoryview) -> int:
-        """Fills `buffer` as far as there is something."""
+        """Fills `buffer` with as many bytes as are left."""
         view = memoryview(buffer).cast("B")
         count = min(len(view), max(self._length - self._position, 0))
         before = self._begin[self._position : self._position + count]
@@ -146,12 +145,12 @@ class Source(io.RawIOBase):
 
 @dataclass(frozen=True)
 class _Chunks:
-    """How a format's chunks begin: with a name, and a size in bytes.
+    """The layout of a format's chunks: a name, then a size in bytes.
 
     Attributes:
         name: bytes of it.
         width: bytes of the size.
-        order: of these.
+        order: byte order of the size.
         unit: bytes, up to a multiple of which a chunk is filled up.
         inclusive: whether the size counts the chunk's beginning.
     """
@@ -164,18 +163,18 @@ class _Chunks:
 
     @property
     def head(self) -> int:
-        """Bytes of name and size."""
+        """Bytes of name and size together."""
         return self.name + self.width
 
     def read(self, file: BinaryIO, position: int) -> tuple[bytes, int]:
-        """Name and size of the chunk there; a size below 0 is none."""
+        """Reads name and size of the next chunk; the size is negative where there is none."""
         file.seek(position)
         head = file.read(self.head)
         size = int.from_bytes(head[self.name :], self.order, signed=self.width == 8)
         return head[:4], size - self.head if self.inclusive else size
 
     def after(self, position: int, size: int) -> int:
-        """Where the next chunk begins, after one of `size` bytes at `position`."""
+        """Returns the position of the next chunk, after one of `size` bytes at `position`."""
         return position + self.head + -(-size // self.unit) * self.unit
 
 
@@ -185,7 +184,7 @@ _W64, _CAF = _Chunks(16, 8, "little", 8, inclusive=True), _Chunks(4, 8, "big", 1
 
 @dataclass(frozen=True)
 class _Audio:
-    """The chunk of the audio: where its content begins, the size that it announces, its kind."""
+    """The audio chunk: start of its content, announced size, kind."""
 
     start: int
     size: int
@@ -200,7 +199,7 @@ def _find(
     wanted: bytes,
     others: dict[bytes, bytes] | None = None,
 ) -> _Audio:
-    """Goes from chunk to chunk up to that of the audio; keeps the beginning of `others`."""
+    """Walks the chunks up to the audio chunk; keeps the beginning of `others`."""
     while position + chunks.head <= length:
         name, size = chunks.read(file, position)
         if name == wanted:
@@ -215,7 +214,7 @@ def _find(
 
 
 def _of_chunks(file: BinaryIO, length: int, audio: _Audio, skipped: int) -> Header:
-    """Of a format whose audio begins with `skipped` bytes of something else."""
+    """Returns the header of a format whose audio chunk begins with `skipped` other bytes."""
     start, chunks = audio.start + skipped, audio.chunks
     if audio.size == -1 and chunks is _CAF:  # unknown, and so the last one
         return Header(None, max(length - start, 0))
@@ -232,7 +231,7 @@ def _of_chunks(file: BinaryIO, length: int, audio: _Audio, skipped: int) -> Head
 
 
 def _read_wav(file: BinaryIO, length: int, chunks: _Chunks) -> Header:
-    """RIFF, RIFX and RF64."""
+    """Reads the header of RIFF, RIFX and RF64 files."""
     others = {b"ds64": b"", b"fmt ": b""}
     audio = _find(file, length, 12, chunks, b"data", others)
     size_64, announced, start = others[b"ds64"][8:16], audio.size, audio.start
@@ -248,7 +247,7 @@ def _read_wav(file: BinaryIO, length: int, chunks: _Chunks) -> Header:
 
 
 def _wav_of_unknown_length(file: BinaryIO, start: int, length: int, form: bytes) -> Header:
-    """Gives the file an RF64 header that says how much is there, without chunks after the audio."""
+    """Replaces the header by an RF64 header with the real length, without later chunks."""
     block = max(int.from_bytes(form[12:14], "little"), 1)
     present = (_audio_end(file, start, length) - start) // block * block
     sizes = (present + len(form) + 64, present, present // block)
@@ -267,7 +266,7 @@ def _is_unknown(size: int) -> bool:
 
 
 def _beyond(file: BinaryIO, position: int, length: int, chunks: _Chunks) -> int:
-    """How many bytes after the audio are neither chunks nor filling."""
+    """Counts the bytes after the audio that are neither chunks nor padding."""
     others = max(length - position, 0)
     if others < chunks.unit or _is_filling(file, position):
         return 0
@@ -275,16 +274,16 @@ def _beyond(file: BinaryIO, position: int, length: int, chunks: _Chunks) -> int:
 
 
 def _filled(file: BinaryIO, position: int, end: int) -> int:
-    """How many bytes fill up a chunk; 0 where they are zeros, as they should be."""
+    """Counts the bytes that pad a chunk; 0 unless they are zeros, as they should be."""
     file.seek(position)
     filling = file.read(end - position)
     return len(filling) if filling.strip(b"\0") else 0
 
 
 def _are_chunks(file: BinaryIO, position: int, length: int, chunks: _Chunks) -> bool:
-    """Whether from `position` to the end there is one chunk after the other, and nothing else.
+    """Returns whether `position` to the end is a gapless row of non-audio chunks.
 
-    Other audio is something else: a second chunk of it, or another file.
+    A second audio chunk or another file does not count.
     """
     if position >= length:
         return False
@@ -301,17 +300,17 @@ def _is_name(name: bytes) -> bool:
 
 
 def _is_filling(file: BinaryIO, position: int) -> bool:
-    """Whether only zeros, or an ID3v1 tag, follow."""
+    """Returns whether only zeros or an ID3v1 tag follow."""
     file.seek(position)
     rest = file.read(_TRAILER)
     return not rest.strip(b"\0") or (len(rest) == 128 and rest[:3] == b"TAG")
 
 
 def _audio_end(file: BinaryIO, start: int, length: int) -> int:
-    """Returns where WAV audio of unknown length ends: at chunks that go exactly up to the end.
+    """Returns the end of WAV audio of unknown length: where chunks follow up to the end of file.
 
-    That four bytes of audio look like a name, and the next four like that very size, happens once
-    in 10^11 samples.
+    Four bytes of audio look like a name, and the next four like that very size, once in 10^11
+    samples.
     """
     first = max(start, length - _TRAILER)
     file.seek(first)
@@ -330,7 +329,7 @@ def _audio_end(file: BinaryIO, start: int, length: int) -> int:
 
 
 def _read_au(file: BinaryIO, magic: bytes, length: int) -> Header:
-    """AU: the header says where the audio begins and how long it is; nothing follows it."""
+    """Reads an AU header: start and length of the audio; nothing follows the audio."""
     start, size = int.from_bytes(magic[4:8], "big"), int.from_bytes(magic[8:12], "big")
     present = max(length - start, 0)
     if size in (0, 0xFFFFFFFF):
@@ -341,7 +340,7 @@ def _read_au(file: BinaryIO, magic: bytes, length: int) -> Header:
 
 
 def _read_flac(file: BinaryIO) -> Header:
-    """FLAC: the total is erased, or libsndfile would end there; 0 means unknown."""
+    """Reads a FLAC header and clears its total (0 is unknown), at which libsndfile would stop."""
     file.seek(0)
     begin = bytearray(file.read(_TOTAL.stop))
     value = int.from_bytes(begin[_TOTAL], "big")
@@ -350,7 +349,7 @@ def _read_flac(file: BinaryIO) -> Header:
 
 
 def _read_ogg(file: BinaryIO, length: int) -> Header:
-    """Ogg: libsndfile leaves damaged pages out without a word, and all after the first stream."""
+    """Checks Ogg pages: libsndfile silently skips damaged ones and all after the first stream."""
     file.seek(0)
     try:
         end = first_stream(file)

@@ -1,4 +1,4 @@
-"""Audio block by block, for work on files of any length in bounded memory."""
+"""Streams audio in blocks, for files of any length in bounded memory."""
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -13,7 +13,7 @@ _MOST = 0xFFFFFFFF - 4096  # bytes of a WAV file, whose sizes are of 32 bits
 
 
 def resample(blocks: Iterable[np.ndarray], source: float, target: float) -> Iterator[np.ndarray]:
-    """Blocks at rate `source` (Hz) -> blocks at rate `target`, without delay."""
+    """Resamples blocks from rate `source` to rate `target` (Hz), without delay."""
     stream = soxr.ResampleStream(source, target, 1, dtype="float32", quality="VHQ")
     for block in blocks:
         yield stream.resample_chunk(block)
@@ -21,7 +21,7 @@ def resample(blocks: Iterable[np.ndarray], source: float, target: float) -> Iter
 
 
 def exactly(blocks: Iterable[np.ndarray], samples: int) -> Iterator[np.ndarray]:
-    """Cuts the end, or adds zeros, so that `samples` come out in all."""
+    """Cuts the end or appends zeros so that exactly `samples` samples come out."""
     left = samples
     for block in blocks:
         yield block[:left]
@@ -38,7 +38,7 @@ def write_blocks(
         path: the file; one that is there is replaced.
         blocks: float32 [n].
         sample_rate: Hz.
-        samples: how many come in all.
+        samples: total number of samples.
     """
     form = "WAV" if 4 * samples < _MOST else "RF64"
     with (

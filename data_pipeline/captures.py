@@ -1,4 +1,4 @@
-"""A recorded pair, checked, aligned, split and normalised: what capture training reads."""
+"""Loads a recorded pair for capture training: checks, aligns, splits and normalises it."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,10 +13,6 @@ from data_pipeline.standard_files import STANDARD_FILES, StandardFile
 from wf_jax.errors import UserError
 
 
-class CaptureError(UserError):
-    """A pair that can not be trained on; one line for each failed check."""
-
-
 @dataclass(frozen=True)
 class Capture:
     """Aligned training and validation audio of one amp; both outputs are already times output_gain.
@@ -29,12 +25,12 @@ class Capture:
         input_validation: float32 [V].
         output_validation: float32 [V].
         output_gain: g = 10^(level_dbfs/20) / rms(recorded training output).
-        latency: as used; samples > 0 were cut from the output's start.
-        findings: of all checks, errors that were ignored included.
+        latency: the latency in use; samples > 0 were cut from the output's start.
+        findings: results of all checks, ignored errors included.
         standard_version: "3.0.0" and so on; None for a user's own DI.
-        validation_start_seconds: where the validation part begins in the input file.
+        validation_start_seconds: start of the validation part in the input file.
         part_seconds: (start, stop) of the part of the input file that is used.
-        ignore_checks: as asked for by the user.
+        ignore_checks: the user's option.
     """
 
     name: str
@@ -68,28 +64,28 @@ def load_capture(
     level_dbfs: float = -18.0,
     standard_files: tuple[StandardFile, ...] = STANDARD_FILES,
 ) -> Capture:
-    """Read, check, split, align and normalise a pair, in this order.
+    """Reads, checks, splits, aligns and normalises a pair, in this order.
 
     Args:
         input_path: the DI that was played.
-        output_path: what came back from the amp.
+        output_path: the recording of the amp.
         input_channel: counted from 1; needed when the input file has several.
         output_channel: the same for the output file.
         latency: samples by which the output lags; None measures it.
-        used: which part of both files, and whether a drift of the clocks is undone.
+        used: the part of both files to use, and drift correction.
         validation_seconds: length of the last part, over a user's own DI.
         ignore_checks: go on in spite of errors that leave something to train on.
-        receptive_field: of the model, in samples.
+        receptive_field: samples that the model sees.
         window: training outputs per item, in samples.
         batch_size: items per batch; the training part must hold one batch.
         level_dbfs: RMS level of the training output after normalisation.
-        standard_files: which standard files to know.
+        standard_files: the known standard files.
 
     Returns:
         The capture, float32.
 
     Raises:
-        CaptureError: one line for each error found.
+        UserError: one line for each error found.
     """
     report = check_capture(
         input_path,
@@ -106,7 +102,7 @@ def load_capture(
     )
     errors = report.errors(ignore_checks)
     if errors:
-        raise CaptureError(*(finding.line() for finding in errors))
+        raise UserError(*(finding.line() for finding in errors))
     x, y, delay = report.input, report.output, report.latency.samples
     x_train, y_train = _aligned(x.samples, y.samples, report.train, delay)
     x_validation, y_validation = _aligned(x.samples, y.samples, report.validation, delay)
@@ -129,7 +125,7 @@ def load_capture(
 
 
 def metadata(capture: Capture) -> dict[str, Any]:
-    """The `training.data` entry of a .nam file: how the latency was found, and the checks.
+    """Returns the `training.data` entry of a .nam file: latency method and checks.
 
     `algorithm_version` 1 is the calibration by blips; the cross-correlation is 0, this project's
     own. A user's own DI has version 0 of the checks.
@@ -160,10 +156,10 @@ def metadata(capture: Capture) -> dict[str, Any]:
 
 
 def _aligned(
-    x: np.ndarray, y: np.ndarray, part: tuple[int, int], delay: int
+    x: np.ndarray, y: np.ndarray, span: tuple[int, int], delay: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Slice first, then drop |delay| samples of each: x loses its end, y its start, or reversed."""
-    x, y = x[slice(*part)], y[slice(*part)]
+    """Slices first, then drops |delay| samples: the end of x and the start of y, or the reverse."""
+    x, y = x[slice(*span)], y[slice(*span)]
     if delay >= 0:
         return x[: len(x) - delay], y[delay:]
     return x[-delay:], y[:delay]

@@ -1,4 +1,4 @@
-"""Checks of a recorded pair: one small pure function for each, one line per finding.
+"""Checks of a recorded pair: one small pure function and one line of output each.
 
 Thresholds of the checks of standard files are those of the trainer neural-amp-modeler 0.13.0; the
 others are this project's own.
@@ -36,7 +36,7 @@ class Finding:
         check: its name.
         level: "error" stops a capture.
         message: one line with file and value.
-        remedy: what to do; empty where there is nothing to do.
+        remedy: an action; empty where none is needed.
         ignorable: whether the user may go on in spite of an error.
     """
 
@@ -52,13 +52,13 @@ class Finding:
 
 
 def esr(prediction: np.ndarray, target: np.ndarray) -> float:
-    """Error-to-signal ratio mean((p - t)^2) / mean(t^2); infinite for a silent target."""
+    """Returns the error-to-signal ratio mean((p - t)^2) / mean(t^2); infinite if t is silent."""
     energy = float(np.mean(target**2))
     return float(np.mean((prediction - target) ** 2)) / energy if energy > 0.0 else float("inf")
 
 
 def check_rates(x: Audio, y: Audio) -> Finding:
-    """Input and output must have the same sample rate."""
+    """Requires the same sample rate of input and output."""
     if x.sample_rate == y.sample_rate:
         return Finding("rates", "ok", f"both files are at {x.sample_rate} Hz")
     return Finding(
@@ -71,7 +71,7 @@ def check_rates(x: Audio, y: Audio) -> Finding:
 
 
 def check_player_rate(x: Audio) -> Finding:
-    """Players expect 48 kHz."""
+    """Warns of a rate other than 48 kHz, which players expect."""
     if x.sample_rate == PLAYER_RATE:
         return Finding("player rate", "ok", f"{PLAYER_RATE} Hz is what players expect")
     return Finding(
@@ -83,10 +83,10 @@ def check_player_rate(x: Audio) -> Finding:
 
 
 def check_lengths(x: Audio, y: Audio, standard: StandardFile | None) -> Finding:
-    """A standard file's output may be up to 1 s longer; over an own DI, 1 s longer or shorter.
+    """Compares lengths: a standard file's output may be up to 1 s longer, others 1 s off.
 
-    What is missing at the end is no more than a note up to 0.1 s: it becomes silence where a
-    standard file has its parts counted from the end.
+    A missing end of up to 0.1 s is only a note: silence replaces it in a standard file, whose parts
+    are counted from the end.
     """
     missing = len(x.samples) - len(y.samples)
     difference = -missing / x.sample_rate
@@ -114,14 +114,14 @@ def check_lengths(x: Audio, y: Audio, standard: StandardFile | None) -> Finding:
 
 
 def duration(samples: int, sample_rate: int) -> str:
-    """In seconds with three decimals, or in samples where those would all be zero."""
+    """Formats seconds with three decimals, or samples where those would all be zero."""
     if round(samples / sample_rate, 3):
         return f"{samples / sample_rate:.3f} s"
     return f"{samples} sample{'' if samples == 1 else 's'}"
 
 
 def check_enough(x: Audio, parts: dict[str, int], needed: dict[str, int], lost: int) -> Finding:
-    """Each part must hold what training reads from it.
+    """Requires in each part as many samples as training reads from it.
 
     Args:
         x: the input file.
@@ -153,7 +153,7 @@ def check_enough(x: Audio, parts: dict[str, int], needed: dict[str, int], lost: 
 
 
 def check_not_too_short(audio: Audio) -> Finding | None:
-    """Below LEAST_SECONDS nothing else can be said of a file."""
+    """Refuses files below LEAST_SECONDS, on which no other check is reliable."""
     if audio.seconds >= LEAST_SECONDS:
         return None
     return Finding(
@@ -166,7 +166,7 @@ def check_not_too_short(audio: Audio) -> Finding | None:
 
 
 def check_not_silent(audio: Audio) -> Finding:
-    """Peak below -80 dBFS is silence, below -40 dBFS a warning."""
+    """Refuses a peak below -80 dBFS as silence, warns of one below -40 dBFS."""
     peak = float(np.max(np.abs(audio.samples)))
     level = f"{20.0 * np.log10(peak):.0f} dBFS" if peak > 0.0 else "exactly zero"
     if peak < SILENT_PEAK:
@@ -188,7 +188,7 @@ def check_not_silent(audio: Audio) -> Finding:
 
 
 def check_di_level(x: Audio) -> Finding:
-    """A DI that peaks below -26 dBFS teaches little of how the amp answers to hard playing."""
+    """Notes a DI that peaks below -26 dBFS: it says little of how the amp answers to force."""
     peak = 20.0 * np.log10(max(float(np.max(np.abs(x.samples))), 1e-10))
     rms = 10.0 * np.log10(max(float(np.mean(x.samples**2)), 1e-20))
     message = f"{x.path.name}: peak {peak:.0f} dBFS, RMS {rms:.0f} dBFS"
@@ -204,17 +204,17 @@ def check_di_level(x: Audio) -> Finding:
     )
 
 
-def check_part(audio: Audio, name: str, part: tuple[int, int], can_cut: bool) -> Finding:
-    """A part that is trained on or judged by must be neither silent nor constant.
+def check_part(audio: Audio, name: str, span: tuple[int, int], can_cut: bool) -> Finding:
+    """Refuses a training or held-out part that is silent or constant.
 
     Args:
         audio: input or output.
-        name: of the part, "training" or "held-out".
-        part: (start, stop), in samples.
+        name: name of the part, "training" or "held-out".
+        span: (start, stop), in samples.
         can_cut: whether the user may choose the part of the files that is used.
     """
-    samples = audio.samples[slice(*part)]
-    where = f"{name} part ({audio.time_of(part[0]):.2f} to {audio.time_of(part[1]):.2f} s)"
+    samples = audio.samples[slice(*span)]
+    where = f"{name} part ({audio.time_of(span[0]):.2f} to {audio.time_of(span[1]):.2f} s)"
     peak = float(np.max(np.abs(samples), initial=0.0))
     swing = 0.5 * float(np.ptp(samples)) if len(samples) else 0.0
     if min(peak, swing) >= SILENT_PEAK:
@@ -237,7 +237,7 @@ def check_part(audio: Audio, name: str, part: tuple[int, int], can_cut: bool) ->
 
 
 def check_part_levels(y: Audio, train: tuple[int, int], validation: tuple[int, int]) -> Finding:
-    """The part that judges must play about as loud as the one that teaches."""
+    """Warns of a held-out part far quieter than the training part."""
     levels = [np.sqrt(np.mean(y.samples[slice(*part)] ** 2)) for part in (train, validation)]
     below = 20.0 * float(np.log10(max(levels[0], 1e-10) / max(levels[1], 1e-10)))
     side = "below" if below > 0 else "above"
@@ -250,7 +250,7 @@ def check_part_levels(y: Audio, train: tuple[int, int], validation: tuple[int, i
 
 
 def check_clipping(audio: Audio, is_output: bool) -> Finding:
-    """Full scale reached (an error in the output), or a flat top below it (a warning)."""
+    """Finds peaks at full scale (an error in the output), or a flat top below it (a warning)."""
     gain = "the interface's input gain" if is_output else "the level of the DI"
     height = np.abs(audio.samples)
     at = int(np.argmax(height))
@@ -268,7 +268,7 @@ def check_clipping(audio: Audio, is_output: bool) -> Finding:
 
 
 def check_dc_offset(audio: Audio) -> Finding:
-    """The mean against the RMS."""
+    """Warns of a mean that is large against the RMS."""
     mean, rms = float(audio.samples.mean()), float(np.sqrt(np.mean(audio.samples**2)))
     if abs(mean) <= DC_RATIO * rms:
         return Finding("DC offset", "ok", f"{audio.path.name}: DC offset {mean:+.5f}")
@@ -281,7 +281,7 @@ def check_dc_offset(audio: Audio) -> Finding:
 
 
 def check_not_identical(x: Audio, y: Audio) -> Finding:
-    """The same audio given twice."""
+    """Refuses the same audio as input and output."""
     shorter = min(len(x.samples), len(y.samples))
     if not np.array_equal(x.samples[:shorter], y.samples[:shorter]):
         return Finding("identical", "ok", "input and output differ")
@@ -294,14 +294,14 @@ def check_not_identical(x: Audio, y: Audio) -> Finding:
 
 
 def _playing(samples: np.ndarray, frame: int = 480) -> tuple[int, int]:
-    """(start, stop) of what lies between silent or constant frames at either end."""
+    """Returns (start, stop) of the audio between the silent or constant frames at both ends."""
     frames = samples[: len(samples) // frame * frame].reshape(-1, frame)
     loud = np.flatnonzero(np.ptp(frames, axis=1) >= 2.0 * SILENT_PEAK)
     return (int(loud[0]) * frame, int(loud[-1] + 1) * frame) if len(loud) else (0, 0)
 
 
 def _flat_top(samples: np.ndarray, peak: float) -> int:
-    """Longest run of samples at the peak of one sign, entered and left by more than rounding."""
+    """Returns the longest run at the peak of one sign, with steps beyond rounding at both ends."""
     longest = 0
     for sign in (1.0, -1.0):
         padded = np.concatenate([[0.0], sign * samples, [0.0]])

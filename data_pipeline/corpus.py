@@ -22,8 +22,8 @@ class Corpus:
     """Clips of one sample rate, memory-mapped.
 
     Attributes:
-        folder: as the user named it.
-        index: what index.json says.
+        folder: the folder as the user named it.
+        index: the content of index.json.
     """
 
     folder: Path
@@ -32,7 +32,7 @@ class Corpus:
 
     @classmethod
     def open(cls, folder: str | Path) -> Self:
-        """Maps a prepared corpus; costs milliseconds, whatever its size.
+        """Opens a prepared corpus by memory mapping, in milliseconds whatever its size.
 
         Raises:
             CorpusError: no such folder, not prepared, damaged, or of another version. One line.
@@ -43,7 +43,7 @@ class Corpus:
 
     @property
     def sample_rate(self) -> int:
-        """The sample rate of all clips, Hz."""
+        """Sample rate of all clips, Hz."""
         return self.index.sample_rate
 
     @property
@@ -52,7 +52,7 @@ class Corpus:
         return self.index.clips
 
     def select(self, split: str) -> tuple[Clip, ...]:
-        """The clips of "train" or "validation", in the order of the audio.
+        """Returns the clips of "train" or "validation", in the order of the audio.
 
         Raises:
             ValueError: another name.
@@ -62,7 +62,7 @@ class Corpus:
         return tuple(clip for clip in self.clips if clip.split == split)
 
     def audio(self, clip: Clip) -> np.ndarray:
-        """The clip's samples, int16 [clip.samples]: a read-only view, nothing is copied."""
+        """Returns the clip's samples, int16 [clip.samples]: a read-only view without a copy."""
         return self._audio[clip.start : clip.start + clip.samples]
 
     def check(self) -> None:
@@ -75,7 +75,7 @@ class Corpus:
 
 
 class Windows:
-    """Random windows with context from one split, every start position equally likely.
+    """Random windows with context from one split; every start position is equally likely.
 
     A clip of L samples has max(1, L - window + 1) start positions and is drawn in proportion.
 
@@ -100,7 +100,7 @@ class Windows:
         """Draws from the clips of `split`.
 
         Args:
-            corpus: where from.
+            corpus: the corpus to draw from.
             split: "train" or "validation".
             window: samples, 1 or more.
             before: samples of context on the left, 0 or more.
@@ -132,11 +132,11 @@ class Windows:
             self._gains[:] = [peak_gain(clip.peak) for clip in self._clips]
 
     def batch(self, step: int, rows: np.ndarray | None = None) -> dict[str, np.ndarray]:
-        """Rows of the batch of a step, a pure function of (seed, step).
+        """Returns rows of the batch of a step, a pure function of (seed, step).
 
         Args:
             step: 0 or more.
-            rows: which, int [B]; all of the batch if None. Only these are read.
+            rows: row numbers, int [B]; all of the batch if None. Only these are read.
 
         Returns:
             audio: float32 [B, before + window + after], full scale is 1.0, times the gain.
@@ -158,7 +158,7 @@ class Windows:
         return {"audio": audio, "length": length, "gain": gain}
 
     def names(self, step: int) -> list[str]:
-        """Where each window of `batch(step)` starts, "LJ001-0003 at 1.234 s"."""
+        """Names the start of each window of `batch(step)`: "LJ001-0003 at 1.234 s"."""
         rate = self._corpus.sample_rate
         chosen, starts = self._draw(step)
         return [
@@ -167,14 +167,14 @@ class Windows:
         ]
 
     def _draw(self, step: int) -> tuple[np.ndarray, np.ndarray]:
-        """Clip numbers [B] and the windows' starts in them [B], samples."""
+        """Draws clip numbers [B] and start positions in these clips [B], in samples."""
         drawing = random_stream(self._seed, step)
         drawn = drawing.integers(self._ends[-1], size=self._batch_size)
         chosen = np.searchsorted(self._ends, drawn, side="right")
         return chosen, drawn - (self._ends - self._positions)[chosen]
 
     def _row(self, clip: np.ndarray, start: int) -> np.ndarray:
-        """Int16 [before + window + after] with the window at `start` of the clip [L]."""
+        """Returns int16 [before + window + after] with the window at `start` of the clip [L]."""
         first, last = start - self._before, start + self._window + self._after
         inside = clip[max(first, 0) : last]
         if len(inside) == last - first:
@@ -190,7 +190,7 @@ class Windows:
 
 
 def _reflect(position: np.ndarray, length: int) -> np.ndarray:
-    """Positions of any size -> 0 to length - 1, mirrored at the first and the last sample."""
+    """Maps positions of any size to 0 .. length - 1, mirrored at the first and last sample."""
     period = max(1, 2 * (length - 1))  # a single sample has no neighbours and is repeated
     position = position % period
     return np.minimum(position, period - position) if length > 1 else position

@@ -1,6 +1,6 @@
-"""The audio of a prepared corpus, `audio.npy`, and the folder it is in.
+"""Reads and writes the audio of a prepared corpus, `audio.npy`.
 
-Every clip end to end as int16 in NumPy's own file format, so that it can be memory-mapped. The
+Holds every clip end to end as int16 in NumPy's own format, so that it can be memory-mapped. The
 folder holds it and its index, complete, or does not exist.
 """
 
@@ -17,7 +17,7 @@ _DTYPE = np.dtype("<i2")
 
 
 class AudioWriter:
-    """Writes audio.npy clip by clip; how many samples there are need not be known before."""
+    """Writes audio.npy clip by clip; the total length need not be known in advance."""
 
     def __init__(self, file: BinaryIO):
         """Writes to `file`, opened in "wb" mode."""
@@ -26,7 +26,7 @@ class AudioWriter:
         self._write_header()
 
     def append(self, audio: np.ndarray) -> int:
-        """Adds int16 samples [T]; the position where they start."""
+        """Appends int16 samples [T]; returns their start position."""
         start = self.samples
         self._file.write(audio.astype(_DTYPE, copy=False).tobytes())
         self.samples += len(audio)
@@ -51,7 +51,7 @@ def check_free(folder: Path) -> None:
 
 
 def file_sha256(path: Path) -> str:
-    """The file's SHA-256, hexadecimal."""
+    """Returns the file's SHA-256, hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

@@ -1,4 +1,4 @@
-"""The index of a prepared corpus, index.json: which clips there are and where in the audio."""
+"""The index of a prepared corpus, index.json: its clips and their positions in the audio."""
 
 import dataclasses
 import json
@@ -25,7 +25,7 @@ SILENT_DBFS = -70.0  # dB; speech lies at -35 to -15, the dither of a 16-bit fil
 
 
 class CorpusError(UserError):
-    """A corpus that can not be prepared or used: one line with the place, value and remedy.
+    """A corpus that can not be prepared or used; one line with the place, value and remedy.
 
     Attributes:
         reasons: one line for each file at fault, where single files are.
@@ -45,9 +45,9 @@ class Clip:
         name: unique; path in the source folder without suffix, or the id in metadata.csv.
         source: file it came from, relative to the source folder, with "/".
         source_rate: Hz, of that file.
-        source_channels: of that file; several were averaged.
-        md5: of that file's bytes, hexadecimal.
-        start: where in audio.npy it begins, samples.
+        source_channels: channels of that file; several were averaged.
+        md5: MD5 of that file's bytes, hexadecimal.
+        start: first sample in audio.npy.
         samples: its length.
         peak: largest magnitude, 1.0 is full scale.
         rms_dbfs: level in dB, a constant 1.0 is 0 dB; -inf if all samples are zero.
@@ -71,18 +71,18 @@ class Clip:
 
     @property
     def silent(self) -> bool:
-        """Whether the level is below `SILENT_DBFS`."""
+        """True if the level is below `SILENT_DBFS`."""
         return self.rms_dbfs < SILENT_DBFS
 
 
 @dataclass(frozen=True)
 class Index:
-    """What index.json says.
+    """The content of index.json.
 
     Attributes:
         sample_rate: Hz.
         samples: in audio.npy.
-        sha256: of the file audio.npy, hexadecimal.
+        sha256: SHA-256 of audio.npy, hexadecimal.
         clips: in the order of the audio, without gaps.
         skipped: the reason for each file that could not be used, one line each.
         duplicates: left out, as pairs (file, earlier file with the same bytes).
@@ -100,7 +100,7 @@ def write_index(folder: Path, index: Index) -> None:
     """Writes index.json into `folder`.
 
     Raises:
-        CorpusError: it would be larger than what is read.
+        CorpusError: the index would exceed the size that is read.
     """
     entries = dataclasses.asdict(index)
     for entry in entries["clips"]:
@@ -148,11 +148,11 @@ def read_index(folder: Path) -> Index:
 
 
 def _bytes(path: Path) -> bytes:
-    """What stands in the index.
+    """Reads the bytes of the index.
 
     Raises:
-        OSError: it cannot be read.
-        TooLargeError: it is larger than LARGEST_TABLE, or has more parts than an index.
+        OSError: the file cannot be read.
+        TooLargeError: the file exceeds LARGEST_TABLE, or has more parts than an index.
     """
     data = read_bounded(path, LARGEST_TABLE)
     parts = sum(map(data.count, (b"[", b"{", b",")))
@@ -173,7 +173,7 @@ def _parse(entries: dict[str, Any]) -> Index:
 
 
 def _check_layout(index: Index) -> None:
-    """ValueError where there is no rate, or clips overlap, leave gaps or are not of a split."""
+    """Raises ValueError for a missing rate, overlapping clips, gaps, or unknown splits."""
     if index.sample_rate < 1:
         raise ValueError(f"a sample rate of {index.sample_rate}")
     if any(len(pair) != 2 for pair in index.duplicates):
@@ -199,12 +199,12 @@ def _command(source: str | Path, folder: Path) -> str:
 
 
 def prepare_again(folder: Path) -> str:
-    """The remedy for a damaged corpus."""
+    """Returns the remedy for a damaged corpus."""
     return f"remove the folder and {_command('DIR', folder)}"
 
 
 def _remedy(folder: Path) -> str:
-    """What to run: for a folder of recordings, it is the input and not the output."""
+    """Returns the command to run: a folder of recordings is the input, not the output."""
     if (folder / INDEX_NAME).exists() or (folder / AUDIO_NAME).exists():
         return prepare_again(folder)
     if any(folder.iterdir()):

@@ -1,4 +1,4 @@
-"""metadata.csv of LJSpeech's layout, and as other tools write it: which recordings, in which order.
+"""Reads metadata.csv, in LJSpeech's layout and variants: the list of recordings in order.
 
 A line is "id|text|normalized text". Others have a header line, write x.wav or wavs/x.wav for the id
 x, save as UTF-16, or compose the letters of names in another way than the file system.
@@ -36,7 +36,7 @@ class Entry:
 
     Attributes:
         line: its number, from 1.
-        id: what stands before the first "|", as it is written.
+        id: the text before the first "|", as it is written.
     """
 
     line: int
@@ -44,11 +44,11 @@ class Entry:
 
 
 def read_entries(metadata: Path) -> list[Entry]:
-    """The lines that name a recording.
+    """Reads the lines that name a recording.
 
     Raises:
         CorpusError: the file cannot be read as text, or names nothing. One line.
-        OSError: it cannot be read.
+        OSError: the file cannot be read.
     """
     try:
         text = _decoded(metadata, read_bounded(metadata, LARGEST_TABLE))
@@ -80,12 +80,12 @@ def _decoded(metadata: Path, data: bytes) -> str:
 
 
 def is_header(entry: Entry) -> bool:
-    """Whether a line that names no recording is the names of the columns."""
+    """Returns whether a line that names no recording is a header of column names."""
     return _HEADERS.fullmatch(entry.id) is not None
 
 
 class Recordings:
-    """The files of a folder by the ids that may mean them."""
+    """The files of a folder, indexed by the ids that may name them."""
 
     def __init__(self, files: Collection[str]):
         """Takes paths in the folder, with "/"."""
@@ -96,7 +96,7 @@ class Recordings:
             self._by_name.setdefault(_composed(name), file)
 
     def find(self, id: str, folder: str) -> str | None:
-        """The file that `id` means: x, x.wav, or either after the folder's own name."""
+        """Returns the file for `id`: x, x.wav, or either after the folder's own name."""
         for name in (id, id.replace("\\", "/")):
             name = name.removeprefix("./")
             for inner in (name, name.removeprefix(f"{folder}/")):
@@ -110,13 +110,13 @@ def check_inside(metadata: Path, entry: Entry, path: Path, roots: Iterable[Path]
     """Refuses an id that leads out of the corpus.
 
     Args:
-        metadata: where it stands.
+        metadata: path of the table.
         entry: the line.
-        path: of the file that it means, which need not be there.
+        path: the file that the entry names, which need not exist.
         roots: resolved folders, in one of which the file must be.
 
     Raises:
-        CorpusError: it is an absolute path, goes up, or reaches a file elsewhere by a link.
+        CorpusError: the id is an absolute path, goes up, or leads elsewhere by a link.
     """
     plain = entry.id.replace("\\", "/")
     absolute = plain.startswith("/") or re.match(r"[A-Za-z]:/", plain)
@@ -136,7 +136,7 @@ def check_inside(metadata: Path, entry: Entry, path: Path, roots: Iterable[Path]
 
 
 def none_found(metadata: Path, entries: list[Entry], folder: str) -> CorpusError:
-    """The error for a metadata.csv that names no file which is there."""
+    """Makes the error for a metadata.csv none of whose files exists."""
     first = entries[min(1, len(entries) - 1)]  # the line before may be a header
     what = f"none of its lines names a recording in {folder} (line {first.line}: {shown(first.id)})"
     remedy = "write the names of its files without their suffix"
@@ -148,10 +148,10 @@ def none_found(metadata: Path, entries: list[Entry], folder: str) -> CorpusError
 
 
 def check_text(metadata: Path, entry: Entry) -> None:
-    """Blames the table for an id that is not found and can be no file's.
+    """Blames the table where an id that was not found can be no file's name.
 
     Raises:
-        CorpusError: it was not saved as UTF-8, or is longer than the name of a file.
+        CorpusError: the id is not UTF-8, or longer than a file's name can be.
     """
     if max(map(len, entry.id.encode("utf-8", "surrogateescape").split(b"/"))) > _LONGEST_NAME:
         said = f"line {entry.line}: {shown(entry.id)} is longer than a file's name"
@@ -162,7 +162,7 @@ def check_text(metadata: Path, entry: Entry) -> None:
 
 
 def shown(id: str) -> str:
-    """An id in quotes, printable and not too long."""
+    """Returns an id in quotes, printable and shortened."""
     text = printable(id.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace"))
     return f"'{text}'" if len(text) <= _LONGEST_SHOWN else f"'{text[: _LONGEST_SHOWN - 3]}...'"
 

@@ -1,4 +1,4 @@
-"""Preparing a corpus: a folder of recordings, read, checked, resampled and put into one file, once.
+"""Prepares a corpus: reads, checks and resamples a folder of recordings into one file, once.
 
 Takes the layout of LJSpeech (https://keithito.com/LJ-Speech-Dataset: metadata.csv and wavs/) or any
 folder of audio files.
@@ -40,13 +40,13 @@ Progress = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Report:
-    """What was prepared.
+    """The result of a preparation.
 
     Attributes:
         folder: the corpus.
         index: its content, with the files that were left out.
-        findings: what a person should know before training, one line each; not errors.
-        passed_over: how many files were no audio, by suffix; "" if none.
+        findings: facts to know before training, one line each; not errors.
+        passed_over: number of non-audio files by suffix; "" for none.
     """
 
     folder: Path
@@ -76,7 +76,7 @@ def prepare_corpus(
             over.
         output: folder to write; must not be there, or be empty.
         sample_rate: Hz, 1000 to 384000.
-        validation: how many clips to keep for validation: the last ones. 0 for none.
+        validation: number of clips to keep for validation, the last ones; 0 for none.
         skip_bad: leave files out that can not be used; they are listed in the report.
         progress: called after each file with a line for the user.
 
@@ -118,7 +118,7 @@ def _write(
     skip_bad: bool,
     progress: Progress | None,
 ) -> Index:
-    """Writes audio.npy; what is in it, all clips in "train" still."""
+    """Writes audio.npy; returns its index, with all clips still in "train"."""
     clips: dict[str, Clip] = {}  # by md5
     bad, duplicates = [], []
     with (folder / AUDIO_NAME).open("wb") as file:
@@ -151,7 +151,7 @@ def _write(
 def _shown(
     sources: list[Source], writer: AudioWriter, sample_rate: int, progress: Progress | None
 ) -> Iterator[Source]:
-    """The sources, with a line on how far it is after each."""
+    """Yields the sources, and reports progress after each."""
     began = time.monotonic()
     for count, source in enumerate(sources, 1):
         yield source
@@ -166,7 +166,7 @@ def _shown(
 
 
 def _split(clips: tuple[Clip, ...], validation: int) -> tuple[Clip, ...]:
-    """The last `validation` clips for validation."""
+    """Assigns the last `validation` clips to validation."""
     train = _count_training(len(clips), validation)
     return clips[:train] + tuple(replace(clip, split="validation") for clip in clips[train:])
 
@@ -222,7 +222,7 @@ def _names(clips: Iterable[Clip]) -> list[str]:
 
 
 def _finding(names: Sequence[str], what: str, thing: str = "clip") -> Iterator[str]:
-    """A line with the count and the first names, or none."""
+    """Returns a line with the count and the first names, or an empty list."""
     if names:
         more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
         yield f"{_count(names, thing)} {what}: {', '.join(names[:_SHOWN])}{more}"

@@ -1,4 +1,4 @@
-"""The recordings a corpus is made of: finding them in a folder and reading each as 16-bit mono."""
+"""Finds the recordings of a corpus in a folder, and reads each as 16-bit mono."""
 
 import os
 from collections import Counter
@@ -33,8 +33,8 @@ class Source:
     """A recording that is not yet read.
 
     Attributes:
-        name: of the clip, unique.
-        path: of the file.
+        name: name of the clip, unique.
+        path: path of the file.
         file: the path in the source folder, with "/".
     """
 
@@ -50,7 +50,7 @@ class Found:
     Attributes:
         sources: the recordings in the order of the corpus.
         unlisted: audio files that metadata.csv does not name, sorted.
-        passed_over: how many files are no audio, by their suffix.
+        passed_over: number of non-audio files by suffix.
         header: the first line of metadata.csv where it names columns, else "".
     """
 
@@ -61,7 +61,7 @@ class Found:
 
 
 def find_sources(source: Path) -> Found:
-    """The recordings of a folder.
+    """Finds the recordings of a folder.
 
     Raises:
         CorpusError: no such folder, no recordings in it, or a metadata.csv that does not fit. One
@@ -88,7 +88,7 @@ def find_sources(source: Path) -> Found:
 
 
 def counted(others: Mapping[str, int]) -> str:
-    """Counts by suffix, the most first: "12 .txt, 1 without suffix"."""
+    """Formats counts by suffix, largest first: "12 .txt, 1 without suffix"."""
     ordered = sorted(others.items(), key=lambda item: (-item[1], item[0]))
     texts = [f"{count} {suffix or 'without suffix'}" for suffix, count in ordered[:_SHOWN]]
     more = sum(count for _, count in ordered[_SHOWN:])
@@ -96,7 +96,7 @@ def counted(others: Mapping[str, int]) -> str:
 
 
 def _find_listed(source: Path, listing: Listing) -> Found:
-    """Those that metadata.csv names; it must name nothing outside the corpus."""
+    """Finds the files that metadata.csv names; it may name nothing outside the corpus."""
     metadata, folder = source / METADATA, source / WAVS
     entries = read_entries(metadata)
     inside = [f.removeprefix(f"{WAVS}/") for f in listing.audio if f.startswith(f"{WAVS}/")]
@@ -119,7 +119,7 @@ def _find_listed(source: Path, listing: Listing) -> Found:
 
 
 def _missing(metadata: Path, entry: Entry) -> str:
-    """The file that an id should mean; reading it says that it is not there."""
+    """Returns the file that an id should name; reading it reports that it does not exist."""
     check_text(metadata, entry)
     return _guessed(entry)
 
@@ -130,7 +130,7 @@ def _guessed(entry: Entry) -> str:
 
 
 def _named(folder: Path, files: list[str], prefix: str = "") -> list[Source]:
-    """Files of a folder, in their order; `prefix` is where it is in the corpus."""
+    """Makes sources of a folder's files, in order; `prefix` is the folder's path in the corpus."""
     stems = [str(PurePosixPath(file).with_suffix("")) for file in files]
     # Names are unique: where a.wav is beside a.flac, both keep their suffix.
     shared = {stem for stem, count in Counter(stems).items() if count > 1} | set(files)
@@ -141,7 +141,7 @@ def _named(folder: Path, files: list[str], prefix: str = "") -> list[Source]:
 
 
 def read_clip(source: Source, sample_rate: int) -> tuple[np.ndarray, Clip]:
-    """Int16 samples [T] at `sample_rate` (Hz) and the facts of one file.
+    """Reads one file as int16 samples [T] at `sample_rate` (Hz), with its properties.
 
     The clip's `start` and `split` are still to be set.
 
@@ -174,20 +174,20 @@ def read_clip(source: Source, sample_rate: int) -> tuple[np.ndarray, Clip]:
 
 
 def _to_int16(samples: np.ndarray) -> np.ndarray:
-    """Rounded, and limited rather than wrapped; values k / 32768 give k exactly."""
+    """Rounds to int16 and limits, never wraps; values k / 32768 give exactly k."""
     counts = np.rint(samples * FULL_SCALE)
     return np.clip(counts, -FULL_SCALE, FULL_SCALE - 1).astype(np.int16)
 
 
 def _level(audio: np.ndarray) -> tuple[float, float]:
-    """Peak (1.0 is full scale) and RMS in dBFS of int16 [T]."""
+    """Returns peak (1.0 is full scale) and RMS in dBFS of int16 [T]."""
     scaled = audio / FULL_SCALE  # float64, since the magnitude of -32768 is no int16
     power = float(np.mean(scaled**2))
     return float(np.abs(scaled).max()), 10 * float(np.log10(power)) if power else float("-inf")
 
 
 def _count_clipped(samples: np.ndarray) -> int:
-    """Samples in runs of three or more at full scale; a single one is a peak that just fits."""
+    """Counts samples in runs of three or more at full scale; a single one just fits."""
     full = np.abs(samples) >= (FULL_SCALE - 1) / FULL_SCALE
     edges = np.flatnonzero(np.diff(full, prepend=False, append=False))
     runs = edges[1::2] - edges[::2]

@@ -1,4 +1,4 @@
-"""Cross-correlation of two long signals, whitened so that the response's first sample stands out.
+"""Cross-correlates two long signals, whitened so that the response's first sample stands out.
 
 Box and Jenkins' prewhitening (Time Series Analysis, ch. 11): filter each signal by the inverse of
 its own linear predictor, then correlate. The predictors are causal and start with a 1, so that a
@@ -40,7 +40,7 @@ class CrossCorrelation:
 
 
 def whitened_cross_correlation(x: np.ndarray, y: np.ndarray, reach: int) -> CrossCorrelation | None:
-    """Correlate output y [T] with input x [T] over lags -reach to reach.
+    """Correlates output y [T] with input x [T] over lags -reach to reach.
 
     Args:
         x: the input, float64 [T].
@@ -65,7 +65,7 @@ def whitened_cross_correlation(x: np.ndarray, y: np.ndarray, reach: int) -> Cros
 
 
 def linear_predictor(autocorrelation: np.ndarray) -> np.ndarray:
-    """Levinson's recursion: autocorrelation at lags 0..P -> prediction error filter [P + 1]."""
+    """Computes the prediction error filter [P + 1] from autocorrelation 0..P (Levinson)."""
     coefficients = np.ones(1)
     error = autocorrelation[0]
     for order in range(1, len(autocorrelation)):
@@ -79,7 +79,7 @@ def linear_predictor(autocorrelation: np.ndarray) -> np.ndarray:
 def _segment_spectra(
     x: np.ndarray, y: np.ndarray, reach: int
 ) -> tuple[np.ndarray, np.ndarray] | None:
-    """Spectra [S, F] of segments of x, and of y from over `reach` before each to after it."""
+    """Returns spectra [S, F] of segments of x, and of y with `reach` more on each side."""
     total = min(len(x), len(y))
     share = max(total // _FEWEST_SEGMENTS, 1)
     guard = reach + MARGIN
@@ -97,7 +97,7 @@ def _segment_spectra(
 
 
 def cut(signal: np.ndarray, start: int, stop: int) -> np.ndarray:
-    """signal[start:stop] without its mean, faded in and out; zeros beyond the signal."""
+    """Returns signal[start:stop] without its mean and with faded edges; zeros beyond the signal."""
     inside = signal[max(start, 0) : stop]
     inside = (inside - inside.mean()) * _taper(len(inside))
     return np.pad(inside, (max(-start, 0), stop - max(start, 0) - len(inside)))
@@ -109,19 +109,19 @@ def _energy(segment: np.ndarray) -> float:
 
 
 def _taper(length: int) -> np.ndarray:
-    """Ones with a raised-cosine edge, so that cutting adds no click."""
+    """Returns ones with a raised-cosine edge, so that cutting adds no click."""
     edge = min(_EDGE, length // 4)
     rise = np.sin(0.5 * np.pi * (np.arange(edge) + 0.5) / max(edge, 1)) ** 2
     return np.concatenate([rise, np.ones(length - 2 * edge), rise[::-1]])
 
 
 def _predictor_spectrum(spectra: np.ndarray) -> np.ndarray:
-    """The frequency response [F] of `predictor`."""
+    """Returns the frequency response [F] of `predictor`."""
     return np.fft.rfft(predictor(spectra), 2 * (spectra.shape[1] - 1))
 
 
 def predictor(spectra: np.ndarray) -> np.ndarray:
-    """The inverse filter [P + 1] of the average of spectra [S, F], each weighing the same."""
+    """Returns the inverse filter [P + 1] of the mean of spectra [S, F], each of equal weight."""
     power = np.abs(spectra) ** 2
     average = np.mean(power / power.sum(axis=1, keepdims=True), axis=0)
     autocorrelation = np.fft.irfft(average)[: PREDICTOR_ORDER + 1]
@@ -130,11 +130,11 @@ def predictor(spectra: np.ndarray) -> np.ndarray:
 
 
 def _in_units_of_noise(segments: np.ndarray, skip: int) -> tuple[np.ndarray, np.ndarray]:
-    """Mean curve [L] and segments [S, L], with the noise between the lags whitened and scaled to 1.
+    """Scales mean curve [L] and segments [S, L] to unit noise, whitened between lags.
 
-    What is left of the signals' colour makes the curve wander slowly; on a real pair the first
-    samples of the response then stood out by 3 standard deviations, and do by 15 without it. The
-    first `skip` lags are spoilt and left out; the predictor fills over the last of them.
+    The signals' remaining colour makes the curve wander slowly; on a real pair the first samples of
+    the response stood out by 3 standard deviations with it, and by 15 without. The first `skip`
+    lags are spoilt and left out; the predictor fills over the last of them.
     """
     curve = segments.mean(axis=0)[skip:]
     away = np.abs(np.arange(len(curve)) - np.argmax(np.abs(curve))) > len(curve) // 20

@@ -1,4 +1,4 @@
-"""How many samples the recorded output lags behind the input that was played.
+"""Measures how many samples the recorded output lags behind the input that was played.
 
 Two ways: from the blips of a standard file, as the trainer neural-amp-modeler 0.13.0 does it; and,
 for a user's own DI, from the onset of the whitened cross-correlation (see cross_correlation.py).
@@ -28,18 +28,18 @@ _SLOWER = 8
 
 
 class LatencyError(UserError):
-    """No latency can be told from the files; one line that asks for a manual one."""
+    """A latency that can not be told from the files; one line that asks for a manual one."""
 
 
 @dataclass(frozen=True)
 class Latency:
-    """The latency to use, how it was found, and what a plot of it needs.
+    """The latency to use, its method, and data to plot it.
 
     Attributes:
-        samples: what to use; positive where the output lags behind the input.
-        method: who says so.
-        measured: where the response begins, in samples; None when nothing was measured.
-        recommended: what the measurement recommends; None when nothing was measured.
+        samples: the latency to use; positive where the output lags behind the input.
+        method: name of the method.
+        measured: start of the response in samples; None when nothing was measured.
+        recommended: latency recommended by the measurement; None when nothing was measured.
         confidence: 0 to 1, cross-correlation only.
         warnings: one line each.
         matches_lookahead: blips only: the scan was above the threshold from its first sample.
@@ -50,7 +50,7 @@ class Latency:
             it, in dB; negative where effect comes before cause.
         lags: int [L], the part of the lags worth plotting.
         curves: the responses to plot, float64 [L] each: averaged blips, or the cross-correlation.
-        threshold: what a curve must exceed to count as a response; None without curves.
+        threshold: minimum of a curve that counts as a response; None without curves.
     """
 
     samples: int
@@ -69,29 +69,29 @@ class Latency:
     threshold: float | None = None
 
     def describe(self, sample_rate: int) -> str:
-        """The result in words: samples, ms, how it was found."""
+        """Describes the result: samples, ms, method."""
         size = f"{abs(self.samples)} samples ({1e3 * abs(self.samples) / sample_rate:.2f} ms)"
-        words = f"output {'late' if self.samples > 0 else 'early'} by {size}"
+        text = f"output {'late' if self.samples > 0 else 'early'} by {size}"
         found = "given by hand" if self.method == "manual" else f"found by {self.method}"
         if self.method != "manual" and self.confidence is not None:
             found += f", confidence {self.confidence:.2f}"
-        return f"{words if self.samples else 'output in time (0 samples)'}, {found}"
+        return f"{text if self.samples else 'output in time (0 samples)'}, {found}"
 
 
 def manual_latency(samples: int, measurement: Latency | None = None) -> Latency:
-    """The user's number; a measurement, where there is one, stays visible beside it."""
+    """Returns the user's number; a measurement, where there is one, is kept beside it."""
     return replace(measurement or Latency(samples, "manual"), samples=samples, method="manual")
 
 
 def latency_from_blips(output: np.ndarray, standard: StandardFile) -> Latency:
-    """Find the latency from the output's response to the blips of a standard file.
+    """Finds the latency from the output's response to the blips of a standard file.
 
     The stretches around the blips are averaged; the latency is the first sample above the noise,
     minus a safety factor of one sample, because a model can be late but never early.
 
     Args:
         output: the recorded output, float64 [T].
-        standard: where the blips and the silence before them are.
+        standard: positions of the blips and the silence before them.
 
     Returns:
         The latency; its curves are the average and then each blip by itself.
@@ -136,12 +136,12 @@ def latency_from_blips(output: np.ndarray, standard: StandardFile) -> Latency:
 def latency_from_playing(
     x: np.ndarray, y: np.ndarray, sample_rate: int, search_seconds: float = 0.5
 ) -> Latency:
-    """Find the latency of a pair recorded over a user's own DI, from the playing itself.
+    """Finds the latency of a pair recorded over a user's own DI, from the playing itself.
 
-    What counts is where the response begins, not where it peaks: an amp's filters put the peak up
-    to a few milliseconds later, and samples cut off before it are lost to a causal model for good,
-    while a few samples of lag left in cost nothing. So the strongest correlation only says where to
-    look; the measured delay is the first lag, at most 2 ms before it, that rises over 8 standard
+    The start of the response counts, not its peak: an amp's filters put the peak up to a few
+    milliseconds later, and samples cut off before it are lost to a causal model for good, while a
+    few samples of lag left in cost nothing. So the strongest correlation only says where to look;
+    the measured delay is the first lag, at most 2 ms before it, that rises over 8 standard
     deviations of the noise, over the noise just before that, and over 5% of the peak (below, the
     ringing of converters and resamplers would count). The recommendation is one sample less, the
     same safety factor as with blips.
@@ -185,7 +185,7 @@ def latency_from_playing(
 def far_latency(
     x: np.ndarray, y: np.ndarray, sample_rate: int, search_seconds: float = 30.0
 ) -> int | None:
-    """A latency beyond the reach of `latency_from_playing`, or None where there is no clear one.
+    """Finds a latency beyond the reach of `latency_from_playing`; None if there is no clear one.
 
     It is looked for at an eighth of the sample rate, then measured around what was found.
 
@@ -273,7 +273,7 @@ def _polarity(response: np.ndarray) -> int:
 
 
 def _asymmetry(curve: np.ndarray, peak: int, sample_rate: int) -> float:
-    """Energy from 2 samples to 1 ms after the peak over that before it, less the noise, in dB."""
+    """Energy from 2 samples to 1 ms after the peak against that before it, minus noise, in dB."""
     near, far = 2, round(0.001 * sample_rate)
     noise = float(far - near)  # the curve's noise has variance 1
     after = np.sum(curve[peak + near : peak + far] ** 2) - noise

@@ -1,4 +1,4 @@
-"""The best linear filter between a DI and its recording: what a capture has to beat."""
+"""Fits the best linear filter between a DI and its recording, the baseline of every capture."""
 
 import numpy as np
 
@@ -12,7 +12,7 @@ def linear_esr(
     taps: int = 512,
     skip: int = 0,
 ) -> float:
-    """ESR on the validation part of the least-squares FIR filter fitted to the training part.
+    """Computes the validation ESR of the least-squares FIR filter of the training part.
 
     Args:
         x_train: [T] input.

@@ -1,4 +1,4 @@
-"""What a vocoder's likelihood has to beat: Gaussian models of the audio that know no mel.
+"""Gaussian models of audio without a mel, the baselines of a vocoder's likelihood.
 
 Both are fitted to the training clips as a whole: one variance, one set of coefficients. Values are
 nats per sample of audio at full scale 1 (int16 / 32768), as those of a flow. Samples before a clip
@@ -11,12 +11,12 @@ import numpy as np
 
 from wf_jax.levels import FULL_SCALE
 
-# Of a sample rounded to int16: no model of such samples is less sure.
+# Least variance of samples rounded to int16.
 _LEAST_VARIANCE = 1 / 12 / FULL_SCALE**2
 
 
 def gaussian_log_likelihood(train: Sequence[np.ndarray], validation: Sequence[np.ndarray]) -> float:
-    """Of independent Gaussian samples with mean 0 and the variance of the training clips.
+    """Scores independent Gaussian samples, mean 0, variance of the training clips.
 
     Args:
         train: int16 or floating (full scale 1), [T] each, at least one sample in all.
@@ -31,7 +31,7 @@ def gaussian_log_likelihood(train: Sequence[np.ndarray], validation: Sequence[np
 def linear_predictor_log_likelihood(
     train: Sequence[np.ndarray], validation: Sequence[np.ndarray], order: int = 16
 ) -> float:
-    """Of x_t = sum_k a_k x_(t - k) + e_t with Gaussian e_t.
+    """Scores x_t = sum_k a_k x_(t - k) + e_t with Gaussian e_t.
 
     The autocorrelation method (Makhoul, Linear Prediction: A Tutorial Review, 1975): the
     coefficients a_1 .. a_order solve the normal equations of the training clips' summed
@@ -55,7 +55,7 @@ def linear_predictor_log_likelihood(
 
 
 def _fit(clips: Sequence[np.ndarray], order: int) -> tuple[np.ndarray, float]:
-    """Coefficients [order] and the variance of the residual."""
+    """Returns coefficients [order] and the variance of the residual."""
     sums, samples = np.zeros(order + 1), 0
     for clip in clips:
         x = _scaled(clip)
@@ -72,7 +72,7 @@ def _fit(clips: Sequence[np.ndarray], order: int) -> tuple[np.ndarray, float]:
 
 
 def _errors(x: np.ndarray, coefficients: np.ndarray) -> np.ndarray:
-    """What x [T] has beyond its prediction, with zeros before its start: [T]."""
+    """Returns the prediction errors [T] of x [T], with zeros before its start."""
     return np.convolve(x, np.concatenate([[1.0], -coefficients]))[: len(x)]
 
 

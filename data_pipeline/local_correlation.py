@@ -1,10 +1,10 @@
-"""Where in a recording each second of the input is found: correlations window by window.
+"""Finds each second of the input in a recording, by correlations window by window.
 
 The spectra are flattened twice: by the linear predictors of the whole file (cross_correlation.py),
 and by the square root of each window's own cross-spectrum, halfway to the phase transform (Knapp
 and Carter 1976), because the spectrum of a single note is a row of lines, at whose period many lags
 look alike. The lags are then read off together, as the path through all windows that explains
-them best (Viterbi's algorithm): a window that several lags fit goes with its neighbors.
+them best (Viterbi's algorithm): a window that several lags fit goes with its neighbours.
 """
 
 from dataclasses import dataclass
@@ -81,7 +81,7 @@ def loud_windows(x: np.ndarray, y: np.ndarray, sample_rate: int) -> Windows | No
 
 
 def correlation_curves(windows: Windows) -> np.ndarray:
-    """Correlation over lags -reach to reach, float32 [K, L], 1.0 the noise's deviation."""
+    """Correlates over lags -reach to reach, float32 [K, L]; 1.0 is the noise's deviation."""
     cross = np.conj(windows.x_spectra) * windows.y_spectra
     cross /= np.sqrt(np.abs(cross)) + 1e-12
     curves = irfft(cross)[:, MARGIN : MARGIN + 2 * windows.reach + 1]
@@ -89,7 +89,7 @@ def correlation_curves(windows: Windows) -> np.ndarray:
 
 
 def best_path(curves: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The index of a lag for each window, together the likeliest.
+    """Returns the lag index of each window on the jointly most likely path.
 
     A lag costs a window -((top - height) / (_BLUR top + 1))^2 / 2: the lags of a note's period are
     nearly as high as the right one, and which of them is the highest is no noise but the note.
@@ -126,7 +126,7 @@ def best_path(curves: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def refined_path(curves: np.ndarray, path: np.ndarray, sample_rate: int) -> np.ndarray:
-    """Index of the lag with its fraction, by the response that all windows have in common.
+    """Refines lag indices to fractions, by the response common to all windows.
 
     Args:
         curves: [K, L].

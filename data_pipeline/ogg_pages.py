@@ -1,4 +1,4 @@
-"""The pages of an Ogg file (RFC 3533): whether all of a stream is there, undamaged."""
+"""Checks the pages of an Ogg file (RFC 3533): all of a stream is there, undamaged."""
 
 import zlib
 from typing import BinaryIO
@@ -9,11 +9,11 @@ _REVERSED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
 
 
 class PagesError(ValueError):
-    """Pages are missing or damaged; without the file's name."""
+    """Missing or damaged pages; without the file's name."""
 
 
 def first_stream(file: BinaryIO) -> int:
-    """Goes through the pages of the first stream; where it ends, in bytes.
+    """Checks the pages of the first stream; returns its end in bytes.
 
     Args:
         file: at its first page.
@@ -38,9 +38,9 @@ def first_stream(file: BinaryIO) -> int:
 
 
 def _checksum(head: bytes, rest: bytes) -> bytes:
-    """CRC-32 without reflections and inversions, of a page whose own sum counts as zeros.
+    """Computes a page's CRC-32 without reflections and inversions, its own sum as zeros.
 
-    Both are undone, so that zlib can do the work.
+    Both are undone so that zlib can do the work.
     """
     page = (head[:22] + bytes(4) + head[26:] + rest).translate(_REVERSED)
     value = zlib.crc32(page, 0xFFFFFFFF) ^ 0xFFFFFFFF

@@ -1,4 +1,4 @@
-"""Checks that need the layout of a standard file, or the latency: see checks.py for the others."""
+"""Checks that need a standard file's layout or the latency; checks.py has the others."""
 
 import numpy as np
 
@@ -22,7 +22,7 @@ _MANUAL_TOLERANCE_SECONDS = 0.002
 def check_used(
     x: Audio, y: Audio, start: float, stop: float, standard: StandardFile | None
 ) -> Finding:
-    """The part of both files to use must be in both; a standard file has parts of its own.
+    """Requires the chosen part in both files; a standard file has parts of its own.
 
     Args:
         x: the whole input.
@@ -49,7 +49,7 @@ def check_used(
 
 
 def check_standard_rate(x: Audio, standard: StandardFile) -> Finding:
-    """A standard file has one sample rate."""
+    """Requires the sample rate of the standard file."""
     if x.sample_rate == standard.sample_rate:
         return Finding("standard rate", "ok", f"{x.path.name}: {x.sample_rate} Hz as it should be")
     return Finding(
@@ -63,7 +63,7 @@ def check_standard_rate(x: Audio, standard: StandardFile) -> Finding:
 
 
 def check_version(x: Audio, standard: StandardFile) -> Finding:
-    """Old standard files fail by themselves."""
+    """Refuses outdated standard files."""
     message = f"{x.path.name}: standard input file version {standard.version}"
     if not standard.deprecated:
         return Finding("version", "ok", message)
@@ -76,7 +76,7 @@ def check_version(x: Audio, standard: StandardFile) -> Finding:
 
 
 def check_output_holds_all(y: Audio, standard: StandardFile) -> Finding:
-    """The output must be as long as the version's layout asks."""
+    """Requires an output as long as the standard file's layout."""
     missing = round(standard.min_seconds * y.sample_rate) - len(y.samples)
     if y.seconds >= standard.min_seconds:
         return Finding("complete", "ok", f"{y.path.name}: {y.seconds:.1f} s is long enough")
@@ -90,7 +90,7 @@ def check_output_holds_all(y: Audio, standard: StandardFile) -> Finding:
 
 
 def check_replicates(y: Audio, standard: StandardFile, input_samples: int) -> Finding | None:
-    """The same passage, played twice, must sound the same twice."""
+    """Compares two recordings of the same passage."""
     if standard.replicates is None:
         return None
     first, second = (y.samples[:input_samples][slice(*part)] for part in standard.replicates)
@@ -114,7 +114,7 @@ def check_replicates(y: Audio, standard: StandardFile, input_samples: int) -> Fi
 
 
 def check_blips(y: Audio, standard: StandardFile, delay: int, input_samples: int) -> Finding | None:
-    """Blips at the start and at the end must look the same: a changing delay shows here.
+    """Compares blips at start and end: a changing delay shows here.
 
     Args:
         y: the output.
@@ -152,7 +152,7 @@ def check_blips(y: Audio, standard: StandardFile, delay: int, input_samples: int
 
 
 def check_pre_silence(x: Audio, start: int | None, part: str) -> Finding | None:
-    """The input must be exactly zero for 0.4 s before a part, so that nothing rings into it.
+    """Requires exact zeros in the input for 0.4 s before a part, so nothing rings into it.
 
     Args:
         x: the input.
@@ -178,7 +178,7 @@ def check_pre_silence(x: Audio, start: int | None, part: str) -> Finding | None:
 
 
 def check_latency(y: Audio, latency: Latency) -> list[Finding]:
-    """Warnings of the measurement, an early output, a manual value far from the measured one."""
+    """Warns of a doubtful measurement, an early output, or a manual value far from it."""
     findings = []
     for warning in latency.warnings:
         message, _, remedy = f"{y.path.name}: {warning}".partition("; ")
@@ -204,7 +204,7 @@ def check_latency(y: Audio, latency: Latency) -> list[Finding]:
 
 
 def check_polarity(y: Audio, latency: Latency) -> Finding | None:
-    """An inverted output is fine for the model."""
+    """Notes an inverted output, which does not harm the model."""
     if latency.peak is None:
         return None
     if latency.polarity > 0:
@@ -220,7 +220,7 @@ def check_polarity(y: Audio, latency: Latency) -> Finding | None:
 def check_output_is_no_standard_file(
     x: Audio, y: Audio, recognised_output: StandardFile | None
 ) -> Finding | None:
-    """An output that is a standard input file shows that the two were swapped."""
+    """Refuses an output that is a standard input file: the two were swapped."""
     if recognised_output is None:
         return None
     return Finding(
@@ -233,7 +233,7 @@ def check_output_is_no_standard_file(
 
 
 def check_direction(x: Audio, y: Audio, latency: Latency) -> Finding:
-    """Whether input and output were given the wrong way round.
+    """Checks that input and output were not swapped.
 
     Only clear evidence counts. Either the response comes before its cause (an amp's filters ring
     after the peak, seen backwards they ring before it), and the "output" has clearly more dynamics
@@ -246,7 +246,7 @@ def check_direction(x: Audio, y: Audio, latency: Latency) -> Finding:
     Args:
         x: the input.
         y: the output.
-        latency: as measured by cross-correlation; anything else says nothing about direction.
+        latency: measured by cross-correlation; other methods tell no direction.
     """
     ok = Finding("direction", "ok", f"{y.path.name}: nothing says that it is the input")
     if latency.asymmetry is None:
@@ -271,7 +271,7 @@ def _swap(x: Audio, y: Audio) -> str:
 
 
 def _level_spread(audio: Audio) -> float:
-    """Standard deviation in dB of the RMS of 25 ms frames, of those within 40 dB of the loudest."""
+    """Standard deviation in dB of the RMS of 25 ms frames within 40 dB of the loudest."""
     frame = max(round(0.025 * audio.sample_rate), 1)
     whole = audio.samples[: len(audio.samples) // frame * frame].reshape(-1, frame)
     levels = 10.0 * np.log10(np.mean(whole**2, axis=1) + 1e-12)

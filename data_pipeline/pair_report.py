@@ -1,4 +1,4 @@
-"""Every check on a pair of files, in order, without raising: what a user sees before training."""
+"""Runs every check on a pair of files, in order, without raising."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,7 +24,7 @@ BATCH_SIZE = 16
 
 @dataclass(frozen=True)
 class Used:
-    """What of the files is used, and how.
+    """The used part of the files, and drift correction.
 
     Attributes:
         start_seconds: first second of both files that is used, over a user's own DI.
@@ -38,7 +38,7 @@ class Used:
 
     @property
     def is_part(self) -> bool:
-        """Whether it is not all of both files."""
+        """True if only a part of both files is used."""
         return self.start_seconds != 0.0 or self.stop_seconds != 0.0
 
 
@@ -47,7 +47,7 @@ ALL = Used()
 
 @dataclass(frozen=True)
 class PairReport:
-    """What was found out about a pair of files.
+    """The findings about a pair of files.
 
     Attributes:
         findings: in the order of the checks.
@@ -71,7 +71,7 @@ class PairReport:
     validation: tuple[int, int] = (0, 0)
 
     def errors(self, ignore_checks: bool = False) -> tuple[Finding, ...]:
-        """Errors that stop a capture."""
+        """Findings that stop a capture."""
         return tuple(
             finding
             for finding in self.findings
@@ -93,7 +93,7 @@ def check_capture(
     batch_size: int = BATCH_SIZE,
     standard_files: tuple[StandardFile, ...] = STANDARD_FILES,
 ) -> PairReport:
-    """Run every check on a pair; bad data, unreadable files included, becomes error findings.
+    """Runs every check on a pair; bad data, even an unreadable file, becomes error findings.
 
     Arguments as for load_capture. Later checks are left out where an earlier error makes them
     meaningless.
@@ -163,7 +163,7 @@ def _read(
 
 
 def _file_findings(x: Audio, y: Audio, standard: StandardFile | None) -> list[Finding | None]:
-    """Checks that need no latency."""
+    """Runs the checks that need no latency."""
     findings: list[Finding | None] = [checks.check_rates(x, y), checks.check_player_rate(x)]
     if standard is not None:
         findings.append(pair_checks.check_standard_rate(x, standard))
@@ -180,24 +180,24 @@ def _file_findings(x: Audio, y: Audio, standard: StandardFile | None) -> list[Fi
 def _with_parts(
     report: PairReport, validation_samples: int, history: int, needed: dict[str, int]
 ) -> PairReport:
-    """The parts, and checks of what is trained and judged: outputs without history are neither."""
+    """Splits into parts and checks the samples that are trained on and judged by."""
     x, y, can_cut = report.input, report.output, report.standard is None
     train, validation = _parts(x, y, report.standard, validation_samples)
-    findings, heard = [], []
+    findings, spans = [], []
     for name, (start, stop) in (("training", train), ("validation", validation)):
-        heard.append((start + history, stop))
+        spans.append((start + history, stop))
         if stop - start >= needed[name]:  # or it is too short, which is said with the latency
-            words = "held-out" if name == "validation" else name
-            findings.append(checks.check_part(x, words, (start, stop), can_cut))
-            findings.append(checks.check_part(y, words, heard[-1], can_cut))
+            label = "held-out" if name == "validation" else name
+            findings.append(checks.check_part(x, label, (start, stop), can_cut))
+            findings.append(checks.check_part(y, label, spans[-1], can_cut))
     if len(findings) == 4 and all(finding.level == "ok" for finding in findings):
-        findings.append(checks.check_part_levels(y, *heard))
+        findings.append(checks.check_part_levels(y, *spans))
     findings = (*report.findings, *findings)
     return replace(report, findings=findings, train=train, validation=validation)
 
 
 def _in_step(report: PairReport, manual: int | None, used: Used) -> PairReport:
-    """The delay over time, after the drift was undone where that was asked for."""
+    """Measures the delay over time, after drift correction where it is asked for."""
     x, y, standard = report.input, report.output, report.standard
     findings, offset = [], manual or 0
     timing = measure_timing(x.samples, y.samples, x.sample_rate, offset)
@@ -225,7 +225,7 @@ def _part_of(audio: Audio, used: Used) -> Audio:
 
 
 def _padded(audio: Audio, total: int) -> Audio:
-    """As long as `total` samples at least, with silence at the end."""
+    """Pads with silence at the end to at least `total` samples."""
     missing = max(total - len(audio.samples), 0)
     return replace(audio, samples=np.pad(audio.samples, (0, missing)))
 
@@ -233,7 +233,7 @@ def _padded(audio: Audio, total: int) -> Audio:
 def _aligned_findings(
     x: Audio, y: Audio, standard: StandardFile | None, latency: Latency
 ) -> list[Finding]:
-    """Checks that need the latency, or the layout of a standard file."""
+    """Runs the checks that need the latency, or the layout of a standard file."""
     findings: list[Finding | None] = list(pair_checks.check_latency(y, latency))
     if standard is None:
         findings.append(pair_checks.check_polarity(y, latency))
@@ -249,7 +249,7 @@ def _aligned_findings(
 
 
 def _find_latency(x: Audio, y: Audio, standard: StandardFile | None, manual: int | None) -> Latency:
-    """The user's latency beside the measured one, or the measured one alone."""
+    """Measures the latency, and keeps a user's value beside it."""
     try:
         if standard is not None:
             found = latency_from_blips(y.samples, standard)
@@ -273,7 +273,7 @@ def _find_latency(x: Audio, y: Audio, standard: StandardFile | None, manual: int
 def _parts(
     x: Audio, y: Audio, standard: StandardFile | None, validation_samples: int
 ) -> tuple[tuple[int, int], tuple[int, int]]:
-    """Training and validation parts as (start, stop), after cutting both files to the shorter."""
+    """Returns training and validation parts (start, stop) of both files cut to the shorter one."""
     total = min(len(x.samples), len(y.samples))
     if standard is None:
         start = max(total - validation_samples, 0)

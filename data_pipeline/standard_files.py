@@ -1,4 +1,4 @@
-"""The standard input files of Neural Amp Modeler: how to recognise one, and what is where in it.
+"""The standard input files of Neural Amp Modeler: their layouts and their recognition.
 
 A file is known "strongly" by the MD5 of its bytes, or "weakly" by the MD5 of its first and last
 seconds as little-endian float64 samples, so that a user may replace the middle with own playing.
@@ -23,7 +23,7 @@ class SliceMd5:
     md5: str
 
     def matches(self, samples: np.ndarray) -> bool:
-        """Whether the slice of samples [T] has this MD5; False where the file is too short."""
+        """Returns whether the slice of samples [T] has this MD5; False if the file is too short."""
         needed = abs(self.stop if self.start is None else self.start)
         if len(samples) < needed:
             return False
@@ -37,11 +37,11 @@ class StandardFile:
 
     Attributes:
         version: "3.0.0" and so on.
-        name: what users call the file.
+        name: the users' name of the file.
         sample_rate: Hz; input and output must have it.
-        file_md5: of the whole file's bytes.
+        file_md5: MD5 of the whole file's bytes.
         slice_md5s: for weak recognition; all must match.
-        first_blips_start: where the first pair of blips begins to be looked for.
+        first_blips_start: start of the search for the first pair of blips.
         t_blips: length of that stretch.
         noise_interval: (start, stop), silence before the blips, counted from the file's start.
         blips: positions used for the latency, counted from the file's start.
@@ -75,7 +75,7 @@ class StandardFile:
 
 
 def _version_1(version: str, file_md5: str, start_md5: str, end_md5: str) -> StandardFile:
-    """1.0.0 and 1.1.1 share one layout."""
+    """Returns the layout that 1.0.0 and 1.1.1 share."""
     return StandardFile(
         version=version,
         name=f"v{version.replace('.', '_')}.wav",
@@ -177,7 +177,7 @@ STANDARD_FILES = (
 def recognise(
     audio: Audio, standard_files: Sequence[StandardFile] = STANDARD_FILES
 ) -> StandardFile | None:
-    """Which standard file `audio` is, or None for a user's own recording.
+    """Returns the standard file that `audio` is, or None for a user's own recording.
 
     Args:
         audio: the input (DI) file.

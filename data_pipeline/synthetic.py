@@ -20,7 +20,7 @@ _OPEN_STRINGS = np.array([82.41, 110.0, 146.83, 196.0, 246.94, 329.63])  # Hz
 
 
 def write_demo_pair(folder: Path, seconds: float = 60.0, seed: int = 0) -> tuple[Path, Path]:
-    """Writes di.wav and amp.wav (24 bit, 48 kHz) into `folder`; gives their paths."""
+    """Writes di.wav and amp.wav (24 bit, 48 kHz) into `folder`; returns their paths."""
     paths = folder / "di.wav", folder / "amp.wav"
     for path, samples in zip(paths, demo_pair(seconds, seed), strict=True):
         with atomic_path(path) as temporary:
@@ -29,7 +29,7 @@ def write_demo_pair(folder: Path, seconds: float = 60.0, seed: int = 0) -> tuple
 
 
 def demo_pair(seconds: float = 60.0, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """DI and its recording through the amp, float64 [T] each.
+    """Makes a DI and its recording through the amp, float64 [T] each.
 
     The recording comes back as from an audio interface: LATENCY samples late, with HISS.
     """
@@ -42,7 +42,7 @@ def demo_pair(seconds: float = 60.0, seed: int = 0) -> tuple[np.ndarray, np.ndar
 
 
 def plucked_di(seconds: float, seed: int = 0) -> np.ndarray:
-    """Guitar-like playing: notes, chords, palm mutes and rests over a wide range of force.
+    """Makes guitar-like playing: notes, chords, palm mutes and rests over a wide range of force.
 
     Returns:
         float64 [seconds * 48000], peak 0.85.
@@ -70,7 +70,7 @@ def plucked_di(seconds: float, seed: int = 0) -> np.ndarray:
 
 
 def _voices(rng: np.random.Generator, kind: str) -> list[tuple[float, float]]:
-    """(delay in seconds, pitch in Hz) of every string that sounds."""
+    """Returns (delay in seconds, pitch in Hz) of every string that sounds."""
     fret = 2 ** (rng.integers(0, 13) / 12)
     if kind == "rest":
         return []
@@ -111,7 +111,7 @@ def _add_pluck(
 def _ring(
     amplitude: np.ndarray, frequency: np.ndarray, rate: np.ndarray, samples: int, block: int = 512
 ) -> np.ndarray:
-    """The sum of a exp(-r t) sin(2 pi f t) over the partials, float64 [samples].
+    """Sums a exp(-r t) sin(2 pi f t) over the partials, float64 [samples].
 
     As a product of block starts and offsets within a block: 10 times as fast as exp and sin.
 
@@ -132,7 +132,7 @@ def _ring(
 
 
 def tube_amp(di: np.ndarray) -> np.ndarray:
-    """A simulated crunch channel with its cabinet.
+    """Simulates a crunch channel with its cabinet.
 
     Two stages of asymmetric waveshaping at 8 times the rate, the first with a bias that drifts
     with the playing; then tone stack and cabinet as one minimum-phase filter.
@@ -172,18 +172,18 @@ _FULL_SCALE = 2.1  # what a hard chord reaches behind the cabinet
 
 
 def _tube(x: np.ndarray, offset: float) -> np.ndarray:
-    """An asymmetric soft clipper through the origin: tanh around a shifted working point."""
+    """Applies an asymmetric soft clipper through the origin: tanh around a shifted bias point."""
     return np.tanh(x + offset) - np.tanh(offset)
 
 
 def _envelope(x: np.ndarray, rate: int, attack: float = 0.03) -> np.ndarray:
-    """|x| through a one-sided exponential of `attack` seconds: what charges the bias."""
+    """Smooths |x| by a one-sided exponential of `attack` seconds: the charge of the bias."""
     decay = np.exp(-np.arange(round(4 * attack * rate)) / (attack * rate))
     return _filter(np.abs(x), decay / decay.sum())
 
 
 def _response(points: list[tuple[float, float]], rate: int, taps: int = 0) -> np.ndarray:
-    """A minimum-phase impulse response with the magnitude through `points` (Hz, dB).
+    """Makes a minimum-phase impulse response with the magnitude through `points` (Hz, dB).
 
     The phase follows from the magnitude by folding the cepstrum, so nothing comes early.
     """
@@ -202,7 +202,7 @@ def _response(points: list[tuple[float, float]], rate: int, taps: int = 0) -> np
 
 
 def _filter(x: np.ndarray, response: np.ndarray) -> np.ndarray:
-    """Causal convolution, block by block (overlap-add): [T] -> [T]."""
+    """Convolves causally, block by block (overlap-add): [T] -> [T]."""
     block = 1 << int(np.ceil(np.log2(8 * len(response))))
     size, step = block, block - len(response) + 1
     spectrum = np.fft.rfft(response, size)

@@ -1,4 +1,4 @@
-"""The built-in voice: speech-like audio from a seed, so that a first run needs no recording.
+"""Built-in speech-like audio from a seed, so that a first run needs no recording.
 
 A source-filter synthesiser after Klatt (Software for a cascade/parallel formant synthesizer, JASA
 1980): band-limited glottal pulses and noise through moving resonances, syllable by syllable. It
@@ -54,7 +54,7 @@ def write_demo_corpus(
 
 
 def synthetic_speech(seconds: float, sample_rate: int = SAMPLE_RATE, seed: int = 0) -> np.ndarray:
-    """Speech-like audio: phrases of syllables between pauses.
+    """Makes speech-like audio: phrases of syllables between pauses.
 
     Args:
         seconds: length.
@@ -89,11 +89,11 @@ def _levelled(x: np.ndarray, active: np.ndarray) -> np.ndarray:
     return x * min(gain, (PEAK - 0.01) / (np.abs(x).max() + 1e-12))
 
 
-# What is said: tracks of (time, voice, noise, noise centre, noise width, F1, F2, F3)
+# The script: tracks of (time, voice, noise, noise centre, noise width, F1, F2, F3)
 
 
 def _script(rng: np.random.Generator, seconds: float) -> tuple[np.ndarray, np.ndarray]:
-    """The track [P, 8] and the pitch [Q, 2] in (seconds, Hz) of phrases that fill `seconds`."""
+    """Returns track [P, 8] and pitch [Q, 2] in (seconds, Hz) of phrases that fill `seconds`."""
     points = [_point(0.0, _VOWELS[6])]
     pitch = []
     time = rng.uniform(0.02, 0.12)
@@ -125,7 +125,7 @@ def _point(
 
 
 def _syllable(rng: np.random.Generator, time: float, stress: float) -> list[tuple[float, ...]]:
-    """Onset, vowel (half of them glide to another), sometimes a fricative at the end."""
+    """Makes onset and vowel (half of them glide to another), sometimes a fricative at the end."""
     first = rng.choice(_VOWELS) * rng.uniform(0.95, 1.05)
     last = rng.choice(_VOWELS) if rng.random() < 0.5 else first * rng.uniform(0.95, 1.05)
     onset = rng.choice(["fricative", "plosive", "nasal", "none"], p=[0.3, 0.3, 0.25, 0.15])
@@ -165,7 +165,7 @@ def _fricative(
 def _plosive(
     rng: np.random.Generator, time: float, formants: np.ndarray
 ) -> list[tuple[float, ...]]:
-    """A closure, a burst of 10 ms, and aspiration until the voice sets in."""
+    """Makes a closure, a burst of 10 ms, and aspiration until the voice sets in."""
     band, release = _BURSTS[rng.integers(len(_BURSTS))], time + rng.uniform(0.045, 0.08)
     set_in = release + rng.uniform(0.015, 0.05)
     return [
@@ -176,7 +176,7 @@ def _plosive(
     ]
 
 
-# How it sounds
+# The sound
 
 
 def _voiced(
@@ -187,7 +187,7 @@ def _voiced(
     track: np.ndarray,
     sample_rate: int,
 ) -> np.ndarray:
-    """Glottal pulses with jitter and shimmer, and breath, through the vocal tract: [T]."""
+    """Filters glottal pulses with jitter, shimmer and breath by the vocal tract: [T]."""
     cycles = np.cumsum(np.interp(t, pitch[:, 0], pitch[:, 1])) / sample_rate
     wanted = np.arange(1, int(cycles[-1]))
     wanted = wanted + _JITTER * rng.normal(size=len(wanted))
@@ -201,7 +201,7 @@ def _voiced(
 
 
 def _pulses(times: np.ndarray, amplitude: np.ndarray, samples: int, half: int = 32) -> np.ndarray:
-    """Band-limited impulses at fractional `times` (in samples): [samples].
+    """Makes band-limited impulses at fractional `times` (in samples): [samples].
 
     A windowed sinc that ends below half the sample rate: an impulse rounded to its sample would
     put the jitter of a whole sample, and aliases, between the harmonics.
@@ -223,7 +223,7 @@ def _shaped(
     response: Callable[[np.ndarray, np.ndarray, int], np.ndarray],
     sample_rate: int,
 ) -> np.ndarray:
-    """`source` [T] through a filter that moves along the track, by overlap-add of 20 ms frames.
+    """Filters `source` [T] by a response that follows the track, by overlap-add of 20 ms frames.
 
     Args:
         source: [T].
@@ -281,5 +281,5 @@ def _resonance(
 
 
 def _unit_power(response: np.ndarray) -> np.ndarray:
-    """White noise keeps its power, so that the track sets the level of every sound."""
+    """Scales so that white noise keeps its power and the track sets the level of every sound."""
     return response / np.sqrt(np.mean(np.abs(response) ** 2, axis=-1, keepdims=True))

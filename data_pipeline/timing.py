@@ -1,4 +1,4 @@
-"""How the delay of a recording runs over time: samples lost or doubled, clocks that drift apart."""
+"""Follows the delay of a recording over time: lost or doubled samples, and clock drift."""
 
 import itertools
 from dataclasses import dataclass
@@ -32,11 +32,11 @@ _BLOCK = 1 << 16
 
 @dataclass(frozen=True)
 class Jump:
-    """A change of the delay at once.
+    """A sudden change of the delay.
 
     Attributes:
-        position: where in the output, in samples.
-        samples: by how many the delay grows there: positive where the output has too many,
+        position: position in the output, in samples.
+        samples: increase of the delay: positive where the output has too many,
             negative where some are missing.
     """
 
@@ -65,11 +65,11 @@ class Timing:
 
     @property
     def is_steady(self) -> bool:
-        """Whether the delay is the same everywhere."""
+        """True if the delay is the same everywhere."""
         return self.drift == 0.0 and not self.jumps
 
     def delay_at(self, positions: np.ndarray) -> np.ndarray:
-        """Delay at positions [N] -> float64 [N], in samples: start, drift and jumps added up."""
+        """Returns the delays float64 [N] at positions [N], in samples: start, drift and jumps."""
         delay = self.start + self.drift * positions
         for jump in self.jumps:
             delay = delay + jump.samples * (positions >= jump.position)
@@ -77,7 +77,7 @@ class Timing:
 
     @property
     def finest_drift(self) -> float:
-        """Drift, together with what is too small to be called one; in samples per sample."""
+        """Drift in samples per sample, also where it is too small to be reported."""
         rest = self.delays - self.delay_at(self.positions)
         near = np.abs(rest) <= _LEAST_DRIFT
         if np.sum(near) < FEWEST_WINDOWS:
@@ -120,11 +120,11 @@ def best_esr(
     train: tuple[int, int],
     validation: tuple[int, int],
 ) -> float:
-    """ESR on the validation part that remains at best with this timing.
+    """Estimates the lowest validation ESR that any model can reach with this timing.
 
-    A model does not know when it plays. What it learns at best is the mean over the delays d of
-    the training part: a perfect model times phi(w) = mean exp(-i w d). On the validation part it
-    then misses mean |exp(-i w d) - phi(w)|^2, weighted by the power spectrum of the output.
+    A model does not know when it plays. At best it learns the mean over the delays d of the
+    training part: a perfect model times phi(w) = mean exp(-i w d). On the validation part it then
+    misses mean |exp(-i w d) - phi(w)|^2, weighted by the power spectrum of the output.
 
     Args:
         timing: with jumps and drift.
@@ -134,8 +134,8 @@ def best_esr(
     """
     if timing.is_steady:
         return 0.0
-    heard = y[slice(*validation)]
-    blocks = [heard[i : i + _BLOCK] for i in range(0, len(heard), _BLOCK)]
+    held_out = y[slice(*validation)]
+    blocks = [held_out[i : i + _BLOCK] for i in range(0, len(held_out), _BLOCK)]
     power = sum(np.abs(rfft(block - block.mean(), _BLOCK)) ** 2 for block in blocks)
     omega = 2.0 * np.pi * rfftfreq(_BLOCK)
     learned = np.mean(_turns(timing, train, omega), axis=0)
@@ -144,7 +144,7 @@ def best_esr(
 
 
 def longest_part(timing: Timing, total: int, margin: int) -> tuple[int, int]:
-    """(start, stop) of the longest part of the output [total] between jumps, `margin` inside."""
+    """Returns (start, stop) of the longest jump-free part of the output, `margin` inside it."""
     edges = [0, *(jump.position for jump in timing.jumps), total]
     parts = [
         (start + (margin if start else 0), stop - (margin if stop < total else 0))
@@ -153,9 +153,9 @@ def longest_part(timing: Timing, total: int, margin: int) -> tuple[int, int]:
     return max(parts, key=lambda part: part[1] - part[0])
 
 
-def _turns(timing: Timing, part: tuple[int, int], omega: np.ndarray) -> np.ndarray:
-    """exp(-i w d) [N, F] of the distinct delays of a part, each as often as it occurs."""
-    delays = timing.delay_at(np.linspace(*part, _POSITIONS, endpoint=False)) - timing.start
+def _turns(timing: Timing, span: tuple[int, int], omega: np.ndarray) -> np.ndarray:
+    """Returns exp(-i w d) [N, F] of the distinct delays of a part, each as often as it occurs."""
+    delays = timing.delay_at(np.linspace(*span, _POSITIONS, endpoint=False)) - timing.start
     return np.exp(-1j * np.outer(delays, omega)).astype(np.complex64)
 
 
@@ -164,7 +164,7 @@ class _Followed:
     """A path through the windows.
 
     Attributes:
-        windows: of input and output.
+        windows: windows of input and output.
         delays: float64 [K], samples.
         clear: bool [K], whether the window's own strongest lag is on the path.
         x: the input, float64 [T].
@@ -179,11 +179,11 @@ class _Followed:
 
     @property
     def share(self) -> float:
-        """Of windows that are clear."""
+        """Share of the windows that are clear."""
         return float(np.mean(self.clear))
 
     def timing(self, offset: int) -> Timing:
-        """Start, drift and jumps that explain the delays."""
+        """Fits start, drift and jumps to the delays."""
         t, d = self.windows.middles[self.clear], self.delays[self.clear]
         drift, splits = _explain(t, d)
         kept = _consistent(t, d, drift, splits)
@@ -200,7 +200,7 @@ class _Followed:
         return Timing(t, d + offset, start + offset, drift, shifted)
 
     def _locate(self, t: np.ndarray, split: int, start: float, before: float, size: float) -> int:
-        """Position in the output up to which one delay explains it, and from which the other."""
+        """Returns the output position at which one delay stops to fit and the other begins."""
         old, new = round(start + before), round(start + before + size)
         half = self.windows.length // 2
         first = max(round(t[split - 1]) - half, -min(old, new, 0))
@@ -208,17 +208,17 @@ class _Followed:
         last -= (last - first) % _PIECE
         center = 0.5 * (t[split - 1] + t[split])
         predicted = self._predicted(first - max(old, new), last - min(old, new), center)
-        heard = _pieces(_whitened(self.y, first, last, self.windows.y_predictor))
+        recorded = _pieces(_whitened(self.y, first, last, self.windows.y_predictor))
         likeness = []
         for delay in (old, new):
             begin = max(old, new) - delay
             expected = _pieces(predicted[begin : begin + last - first])
-            energy = np.sum(heard**2, axis=1) * np.sum(expected**2, axis=1)
-            likeness.append(np.sum(heard * expected, axis=1) / np.sqrt(energy + 1e-20))
+            energy = np.sum(recorded**2, axis=1) * np.sum(expected**2, axis=1)
+            likeness.append(np.sum(recorded * expected, axis=1) / np.sqrt(energy + 1e-20))
         return first + _PIECE * (1 + int(np.argmax(np.cumsum(likeness[0] - likeness[1]))))
 
     def _predicted(self, first: int, last: int, center: float) -> np.ndarray:
-        """Whitened input [last - first] through the linear response of the windows around."""
+        """Filters whitened input [last - first] by the linear response of the windows around."""
         windows = self.windows
         near = np.argsort(np.abs(windows.middles - center))[:_NEAR]
         size = 2 * (windows.x_spectra.shape[1] - 1)
@@ -236,7 +236,7 @@ def _pieces(signal: np.ndarray) -> np.ndarray:
 
 
 def _whitened(signal: np.ndarray, first: int, last: int, predictor: np.ndarray) -> np.ndarray:
-    """signal[first:last] through its predictor; zeros beyond the signal."""
+    """Returns signal[first:last] through its predictor; zeros beyond the signal."""
     begin = first - len(predictor) + 1
     inside = signal[max(begin, 0) : max(last, 0)]
     inside = np.pad(inside, (max(-begin, 0), 0))
@@ -255,7 +255,7 @@ def _follow(x: np.ndarray, y: np.ndarray, sample_rate: int) -> _Followed | None:
 
 
 def _explain(t: np.ndarray, d: np.ndarray) -> tuple[float, list[int]]:
-    """Drift, and the windows before which the delay jumps, of delays d [K] at times t [K]."""
+    """Finds drift, and the windows before which the delay jumps, of delays d [K] at times t [K]."""
     gaps = t[None, :] - t[:, None]
     near = (gaps >= 0.125 * np.ptp(t)) & (gaps <= 0.25 * np.ptp(t))  # few of them span a jump
     drift = float(np.median((d[None, :] - d[:, None])[near] / gaps[near])) if near.any() else 0.0
@@ -265,14 +265,14 @@ def _explain(t: np.ndarray, d: np.ndarray) -> tuple[float, list[int]]:
 
 
 def _consistent(t: np.ndarray, d: np.ndarray, drift: float, splits: list[int]) -> np.ndarray:
-    """Which windows are near the line of their stretch, bool [K]."""
+    """Returns which windows are near the line of their stretch, bool [K]."""
     stretches = np.split(d - drift * t, splits)
     off = np.concatenate([np.abs(rest - np.median(rest)) for rest in stretches])
     return off <= max(5.0 * float(np.median(off)) / 0.6745, 1.0)
 
 
 def _splits(rest: np.ndarray, least: float, first: int) -> list[int]:
-    """Recursively, where the median of rest [K] changes by `least` or more."""
+    """Splits recursively where the median of rest [K] changes by `least` or more."""
     costs = {
         k: _spread(rest[:k]) + _spread(rest[k:]) for k in range(_FEWEST, len(rest) - _FEWEST + 1)
     }
@@ -290,7 +290,7 @@ def _spread(values: np.ndarray) -> float:
 
 
 def _fit(t: np.ndarray, d: np.ndarray, steps: np.ndarray) -> tuple[float, float, list[float]]:
-    """Start, drift and step sizes by least squares.
+    """Fits start, drift and step sizes by least squares.
 
     Args:
         t: float64 [K], positions.

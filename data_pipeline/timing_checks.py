@@ -1,4 +1,4 @@
-"""Checks of what happened between the first sample and the last: see checks.py for the others."""
+"""Checks of the timing between first and last sample; checks.py has the others."""
 
 from dataclasses import replace
 
@@ -20,12 +20,12 @@ _SAID = 3  # jumps that are named
 
 
 def check_timing(x: Audio, y: Audio, timing: Timing | None, cost: float, can_cut: bool) -> Finding:
-    """The output must be late by the same number of samples from start to end.
+    """Requires the same delay from start to end.
 
     Args:
         x: the input.
         y: the output.
-        timing: as measured; None where it could not be.
+        timing: the measured timing; None where it could not be measured.
         cost: ESR that remains at best because of it.
         can_cut: whether the user may choose the part of the files that is used.
 
@@ -47,7 +47,7 @@ def check_timing(x: Audio, y: Audio, timing: Timing | None, cost: float, can_cut
 
 
 def check_dropouts(x: Audio, y: Audio, delay: int, can_cut: bool) -> Finding:
-    """The output must not be silent for 0.25 s or more while the input plays.
+    """Finds output silences of 0.25 s or more while the input plays.
 
     Only what amps and cabinets let through counts as playing, 100 Hz to 4 kHz: not the upper end of
     a sweep.
@@ -61,10 +61,10 @@ def check_dropouts(x: Audio, y: Audio, delay: int, can_cut: bool) -> Finding:
     loud = np.abs(y.samples) >= SILENT_PEAK
     edges = np.flatnonzero(np.diff(np.r_[True, loud, True].astype(np.int8))).reshape(-1, 2)
     least = _DROPOUT_SECONDS * x.sample_rate
-    heard = sosfilt(butter(4, _PASSED, "band", fs=x.sample_rate, output="sos"), x.samples)
-    playing = _PLAYING * np.sqrt(np.mean(heard**2))
+    passed = sosfilt(butter(4, _PASSED, "band", fs=x.sample_rate, output="sos"), x.samples)
+    playing = _PLAYING * np.sqrt(np.mean(passed**2))
     for start, stop in edges[edges[:, 1] - edges[:, 0] >= least]:
-        played = heard[max(start - delay, 0) : max(stop - delay, 0)]
+        played = passed[max(start - delay, 0) : max(stop - delay, 0)]
         if len(played) >= least and np.sqrt(np.mean(played**2)) > playing:
             remedy = "check cables and export, and record again"
             if can_cut:
@@ -103,22 +103,22 @@ def _price(cost: float) -> str:
 
 
 def _faults(x: Audio, y: Audio, timing: Timing) -> str:
-    """Jumps and drift in words."""
-    words = []
+    """Describes jumps and drift."""
+    faults = []
     for jump in timing.jumps[:_SAID]:
         count = abs(jump.samples)
         noun = f"{count} sample{'' if count == 1 else 's'} {'is' if count == 1 else 'are'}"
         state = "missing" if jump.samples < 0 else "too many"
-        words.append(f"{noun} {state} at {y.time_of(jump.position):.1f} s")
+        faults.append(f"{noun} {state} at {y.time_of(jump.position):.1f} s")
     if len(timing.jumps) > _SAID:
-        words.append(f"{len(timing.jumps) - _SAID} more such places")
+        faults.append(f"{len(timing.jumps) - _SAID} more such places")
     if timing.drift:
         samples = round(abs(timing.drift) * len(x.samples))
-        words.append(
+        faults.append(
             f"the clocks differ by {1e6 * abs(timing.drift):.3g} ppm"
             f" ({samples} sample{'' if samples == 1 else 's'} from start to end)"
         )
-    return " and ".join(words)
+    return " and ".join(faults)
 
 
 def _remedy(y: Audio, timing: Timing, can_cut: bool) -> str:

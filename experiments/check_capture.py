@@ -1,4 +1,4 @@
-"""Check recordings of an amp before training on them.
+"""Checks recordings of an amp before training on them.
 
     python -m experiments.check_capture --input=di.wav --output=amp.wav
 
@@ -30,7 +30,7 @@ _MARKS = {"ok": "ok", "note": "note", "warning": "WARNING", "error": "ERROR"}
 
 
 def main(argv: list[str]) -> int:
-    """Check one output, or a folder of them, and give the exit code."""
+    """Checks one output, or a folder of them; returns the exit code."""
     options = _define_flags()
     if {"--help", "-help", "-h"} & set(argv):
         print(f"{__doc__}\n{options.module_help(__name__)}")
@@ -47,7 +47,7 @@ def main(argv: list[str]) -> int:
 
 
 def _check_files(options: flags.FlagValues) -> None:
-    """Refuses what cannot be read or written, before anything slow is loaded.
+    """Refuses files that cannot be read or written, before slow imports.
 
     Raises:
         UserError: with the file and the remedy.
@@ -71,7 +71,7 @@ def _check_files(options: flags.FlagValues) -> None:
 
 
 def _picture(output: Path, plot: str | None) -> Path:
-    """Where the latency of a recording is drawn: beside it, in a folder, or as it is named."""
+    """Returns the path of the latency plot: beside the recording, in a folder, or as named."""
     usual = output.with_name(f"{output.stem}_latency.png")
     if not plot:
         return usual
@@ -99,7 +99,7 @@ def _check_folder(folder: Path, options: flags.FlagValues) -> int:
 
 
 def _compare_latencies(reports: dict[str, "PairReport"]) -> None:
-    """Prints the latencies of recordings over one DI where they differ by more than a sample."""
+    """Prints latencies over one DI where they differ by more than a sample."""
     found = {name: report.latency for name, report in reports.items()}
     samples = {name: latency.samples for name, latency in found.items() if latency is not None}
     if not samples or max(samples.values()) - min(samples.values()) <= 1:
@@ -116,7 +116,7 @@ def _first_error(report: "PairReport", options: flags.FlagValues) -> str:
 
 
 def _check_one(output: Path, options: flags.FlagValues) -> "PairReport":
-    """Print what was found out about a recording, and draw its latency."""
+    """Prints the findings about a recording and draws its latency."""
     from data_pipeline.pair_report import Used, check_capture  # with scipy: a second
 
     report = check_capture(
@@ -139,7 +139,7 @@ def _check_one(output: Path, options: flags.FlagValues) -> "PairReport":
 
 
 def _draw(report: "PairReport", path: Path) -> str:
-    """Write the latency plot; the line that says where, or why not."""
+    """Writes the latency plot; returns a line with its path, or the reason it is missing."""
     if not report.latency.curves:
         return "plot     none: nothing was measured"
     from matplotlib.figure import Figure  # here, so that --help and wrong flags answer at once

@@ -1,4 +1,4 @@
-"""Train several flows on the same data with the same budget, and compare their likelihoods.
+"""Trains several flows on the same data with the same budget and compares their likelihoods.
 
     python -m experiments.compare --config=likelihood --workdir=DIR
 
@@ -30,7 +30,7 @@ _WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the comparison; conti
 
 
 def main(argv: list[str]) -> None:
-    """Trains what is missing, then writes the comparison."""
+    """Trains missing members, then writes the comparison."""
     set_up()
     no_arguments(argv, "--workdir=DIR")
     config = config_of(_CONFIG)

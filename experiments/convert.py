@@ -1,4 +1,4 @@
-"""Make a model folder of a published WaveFlow or WaveGlow checkpoint.
+"""Makes a model folder of a published WaveFlow or WaveGlow checkpoint.
 
     python -m experiments.convert --input=step-2000000.pdparams --source=parakeet \
         --source_config=config.yaml --output=DIR

@@ -1,4 +1,4 @@
-"""Judge a trained vocoder on the held-out clips of its corpus.
+"""Evaluates a trained vocoder on the held-out clips of its corpus.
 
     python -m experiments.evaluate --workdir=RUN
 
@@ -29,10 +29,6 @@ _CLIPS = flags.DEFINE_integer("clips", None, "How many held-out clips; all if le
 _OUTPUT = flags.DEFINE_string("output", None, "JSON file; RUN/evaluation.json if left out")
 
 
-class EvaluationError(UserError):
-    """Nothing to judge, or nothing to judge by; one line."""
-
-
 def main(argv: list[str]) -> None:
     """Evaluates one run."""
     set_up()
@@ -57,12 +53,12 @@ def _evaluate(workdir: Path, output: Path) -> "list[Judged]":
     settings = check_model(folder).mel
     corpus = Corpus.open(_CORPUS.value or _corpus_of(workdir))
     if corpus.sample_rate != settings.sample_rate:
-        raise EvaluationError(
+        raise UserError(
             f"{corpus.folder}: {corpus.sample_rate} Hz, but the model speaks at "
             f"{settings.sample_rate} Hz; name another --corpus"
         )
     if not corpus.select("validation"):
-        raise EvaluationError(f"{corpus.folder}: no clips are held out; name another --corpus")
+        raise UserError(f"{corpus.folder}: no clips are held out; name another --corpus")
     check_file(output)
     from experiments.vocoder.evaluation import judge
     from experiments.vocoder.job import held_out_clips  # and with it JAX
@@ -80,19 +76,19 @@ def _evaluate(workdir: Path, output: Path) -> "list[Judged]":
 
 
 def _corpus_of(workdir: Path) -> Path:
-    """The corpus that the run was trained on."""
+    """Returns the path of the corpus that the run was trained on."""
     path = workdir / "config.json"
     try:
         corpus = read_json(path)["data.corpus"]
     except (OSError, ValueError, KeyError, TypeError):
         corpus = None
     if not isinstance(corpus, str) or not corpus:
-        raise EvaluationError(f"{path}: does not name a corpus; add --corpus=DIR")
+        raise UserError(f"{path}: does not name a corpus; add --corpus=DIR")
     return workdir / "corpus" if corpus == "demo" else Path(corpus)
 
 
 def _contents(judged: "list[Judged]") -> dict:
-    """What the JSON file says."""
+    """Returns the content of the JSON file."""
     from experiments.vocoder.evaluation import mean_scores
 
     clips = {clip.name: {"seconds": clip.seconds, **clip.scores} for clip in judged}
@@ -100,7 +96,7 @@ def _contents(judged: "list[Judged]") -> dict:
 
 
 def _lines(judged: "list[Judged]") -> list[str]:
-    """The same as a table."""
+    """Formats the same content as a table."""
     from experiments.vocoder.evaluation import SCORES, formatted, mean_scores
 
     rows = [(clip.name, clip.scores) for clip in judged] + [("mean", mean_scores(judged))]

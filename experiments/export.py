@@ -1,4 +1,4 @@
-"""Make a release: a model as functions that run without its code.
+"""Makes a release: a model as functions that run without its code.
 
     python -m experiments.export --model=WORKDIR --output=RELEASE
     python -m experiments.export --model=amp.nam --output=RELEASE --blocks=64,256
@@ -49,7 +49,7 @@ _REBUILD = flags.DEFINE_bool("rebuild", False, "Make the artefacts of the releas
 
 
 def main(argv: list[str]) -> None:
-    """Makes or remakes one release; what goes wrong leaves --output as it was."""
+    """Makes or remakes one release; on failure --output stays as it was."""
     set_up()
     no_arguments(argv, "--output=DIR")
     if bool(_MODEL.value) == _REBUILD.value:

@@ -1,4 +1,4 @@
-"""Write a model as one ONNX file, for programs without Python or JAX.
+"""Writes a model as one ONNX file, for programs without Python or JAX.
 
     python -m experiments.export_onnx --model=WORKDIR|FOLDER --output=DIR --frames=128
     python -m experiments.export_onnx --model=amp.nam --output=amp.onnx --block=64
@@ -6,7 +6,7 @@
 A vocoder (WaveFlow or WaveGlow) becomes mel [1, M, F], noise [1, F * hop] (standard normal) and
 temperature [] -> audio [1, F * hop]; an amp becomes state [1, S] and x [1, N] -> new_state and y,
 and a second file, .state.npy, its first state: that after endless silence. All sizes are fixed, all
-numbers float32. What onnxruntime computes is compared with JAX before anything is written.
+numbers float32. The results of onnxruntime are compared with JAX before anything is written.
 
 It needs jax2onnx, in an environment of its own: see experiments/onnx_export/requirements.txt.
 """
@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, BinaryIO
 import numpy as np
 from absl import app, flags
 
-from experiments.onnx_export.target import ExportError, target
+from experiments.onnx_export.target import target
 from experiments.run.folder import model_folder
 from experiments.terminal.start import no_arguments, parse_flags, set_up
 from wf_jax.amps.nam_file import read_nam
@@ -68,7 +68,7 @@ def main(argv: list[str]) -> None:
 
 
 def _write(path: Path, content: bytes, state: np.ndarray | None) -> None:
-    """The file, and beside it the first state of an amp."""
+    """Writes the file, and beside it the first state of an amp."""
 
     def write(file: BinaryIO) -> None:
         file.write(content)
@@ -84,7 +84,7 @@ def _write(path: Path, content: bytes, state: np.ndarray | None) -> None:
 def _need_packages() -> None:
     missing = [n for n in ("jax2onnx", "onnxruntime") if importlib.util.find_spec(n) is None]
     if missing:
-        raise ExportError(
+        raise UserError(
             f"{' and '.join(missing)} not installed; make an environment for it: python3 -m venv "
             ".onnx && .onnx/bin/pip install \
         -r experiments/onnx_export/requirements.txt, then use "
@@ -93,7 +93,7 @@ def _need_packages() -> None:
 
 
 def _nam_file(model: str) -> Path | None:
-    """The .nam file that is named, or of the run that is; None for a vocoder."""
+    """Returns the named .nam file or that of a named run; None for a vocoder."""
     if model.endswith(".nam"):
         return Path(model)
     captured = Path(model, "model.nam")
@@ -101,13 +101,13 @@ def _nam_file(model: str) -> Path | None:
 
 
 def _check_model(model: str) -> None:
-    """Refuses what is no model, or becomes no ONNX file, before JAX is loaded."""
+    """Refuses unsuitable models before JAX is loaded."""
     if file := _nam_file(model):
         read_nam(file)
         return
     config = check_model(model_folder(Path(model)))
     if config.context_samples is None:
-        raise ExportError(
+        raise UserError(
             f"{model}: a {config.family} computes one sample after another, which no ONNX "
             "file is made of; give a WaveFlow or a WaveGlow"
         )

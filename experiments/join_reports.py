@@ -1,4 +1,4 @@
-"""Put the reports of several runs on one page, under each other.
+"""Joins the reports of several runs on one page, under each other.
 
     python -m experiments.join_reports --output=report.html RUN_DIR...
 
@@ -22,13 +22,9 @@ from wf_jax.errors import UserError
 _OUTPUT = flags.DEFINE_string("output", None, "The page to write")
 
 
-class ReportError(UserError):
-    """A page that cannot be joined: one line with the file and the remedy."""
-
-
 @dataclasses.dataclass(frozen=True)
 class Report:
-    """What stands on a page that this project wrote.
+    """The title and contents of a page that this project wrote.
 
     Attributes:
         title: plain text.
@@ -59,7 +55,7 @@ def join(output: Path, folders: Sequence[Path]) -> None:
     """Writes one page of the folders' reports, with links to each.
 
     Raises:
-        ReportError: a folder has no report, or not one of this project.
+        UserError: a folder has no report, or not one of this project.
         OSError: the page cannot be written.
     """
     reports = [read_report(folder / "report.html") for folder in folders]
@@ -75,21 +71,21 @@ def join(output: Path, folders: Sequence[Path]) -> None:
 
 
 def read_report(path: Path) -> Report:
-    """The title and contents of a page that this project wrote.
+    """Reads title and contents of a page that this project wrote.
 
     Raises:
-        ReportError: no such file, or another kind of page.
+        UserError: no such file, or another kind of page.
     """
     try:
         html = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "not text"
-        raise ReportError(f"{path}: {reason}; name the folder of a finished run") from None
+        raise UserError(f"{path}: {reason}; name the folder of a finished run") from None
     title = re.search(r"<title>(.*?)</title>", html, re.DOTALL)
     _, begin, rest = html.partition(elements.BEGIN)
     contents, end, after = rest.rpartition(elements.END)
     if not (title and begin and end) or after:
-        raise ReportError(f"{path}: not a report that a training wrote; run the training again")
+        raise UserError(f"{path}: not a report that a training wrote; run the training again")
     return Report(unescape(title[1]), contents)
 
 

@@ -1,4 +1,4 @@
-"""Prepare a folder of speech recordings for training a vocoder, once.
+"""Prepares a folder of speech recordings for training a vocoder, once.
 
     python -m experiments.prepare --input=LJSpeech-1.1 --output=corpus
 
@@ -61,7 +61,7 @@ def _prepare(options: flags.FlagValues) -> Report:
 
 
 def _lines(report: Report) -> Iterator[str]:
-    """The report for a person."""
+    """Formats the report for a person."""
     clips, rate = report.index.clips, report.index.sample_rate
     yield f"corpus      {report.folder}, {rate} Hz, {2 * report.index.samples / 1e6:.1f} MB"
     for split in SPLITS:

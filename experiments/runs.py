@@ -1,4 +1,4 @@
-"""Compare training runs: a table, and a picture of their curves.
+"""Compares training runs: a table, and a picture of their curves.
 
     python -m experiments.runs runs/amp runs/louder
     python -m experiments.runs runs --x=minutes --output=curves.svg
@@ -44,7 +44,7 @@ def main(argv: list[str]) -> None:
 
 
 def _compare(named: Sequence[Path]) -> list[str]:
-    """Prints the table and writes the picture; a line for each run that cannot be compared."""
+    """Prints the table and writes the picture, and a line for each run that cannot be compared."""
     # With `runs/*` the shell names the last picture too.
     folders = [path for path in named if path.suffix not in KINDS or not path.is_file()]
     if not folders:
@@ -68,7 +68,7 @@ def _compare(named: Sequence[Path]) -> list[str]:
 
 
 def _read(folders: Sequence[Path]) -> tuple[list[Run], dict[Path, str]]:
-    """Every run once; and the damaged ones, with what is wrong."""
+    """Reads every run once; also returns the faults of damaged ones."""
     found = {path.resolve(): path for folder in folders for path in find_runs(folder)}
     runs, damaged = [], {}
     for path in found.values():
@@ -80,7 +80,7 @@ def _read(folders: Sequence[Path]) -> tuple[list[Run], dict[Path, str]]:
 
 
 def _common(folders: Sequence[Path]) -> Path:
-    """The folder above all, or the one that was named; written short where it is below here."""
+    """Returns the folder above all, or the only one named; relative where it is below here."""
     common = Path(os.path.commonpath([os.path.abspath(folder) for folder in folders]))
     if common == Path(common.anchor):  # runs with nothing in common are not reported at the root
         return Path()

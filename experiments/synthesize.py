@@ -1,4 +1,4 @@
-"""Turn mel spectrograms into audio.
+"""Turns mel spectrograms into audio.
 
     python -m experiments.synthesize --model=WORKDIR --input=WAV|MEL.npy|DIR --output=DIR
 
@@ -19,7 +19,7 @@ from absl import app, flags
 from experiments.run.folder import model_folder
 from experiments.terminal.outputs import check_folder
 from experiments.terminal.start import no_arguments, parse_flags, set_up
-from experiments.vocoder.mel_inputs import MelInput, MelInputError, find_inputs, passed_over
+from experiments.vocoder.mel_inputs import MelInput, find_inputs, passed_over
 from experiments.vocoder.wav_output import write_clipped
 from wf_jax.errors import UserError
 from wf_jax.flows.model_folder import check_model, load_model
@@ -72,10 +72,10 @@ def main(argv: list[str]) -> None:
 
 
 def _spare(inputs: list[MelInput], output: Path) -> None:
-    """Refuses to put a result in the place of a recording."""
+    """Refuses a result path that would overwrite a recording."""
     for item in inputs:
         if (output / f"{item.path.stem}.wav").resolve() == item.path.resolve():
-            raise MelInputError(f"{item.path}: would be replaced; give another --output")
+            raise UserError(f"{item.path}: would be replaced; give another --output")
 
 
 def _denoiser(model: "Flow") -> "Denoiser":

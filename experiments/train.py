@@ -1,4 +1,4 @@
-"""Train a model: python -m experiments.train --config=a2_capture --workdir=DIR.
+"""Trains a model: python -m experiments.train --config=a2_capture --workdir=DIR.
 
 Stopped by Ctrl-C it keeps the best so far; by SIGTERM it saves and exits with code 75, "start me
 again". Started again with the same --workdir it continues.
@@ -13,7 +13,7 @@ from ml_collections import config_flags
 
 from experiments.run.config import RunConfig
 from experiments.run.exit_codes import INTERRUPTED
-from experiments.run.folder import Workdir, check_same_run
+from experiments.run.folder import RunFolder, check_same_run
 from experiments.run.initial import check_initial, read_initial
 from experiments.run.lock import check_unlocked
 from experiments.run.sweep import check_trials, configs_of, read_sweep, run_sweep
@@ -69,7 +69,7 @@ def main(argv: list[str]) -> None:
 
 
 def _check(config: RunConfig) -> None:
-    """Finds what can be known of a run before anything slow is loaded.
+    """Checks a run as far as possible before slow imports.
 
     Raises:
         UserError: an option, a flag or a file cannot be used.
@@ -99,7 +99,7 @@ def _run(config: RunConfig) -> int:
     session, workdir = _session(), folder_path(_WORKDIR.value)
     if _SWEEP.value:
         return _sweep(config, workdir, session)
-    with Workdir(workdir) as folder:
+    with RunFolder(workdir) as folder:
         result = execute(job_of(config), folder, session)
     if result.again:
         say(

@@ -1,4 +1,4 @@
-"""Runs a battery of hostile files in a process of its own, which a crash ends alone."""
+"""Runs a battery of hostile files in its own process, so that a crash ends only that."""
 
 import json
 import os
@@ -10,10 +10,10 @@ ROOT = Path(__file__).parents[1]
 
 
 def counts_of(module: str, seed: int, count: int) -> dict:
-    """What came of `count` files; prints them, with the seconds of CPU of the slowest.
+    """Counts the results of `count` files; prints them, with the slowest file's CPU seconds.
 
     Raises:
-        AssertionError: of a file a rule is broken, or somebody saw a traceback.
+        AssertionError: a file violates a rule, or a traceback was printed.
     """
     done = subprocess.run(
         [sys.executable, "-m", module, str(seed), str(count)],
@@ -27,8 +27,8 @@ def counts_of(module: str, seed: int, count: int) -> dict:
     assert done.returncode == 0, done.stderr[-3000:]
     broken = [line for line in done.stderr.splitlines() if line.startswith(("file ", "table "))]
     assert not broken, "\n".join(broken)
-    for words in ("Traceback", "Exception ignored"):
-        assert words not in done.stderr, done.stderr[-3000:]
+    for phrase in ("Traceback", "Exception ignored"):
+        assert phrase not in done.stderr, done.stderr[-3000:]
     counts = json.loads(done.stdout.splitlines()[-1])
     print(counts)
     return counts

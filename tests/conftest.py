@@ -1,4 +1,4 @@
-"""Settings of the whole suite: two CPU devices, and the reference folder where it is there."""
+"""Settings of the whole suite: two CPU devices, and the optional reference folder."""
 
 import os
 import shutil
@@ -30,9 +30,9 @@ LONG = {
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Gives the commands that tests start one folder of compiled programs in common.
+    """Gives the commands that tests start one shared folder of compiled programs.
 
-    Not the tests themselves: jax, imported above, has read its environment.
+    The tests themselves do not use it: jax, imported above, has read its environment.
     """
     if "WF_JAX_TEST_PROGRAMS" not in os.environ:
         folder = tempfile.mkdtemp(prefix="wf_jax-programs-")
@@ -49,7 +49,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="module", autouse=True)
 def _forget_programs():
-    """Every compiled program holds memory maps, of which a process may have 65,530 on Linux."""
+    """Drops compiled programs: each holds memory maps, limited to 65,530 per process on Linux."""
     yield
     jax.clear_caches()
 

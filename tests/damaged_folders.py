@@ -1,4 +1,4 @@
-"""Damages copies of folders, and has each be loaded, or refused in one line that names a file."""
+"""Damages copies of folders; each must load, or be refused in one line that names a file."""
 
 import random
 import shutil
@@ -16,10 +16,10 @@ Use = Callable[[Path], object]
 
 
 def read(path: Path) -> bytes:
-    """The bytes of a file that has an end.
+    """Reads a file of finite length.
 
     Raises:
-        OSError: it has none, or is no file.
+        OSError: the file is endless, or no regular file.
     """
     if not path.is_file() or path.stat().st_size > LARGEST:
         raise OSError
@@ -30,7 +30,7 @@ def outcome(folder: Path, use: Use) -> str:
     """Returns "loaded", or "refused" after one line that names a file of the folder.
 
     Raises:
-        AssertionError: it took too long, too much memory, or the line is none.
+        AssertionError: it took too much time or memory, or the message is not one line.
     """
     try:
         with within_limits(), warnings.catch_warnings():
@@ -58,16 +58,16 @@ def battery(
     """Damages `number` folders; returns how many are loaded and how many are refused.
 
     Args:
-        originals: to damage copies of, in turn.
+        originals: folders to copy and damage, in turn.
         place: an empty folder.
-        number: of folders.
-        seed: of the damages.
-        uses: what loads a folder, in turn.
-        sign: makes the digests those of the damaged files; done to most folders.
-        held: whether another file holds the digest of one: if it changed, it is not loaded.
+        number: number of folders.
+        seed: seed of the damages.
+        uses: functions that load a folder, in turn.
+        sign: updates the digests to those of the damaged files; used on most folders.
+        held: whether another file holds a file's digest: a changed one is then not loaded.
 
     Raises:
-        AssertionError: whatever went wrong, a line for each folder.
+        AssertionError: one line for each folder that failed.
     """
     counts, faults, folder = Counter(), [], place / "folder"
     for i in range(number):

@@ -1,4 +1,4 @@
-"""Damages to files and folders of models, drawn from a random.Random."""
+"""Damages files and folders of models, drawn from a random.Random."""
 
 import io
 import json
@@ -60,7 +60,7 @@ _FIELD_VALUES = (0, 1, 2, 4, 8, 9, 12, 14, 20, 45, 64, 93, 99, 2**15, 2**16 - 1,
 
 
 def damaged_bytes(data: bytes, draw: Draw) -> bytes:
-    """One to three damages of any kind to any bytes."""
+    """Applies one to three damages of any kind to any bytes."""
     change = draw.randrange(6)
     if change == 0:
         changed = bytearray(data)
@@ -82,7 +82,7 @@ def damaged_bytes(data: bytes, draw: Draw) -> bytes:
 
 
 def damaged_json(data: bytes, draw: Draw) -> bytes:
-    """Another value, a name more or less, a value nested deep, or damaged text."""
+    """Changes a value, adds or removes a name, nests a value deeply, or damages the text."""
     if draw.random() < 0.2:
         return damaged_bytes(data, draw)
     content = json.loads(data)
@@ -110,7 +110,7 @@ def damaged_json(data: bytes, draw: Draw) -> bytes:
 
 
 def damaged_zip(data: bytes, draw: Draw) -> bytes:
-    """Fields of its headers, its members' names and contents, or any bytes."""
+    """Changes fields of its headers, its members' names and contents, or any bytes."""
     change = draw.randrange(5)
     if change == 0:
         return damaged_bytes(data, draw)
@@ -174,7 +174,7 @@ def _with_fields(data: bytes, draw: Draw) -> bytes:
 
 
 def damaged_npy(data: bytes, draw: Draw) -> bytes:
-    """Another header before the same numbers, or any bytes."""
+    """Puts another header before the same numbers, or changes any bytes."""
     change, body = draw.randrange(6), data[128:]
     if change == 0:
         return damaged_bytes(data, draw)
@@ -194,7 +194,7 @@ def damaged_npy(data: bytes, draw: Draw) -> bytes:
 
 
 def damaged_pickle(data: bytes, draw: Draw) -> bytes:
-    """Opcodes in the place of others, globals that run something, or any bytes."""
+    """Replaces opcodes, adds globals that run something, or changes any bytes."""
     change = draw.randrange(4)
     if change < 2:
         return damaged_bytes(data, draw)
@@ -209,7 +209,7 @@ def damaged_pickle(data: bytes, draw: Draw) -> bytes:
 
 
 def damaged_safetensors(data: bytes, draw: Draw) -> bytes:
-    """Values of its header, the header's length, or any bytes."""
+    """Changes values of its header, the header's length, or any bytes."""
     change = draw.randrange(4)
     if change == 0:
         return damaged_bytes(data, draw)
@@ -242,11 +242,11 @@ def damage_content(path: Path, draw: Draw) -> None:
     path.write_bytes(data)
 
 
-# What is in a folder
+# Contents of a folder
 
 
 def damage_place(path: Path, draw: Draw) -> None:
-    """Something else in the place of a file: nothing, a folder, a link, a pipe, ..."""
+    """Replaces a file by something else: nothing, a folder, a link, a pipe, ..."""
     small = path.is_file() and path.stat().st_size < 1 << 24
     data = path.read_bytes() if small else b""
     _remove(path)
@@ -286,7 +286,7 @@ def _remove(path: Path) -> None:
 
 
 def damage_folder(folder: Path, draw: Draw, *, only: str = "*") -> list[str]:
-    """One or two damages to files in or below a folder; the names of these files."""
+    """Applies one or two damages to files in or below a folder; returns their names."""
     files = sorted(path for path in folder.rglob(only) if path.is_file())
     damaged = []
     for _ in range(draw.choice([1, 1, 1, 2])):

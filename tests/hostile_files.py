@@ -1,4 +1,4 @@
-"""Files that announce more than they hold, and a process with limits that reads them."""
+"""Files that announce more than they hold, and a limited process that reads them."""
 
 import contextlib
 import os
@@ -21,14 +21,14 @@ _WAITING = 30  # seconds by the clock after which it waits for something that ne
 
 
 def npy_header(shape: object, dtype: str = "<f4") -> bytes:
-    """The beginning of a .npy file, true or not."""
+    """Makes the beginning of a .npy file, true or not."""
     text = f"{{'descr': {dtype!r}, 'fortran_order': False, 'shape': {shape}, }}".encode()
     text += b" " * (-(len(text) + 11) % 64) + b"\n"
     return b"\x93NUMPY\x01\x00" + struct.pack("<H", len(text)) + text
 
 
 def zip_of(path: Path, members: dict[str, bytes], method: int = zipfile.ZIP_STORED) -> Path:
-    """An archive of these members."""
+    """Makes an archive of these members."""
     with zipfile.ZipFile(path, "w", method) as archive:
         for name, data in members.items():
             archive.writestr(name, data)
@@ -36,7 +36,7 @@ def zip_of(path: Path, members: dict[str, bytes], method: int = zipfile.ZIP_STOR
 
 
 def bomb(path: Path, name: str = "a.npy", size: int = 3 << 30) -> Path:
-    """A zip of an array of zeros [size // 4] that is a thousandth of it."""
+    """Makes a zip of an array of zeros [size // 4], a thousandth of its size."""
     header, block = npy_header((size // 4,)), bytes(1 << 24)
     deflate = zlib.compressobj(wbits=-15)
     begin = deflate.compress(header) + deflate.flush(zlib.Z_FULL_FLUSH)
@@ -47,7 +47,7 @@ def bomb(path: Path, name: str = "a.npy", size: int = 3 << 30) -> Path:
 
 
 def many_names(path: Path, count: int) -> Path:
-    """A zip whose directory names one member again and again, each time as another."""
+    """Makes a zip whose directory lists one member again and again under new names."""
     entry = b"PK\1\2" + bytes(24) + struct.pack("<H", 8) + bytes(16)
     names = b"".join(entry + b"%08d" % n for n in range(count))
     end = b"PK\5\6" + bytes(4) + struct.pack("<HHIIH", *[min(count, 65535)] * 2, len(names), 0, 0)
@@ -56,12 +56,12 @@ def many_names(path: Path, count: int) -> Path:
 
 
 def mark_encrypted(path: Path) -> Path:
-    """Sets the flag of every member."""
+    """Sets the encryption flag of every member."""
     return patch(path, 6, b"\1\0")
 
 
 def patch(path: Path, offset: int, value: bytes) -> Path:
-    """Writes a field of every member, at `offset` of its header, and so in the directory."""
+    """Writes a field of every member, at `offset` of its header and in the directory."""
     data = bytearray(path.read_bytes())
     for magic, shift in ((b"PK\3\4", 0), (b"PK\1\2", 2)):
         place = data.find(magic)
@@ -73,7 +73,7 @@ def patch(path: Path, offset: int, value: bytes) -> Path:
 
 
 def limited(code: str, *arguments: object) -> str:
-    """Runs Python code that may take 1 GiB beyond the imports and 2 s; returns what it prints.
+    """Runs Python code within 1 GiB beyond the imports and 2 s; returns its output.
 
     The code finds its arguments in `sys.argv[1:]`; its imports stand before a line `# measured`.
     """
@@ -102,10 +102,10 @@ assert time.process_time() - begun < 2, f"took {{time.process_time() - begun:.1f
 
 @contextlib.contextmanager
 def within_limits(room: int = 2 * MEMORY) -> Iterator[None]:
-    """Fails if the block takes more than SECONDS of CPU, MEMORY more of memory, or does not end.
+    """Fails a block that exceeds SECONDS of CPU or MEMORY, or does not end.
 
     Args:
-        room: bytes of addresses that it may ask for; those of threads are many and not used.
+        room: bytes of address space; threads reserve much of it without use.
     """
     Path("/proc/self/clear_refs").write_text("5")  # the peak is counted anew
     before = _status("VmRSS")
@@ -130,6 +130,6 @@ def _too_long(*_: object) -> None:
 
 
 def _status(name: str) -> int:
-    """A figure of Linux's account of this process, in bytes."""
+    """Reads a number of Linux's account of this process, in bytes."""
     status = Path("/proc/self/status").read_text()
     return 1024 * int(re.search(rf"{name}:\s*(\d+) kB", status)[1])

@@ -1,4 +1,4 @@
-"""Which room of the house imports which: python -m tests.imports draws it for CONTRIBUTING.md."""
+"""Draws the imports between packages for CONTRIBUTING.md: python -m tests.imports."""
 
 import ast
 from collections.abc import Iterator
@@ -33,14 +33,14 @@ LEVELS = (
 
 
 def room(module: str) -> str:
-    """The package that a module lies in: "wf_jax/flows" of "wf_jax.flows.waveflow"."""
+    """Returns the package of a module: "wf_jax/flows" of "wf_jax.flows.waveflow"."""
     first, *rest = module.split(".")
     inside = rest and (ROOT / first / rest[0]).is_dir()
     return f"{first}/{rest[0]}" if inside else first
 
 
 def imported(path: Path) -> Iterator[str]:
-    """The modules of ours that a file imports, also inside functions."""
+    """Returns our modules that a file imports, also inside functions."""
     for node in ast.walk(ast.parse(path.read_text())):
         names = [node.module] if isinstance(node, ast.ImportFrom) else []
         names += [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
@@ -48,7 +48,7 @@ def imported(path: Path) -> Iterator[str]:
 
 
 def arrows() -> dict[tuple[str, str], list[str]]:
-    """From room to room, with the imports that make it."""
+    """Returns the imports between packages, from package to package."""
     found: dict[tuple[str, str], list[str]] = {}
     for path in (path for package in PACKAGES for path in (ROOT / package).rglob("*.py")):
         module = ".".join(path.relative_to(ROOT).with_suffix("").parts)
@@ -60,12 +60,12 @@ def arrows() -> dict[tuple[str, str], list[str]]:
 
 
 def level(name: str) -> int:
-    """The level of a room, from the top."""
+    """Returns the level of a package, from the top."""
     return next(i for i, rooms in enumerate(LEVELS) if name in rooms)
 
 
 def picture() -> str:
-    """A diagram in Mermaid's notation: arrows to the next level, and within one."""
+    """Draws a diagram in Mermaid's notation: arrows to the next level, and within one."""
     lines = ["flowchart TD"]
     for number, rooms in enumerate(LEVELS):
         lines += [f"  subgraph level{number}[ ]"]

@@ -1,4 +1,4 @@
-"""Limits for what may be taken of a machine by a hostile file, within the process of the test."""
+"""Limits the resources that a hostile file may take, within the process of the test."""
 
 import contextlib
 import resource
@@ -11,7 +11,7 @@ ROOM = 1 << 30  # bytes
 
 @contextlib.contextmanager
 def limited(seconds: float = SECONDS, room: int = ROOM) -> Iterator[None]:
-    """Fails a block that takes more time; what asks for more memory gets a MemoryError."""
+    """Fails a block that takes more time; excess memory raises a MemoryError."""
     soft, hard = resource.getrlimit(resource.RLIMIT_AS)
     with open("/proc/self/statm") as file:
         taken = int(file.read().split()[0]) * resource.getpagesize()

@@ -1,4 +1,4 @@
-"""Every key is a stream of its own."""
+"""Every key gives a stream of its own."""
 
 import itertools
 

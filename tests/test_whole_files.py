@@ -133,11 +133,11 @@ def test_writers_beside_each_other_do_not_mix(tmp_path):
     assert [p.name for p in Path(tmp_path).iterdir()] == ["a"]
 
 
-# What a writer that was killed has left
+# Leftovers of a killed writer
 
 
 def dead(folder):
-    """Temporary names that nobody holds, and one of somebody else."""
+    """Returns temporary names that nobody holds, and one of somebody else."""
     (folder / f"{HIDDEN}file.wav").write_text("half")
     (folder / f"{HIDDEN}folder" / "below").mkdir(parents=True)
     (folder / f"{HIDDEN}folder" / "a").touch()
@@ -198,7 +198,7 @@ def test_a_folder_of_the_system_is_removed_by_the_next(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("killed", [True, False])
 def test_a_folder_that_was_moved_aside_comes_back(tmp_path, monkeypatch, killed):
-    """Where two folders cannot change places in one step."""
+    """Covers file systems without an exchange of two folders in one step."""
     folder = tmp_path / "folder"
     folder.mkdir()
     (folder / "old").touch()

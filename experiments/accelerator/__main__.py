@@ -1,4 +1,4 @@
-"""Examines an accelerator: how right and how fast this code is on it, in one command.
+"""Examines an accelerator: correctness and speed of this code on it, in one command.
 
     python -m experiments.accelerator --output=DIR --minutes=10
     python -m experiments.accelerator --output=DIR --small
@@ -31,7 +31,7 @@ _SMALL = flags.DEFINE_bool("small", False, "Shrink every size, for a rehearsal o
 
 
 def main(argv: list[str]) -> None:
-    """Runs the parts; the exit code is 1 where one of them did not come to its end."""
+    """Runs the parts; the exit code is 1 if one of them did not finish."""
     set_up()
     no_arguments(argv, "--parts=device")
     unknown = [name for name in _PARTS.value if name not in PARTS]
@@ -56,7 +56,7 @@ def main(argv: list[str]) -> None:
 
 
 def _corpus(folder: str) -> str:
-    """The whole path of a prepared corpus; ends the program where there is none."""
+    """Returns the absolute path of a prepared corpus; exits the program if there is none."""
     try:
         Corpus.open(folder).check()
     except CorpusError as error:

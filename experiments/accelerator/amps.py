@@ -1,4 +1,4 @@
-"""Amp models of random weights, whole or cut down to a few layers."""
+"""Makes amp models with random weights, whole or cut down to a few layers."""
 
 import dataclasses
 
@@ -11,7 +11,7 @@ from wf_jax.amps.weights import Uniform
 
 
 def new_a2(size: str, layers: int = len(a2.DILATIONS)) -> WaveNet:
-    """A fresh A2 model, or its first `layers`, which compile in a moment."""
+    """Makes a fresh A2 model, or only its first `layers`, which compile quickly."""
     (array,) = a2.config(size).arrays
     short = dataclasses.replace(
         array,

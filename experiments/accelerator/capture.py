@@ -1,4 +1,4 @@
-"""Part `capture`: amps trained together, one to 256 of them, and where the time goes."""
+"""Part `capture`: trains 1 to 256 captures together, and shows where the time goes."""
 
 import functools
 from pathlib import Path
@@ -38,7 +38,7 @@ SMALL = (("adam", 1, 1, None, "yes"), ("soap", 2, 2, 2, "yes"))
 
 
 def measure(report: Report, options: Options) -> None:
-    """Steps of nano and standard together, batch 16 x 8192 for every capture."""
+    """Times steps of nano and standard together, batch 16 x 8192 for every capture."""
     peak = matrix_rate(precision="highest")
     cases = [dict(zip(COLUMNS, case, strict=True)) for case in (SMALL if options.small else CASES)]
     for number, case in enumerate(report.in_time("Training steps", cases)):
@@ -84,7 +84,7 @@ def _operations(report: Report, trace: Path) -> None:
 
 
 def _task(captures: int, options: Options, at_once: int | None = None) -> CaptureTask:
-    """Returns a task of `captures` times one amp, with 9 s of audio to judge by."""
+    """Makes a task of `captures` copies of one amp, with 9 s of validation audio."""
     judged = 1.0 if options.small else 9.0
     di, amp = _pair(4.0 + judged)
     split = round(judged * 48000)

@@ -1,4 +1,4 @@
-"""The project's own commands, run in processes of their own, as a user runs them."""
+"""Runs the project's own commands in separate processes, as a user runs them."""
 
 import os
 import subprocess
@@ -15,14 +15,13 @@ PAUSE = 0.02  # seconds between looks at a process
 
 
 class CommandError(RuntimeError):
-    """A command did not do what it was asked for; one line."""
+    """A command that failed or took too long; one line."""
 
 
 class Command:
-    """`python -m experiments.NAME ARGUMENTS`; use as a context manager, which kills it at the end.
+    """Runs `python -m experiments.NAME ARGUMENTS`; a context manager that kills it at the end.
 
-    It stays in the process group of the part that starts it, so that whoever ends the part can end
-    it too.
+    It stays in the process group of the part that starts it, so that ending the part ends it too.
     """
 
     def __init__(
@@ -35,8 +34,8 @@ class Command:
         """Starts it.
 
         Args:
-            name: of the module.
-            arguments: of the command line.
+            name: module in `experiments`.
+            arguments: arguments of the command line.
             log: file of what it prints.
             environment: variables beside those of this process.
         """
@@ -52,16 +51,16 @@ class Command:
             )
 
     def __enter__(self) -> Self:
-        """Nothing to open."""
+        """Returns the command."""
         return self
 
     def __exit__(self, *error: object) -> None:
-        """Kills it (SIGKILL), if it runs."""
+        """Kills the process (SIGKILL) if it still runs."""
         self._process.kill()
         self._process.wait()
 
     def wait(self, seconds: float, until: Callable[[], bool] = lambda: False) -> bool:
-        """Waits for its end, or for `until`, which is asked again and again.
+        """Waits for the end, or until `until`, polled again and again, is true.
 
         Returns:
             Whether `until` came true first.
@@ -98,7 +97,7 @@ def run_command(
         What it printed.
 
     Raises:
-        CommandError: it failed, or took longer than `seconds`.
+        CommandError: the command failed, or took longer than `seconds`.
     """
     with Command(name, arguments, log, environment) as command:
         command.wait(seconds)

@@ -1,4 +1,4 @@
-"""Part `device`: what it is, and its two ceilings: large products and copies."""
+"""Part `device`: the kind of device and its two ceilings: large products and copies."""
 
 import os
 import platform
@@ -21,7 +21,7 @@ PRODUCTS = (
 
 
 def measure(report: Report, options: Options) -> None:
-    """One row of names, one for each kind of product, one for copies."""
+    """Adds a row of names, one for each kind of product, and one for copies."""
     device = jax.local_devices()[0]
     if jax.default_backend() == "cpu" and not options.small:
         report.note("JAX found no accelerator: all of this is of a CPU, in sizes made for a GPU.")
@@ -44,7 +44,7 @@ def measure(report: Report, options: Options) -> None:
 
 
 def copy_rate(size: int) -> float:
-    """Bytes per second, read and written, of a copy of `size` bytes."""
+    """Measures bytes per second, read and written, of a copy of `size` bytes."""
     x = jnp.ones(size // 4, jnp.float32)
     copy = jax.jit(lambda x: x + 1)
     return 2 * size / time_calls(lambda: copy(x)).median

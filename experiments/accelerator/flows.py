@@ -1,4 +1,4 @@
-"""Flows of random weights, in the precisions that the examination compares."""
+"""Makes flows with random weights, in the precisions that the examination compares."""
 
 import numpy as np
 
@@ -17,7 +17,7 @@ PRECISIONS: dict[str, dict[str, str]] = {
 
 
 def random_flow(config: FlowConfig) -> Flow:
-    """A model whose flows do something: the last product of each net is no longer zero."""
+    """Makes a non-trivial model: the last product of each net is no longer zero."""
     rng = np.random.default_rng(0)
     definition, params = split(new_flow(config, rng))
     for name, value in params.items():

@@ -1,4 +1,4 @@
-"""Part `parity`: the device's figures against float64 on the host's CPU, same seeds and weights."""
+"""Part `parity`: compares the device with float64 on the host's CPU, same seeds and weights."""
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -28,7 +28,7 @@ NOTES = (
 
 
 def measure(report: Report, options: Options) -> None:
-    """One row for each check, most valuable first, and how many are within tolerance."""
+    """Adds one row for each check, most valuable first, and counts those within tolerance."""
     pool = ThreadPoolExecutor(min(available_cores(), MOST_THREADS))
     try:
         # Begun in the order of their value: while one is compiled, another one is traced.
@@ -43,7 +43,7 @@ def measure(report: Report, options: Options) -> None:
 
 
 def _checks(options: Options, pool: ThreadPoolExecutor) -> Iterator[Check]:
-    """All checks, the most valuable first."""
+    """Returns all checks, the most valuable first."""
     small = options.small
     flows, amps = parity_flows.cases(small), parity_amps.cases(options.folder, small)
     yield from flows.pop("h16").checks(pool, small)
@@ -58,14 +58,14 @@ def _checks(options: Options, pool: ThreadPoolExecutor) -> Iterator[Check]:
 
 
 def _promise(report: Report, checks: list[Check]) -> None:
-    """Rows of tolerances at the top of the tables, one for all checks that share them."""
+    """Adds rows of tolerances to the top of the tables, one for all checks that share them."""
     rows = dict.fromkeys((check.table, tuple(check.promise.items())) for check in checks)
     for table, cells in rows:
         report.row(table, **dict(cells))
 
 
 def _waiting(report: Report, future: "Future[Errors]") -> Callable[[], Errors]:
-    """Waits for what another thread computes, but no longer than there is time."""
+    """Waits for the result of another thread, but no longer than there is time."""
 
     def result() -> Errors:
         try:

@@ -1,4 +1,4 @@
-"""Amps against float64: a signal rendered whole, and the same in blocks of 64."""
+"""Compares amps with float64: a signal rendered whole, and the same in blocks of 64."""
 
 import dataclasses
 import json
@@ -34,12 +34,12 @@ TOLERANCES = {WHOLE: 1.5e-5, STREAMED: 1.5e-5}
 
 @dataclasses.dataclass(frozen=True)
 class Case:
-    """A model with fresh weights, and how much it plays.
+    """A model with fresh weights, and the length of its signal.
 
     Attributes:
-        name: of the row.
+        name: name of the row.
         build: makes it.
-        samples: of the signal, whole blocks.
+        samples: length of the signal, whole blocks.
     """
 
     name: str
@@ -47,7 +47,7 @@ class Case:
     samples: int
 
     def check(self, small: bool) -> Check:
-        """Its row."""
+        """Returns the row of a case."""
         return Check(
             TABLE, {"model": self.name}, partial(_errors, self, device_jit(small)), TOLERANCES
         )

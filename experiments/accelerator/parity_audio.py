@@ -1,4 +1,4 @@
-"""The log-mel and the multi-resolution STFT loss against float64, with their gradients."""
+"""Compares log-mel and multi-resolution STFT loss with float64, including gradients."""
 
 from collections.abc import Callable
 from functools import partial
@@ -30,7 +30,7 @@ Value = Callable[[jax.Array, jax.Array], tuple[jax.Array, jax.Array]]  # what is
 
 
 def checks(small: bool) -> list[Check]:
-    """One row each."""
+    """Returns one row each."""
     jit, samples = device_jit(small), 4096 if small else 16384
     functions: dict[str, Value] = {
         "log-mel spectrogram": _log_mel,
@@ -43,7 +43,7 @@ def checks(small: bool) -> list[Check]:
 
 
 def _log_mel(x: jax.Array, other: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """The log-mel of x, and one sum of it that takes every cell by its own weight."""
+    """Computes the log-mel of x, and a sum of it that weighs every cell differently."""
     mel = mel_spectrogram(x, MelSettings())
     weights = other[:, : mel[0].size].reshape(mel.shape)
     return jnp.sum(weights * mel), mel

@@ -1,4 +1,4 @@
-"""How a figure of the device is held against the same in float64 on the host."""
+"""Compares numbers of the device with the same in float64 on the host."""
 
 import contextlib
 import dataclasses
@@ -20,13 +20,13 @@ Jit = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 @dataclasses.dataclass(frozen=True)
 class Check:
-    """A row of a table: some figures, and how far each may be off.
+    """A row of a table: some numbers and the largest error allowed for each.
 
     Attributes:
-        table: it belongs to.
-        cells: that it begins with; the first one names the case.
+        table: name of the table.
+        cells: first cells; the first one names the case.
         errors: computes them.
-        tolerances: by column, as the errors.
+        tolerances: tolerances by column, like the errors.
     """
 
     table: str
@@ -36,7 +36,7 @@ class Check:
 
     @property
     def promise(self) -> dict[str, str | float]:
-        """The cells of a row of its tolerances, in which the case has no name."""
+        """Returns the cells of a tolerance row, in which the case has no name."""
         name = next(iter(self.cells))
         return {**self.cells, name: "tolerance", **self.tolerances}
 
@@ -59,13 +59,13 @@ class Check:
 
 @contextlib.contextmanager
 def on_host() -> Iterator[None]:
-    """Computes whatever is inside on the CPU, in float64 where the inputs are."""
+    """Computes everything inside on the CPU, in float64 where the inputs are."""
     with jax.enable_x64(True), jax.default_device(jax.devices("cpu")[0]):
         yield
 
 
 def host_jit(function: Callable[..., Any]) -> Callable[..., Any]:
-    """`jax.jit` for a CPU: soon compiled and slow, but large products are a library's."""
+    """Compiles for a CPU fast, to slow code; a library still computes large products."""
     return jax.jit(function, compiler_options=_quick())
 
 
@@ -81,12 +81,12 @@ def _quick() -> dict[str, int | bool]:
 
 
 def device_jit(small: bool) -> Jit:
-    """The `jax.jit` of what is examined; a rehearsal on a CPU has no time for the usual one."""
+    """Compiles for the examined device; fast but not optimised in a rehearsal on a CPU."""
     return host_jit if small and jax.default_backend() == "cpu" else jax.jit
 
 
 def cast(tree: Tree, dtype: str) -> Tree:
-    """A pytree with its arrays as NumPy's, those of floats as `dtype`."""
+    """Converts the arrays of a pytree to NumPy, floats to `dtype`."""
 
     def array(leaf: ArrayLike) -> np.ndarray:
         leaf = np.asarray(leaf)
@@ -96,12 +96,12 @@ def cast(tree: Tree, dtype: str) -> Tree:
 
 
 def relative(value: ArrayLike, reference: ArrayLike) -> float:
-    """The largest difference of two arrays, over the RMS of the second."""
+    """Largest difference of two arrays, divided by the RMS of the second."""
     value, reference = np.asarray(value, np.float64), np.asarray(reference, np.float64)
     return float(np.max(np.abs(value - reference)) / np.sqrt(np.mean(np.square(reference))))
 
 
 def distance(value: ArrayLike, reference: ArrayLike) -> float:
-    """The Euclidean distance of two arrays, over the length of the second."""
+    """Euclidean distance of two arrays, divided by the length of the second."""
     value, reference = np.asarray(value, np.float64), np.asarray(reference, np.float64)
     return float(np.linalg.norm(value - reference) / np.linalg.norm(reference))

@@ -1,4 +1,4 @@
-"""Flows against float64: density, inverse, likelihood and round trip in every precision."""
+"""Compares flows with float64: density, inverse, likelihood and round trip in every precision."""
 
 import dataclasses
 from collections.abc import Callable, Iterator
@@ -44,14 +44,14 @@ AMPLIFIED = {"z": 45, "log_det": 1.2, "x": 15, "log-likelihood": 1.2, "round tri
 
 @dataclasses.dataclass(frozen=True)
 class Case:
-    """A model, a clip of so many samples, and some of PRECISIONS."""
+    """A model, a clip length in samples, and some of PRECISIONS."""
 
     config: FlowConfig
     samples: int
     precisions: tuple[str, ...] = tuple(PRECISIONS)
 
     def inputs(self) -> Arrays:
-        """Audio and a latent [1, T], mel [1, M, F]: noise that float32 can hold."""
+        """Makes audio and a latent [1, T] and mel [1, M, F]: noise that float32 can represent."""
         rng, mel, one = np.random.default_rng(1), self.config.mel, (1, self.samples)
         frames = mel.frames(self.samples)
         return {
@@ -61,7 +61,7 @@ class Case:
         }
 
     def checks(self, pool: Executor, small: bool) -> Iterator[Check]:
-        """A row for every precision; the pool computes what all are compared with."""
+        """Returns a row for every precision; the pool computes the float64 references."""
         reference, jit = pool.submit(_reference, self), device_jit(small)
         for precision in self.precisions:
             config = dataclasses.replace(self.config, **PRECISIONS[precision])
@@ -90,7 +90,7 @@ def _large() -> dict[str, Case]:
 
 
 def _small() -> dict[str, Case]:
-    """Returns cases that compile soon: of hardly any layers."""
+    """Returns cases that compile fast, with very few layers."""
     mel = MelSettings(8000, n_fft=64, hop_length=16, win_length=64, n_mels=4, f_max=4000.0)
     sizes: dict[str, Any] = {"layers": 1, "channels": 4, "mel": mel}
     rows, one = {**sizes, "upsample_factors": (16,)}, (HIGHEST,)

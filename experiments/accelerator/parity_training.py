@@ -1,4 +1,4 @@
-"""Three training steps of both tasks against float64."""
+"""Compares three training steps of both tasks with float64."""
 
 import dataclasses
 from collections.abc import Callable, Iterator
@@ -52,17 +52,17 @@ class Task(Protocol):
     axes_of: AxesOf
 
     def batch(self, step: int) -> dict[str, np.ndarray]:
-        """Arrays of a step."""
+        """Returns the arrays of a step."""
 
     def loss(
         self, model: Model, batch: dict[str, jax.Array]
     ) -> tuple[jax.Array, dict[str, jax.Array]]:
-        """Returns the loss, and metrics."""
+        """Returns the loss and metrics."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Case:
-    """A task, its model, and how they learn."""
+    """A task, its model and its optimizer settings."""
 
     build: Callable[[str], tuple[Task, Model]]  # of the dtype that it computes in
     rate: float = Settings.learning_rate
@@ -71,7 +71,7 @@ class Case:
 
 @dataclasses.dataclass(frozen=True)
 class Steps:
-    """Losses [3], the first gradient [P], and what the steps changed in the parameters [P]."""
+    """Losses [3], first gradient [P], and the change of the parameters [P] after the steps."""
 
     losses: np.ndarray
     gradient: np.ndarray
@@ -79,7 +79,7 @@ class Steps:
 
 
 def checks(small: bool) -> Iterator[Check]:
-    """One row each."""
+    """Returns one row each."""
     sizes = ("nano",) if small else tuple(a2.CHANNELS)
     alone = partial(_capture, small, sizes, demo_pair(2.0), LossWeights(mrstft=0.0), 1.0)
     cases = {
@@ -87,7 +87,7 @@ def checks(small: bool) -> Iterator[Check]:
         "vocoder": Case(partial(_vocoder, small), rate=2e-4, weight_decay=0.0),
     }
     if not small:  # the rest of the loss is in another table, too
-        # Of near silence the gradient of its logarithm is rounding: 6e-4 of it for the built-in
+        # Near silence the gradient of its logarithm is rounding: 6e-4 of it for the built-in
         # pair, which Adam makes 0.1 of the change. Noise, and louder models, have no silence.
         whole = partial(_capture, small, ("nano",), noise_pair(2.0), LossWeights(), 3.0)
         cases["capture of noise, whole loss"] = Case(whole)
@@ -99,7 +99,7 @@ def checks(small: bool) -> Iterator[Check]:
 
 
 def noise_pair(seconds: float) -> tuple[np.ndarray, np.ndarray]:
-    """White noise as DI, and what an asymmetric clipper makes of it."""
+    """Makes white noise as DI, and its output from an asymmetric clipper."""
     di = 0.2 * np.random.default_rng(0).standard_normal(round(seconds * SAMPLE_RATE))
     return di, 0.3 * (np.tanh(3 * di + 0.3) - np.tanh(0.3))
 
@@ -112,7 +112,7 @@ def _capture(
     gain: float,
     dtype: str,
 ) -> tuple[CaptureTask, SizedModels]:
-    """Fresh A2 models, their outputs times `gain`, and a task on DI and recording."""
+    """Makes fresh A2 models, their outputs times `gain`, and a task on DI and recording."""
     del dtype  # that of its arrays
     window, batch_size, layers = (512, 2, 3) if small else (4096, 4, len(a2.DILATIONS))
     signals = [np.float32(signal)[None] for signal in pair]
@@ -125,7 +125,7 @@ def _capture(
 
 
 def _vocoder(small: bool, dtype: str) -> tuple[VocoderTask, Flow]:
-    """A small WaveFlow on noise."""
+    """Makes a small WaveFlow on noise."""
     config, window = WaveFlowConfig(flows=4, layers=5, channels=32), 4096
     if small:
         config, window = flow_cases(small)["h16"].config, 512
@@ -163,7 +163,7 @@ def _soap_errors(jit: Jit) -> Errors:
 
 
 def _soap_change(gradients: np.ndarray, jit: Jit) -> np.ndarray:
-    """The sum of all directions, for the kernel and its bias."""
+    """Sums all directions, for the kernel and its bias."""
     optimizer = make_optimizer("soap", CaptureTask.axes_of)
     arrays = [{"kernel": g, "bias": g[..., 0, 0]} for g in gradients]
     update, total = jit(optimizer.update), jax.tree.map(np.zeros_like, arrays[0])
@@ -197,9 +197,9 @@ def _train(case: Case, dtype: str, jit: Jit) -> Steps:
 
 
 def _flat(model: Model) -> tuple[np.ndarray, Callable[[jax.Array], Model]]:
-    """All arrays of a model in one [P], and what makes the model of them again.
+    """Packs all arrays of a model into one [P]; also returns the function that unpacks them.
 
-    Adam goes element by element: over one array it is the same, and soon compiled.
+    Adam works element by element: over one array it gives the same result, and compiles faster.
     """
     leaves, treedef = jax.tree.flatten(model)
     ends = np.cumsum([leaf.size for leaf in leaves])

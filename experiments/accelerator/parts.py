@@ -1,4 +1,4 @@
-"""The parts of the examination: their modules, and their shares of the time."""
+"""The parts of the examination: their modules and their shares of the time."""
 
 import dataclasses
 
@@ -9,7 +9,7 @@ class Part:
 
     Attributes:
         module: its `measure(report, options)` fills the tables.
-        share: of the time, against those of the others. What a part leaves goes to those after it.
+        share: share of the time, relative to the others; unused time goes to later parts.
     """
 
     module: str

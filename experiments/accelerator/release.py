@@ -41,10 +41,10 @@ Call = Callable[[], np.ndarray]
 
 
 class Function(NamedTuple):
-    """A function of a release and the model's own; both may keep a state from call to call.
+    """A function of a release and the model's own; both may keep a state between calls.
 
     Attributes:
-        name: of the function.
+        name: name of the function.
         own: the model -> a call.
         released: the release -> the same call.
     """
@@ -58,10 +58,10 @@ class Examined(NamedTuple):
     """A model that a release is made of.
 
     Attributes:
-        path: of the model folder or .nam file; its stem is the name.
-        model: what is in it.
+        path: the model folder or .nam file; its stem is the name.
+        model: the model in it.
         sample_rate: Hz.
-        functions: that are compared.
+        functions: the compared functions.
     """
 
     path: Path
@@ -71,7 +71,7 @@ class Examined(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """The results of calls, one after the other, and the seconds of the first and of the others."""
+    """Results of consecutive calls, and the seconds of the first call and of the others."""
 
     values: np.ndarray
     first: float
@@ -79,10 +79,10 @@ class Outcome(NamedTuple):
 
 
 def measure(report: Report, options: Options) -> None:
-    """Rows of A2 standard (small: an LSTM) and of a WaveFlow."""
+    """Adds rows for A2 standard (small: an LSTM) and a WaveFlow."""
     with contextlib.ExitStack() as stack:
         making = []
-        for make in (_voice, _amp):  # in their own time, beside what follows
+        for make in (_vocoder, _amp):  # in their own time, beside what follows
             examined = make(options)
             making.append((examined, stack.enter_context(_export(examined))))
         on_cpu = [_compiled(examined) for examined, _ in making]
@@ -95,7 +95,7 @@ def measure(report: Report, options: Options) -> None:
     report.note(NOTE)
 
 
-def _voice(options: Options) -> Examined:
+def _vocoder(options: Options) -> Examined:
     config = WaveFlowConfig(channels=32, flows=4, layers=3)
     if options.small:
         config = WaveFlowConfig(channels=8, height=2, flows=1, layers=1)
@@ -117,7 +117,7 @@ def _amp(options: Options) -> Examined:
 
 
 def _export(examined: Examined) -> Command:
-    """Begins to make a release, on the CPU."""
+    """Starts making a release, on the CPU."""
     path, rate = examined.path, examined.sample_rate
     example = path.with_name(f"{path.stem}.wav")
     soundfile.write(example, np.random.default_rng(1).uniform(-0.1, 0.1, rate // 2), rate)
@@ -132,7 +132,7 @@ def _folder(examined: Examined) -> Path:
 
 
 def _loaded(row: Row, folder: Path) -> Vocoder | Amp:
-    """A release whose artefacts are used as they are, none that is rebuilt from its model."""
+    """Loads a release whose artefacts are used as they are, without a rebuild from the model."""
     start = time.perf_counter()
     with warnings.catch_warnings():
         warnings.simplefilter("error", UserWarning)
@@ -148,7 +148,7 @@ def _loaded(row: Row, folder: Path) -> Vocoder | Amp:
 
 
 def _compiled(examined: Examined) -> list[np.ndarray]:
-    """Compiles the model's own functions here; returns what they give on the host's CPU."""
+    """Compiles the model's own functions here; returns their results on the host's CPU."""
     here = [_outcome(function.own(examined.model)).values for function in examined.functions]
     if jax.default_backend() == "cpu":
         return here

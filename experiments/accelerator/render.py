@@ -1,4 +1,4 @@
-"""Part `render`: a file of an hour, a batch of files, and blocks as a plug-in host sends them.
+"""Part `render`: an hour-long file, a batch of files, and blocks as a plug-in host sends them.
 
 An LSTM stands beside the WaveNets: each of its samples waits for the one before it, which is the
 worst that an accelerator can be given.
@@ -33,7 +33,7 @@ NOTE = (
 
 
 def measure(report: Report, options: Options) -> None:
-    """Rows of A2 nano and standard (small: nano alone), last of an LSTM of one cell."""
+    """Adds rows for A2 nano and standard (small: nano alone), and an LSTM of one cell."""
     rng, small = np.random.default_rng(0), options.small
     models: dict[str, AmpModel] = {
         f"A2 {size}": a2.create(size, rng) for size in (("nano",) if small else a2.CHANNELS)
@@ -58,7 +58,7 @@ def measure(report: Report, options: Options) -> None:
 
 
 def _whole_file(row: Row, model: AmpModel, limit: float) -> float:
-    """Times real time; the length is such that one call takes no more than `limit` seconds."""
+    """Measures times real time; the length keeps one call within `limit` seconds."""
 
     def play(seconds: float) -> int:
         return sum(len(y) for y in render(model, _noise(seconds)))
@@ -76,7 +76,7 @@ def _whole_file(row: Row, model: AmpModel, limit: float) -> float:
 
 
 def _noise(seconds: float) -> Iterator[np.ndarray]:
-    """Yields a second of noise again and again, until it is `seconds` in all."""
+    """Yields a second of noise again and again, `seconds` in all."""
     samples = round(seconds * RATE)
     second = np.random.default_rng(1).uniform(-0.5, 0.5, RATE).astype(np.float32)
     full, rest = divmod(samples, RATE)
@@ -84,7 +84,7 @@ def _noise(seconds: float) -> Iterator[np.ndarray]:
 
 
 def _batch(row: Row, model: AmpModel, limit: float, speed: float) -> None:
-    """The length suits `speed`, that of one file; sixteen may take a few times as long."""
+    """Renders sixteen files; their length suits `speed`, that of one file."""
     seconds = min(MINUTES, speed * limit / 4)
     samples = model.chunk if limit < 1 else round(seconds * RATE)
     x = jnp.asarray(np.random.default_rng(2).random((FILES, samples), np.float32) - 0.5)

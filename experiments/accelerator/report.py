@@ -1,6 +1,6 @@
-"""The rows that a part of the examination finds, written down at once.
+"""Writes the rows of a part of the examination to disk at once.
 
-A row is a line of JSON in a file, so that a part that is killed leaves all that it found before.
+A row is a line of JSON in a file, so that a killed part leaves its earlier results.
 """
 
 import contextlib
@@ -26,7 +26,7 @@ class Options:
     """The task of a part.
 
     Attributes:
-        folder: of its own files (traces, models, samples); made before it starts.
+        folder: folder for its files (traces, models, samples); made before it starts.
         seconds: its share of the time.
         small: whether every size is shrunk, for a rehearsal on a CPU.
         corpus: a prepared corpus; "" for the built-in speech.
@@ -42,12 +42,12 @@ class Report:
     """The tables of one part: rows by table, in the order in which they were found."""
 
     def __init__(self, path: Path, seconds: float):
-        """Appends to the file `path`; `seconds` from now on the time is over."""
+        """Appends to the file `path`; the time ends `seconds` from now."""
         self._path, self._end = path, time.monotonic() + seconds
 
     @property
     def seconds_left(self) -> float:
-        """Until the time is over; below 0 after that."""
+        """Seconds until the time is over; negative after that."""
         return self._end - time.monotonic()
 
     def row(self, table: str, **cells: Any) -> None:
@@ -59,16 +59,16 @@ class Report:
         self._append({"note": line})
 
     def failed(self, reason: str) -> None:
-        """Says in one line what ended the part."""
+        """Records in one line why the part failed."""
         self._append({"failed": reason})
 
     def ended(self, how: str, seconds: float) -> None:
-        """Closes the part: "ok", or a line that says what ended it."""
+        """Closes the part with "ok" or the reason of its end."""
         self._append({"ended": how, "seconds": round(seconds, 1)})
 
     @contextlib.contextmanager
     def attempt(self, table: str, **cells: Any) -> Iterator[Row]:
-        """Adds a row that begins with `cells` and goes on with what the block puts into it.
+        """Adds a row of `cells` and of the cells that the block adds.
 
         An exception becomes its "error": one line, and the part goes on.
         """
@@ -97,15 +97,15 @@ class Report:
 
 
 def one_line(error: BaseException) -> str:
-    """An error's kind and first line; out of memory in plain words."""
+    """Returns an error's kind and first line; "out of memory" in plain words."""
     lines = str(error).strip().splitlines() or [""]
-    if isinstance(error, MemoryError) or any(words in str(error) for words in NO_MEMORY):
+    if isinstance(error, MemoryError) or any(phrase in str(error) for phrase in NO_MEMORY):
         return "out of memory"
     return f"{type(error).__name__}: {lines[0][:160]}"
 
 
 def read_rows(path: Path) -> list[Row]:
-    """The entries of a report's file; a torn last line is left out."""
+    """Reads the entries of a report's file; a torn last line is skipped."""
     entries = []
     for line in path.read_text(errors="replace").splitlines() if path.exists() else []:
         with contextlib.suppress(ValueError):

@@ -1,4 +1,4 @@
-"""results.json and results.md from the rows of all parts."""
+"""Writes results.json and results.md from the rows of all parts."""
 
 import json
 from pathlib import Path
@@ -10,7 +10,7 @@ from wf_jax.atomic import write_text
 
 
 def write_results(output: Path) -> None:
-    """Writes both files whole, of all parts that have left rows in `output`."""
+    """Writes both files whole, with all parts that have left rows in `output`."""
     left = {path.parent.name: path for path in output.glob(f"*/{ROWS}")}
     names = [name for name in PARTS if name in left] + sorted(left.keys() - PARTS)
     found = {name: collect(left[name]) for name in names}
@@ -19,7 +19,7 @@ def write_results(output: Path) -> None:
 
 
 def collect(path: Path) -> dict[str, Any]:
-    """A part's entries: how it ended, seconds, tables {name: rows}, notes."""
+    """Returns a part's entries: end state, seconds, tables {name: rows}, notes."""
     part: dict[str, Any] = {"ended": "cut off", "seconds": None, "tables": {}, "notes": []}
     for entry in read_rows(path):
         if "table" in entry:
@@ -32,7 +32,7 @@ def collect(path: Path) -> dict[str, Any]:
 
 
 def markdown(found: dict[str, dict[str, Any]]) -> str:
-    """The parts as sections, their tables in the order in which they began."""
+    """Formats the parts as sections, their tables in the order in which they began."""
     sections = ["# Examination of an accelerator"]
     for name, part in found.items():
         time = "" if part["seconds"] is None else f", {part['seconds']:.0f} s"

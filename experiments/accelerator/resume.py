@@ -1,4 +1,4 @@
-"""Part `resume`: runs that are killed and continued, against runs that were not, bit for bit.
+"""Part `resume`: compares runs that were killed and resumed with undisturbed ones, bit for bit.
 
 This process leaves the accelerator alone: every session of a run is a process that needs it. As a
 command, `python -m experiments.accelerator.resume CHECKPOINT OTHER` prints how they differ.
@@ -33,8 +33,8 @@ class Run:
 
     Attributes:
         task: its name.
-        arguments: of experiments.train, without the folder.
-        steps: of the whole run.
+        arguments: arguments of experiments.train, without the folder.
+        steps: steps of the whole run.
         every: steps between checkpoints; the run is killed after the second one.
     """
 
@@ -45,7 +45,7 @@ class Run:
 
 
 def measure(report: Report, options: Options) -> None:
-    """A capture and a vocoder; small only the capture, of a net that compiles in a moment."""
+    """Checks a capture and a vocoder; small only the capture, of a net that compiles quickly."""
     runs = {"capture": _small_capture}
     if not options.small:
         runs = {"capture": _capture, "vocoder": _vocoder}
@@ -60,7 +60,7 @@ def measure(report: Report, options: Options) -> None:
 
 
 def _check(report: Report, options: Options, run: Run) -> list[bool]:
-    """A row for each way of continuing; whether they gave the same bits."""
+    """Adds a row for each way of continuing; returns whether all gave the same bits."""
     folder = options.folder / run.task
     folder.mkdir()
     whole, killed, same = folder / "whole", folder / "killed", []
@@ -84,14 +84,14 @@ def _check(report: Report, options: Options, run: Run) -> list[bool]:
 
 
 def _ways(options: Options) -> Sequence[str]:
-    """How the programs of the continued run come about, the more demanding first."""
+    """Returns the sources of the continued run's compiled programs, the most demanding first."""
     return (CACHED,) if options.small else (ANEW, CACHED)
 
 
 def _session(
     run: Run, workdir: Path, step: int, report: Report, environment: Mapping[str, str] | None = None
 ) -> None:
-    """Trains until a checkpoint of `step` or a later one is there, then kills it."""
+    """Trains until a checkpoint of `step` or later exists, then kills the process."""
     arguments = [
         *run.arguments,
         f"--workdir={workdir}",
@@ -104,12 +104,12 @@ def _session(
 
 
 def _saved(workdir: Path) -> int:
-    """The step of the last checkpoint; 0 if there is none. They appear complete or not at all."""
+    """Returns the step of the last checkpoint, 0 if there is none; checkpoints appear complete."""
     return max((int(p.name) for p in workdir.glob("checkpoints/*") if p.name.isdigit()), default=0)
 
 
 def _difference(workdir: Path, other: Path, step: int, report: Report) -> Row:
-    """Cells that compare the checkpoints of a step, read by a process without accelerator."""
+    """Compares the checkpoints of a step, read by a process without accelerator."""
     paths = [str(folder / "checkpoints" / str(step)) for folder in (workdir, other)]
     log = other.with_name(f"{other.name}-compared.txt")
     seconds = max(report.seconds_left, 1)
@@ -156,7 +156,7 @@ def _vocoder(options: Options) -> Run:
 
 
 def main(paths: Sequence[str]) -> None:
-    """Prints as JSON how the arrays of two checkpoints differ."""
+    """Prints the differences of the arrays of two checkpoints as JSON."""
     first, second = (_arrays(Path(path)) for path in paths)
     if first.keys() != second.keys():
         sys.exit("the checkpoints have other arrays")
@@ -167,7 +167,7 @@ def main(paths: Sequence[str]) -> None:
 
 
 def _arrays(checkpoint: Path) -> dict[str, np.ndarray]:
-    """All arrays of a checkpoint by name, whatever device they were on."""
+    """Reads all arrays of a checkpoint by name, whatever device they were on."""
     import jax
     import orbax.checkpoint as ocp
 

@@ -1,4 +1,4 @@
-"""Runs the parts one after the other, each in a process of its own, and keeps what they find."""
+"""Runs the parts one after the other, each in its own process, and keeps their results."""
 
 import dataclasses
 import errno
@@ -62,7 +62,7 @@ def run_parts(
 
 
 def _run_part(name: str, part: Part, options: Options, output: Path) -> str:
-    """Runs one part, ends it when it is late, and says how it ended."""
+    """Runs one part, stops it when it is late, and returns how it ended."""
     rows, began = options.folder / ROWS, time.monotonic()
     given = json.dumps({**dataclasses.asdict(options), "folder": str(options.folder)})
     command = [sys.executable, "-m", "experiments.accelerator.worker", part.module, given]
@@ -120,7 +120,7 @@ def _end(process: subprocess.Popen) -> None:
 
 
 def _environment(options: Options) -> dict[str, str]:
-    """Returns the variables of a part, which finds this code and compiled programs by them."""
+    """Returns the environment of a part, with the paths to this code and its compiled programs."""
     root = str(Path(experiments.__file__).parents[1])
     variables = {
         **os.environ,

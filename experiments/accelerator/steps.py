@@ -1,4 +1,4 @@
-"""Training steps of a task, timed as the training loop takes them: one dispatch ahead."""
+"""Times training steps of a task as the training loop takes them: one dispatch ahead."""
 
 import dataclasses
 import statistics
@@ -19,11 +19,11 @@ class Steps:
 
     Attributes:
         first: seconds until the first dispatch was done; it compiles.
-        seconds: of a step, median of the rounds.
-        host: of them, the host's own in sending it.
-        data: of them, waiting for a batch.
-        flops: of a step, over all devices.
-        devices: that took part.
+        seconds: seconds per step, median of the rounds.
+        host: the host's part of them, spent on sending.
+        data: the part of them spent waiting for a batch.
+        flops: FLOP per step, over all devices.
+        devices: number of devices.
         memory: bytes that its program needs on a device.
     """
 
@@ -36,10 +36,10 @@ class Steps:
     memory: int
 
     def cells(self, audio_seconds: float, peak: float) -> Row:
-        """Cells of a table.
+        """Returns the cells of a table.
 
         Args:
-            audio_seconds: that a step trains on.
+            audio_seconds: seconds of audio per step.
             peak: FLOP/s of one device, which 100 % are of.
         """
         return {
@@ -62,13 +62,13 @@ def time_steps(
     trace: str = "",
     optimizer: str = Settings.optimizer,
 ) -> Steps:
-    """Takes steps in rounds of about `seconds`, of which the median counts.
+    """Takes steps in rounds of about `seconds`; the median of the rounds counts.
 
     Args:
-        task: what to train.
+        task: the task to train.
         substeps: per dispatch.
-        rounds: that count.
-        seconds: of one round; two dispatches at least.
+        rounds: number of rounds.
+        seconds: duration of one round; two dispatches at least.
         trace: folder for a profiler's trace of one more round, of four dispatches; "" for none.
         optimizer: its name.
     """
@@ -77,7 +77,7 @@ def time_steps(
         state, step = dispatcher.create(dispatcher.params), 0
 
         def take(dispatches: int) -> tuple[float, float, float]:
-            """Seconds per step: the whole, sending, and waiting for batches."""
+            """Seconds per step: total, sending, and waiting for batches."""
             nonlocal state, step
             dispatcher.clock.start()
             previous, sending, start = None, 0.0, time.perf_counter()

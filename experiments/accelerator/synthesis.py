@@ -1,4 +1,4 @@
-"""Part `synthesis`: flows speak, in times real time, with the error of a round trip beside it."""
+"""Part `synthesis`: flows synthesise audio, in times real time, with the round-trip error."""
 
 import itertools
 from collections.abc import Callable
@@ -48,7 +48,7 @@ ALL = tuple(dict.fromkeys((*FIRST, *itertools.product(MODELS, (1, 16), PRECISION
 
 
 def measure(report: Report, options: Options) -> None:
-    """Audio of mels of ten seconds (one, small), by model, number of clips and precision."""
+    """Synthesises mels of ten seconds (one if small), by model, number of clips and precision."""
     peak = matrix_rate(precision="highest")
     cases = [
         {"model": model, "clips": clips, "precision": precision}
@@ -85,7 +85,7 @@ def _speak(row: Row, seconds: float, peak: float) -> None:
 
 
 def _inputs(config: FlowConfig, clips: int, seconds: float) -> tuple[jax.Array, jax.Array]:
-    """Latent [clips, T] and mel [clips, M, F], random."""
+    """Makes a random latent [clips, T] and mel [clips, M, F]."""
     rng = np.random.default_rng(1)
     frames = round(seconds * config.mel.sample_rate / config.mel.hop_length)
     z = rng.standard_normal((clips, frames * config.mel.hop_length), np.float32)
@@ -94,7 +94,7 @@ def _inputs(config: FlowConfig, clips: int, seconds: float) -> tuple[jax.Array, 
 
 
 def _round_trip(model: Flow, mel: jax.Array) -> float:
-    """RMS of x -> z -> x against x, relative; half a second of noise."""
+    """Relative RMS error of x -> z -> x, on half a second of noise."""
     mel = mel[:, :, :43]
     shape = (1, mel.shape[2] * model.config.mel.hop_length)
     x = 0.1 * jax.random.normal(jax.random.key(2), shape)

@@ -1,4 +1,4 @@
-"""How long a call takes on the device, and what that is worth."""
+"""Times calls on the device."""
 
 import dataclasses
 import statistics
@@ -21,7 +21,7 @@ class Timing:
 def time_calls(
     call: Callable[[], object], rounds: int = ROUNDS, seconds: float = SECONDS
 ) -> Timing:
-    """Times calls one after the other, each until its result is there.
+    """Times consecutive calls, each until its result is ready.
 
     Args:
         call: gives arrays.
@@ -35,7 +35,7 @@ def time_calls(
 
 
 def seconds_of(call: Callable[[], object]) -> float:
-    """Until the result of one call is there."""
+    """Times one call until its result is ready."""
     start = time.perf_counter()
     jax.block_until_ready(call())
     return time.perf_counter() - start

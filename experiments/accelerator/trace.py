@@ -9,11 +9,11 @@ Operation = tuple[str, float, int]  # name, milliseconds in all, how often
 
 
 def top_operations(folder: Path, count: int = 10) -> tuple[list[Operation], Operation]:
-    """The operations of the newest trace in `folder` that took longest.
+    """Returns the longest operations of the newest trace in `folder`.
 
     Args:
-        folder: of `jax.profiler.trace`.
-        count: how many.
+        folder: folder of `jax.profiler.trace`.
+        count: number of operations.
 
     Returns:
         The operations of the first accelerator, or of the CPU where there is none, and all of them
@@ -21,7 +21,7 @@ def top_operations(folder: Path, count: int = 10) -> tuple[list[Operation], Oper
 
     Raises:
         FileNotFoundError: no trace was written.
-        ValueError: there is no operation in it.
+        ValueError: the trace holds no operation.
     """
     files = sorted(folder.rglob("*.xplane.pb"), key=lambda path: path.stat().st_mtime)
     if not files:
@@ -39,7 +39,7 @@ def top_operations(folder: Path, count: int = 10) -> tuple[list[Operation], Oper
 
 
 def _events(data: jax.profiler.ProfileData) -> list[jax.profiler.ProfileEvent]:
-    """Returns those of a GPU's streams, a TPU's operations, or XLA's on a CPU."""
+    """Returns the events of a GPU's streams, a TPU's operations, or XLA's on a CPU."""
     planes = list(data.planes)
     devices = [p for p in planes if p.name.startswith("/device:") and "CUSTOM" not in p.name]
     if devices:

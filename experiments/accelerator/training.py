@@ -1,4 +1,4 @@
-"""Part `training`: steps of WaveFlow at the paper's sizes, and the largest batch that fits."""
+"""Part `training`: WaveFlow steps at the paper's sizes, and the largest batch that fits."""
 
 import jax
 
@@ -28,7 +28,7 @@ TABLE = "Training steps"
 
 
 def measure(report: Report, options: Options) -> None:
-    """Steps of WaveFlow, h = 16, in windows of 16,000 samples (2,048 small)."""
+    """Times WaveFlow steps, h = 16, in windows of 16,000 samples (2,048 if small)."""
     peak = matrix_rate(precision="highest")
     cases = [
         {"channels": c, "windows": b, "precision": precision, "steps per dispatch": substeps}
@@ -56,7 +56,7 @@ def _steps(row: Row, options: Options, peak: float) -> None:
 
 
 def _largest_batch(report: Report, options: Options, rows: list[Row], peak: float) -> None:
-    """Reckons the largest batch from the memory of two, and takes steps of nearly that."""
+    """Estimates the largest batch from the memory of two, and takes steps near that."""
     limit = (jax.local_devices()[0].memory_stats() or {}).get("bytes_limit", 0) / 2**30
     sizes = {row["windows"]: row for row in rows if _alike(row, rows[0]) and "error" not in row}
     if len(sizes) < 2 or not limit:
@@ -79,5 +79,5 @@ def _largest_batch(report: Report, options: Options, rows: list[Row], peak: floa
 
 
 def _alike(row: Row, other: Row) -> bool:
-    """Whether two rows differ in the number of windows at most."""
+    """Returns whether two rows differ at most in the number of windows."""
     return all(row[k] == other[k] for k in ("channels", "precision", "steps per dispatch"))

@@ -1,4 +1,4 @@
-"""Part `train`: a WaveFlow of C = 64 learns a voice for the time that is left, and speaks.
+"""Part `train`: trains a WaveFlow of C = 64 for the remaining time and synthesises clips.
 
 This process leaves the accelerator alone: the commands that it runs need it, one after the other.
 """
@@ -50,7 +50,7 @@ NOTE = (
 
 
 def measure(report: Report, options: Options) -> None:
-    """Rows of a learning curve, then of three clips; model and audio stay in the part's folder."""
+    """Adds rows of a learning curve, then of three clips; files stay in the part's folder."""
     corpus, run = corpus_of(options), options.folder / "run"
     report.note(NOTE)
     try:
@@ -69,7 +69,7 @@ def measure(report: Report, options: Options) -> None:
 
 
 def corpus_of(options: Options) -> Path:
-    """The corpus that was asked for, or one of built-in speech, made in the part's folder."""
+    """Returns the requested corpus, or one of built-in speech made in the part's folder."""
     if options.corpus:
         return Path(options.corpus)
     clips, seconds, held_out = (6, 0.5, CLIPS) if options.small else (120, 4.0, 8)
@@ -79,7 +79,7 @@ def corpus_of(options: Options) -> Path:
 
 
 def _arguments(options: Options, corpus: Path, run: Path, **others: float) -> list[str]:
-    """Returns those of experiments.train; `others` are options of `train`."""
+    """Returns the options of experiments.train; `others` are options of `train`."""
     settings: dict[str, Any] = {**SETTINGS, **(SMALL if options.small else {})}
     settings |= {"data.corpus": corpus, **{f"train.{k}": v for k, v in others.items()}}
     return [
@@ -90,9 +90,9 @@ def _arguments(options: Options, corpus: Path, run: Path, **others: float) -> li
 
 
 def _steps_between_evaluations(report: Report, options: Options, corpus: Path) -> int:
-    """As many as take INTERVAL, by the speed of a few; USUAL where the time is short.
+    """Returns the steps that take INTERVAL, from the speed of a few; USUAL if time is short.
 
-    What is compiled for them is ready for the run itself.
+    The run itself reuses the programs compiled for them.
     """
     if not _is_long(options):
         return 5 if options.small else USUAL
@@ -110,10 +110,10 @@ def _steps_between_evaluations(report: Report, options: Options, corpus: Path) -
 def _learn(
     report: Report, options: Options, corpus: Path, run: Path, every: int
 ) -> Iterator[dict[str, float]]:
-    """Trains for the time that is left; yields cells about every half minute and at the end.
+    """Trains for the remaining time; yields cells about every half minute and at the end.
 
-    It is ended when what follows needs the time, and, where that is short, when it begins to
-    measure its model for a report.
+    Training ends when the rest of the part needs the time; if that is short, as soon as the run
+    begins to measure its model for a report.
     """
     rest = SPEAK + JUDGE if _is_long(options) else min(SPEAK, options.seconds / 4)
     before = START + (REPORT if _is_long(options) else COMPILE)
@@ -153,7 +153,7 @@ def _size(path: Path) -> int:
 
 
 def _is_due(records: list[dict[str, Any]], shown: int) -> bool:
-    """Whether the last record is about INTERVAL after the last that was shown."""
+    """Returns whether the last record is about INTERVAL after the last one shown."""
     before = records[shown - 1]["minutes"] if shown else 0.0
     return 60 * (records[-1]["minutes"] - before) > 0.9 * INTERVAL
 
@@ -171,7 +171,7 @@ def _cells(record: dict[str, Any]) -> dict[str, float]:
 
 
 def _speak(report: Report, options: Options, corpus: Path, run: Path) -> None:
-    """A row for each held-out clip that the model says again."""
+    """Adds a row for each held-out clip that the model resynthesises."""
     originals, spoken = options.folder / "originals", options.folder / "spoken"
     originals.mkdir()
     opened = Corpus.open(corpus)
@@ -197,7 +197,7 @@ def _speak(report: Report, options: Options, corpus: Path, run: Path) -> None:
 
 
 def _exact_likelihood(report: Report, options: Options, corpus: Path, run: Path) -> float:
-    """Nats per sample of the held-out clips, with the same parameters and exact products."""
+    """Nats per sample of the held-out clips, same parameters and exact products."""
     exact = options.folder / "exact"
     shutil.copytree(run / "model", exact)
     content = json.loads((exact / "config.json").read_text())

@@ -1,7 +1,7 @@
-"""One part in a process of its own: python -m experiments.accelerator.worker MODULE OPTIONS.
+"""Runs one part in its own process: python -m experiments.accelerator.worker MODULE OPTIONS.
 
-OPTIONS is JSON. What the part finds goes to rows.jsonl in its folder; what stops it is the last
-entry there.
+OPTIONS is JSON. The part's results go to rows.jsonl in its folder; the error that stops it is the
+last entry there.
 """
 
 import importlib

@@ -1,4 +1,4 @@
-"""The config of a capture, and what can be refused before JAX and the audio are loaded."""
+"""The config of a capture and its checks, which run before JAX and the audio are loaded."""
 
 import dataclasses
 import warnings
@@ -34,10 +34,6 @@ _LATENCY = WrittenNumber(
 )
 
 
-class CaptureConfigError(UserError):
-    """An option has a value that cannot be used."""
-
-
 @dataclasses.dataclass
 class Data:
     """The recorded pair.
@@ -45,11 +41,11 @@ class Data:
     Attributes:
         input: the DI file that was played into the amp; "demo" for the built-in pair.
         output: the recording of the amp.
-        input_channel: of a multi-channel input file, counted from 1; 0 for a mono file.
+        input_channel: channel of a multi-channel input file, counted from 1; 0 for a mono file.
         output_channel: the same for the output file.
         latency: samples by which the output lags the input, or "auto" to measure it.
         start_seconds: first second of both files that is used, over a user's own DI.
-        stop_seconds: where that ends; 0 for the end of the files.
+        stop_seconds: end of the used part; 0 for the end of the files.
         correct_drift: resample the output where its clock differs from the input's.
         validation_seconds: held out at the end, over a user's own DI.
         ignore_checks: train although checks failed.
@@ -71,10 +67,10 @@ class Data:
 
 @dataclasses.dataclass
 class Model:
-    """What is trained.
+    """The models to train.
 
     Attributes:
-        sizes: of A2: nano and standard.
+        sizes: sizes of A2: nano and standard.
         nam: a .nam file, or JSON with its "architecture" and "config": train fresh models of that
             architecture in place of A2.
     """
@@ -85,14 +81,14 @@ class Model:
 
 @dataclasses.dataclass
 class Train(run.Train):
-    """How a capture trains.
+    """The training options of a capture.
 
     Attributes:
         optimizer: soap, or adam for the NAM trainer's recipe to the letter.
         learning_rate: at its peak; -1 for the optimizer's own.
         warmup: share of the run over which the rate rises; -1 for the optimizer's own.
         hold: share of the run at which it begins to fall; -1 for the optimizer's own.
-        end: what is left of the peak at the end; -1 for the optimizer's own.
+        end: share of the peak rate left at the end; -1 for the optimizer's own.
         batch_size: windows per step, over all devices; 0 for the optimizer's own, 8 or 16.
         window: samples of a window.
     """
@@ -111,15 +107,15 @@ Loss = editable(LossWeights)
 
 @dataclasses.dataclass
 class CaptureConfig(run.RunConfig):
-    """A capture.
+    """The config of a capture.
 
     Attributes:
         init_from: a .nam file to fine-tune, of any architecture.
         data: the recorded pair.
-        model: what is trained.
-        train: how.
-        loss: what is minimised.
-        metadata: what the .nam file says of the gear.
+        model: the models to train.
+        train: the training options.
+        loss: the loss to minimise.
+        metadata: the .nam file's metadata of the gear.
     """
 
     job: ClassVar[str] = "experiments.capture.job:CaptureJob"
@@ -134,11 +130,11 @@ class CaptureConfig(run.RunConfig):
 
     @property
     def batch_size(self) -> int:
-        """Windows per step: SOAP learns as much from 8 of them as from 16, and is done sooner."""
+        """Windows per step; SOAP learns as much from 8 as from 16, in less time."""
         return self.train.batch_size or (8 if self.train.optimizer == "soap" else 16)
 
     def recipe(self) -> tuple[float, Schedule]:
-        """Gives the optimizer's own, but for what the config says itself."""
+        """Returns the optimizer's own recipe, overridden by the config."""
         train = self.train
         if train.optimizer == "soap":
             rate, usual = 0.02, Schedule(warmup=0.05, hold=0.6, end=0.02)
@@ -153,34 +149,34 @@ class CaptureConfig(run.RunConfig):
         return rate if train.learning_rate == OWN else train.learning_rate, schedule
 
     def gear(self) -> dict[str, Any]:
-        """Gives the metadata that the user gives, or else the file that the capture begins from.
+        """Returns the user's metadata, completed from the file that the capture begins from.
 
         Returns:
             By key of wf_jax.amps.nam_metadata.USER_KEYS: text, a level in dBu, or None.
 
         Raises:
-            NamFileError: that file cannot be read, or says what no .nam file may.
+            NamFileError: that file cannot be read, or holds invalid metadata.
         """
-        # What is fine-tuned is still the same gear, where the user says nothing else.
+        # A fine-tuned model is still of the same gear, unless the user says otherwise.
         before = read_nam(self.init_from).metadata if self.init_from else {}
         return joined(self.metadata, before, self.init_from)
 
     def check(self) -> None:
-        """Refuses what would otherwise fail late, or in another's words; reads headers only.
+        """Refuses options and files that would fail later; reads headers only.
 
         Raises:
             AudioFileError, NamFileError: a file is missing or none of its kind.
-            CaptureConfigError, OptionError: an option has a value that cannot be used.
+            UserError, OptionError: an option has a value that cannot be used.
         """
         super().check()
         for name in self._files:
             if not getattr(self.data, name):
-                raise CaptureConfigError(
+                raise UserError(
                     f"--config.data.{name} is missing; name the file, or try the built-in amp "
                     "with --config=a2_capture:demo"
                 )
         if self.init_from and self.model.nam:
-            raise CaptureConfigError(
+            raise UserError(
                 "--config.init_from and --config.model.nam exclude each other; give one"
             )
         if self.model.nam:
@@ -192,7 +188,7 @@ class CaptureConfig(run.RunConfig):
 
     @property
     def is_demo(self) -> bool:
-        """Whether the pair is the built-in one."""
+        """True if the pair is the built-in one."""
         return self.data.input == "demo"
 
     @property
@@ -207,7 +203,7 @@ class CaptureConfig(run.RunConfig):
         if data.loudness_probe:
             probe = AudioFile(data.loudness_probe)
             if probe.channels != 1 or probe.seconds > LONGEST_PROBE:
-                raise CaptureConfigError(
+                raise UserError(
                     f"--config.data.loudness_probe={data.loudness_probe}: {probe.channels} "
                     f"channels of {probe.seconds:.3g} s; give one channel of {LONGEST_PROBE:g} s "
                     "at most"

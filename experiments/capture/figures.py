@@ -13,14 +13,14 @@ COLOURS = {"target": GREY, "nano": ORANGE, "standard": BLUE}
 
 
 def colour(size: str) -> str:
-    """The line colour of a size, the same in every picture."""
+    """Returns the line colour of a size, the same in every picture."""
     return COLOURS.get(size, VIOLET)
 
 
 def esr_over_time(
     history: Sequence[dict[str, Any]], sizes: dict[str, float], linear_esr: float | None
 ) -> Figure:
-    """ESR of each size against minutes; `sizes` gives the best value of each."""
+    """Plots ESR of each size against minutes; `sizes` gives the best value of each."""
     figure = Figure(figsize=(9, 3.6), layout="constrained")
     axes = figure.subplots()
     minutes = [record["minutes"] for record in history]
@@ -43,7 +43,7 @@ def esr_over_time(
 
 
 def waveforms(target: np.ndarray, predictions: dict[str, np.ndarray], sample_rate: int) -> Figure:
-    """30 ms around the loudest attack: target and models above, their errors below."""
+    """Plots 30 ms around the loudest attack: target and models above, their errors below."""
     start, stop = attack_window(target, sample_rate)
     seconds = np.arange(start, stop) / sample_rate
     figure = Figure(figsize=(9, 4.6), layout="constrained")
@@ -63,7 +63,7 @@ def waveforms(target: np.ndarray, predictions: dict[str, np.ndarray], sample_rat
 
 
 def attack_window(target: np.ndarray, sample_rate: int, seconds: float = 0.03) -> tuple[int, int]:
-    """Where the level rises most from one 10 ms to the next; [start, stop) in samples."""
+    """Finds the steepest level rise between 10 ms frames; [start, stop) in samples."""
     hop = sample_rate // 100
     blocks = target[: len(target) // hop * hop].astype(np.float64).reshape(-1, hop)
     rms = np.sqrt(np.mean(blocks**2, axis=1))
@@ -76,7 +76,7 @@ def attack_window(target: np.ndarray, sample_rate: int, seconds: float = 0.03) -
 def error_over_time(
     target: np.ndarray, predictions: dict[str, np.ndarray], sample_rate: int
 ) -> Figure:
-    """Level of the target and of each model's error, block by block, in dB re full scale."""
+    """Plots levels of the target and each model's error by block, in dB re full scale."""
     hop = max(1, min(len(target), sample_rate // 20))  # 50 ms
     seconds = (np.arange(len(target) // hop) + 0.5) * hop / sample_rate
     figure = Figure(figsize=(9, 3.2), layout="constrained")
@@ -99,7 +99,7 @@ def _level(x: np.ndarray, hop: int) -> np.ndarray:
 
 
 def spectrograms(target: np.ndarray, name: str, prediction: np.ndarray, sample_rate: int) -> Figure:
-    """Spectrograms of the target, one model's output and their difference, on one dB scale."""
+    """Plots spectrograms of the target, one output and their difference, on one dB scale."""
     figure = Figure(figsize=(9, 6.4), layout="constrained")
     panels = figure.subplots(3, 1, sharex=True, sharey=True)
     images = {"target": target, name: prediction, "error": prediction - target}
@@ -123,7 +123,7 @@ def spectrograms(target: np.ndarray, name: str, prediction: np.ndarray, sample_r
 
 
 def spectra(target: np.ndarray, predictions: dict[str, np.ndarray], sample_rate: int) -> Figure:
-    """Average spectra of the target, the models and their errors, in dB re full scale."""
+    """Plots average spectra of the target, models and errors, in dB re full scale."""
     figure = Figure(figsize=(9, 3.6), layout="constrained")
     axes = figure.subplots()
     frequency = np.fft.rfftfreq(FFT, 1 / sample_rate)[1:]
@@ -146,7 +146,7 @@ def spectra(target: np.ndarray, predictions: dict[str, np.ndarray], sample_rate:
 
 
 def latency(draw: Callable[[Axes], None]) -> Figure:
-    """A figure around a function that draws on given axes."""
+    """Makes a figure around a function that draws on given axes."""
     figure = Figure(figsize=(9, 3.8), layout="constrained")
     draw(figure.subplots())
     return figure

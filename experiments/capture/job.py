@@ -9,16 +9,17 @@ from data_pipeline.audio_files import LOUD, AudioFile, AudioFileError, md5_of, r
 from data_pipeline.captures import Capture, load_capture
 from data_pipeline.pair_report import Used
 from data_pipeline.synthetic import write_demo_pair
-from experiments.capture.config import CaptureConfig, CaptureConfigError
-from experiments.capture.models import Family, read_family
+from experiments.capture.config import CaptureConfig
+from experiments.capture.models import CaptureModels, read_models
 from experiments.capture.results import write_results
-from experiments.capture.samples import Samples
-from experiments.run.folder import Workdir
+from experiments.capture.samples import TrainingBoard
+from experiments.run.folder import RunFolder
 from experiments.run.job import Job
 from wf_jax.amps import a2
 from wf_jax.amps.capture import CaptureAudio, CaptureTask, LossWeights
 from wf_jax.amps.model import AmpModel
 from wf_jax.amps.nam_file import NamFileError
+from wf_jax.errors import UserError
 from wf_jax.training.distributed import say
 from wf_jax.training.loop import Result
 from wf_jax.whole_files import temporary_folder
@@ -28,10 +29,10 @@ class CaptureJob(Job):
     """Checks a recorded pair, trains on it, and writes model.nam, metrics.json and report.html."""
 
     def __init__(self, config: CaptureConfig):
-        """Reads nothing yet."""
+        """Stores the config; reads nothing yet."""
         self.config = config
 
-    def prepare(self, folder: Workdir) -> CaptureTask:
+    def prepare(self, folder: RunFolder) -> CaptureTask:
         """Reads and checks the pair.
 
         Raises:
@@ -40,20 +41,20 @@ class CaptureJob(Job):
         config = self.config
         with temporary_folder() as place:
             pair = _pair(config, folder, place)
-            self._family = _family(config, pair[0])
-            self._capture = _load(config, pair, self._family)
+            self._initial = _initial_models(config, pair[0])
+            self._capture = _load(config, pair, self._initial)
         self._probe = _probe(config.data.loudness_probe)
-        self._task = make_task(config, self._capture, self._family)
+        self._task = make_task(config, self._capture, self._initial)
         self.what = ", ".join(self._task.sizes)
         return self._task
 
     def inputs(self) -> dict[str, str]:
-        """Gives the digests of the recordings."""
+        """Returns the digests of the recordings."""
         data = self.config.data
         return {} if self.config.is_demo else {p: md5_of(p) for p in (data.input, data.output)}
 
-    def begin(self, folder: Workdir) -> None:
-        """Says what the checks found, and how good a model that is fine-tuned is already."""
+    def begin(self, folder: RunFolder) -> None:
+        """Prints the checks' findings, and the ESR of a model to fine-tune."""
         if self.config.is_demo:
             folder.make(lambda: _keep_demo_pair(folder.local / "pair"))
         capture, task = self._capture, self._task
@@ -66,22 +67,22 @@ class CaptureJob(Job):
             said = ", ".join(f"{name} {float(esr[f'esr/{name}'][0]):.4f}" for name in task.sizes)
             say(f"as it is in {self.config.init_from}: ESR {said}")
 
-    def publish(self, folder: Workdir) -> Samples:
-        """Gives what shows the run in TensorBoard."""
-        return Samples(folder, self._task, self._capture)
+    def publish(self, folder: RunFolder) -> TrainingBoard:
+        """Returns the callback that writes TensorBoard data."""
+        return TrainingBoard(folder, self._task, self._capture)
 
     def finish(self, folder: Path, result: Result) -> None:
         """Writes model.nam, then metrics.json and report.html."""
         write_results(
-            self.config, folder, self._capture, self._task, self._family, result, self._probe
+            self.config, folder, self._capture, self._task, self._initial, result, self._probe
         )
 
 
-def make_task(config: CaptureConfig, capture: Capture, family: Family) -> CaptureTask:
-    """The training task of one capture, its models brought to training level.
+def make_task(config: CaptureConfig, capture: Capture, initial: CaptureModels) -> CaptureTask:
+    """Makes the training task of one capture, its models brought to training level.
 
     Raises:
-        CaptureConfigError: the recording is too short for one batch.
+        UserError: the recording is too short for one batch.
     """
     audio = CaptureAudio(
         capture.input_train[None],
@@ -93,7 +94,7 @@ def make_task(config: CaptureConfig, capture: Capture, family: Family) -> Captur
         return CaptureTask(
             audio,
             sizes=tuple(config.model.sizes),
-            models=_training_level(config, family, capture.output_gain),
+            models=_training_level(config, initial, capture.output_gain),
             sample_rate=float(capture.sample_rate),
             batch_size=config.batch_size,
             window=config.train.window,
@@ -101,31 +102,31 @@ def make_task(config: CaptureConfig, capture: Capture, family: Family) -> Captur
             seed=config.train.seed,
         )
     except ValueError as error:
-        raise CaptureConfigError(str(error)) from None
+        raise UserError(str(error)) from None
 
 
 def _training_level(
-    config: CaptureConfig, family: Family, gain: float
+    config: CaptureConfig, initial: CaptureModels, gain: float
 ) -> dict[str, AmpModel] | None:
-    """The models to begin with; fresh ones play at training level, whatever the recording's."""
-    if family.models is None or config.model.nam:
-        return family.models
-    return {name: model.scaled(gain) for name, model in family.models.items()}
+    """Returns the initial models; fresh ones start at training level."""
+    if initial.models is None or config.model.nam:
+        return initial.models
+    return {name: model.scaled(gain) for name, model in initial.models.items()}
 
 
-def _family(config: CaptureConfig, input_path: Path) -> Family:
+def _initial_models(config: CaptureConfig, input_path: Path) -> CaptureModels:
     if not (config.init_from or config.model.nam):
-        return Family(gear=config.gear())
+        return CaptureModels(gear=config.gear())
     try:
-        return read_family(config, float(AudioFile(input_path).sample_rate))
+        return read_models(config, float(AudioFile(input_path).sample_rate))
     except (AudioFileError, NamFileError):
         raise
     except ValueError as error:
-        raise CaptureConfigError(str(error)) from None
+        raise UserError(str(error)) from None
 
 
-def _pair(config: CaptureConfig, folder: Workdir, place: Path) -> tuple[Path, Path]:
-    """The files to read: the user's, or the built-in pair, made in `place` if need be."""
+def _pair(config: CaptureConfig, folder: RunFolder, place: Path) -> tuple[Path, Path]:
+    """Returns the files to read: the user's, or the built-in pair, made in `place` if need be."""
     if not config.is_demo:
         return Path(config.data.input), Path(config.data.output)
     kept = folder.local / "pair"
@@ -142,9 +143,9 @@ def _keep_demo_pair(folder: Path) -> None:
         write_demo_pair(folder)
 
 
-def _load(config: CaptureConfig, paths: tuple[Path, Path], family: Family) -> Capture:
+def _load(config: CaptureConfig, paths: tuple[Path, Path], initial: CaptureModels) -> Capture:
     data = config.data
-    lookbacks = [model.lookback for model in (family.models or {}).values()]
+    lookbacks = [model.lookback for model in (initial.models or {}).values()]
     a2_lookback = a2.config(config.model.sizes[0]).receptive_field - 1
     return load_capture(
         *paths,
@@ -166,7 +167,7 @@ def _probe(path: str) -> np.ndarray | None:
     probe = read_audio(path).samples.astype(np.float32)
     peak = float(np.abs(probe).max())
     if not 0 < peak <= LOUD:
-        raise CaptureConfigError(
+        raise UserError(
             f"--config.data.loudness_probe={path}: its peak is {peak:g} of full scale; give a "
             "second of guitar, or leave it out"
         )

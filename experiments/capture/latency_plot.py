@@ -1,4 +1,4 @@
-"""Figures for people: each function draws on the axes that it is given."""
+"""Plots the latency measurement on given axes."""
 
 from matplotlib.axes import Axes
 
@@ -7,13 +7,13 @@ from wf_jax.errors import printable
 
 
 def plot_latency(axes: Axes, latency: Latency, sample_rate: int, name: str) -> None:
-    """Draw the output's response against the lag, and the latency in use.
+    """Draws the output's response against the lag, and the latency in use.
 
     Args:
-        axes: where to draw.
-        latency: what to draw; without curves (a manual one, nothing measured) only a line.
+        axes: axes to draw on.
+        latency: latency to draw; without curves (manual or not measured) only a line.
         sample_rate: Hz, for the axis in milliseconds.
-        name: of the output file, for the title.
+        name: name of the output file, for the title.
     """
     by_blips = latency.confidence is None
     if latency.curves:

@@ -1,4 +1,4 @@
-"""Which models a capture trains: fresh A2, a .nam file's architecture, or its weights as well."""
+"""Chooses the initial models: fresh A2, a .nam file's architecture, or its weights as well."""
 
 import dataclasses
 from typing import Any
@@ -12,12 +12,12 @@ from wf_jax.random_streams import random_stream
 
 
 @dataclasses.dataclass(frozen=True)
-class Family:
-    """The models of one capture at recording level, and how they go into one file.
+class CaptureModels:
+    """The initial models of one capture at recording level, and their form in one file.
 
     Attributes:
-        models: by name, smallest first; None for fresh A2 models of the configured sizes.
-        max_values: of their container; None where the file has a single model.
+        models: models by name, smallest first; None for fresh A2 models of the configured sizes.
+        max_values: values of their container; None where the file has a single model.
         gear: metadata of the gear, as `CaptureConfig.gear` has them.
     """
 
@@ -26,7 +26,7 @@ class Family:
     gear: dict[str, Any] = dataclasses.field(default_factory=dict)
 
     def assemble(self, trained: dict[str, AmpModel]) -> AmpModel:
-        """The model of the exported file."""
+        """Returns the model of the exported file."""
         if self.models is None:
             ordered = sorted(trained.values(), key=lambda model: model.config.arrays[0].channels)
             return SlimmableContainer(ordered, uniform_max_values(len(ordered)))
@@ -36,11 +36,11 @@ class Family:
         return SlimmableContainer(models, self.max_values)
 
 
-def read_family(config: CaptureConfig, sample_rate: float) -> Family:
-    """What `config.init_from` and `config.model.nam` ask for.
+def read_models(config: CaptureConfig, sample_rate: float) -> CaptureModels:
+    """Reads the models that `config.init_from` and `config.model.nam` ask for.
 
     Args:
-        config: of the capture.
+        config: config of the capture.
         sample_rate: Hz, the recording's.
 
     Raises:
@@ -48,7 +48,7 @@ def read_family(config: CaptureConfig, sample_rate: float) -> Family:
         ValueError: the model is not for this recording.
     """
     if not (config.init_from or config.model.nam):
-        return Family(gear=config.gear())
+        return CaptureModels(gear=config.gear())
     if config.init_from:
         flag, path = "--config.init_from", config.init_from
         model = load_nam(path, sample_rate)
@@ -66,14 +66,14 @@ def read_family(config: CaptureConfig, sample_rate: float) -> Family:
             "only mono models can be trained"
         )
     if not isinstance(model, SlimmableContainer):
-        return Family({_name(model): model}, gear=config.gear())
+        return CaptureModels({_name(model): model}, gear=config.gear())
     models: dict[str, AmpModel] = {}
     for submodel in model.models:
         name = _name(submodel)
         models[name if name not in models else f"{name}_{len(models) + 1}"] = submodel
-    return Family(models, model.max_values, config.gear())
+    return CaptureModels(models, model.max_values, config.gear())
 
 
 def _name(model: AmpModel) -> str:
-    """What reports call a model."""
+    """Returns the name of a model in reports."""
     return a2.size_of(model) or type(model).__name__.lower()

@@ -1,4 +1,4 @@
-"""The page of a capture: how close it is, how it sounds, and what it was made from."""
+"""The report page of a capture: accuracy, sound and origin."""
 
 import dataclasses
 from collections.abc import Callable, Sequence
@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from experiments.capture import figures
 from experiments.report import elements
 from experiments.report.elements import Picture
-from experiments.report.words import band_rows, esr_words
+from experiments.report.words import band_rows, describe_esr
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,9 +21,9 @@ class SizeReport:
 
     Attributes:
         prediction: [T] over the held-out audio, at recording level.
-        best_esr: of the parameters that were kept.
+        best_esr: ESR of the kept parameters.
         best_epoch: when they were reached.
-        parameters: how many there are.
+        parameters: number of parameters.
     """
 
     prediction: np.ndarray
@@ -34,20 +34,20 @@ class SizeReport:
 
 @dataclasses.dataclass(frozen=True)
 class CaptureReport:
-    """All that the page shows.
+    """The content of the page.
 
     Attributes:
         title: the capture's name.
         sample_rate: Hz.
-        sizes: by name, smallest first.
+        sizes: sizes by name, smallest first.
         history: a record per evaluation, with "minutes" and "esr/SIZE".
-        steps: of training.
+        steps: training steps.
         linear_esr: ESR of the best linear filter, or None.
         di: [T] held-out input.
         target: [T] held-out recording.
         draw_latency: draws the latency on given axes, or None.
-        latency_words: the latency in words.
-        findings: what the data checks said (check, level, message, remedy).
+        latency_text: the latency in words.
+        findings: findings of the data checks (check, level, message, remedy).
         facts: rows of the table of facts.
         next_steps: command lines.
     """
@@ -61,7 +61,7 @@ class CaptureReport:
     di: np.ndarray
     target: np.ndarray
     draw_latency: Callable[[Axes], None] | None
-    latency_words: str
+    latency_text: str
     findings: Sequence[Any]
     facts: dict[str, str]
     next_steps: Sequence[str]
@@ -82,12 +82,12 @@ def write_capture_report(path: str | Path, report: CaptureReport) -> None:
 
 
 def _result(report: CaptureReport) -> str:
-    def words(size: SizeReport) -> str:
-        return esr_words(size.best_esr, report.linear_esr, report.steps)
+    def verdict(size: SizeReport) -> str:
+        return describe_esr(size.best_esr, report.linear_esr, report.steps)
 
     cards = "".join(
         f'<div class="result" style="border-color:{figures.colour(name)}"><h3>{escape(name)}</h3>'
-        f"<p><strong>ESR {size.best_esr:.4f}</strong><br>{escape(words(size))}</p>"
+        f"<p><strong>ESR {size.best_esr:.4f}</strong><br>{escape(verdict(size))}</p>"
         f"<p>{size.parameters:,} parameters, best at epoch {size.best_epoch}</p></div>"
         for name, size in report.sizes.items()
     )
@@ -163,8 +163,8 @@ def _latency(report: CaptureReport) -> str:
     image = ""
     if report.draw_latency is not None:
         image = elements.image(figures.latency(report.draw_latency), "svg", "Latency")
-    words = escape(report.latency_words)
-    return elements.section("Latency", f"{image}<p>{words}</p>")
+    text = escape(report.latency_text)
+    return elements.section("Latency", f"{image}<p>{text}</p>")
 
 
 def _checks(report: CaptureReport) -> str:

@@ -1,4 +1,4 @@
-"""What a capture run leaves in its folder: model.nam, metrics.json and report.html."""
+"""Writes the results of a capture run: model.nam, metrics.json and report.html."""
 
 import math
 import platform
@@ -15,9 +15,9 @@ from data_pipeline.captures import Capture
 from data_pipeline.linear_fit import linear_esr
 from experiments.capture.config import CaptureConfig, Data
 from experiments.capture.latency_plot import plot_latency
-from experiments.capture.models import Family
+from experiments.capture.models import CaptureModels
 from experiments.capture.page import CaptureReport, SizeReport, write_capture_report
-from experiments.report.words import esr_words
+from experiments.report.words import describe_esr
 from experiments.run.continuation import longer
 from experiments.run.decoration import decorating
 from experiments.run.folder import write_metrics
@@ -36,20 +36,20 @@ def write_results(
     workdir: Path,
     capture: Capture,
     task: CaptureTask,
-    family: Family,
+    initial: CaptureModels,
     result: Result,
     probe: np.ndarray | None,
 ) -> None:
-    """Exports the best models first; then measures them, and writes and names the files.
+    """Exports the best models first, then measures them and writes the other files.
 
     Raises:
-        DecorationError: the model is written, and something failed after that.
+        UserError: the model is written, and something failed after that.
     """
     models = {size: playing_level(result.models[size], capture.output_gain) for size in task.sizes}
     ordered = sorted(models, key=lambda size: _parameters(models[size]))
     nam = workdir / "model.nam"
-    metadata = _metadata(capture, family, result, ordered[-1])
-    save_nam(family.assemble(models), nam, metadata, loudness_probe=probe)
+    metadata = _metadata(capture, initial, result, ordered[-1])
+    save_nam(initial.assemble(models), nam, metadata, loudness_probe=probe)
     with decorating(nam):
         _describe(config, workdir, capture, task, {k: models[k] for k in ordered}, result)
 
@@ -113,7 +113,7 @@ def _describe(
             sample_rate=capture.sample_rate,
             name=capture.name,
         ),
-        latency_words=capture.latency.describe(capture.sample_rate),
+        latency_text=capture.latency.describe(capture.sample_rate),
         findings=capture.findings,
         facts=_facts(config, capture, result, nam),
         next_steps=[
@@ -127,7 +127,7 @@ def _describe(
 
 
 def playing_level(stacked: AmpModel, output_gain: float) -> AmpModel:
-    """One capture's model, its output brought back from training level to recording level."""
+    """Scales one capture's model from training level back to recording level."""
     model: AmpModel = jax.tree.map(lambda leaf: leaf[0], stacked)
     return model.scaled(1 / output_gain)
 
@@ -136,16 +136,18 @@ def _parameters(model: AmpModel) -> int:
     return sum(value.size for value in split(model)[1].values())
 
 
-def _metadata(capture: Capture, family: Family, result: Result, largest: str) -> dict[str, Any]:
+def _metadata(
+    capture: Capture, initial: CaptureModels, result: Result, largest: str
+) -> dict[str, Any]:
     # The file's name may hold bytes that are no UTF-8, and JSON may not.
-    name = family.gear["name"] or capture.name.encode(errors="replace").decode()
+    name = initial.gear["name"] or capture.name.encode(errors="replace").decode()
     esr = float(result.metrics[f"esr/{largest}"][0])
     training = {
         "settings": {"ignore_checks": capture.ignore_checks},
         "data": captures.metadata(capture),
         "validation_esr": esr if math.isfinite(esr) else None,
     }
-    return {**family.gear, "name": name, "training": training}
+    return {**initial.gear, "name": name, "training": training}
 
 
 def _facts(config: CaptureConfig, capture: Capture, result: Result, nam: Path) -> dict[str, str]:
@@ -168,16 +170,16 @@ def _facts(config: CaptureConfig, capture: Capture, result: Result, nam: Path) -
 
 
 def _part(data: Data, seconds: tuple[float, float]) -> str:
-    """Which part of both files was used; `seconds` are where it begins and ends in the DI."""
+    """Describes the used part of both files; `seconds` are its start and end in the DI."""
     is_part = data.start_seconds or data.stop_seconds
-    words = f"{'only ' if is_part else 'all, '}from {seconds[0]:.2f} to {seconds[1]:.2f} s"
-    return f"{words}; its clock's drift undone" if data.correct_drift else words
+    span = f"{'only ' if is_part else 'all, '}from {seconds[0]:.2f} to {seconds[1]:.2f} s"
+    return f"{span}; its clock's drift undone" if data.correct_drift else span
 
 
 def _say(workdir: Path, esrs: dict[str, float], baseline: float, result: Result) -> None:
     print(f"\n{result.stopped}: {result.steps} steps in {duration(result.minutes)}")
     for size, esr in esrs.items():
-        print(f"  {size:9} ESR {esr:.4f}  {esr_words(esr, baseline, result.steps)}")
+        print(f"  {size:9} ESR {esr:.4f}  {describe_esr(esr, baseline, result.steps)}")
     print(f"  {'no model':9} ESR {baseline:.4f}  the best linear filter, for comparison")
     print("ESR is the error's energy over the signal's: 0.01 is an error 20 dB below the sound.")
     print(f"model:  {workdir / 'model.nam'}  (loads in any NAM player)")

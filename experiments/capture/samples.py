@@ -1,4 +1,4 @@
-"""A capture run while it goes, for TensorBoard: numbers, and now and then sound and pictures."""
+"""Shows a capture run in TensorBoard while it trains: numbers, sound and pictures."""
 
 import time
 from typing import Any
@@ -12,18 +12,18 @@ from experiments.capture.results import playing_level
 from experiments.report.drawing import picture
 from experiments.run.board import Board
 from experiments.run.decoration import showing
-from experiments.run.folder import Workdir
+from experiments.run.folder import RunFolder
 from wf_jax.amps.capture import CaptureTask, SizedModels
 
 SECONDS_BETWEEN = 60.0  # rendering costs training time
 EXCERPT_SECONDS = 6.0
 
 
-class Samples:
-    """What each size makes of the beginning of the held-out DI, at recording level."""
+class TrainingBoard:
+    """Shows how each size plays the start of the held-out DI, at recording level."""
 
-    def __init__(self, workdir: Workdir, task: CaptureTask, capture: Capture):
-        """Does nothing where tensorboardX is missing."""
+    def __init__(self, workdir: RunFolder, task: CaptureTask, capture: Capture):
+        """Prepares the board; writes nothing where tensorboardX is missing."""
         self._folder = workdir.local / "tensorboard"
         self._board, self._sizes, self._rate = Board(workdir), task.sizes, capture.sample_rate
         self._gain, self._lookback = capture.output_gain, task.lookback
@@ -33,7 +33,7 @@ class Samples:
         self._shown = time.monotonic()
 
     def __call__(self, step: int, models: SizedModels, record: dict[str, Any]) -> None:
-        """Is called after each evaluation; see wf_jax.training.loop.train."""
+        """Runs after each evaluation; see wf_jax.training.loop.train."""
         with showing(self._folder):
             if self._board.active and time.monotonic() - self._shown > SECONDS_BETWEEN:
                 self._shown = time.monotonic()

@@ -1,4 +1,4 @@
-"""The picture of a comparison: likelihood against evaluations in sequence, ours and the paper's."""
+"""Plots likelihood against sequential evaluations, ours and the paper's."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -55,7 +55,7 @@ def _points(axes: Axes, lines: Sequence[Line | Row], labels: Sequence[str]) -> N
 
 
 def _room(line: Line | Row, lines: Sequence[Line | Row]) -> float:
-    """How far to move a label up or down, in points, so that it is not on its neighbour's."""
+    """Returns the label's vertical shift in points that keeps it off its neighbour's."""
     near = _near(lines)
     for other in lines:
         gap = line.log_likelihood - other.log_likelihood
@@ -69,6 +69,6 @@ def _room(line: Line | Row, lines: Sequence[Line | Row]) -> float:
 
 
 def _near(lines: Sequence[Line | Row]) -> float:
-    """The height of a label, in nats."""
+    """Height of a label, in nats."""
     values = [line.log_likelihood for line in lines]
     return 0.03 * (max(values) - min(values))

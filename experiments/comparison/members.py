@@ -9,10 +9,6 @@ from wf_jax.errors import UserError
 from wf_jax.options import OptionError
 
 
-class ComparisonError(UserError):
-    """A comparison that cannot be made: one line with the remedy."""
-
-
 @dataclasses.dataclass(frozen=True)
 class Entry:
     """A member: its run, and its row in the paper's table ("" for none)."""
@@ -22,18 +18,16 @@ class Entry:
 
 
 def members_of(config: Any) -> dict[str, Entry]:
-    """The runs of a comparison by name.
+    """Returns the runs of a comparison by name.
 
     Raises:
-        ComparisonError: no members, or an unknown one asked for.
+        UserError: no members, or an unknown one asked for.
     """
     only = [name for names in config.only for name in names.split(",")]
     unknown = [name for name in only if name not in config.members]
     if unknown or not config.members:
         known = ", ".join(config.members) or "none"
-        raise ComparisonError(
-            f"--config.only={','.join(unknown)}: no such member; there are {known}"
-        )
+        raise UserError(f"--config.only={','.join(unknown)}: no such member; there are {known}")
     return {
         name: Entry(_run_of(config, member), member.paper)
         for name, member in config.members.items()
@@ -42,21 +36,21 @@ def members_of(config: Any) -> dict[str, Entry]:
 
 
 def check_members(entries: Mapping[str, Entry]) -> None:
-    """Finds what would stop a member, before another has cost its time.
+    """Finds faults of any member before another one has cost its time.
 
     Raises:
-        ComparisonError, CorpusError: one line; of an option it names the member.
+        UserError, CorpusError: one line; of an option it names the member.
     """
     for name, entry in entries.items():
         if not entry.run.data.corpus:
-            raise ComparisonError(
+            raise UserError(
                 "--config.data.corpus is missing; make one with python -m experiments.prepare, or "
                 "try the built-in audio with --config=likelihood:demo"
             )
         try:
             entry.run.check()
         except (OptionError, VocoderConfigError) as error:
-            raise ComparisonError(f"{name}: {error}") from None
+            raise UserError(f"{name}: {error}") from None
 
 
 def _run_of(config: Any, member: Any) -> VocoderConfig:

@@ -15,10 +15,10 @@ class Row:
     """A model of the table.
 
     Attributes:
-        name: what it is.
+        name: name of the model.
         label: the same where there is little room.
-        family: as `FlowConfig.family`.
-        parameters: as printed.
+        family: see `FlowConfig.family`.
+        parameters: number of parameters as printed.
         sequential_steps: for a second of audio.
         log_likelihood: nats per sample.
     """

@@ -1,4 +1,4 @@
-"""How fast a flow speaks."""
+"""Measures how fast a flow synthesises."""
 
 import statistics
 import time
@@ -11,7 +11,7 @@ from wf_jax.flows.flow import Flow
 
 
 def real_time(model: Flow) -> float:
-    """Seconds of audio that the model makes in a second: one clip, median of three."""
+    """Seconds of audio made per second: one clip, median of three."""
     mel, count = model.config.mel, 3
     frames = 16 if is_slow(model.config) else round(4 * mel.sample_rate / mel.hop_length / 16) * 16
     rng = np.random.default_rng(0)

@@ -1,4 +1,4 @@
-"""A comparison of flows: its members trained one after the other, then measured and set out."""
+"""Compares flows: trains the members one after the other, then measures them."""
 
 import dataclasses
 import sys
@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from experiments.comparison.figures import draw
-from experiments.comparison.members import ComparisonError, Entry, check_members, members_of
+from experiments.comparison.members import Entry, check_members, members_of
 from experiments.comparison.speaking_speed import real_time
 from experiments.comparison.table import Line, table
 from experiments.run.decoration import decorating
@@ -18,6 +18,7 @@ from experiments.run.job import attempt
 from experiments.run.reading import number, read_result
 from experiments.run.sweep import finished, train_each
 from wf_jax.atomic import is_remote, write_text
+from wf_jax.errors import UserError
 from wf_jax.flows.model_folder import load_model
 from wf_jax.training.settings import Session
 
@@ -25,11 +26,11 @@ MEASURED = ("parameters", "steps", "minutes", "log_likelihood", "bits")  # of ev
 
 
 def compare(config: Any, folder: Path) -> int:
-    """Trains the members that are not finished yet, then compares those that are.
+    """Trains the unfinished members, then compares the finished ones.
 
     Args:
         config: see experiments.configs.likelihood.
-        folder: of the comparison; each member is trained in a folder below.
+        folder: folder of the comparison; each member is trained in a folder below.
 
     Returns:
         The exit code: 0 if all members are compared, 75 or 130 if it was interrupted, else 1.
@@ -38,7 +39,7 @@ def compare(config: Any, folder: Path) -> int:
         UserError: before anything is trained, for what no training could mend.
     """
     if is_remote(folder):
-        raise ComparisonError(f"--workdir={folder}: a comparison is written to local folders only")
+        raise UserError(f"--workdir={folder}: a comparison is written to local folders only")
     entries = members_of(config)
     check_members(entries)
     configs = {
@@ -60,7 +61,7 @@ def compare(config: Any, folder: Path) -> int:
 
 
 def write_comparison(folder: Path, entries: Mapping[str, Entry]) -> None:
-    """Measures the members that were trained in `folder`, and writes and prints the table."""
+    """Measures the trained members in `folder`, and writes and prints the table."""
     if not entries:
         return
     lines = [_line(folder, name, entry) for name, entry in entries.items()]
@@ -78,7 +79,7 @@ def _line(folder: Path, name: str, entry: Entry) -> Line:
     result, model = read_result(folder / name), load_model(folder / name / "model")
     config = model.config
     if missing := [key for key in MEASURED if number(result.get(key)) is None]:
-        raise ComparisonError(
+        raise UserError(
             f"{folder / name / 'metrics.json'}: damaged, it has no {missing[0]}; remove it, and the"
             " same command writes it again"
         )

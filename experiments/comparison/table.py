@@ -1,4 +1,4 @@
-"""What a comparison says of each model, and the table of all."""
+"""The results of each model in a comparison, and the table of all."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -20,16 +20,16 @@ HEADING = (
 
 @dataclasses.dataclass(frozen=True)
 class Line:
-    """What is said of a member.
+    """The results of a member.
 
     Attributes:
-        name: of the member and its folder.
-        family: of the model.
+        name: name of the member and its folder.
+        family: family of the model.
         described: its sizes in words.
-        parameters: how many.
-        steps: of training.
-        minutes: of training.
-        log_likelihood: of the held-out clips, nats per sample at full scale 1.
+        parameters: number of parameters.
+        steps: training steps.
+        minutes: minutes of training.
+        log_likelihood: log-likelihood of the held-out clips, nats per sample at full scale 1.
         bits: the same per int16 sample.
         sequential_steps: evaluations of a net, one after the other, for a second of audio.
         real_time: seconds of audio made in a second, one clip, after compilation.
@@ -50,7 +50,7 @@ class Line:
 
 
 def table(lines: Sequence[Line]) -> list[str]:
-    """The comparison in markdown, the likeliest first."""
+    """Formats the comparison in markdown, most likely first."""
     rows = [HEADING, ("---",) * len(HEADING)]
     for line in sorted(lines, key=lambda line: -line.log_likelihood):
         row = ROWS.get(line.paper)

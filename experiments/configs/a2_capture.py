@@ -1,4 +1,4 @@
-"""Capture an amp as a Neural Amp Modeler A2 model, nano and standard together.
+"""Captures an amp as a Neural Amp Modeler A2 model, nano and standard together.
 
     python -m experiments.train --config=a2_capture --workdir=runs/amp \
         --config.data.input=di.wav --config.data.output=amp.wav --config.train.minutes=10
@@ -14,7 +14,7 @@ from experiments.capture.config import CaptureConfig, Data
 
 
 def get_config(argument: str = "") -> CaptureConfig:
-    """The default capture, or with the argument "demo" the built-in one.
+    """Returns the default capture, or with the argument "demo" the built-in one.
 
     Raises:
         ValueError: the argument is neither.

@@ -1,4 +1,4 @@
-"""Which flow explains speech best? One family after the other on the same corpus and budget.
+"""Compares flows on speech: one family after the other on the same corpus and budget.
 
     python -m experiments.prepare --input=LJSpeech-1.1 --output=data/lj
     python -m experiments.compare --config=likelihood \
@@ -28,7 +28,7 @@ class Member:
     Attributes:
         model: the options of its family.
         paper: the row of the paper's table 4 that it stands for, by its id there; "" for none.
-        learning_rate: of its own; 0 for the common one.
+        learning_rate: the member's own; 0 for the common one.
     """
 
     model: Any
@@ -38,14 +38,14 @@ class Member:
 
 @dataclasses.dataclass
 class Config:
-    """A comparison.
+    """The config of a comparison.
 
     Attributes:
         data: the corpus, of all.
-        mel: of the conditioner, of all.
-        train: how each is trained.
+        mel: the conditioner's mel, shared by all.
+        train: the training options of each.
         checkpoints: when each is saved.
-        members: by name.
+        members: members by name.
         only: names of the members to take; all if empty.
     """
 
@@ -58,7 +58,7 @@ class Config:
 
 
 def get_config(argument: str = "tiny") -> Config:
-    """The comparison that the argument names.
+    """Returns the comparison that the argument names.
 
     Raises:
         ValueError: the argument is none of them.

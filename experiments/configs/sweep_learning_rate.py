@@ -1,4 +1,4 @@
-"""Which learning rate suits this amp? Four of them, two seeds each: eight captures in a row.
+"""Sweeps the learning rate of a capture: four values, two seeds each, eight runs in a row.
 
     python -m experiments.train --config=a2_capture \
         --sweep=experiments/configs/sweep_learning_rate.py --workdir=runs/rates \
@@ -14,7 +14,7 @@ from typing import Any
 
 
 def get_sweep() -> list[dict[str, Any]]:
-    """The options of each trial; all others are the config's and the command line's."""
+    """Returns the options of each trial; all others come from the config and command line."""
     return [
         {"train.learning_rate": rate, "train.seed": seed}
         for rate in (0.005, 0.01, 0.02, 0.04)

@@ -1,4 +1,4 @@
-"""Both optimizers of captures, three seeds each, after equal steps.
+"""Compares both optimizers of captures, three seeds each, after equal steps.
 
     python -m experiments.train --config=a2_capture \
         --sweep=experiments/configs/sweep_optimizer.py --workdir=runs/optimizers \
@@ -12,7 +12,7 @@ from typing import Any
 
 
 def get_sweep() -> list[dict[str, Any]]:
-    """Six runs."""
+    """Returns six trials."""
     return [
         {"train.optimizer": optimizer, "train.seed": seed}
         for seed in (0, 1, 2)

@@ -1,4 +1,4 @@
-"""Other recipes for a capture than the default's, each after the same number of samples.
+"""Tries other recipes for a capture than the default's, over the same number of samples.
 
     python -m experiments.train --config=a2_capture \
         --sweep=experiments/configs/sweep_recipe.py --workdir=runs/recipes \
@@ -14,7 +14,7 @@ STEPS = 150  # of the default's 16 windows of 8,192 samples
 
 
 def get_sweep() -> list[dict[str, Any]]:
-    """The default, and one change at a time."""
+    """Returns the default, and one change at a time."""
     changes: list[dict[str, Any]] = [
         {},
         {"train.learning_rate": 0.01},

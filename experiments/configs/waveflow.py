@@ -1,4 +1,4 @@
-"""Train a WaveFlow vocoder on a voice.
+"""Trains a WaveFlow vocoder on a corpus.
 
     python -m experiments.prepare --input=LJSpeech-1.1 --output=data/lj
     python -m experiments.train --config=waveflow:64 --workdir=runs/lj \
@@ -35,7 +35,7 @@ Model = model_options(WaveFlowConfig)
 
 
 def get_config(argument: str = "64") -> VocoderConfig:
-    """The model that the argument names: CHANNELS, CHANNELS_hHEIGHT, tiny or demo.
+    """Returns the model that the argument names: CHANNELS, CHANNELS_hHEIGHT, tiny or demo.
 
     Raises:
         ValueError: the argument is none of them.

@@ -1,4 +1,4 @@
-"""Train a WaveGlow vocoder on a voice.
+"""Trains a WaveGlow vocoder on a corpus.
 
     python -m experiments.train --config=waveglow:256 \
         --workdir=runs/lj_glow --config.data.corpus=data/lj
@@ -27,7 +27,7 @@ Model = model_options(WaveGlowConfig)
 
 
 def get_config(argument: str = "256") -> VocoderConfig:
-    """The model that the argument names.
+    """Returns the model that the argument names.
 
     Raises:
         ValueError: the argument is none of them.

@@ -1,4 +1,4 @@
-"""Train a WaveNet, or an autoregressive flow, on a voice.
+"""Trains a WaveNet, or an autoregressive flow, on a corpus.
 
     python -m experiments.train --config=wavenet:gaussian \
         --workdir=runs/lj_net --config.data.corpus=data/lj
@@ -30,7 +30,7 @@ Model = model_options(WaveNetConfig)
 
 
 def get_config(argument: str = "gaussian") -> VocoderConfig:
-    """The model that the argument names.
+    """Returns the model that the argument names.
 
     Raises:
         ValueError: the argument is none of them.

@@ -1,1 +1,1 @@
-"""Releases in use: one file for each way, to copy and change."""
+"""Examples of releases in use: one file for each way, to copy and change."""

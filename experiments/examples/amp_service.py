@@ -14,7 +14,7 @@ from wf_jax.export import Amp, ReleaseError, load
 
 
 def play(amp: Amp, blocks: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
-    """Blocks [N] of mono audio through the amp, each as it comes; compiles at the first one."""
+    """Plays blocks [N] of mono audio through the amp, one by one; compiles at the first one."""
     state = amp.init_state(batch=1)
     for block in blocks:
         state, y = amp.step(state, block[None])
@@ -22,7 +22,7 @@ def play(amp: Amp, blocks: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
 
 
 def run(release: str, source: str, target: str) -> None:
-    """Plays mono audio [T] of a .npy, the last block filled up with silence."""
+    """Plays mono audio [T] of a .npy; pads the last block with silence."""
     amp = load(release)
     if not isinstance(amp, Amp):
         raise ReleaseError(f"{release}: a vocoder, which takes mels; name an amp's release")

@@ -19,16 +19,16 @@ class SpeechService:
 
     def __init__(self, release: str, warm_frames: tuple[int, ...] = (64, 256)):
         """Compiles for clips of these lengths, so that the first requests need not wait."""
-        self._voice = load(release)
-        if not isinstance(self._voice, Vocoder):
+        self._vocoder = load(release)
+        if not isinstance(self._vocoder, Vocoder):
             raise ReleaseError(f"{release}: an amp, which speaks no mels; name a vocoder's release")
         for frames in warm_frames:
-            self.speak(np.full((self._voice.manifest.vocoder.bands, frames), -8.0, np.float32))
+            self.speak(np.full((self._vocoder.manifest.vocoder.bands, frames), -8.0, np.float32))
 
     def speak(self, mel: np.ndarray, seed: int = 0, temperature: float = 0.8) -> bytes:
-        """A mel [M, F] (natural log) as a 16-bit mono WAV file."""
-        (audio,) = self._voice.synthesize(mel[None], jax.random.key(seed), temperature)
-        return wav_bytes(audio, self._voice.sample_rate)
+        """Turns a mel [M, F] (natural log) into a 16-bit mono WAV file."""
+        (audio,) = self._vocoder.synthesize(mel[None], jax.random.key(seed), temperature)
+        return wav_bytes(audio, self._vocoder.sample_rate)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""One function of a release as a StableHLO module of fixed sizes, for hosts without Python.
+"""Writes one function of a release as a StableHLO module of fixed sizes, for hosts without Python.
 
     python -m experiments.examples.stablehlo_module RELEASE step_64 OUTPUT cpu b=1
     python -m experiments.examples.stablehlo_module RELEASE synthesize OUTPUT cuda b=1 f=256

@@ -1,4 +1,4 @@
-"""A batch job: every mel of a bucket spoken by all devices of a TPU, with a release.
+"""A batch job: all devices of a TPU synthesise every mel of a bucket, with a release.
 
     python -m experiments.examples.tpu_batch gs://BUCKET/release gs://BUCKET/mels gs://BUCKET/wavs
 
@@ -22,9 +22,9 @@ CLIPS = 8  # of like length per device and call
 
 
 def run(release: str, source: str, target: str) -> int:
-    """Speaks source/*.npy, [M, F] each, as target/*.wav; returns how many."""
-    voice = load(epath.Path(release), devices=jax.local_devices())
-    if not isinstance(voice, Vocoder):
+    """Synthesises source/*.npy, [M, F] each, to target/*.wav; returns the number of files."""
+    vocoder = load(epath.Path(release), devices=jax.local_devices())
+    if not isinstance(vocoder, Vocoder):
         raise ReleaseError(f"{release}: an amp, which speaks no mels; name a vocoder's release")
     wavs = epath.Path(target)
     wavs.mkdir(parents=True, exist_ok=True)
@@ -36,18 +36,18 @@ def run(release: str, source: str, target: str) -> int:
         batch = todo[first : first + size]
         mels = [np.load(io.BytesIO(path.read_bytes())) for path in batch]
         for path, one in zip(batch, mels, strict=True):
-            if one.ndim != 2 or len(one) != voice.manifest.vocoder.bands:
+            if one.ndim != 2 or len(one) != vocoder.manifest.vocoder.bands:
                 raise ReleaseError(f"{path}: {list(one.shape)} is not the mel of this release")
         frames = [one.shape[1] for one in mels] + [1] * (size - len(batch))
-        mel = np.zeros((size, voice.manifest.vocoder.bands, max(frames)), np.float32)
+        mel = np.zeros((size, vocoder.manifest.vocoder.bands, max(frames)), np.float32)
         for row, one in zip(mel, mels, strict=False):  # always as many rows: one program
             row[:, : one.shape[1]] = one
         names = [path.stem for path in batch] + [""] * (size - len(batch))
         keys = jax.vmap(jax.random.key)(np.array([zlib.crc32(n.encode()) for n in names], "u4"))
-        audio = voice.synthesize(mel, keys, frames=np.array(frames))
+        audio = vocoder.synthesize(mel, keys, frames=np.array(frames))
         for path, count, row in zip(batch, frames, audio, strict=False):
             part = wavs / f"{path.stem}.part"
-            part.write_bytes(wav_bytes(row[: count * voice.hop], voice.sample_rate))
+            part.write_bytes(wav_bytes(row[: count * vocoder.hop], vocoder.sample_rate))
             part.rename(wavs / f"{path.stem}.wav")
     return len(todo)
 

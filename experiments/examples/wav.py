@@ -1,4 +1,4 @@
-"""16-bit WAV files with Python's own library."""
+"""Writes 16-bit WAV files with the standard library alone."""
 
 import io
 import wave
@@ -7,7 +7,7 @@ import numpy as np
 
 
 def wav_bytes(audio: np.ndarray, sample_rate: int) -> bytes:
-    """Mono audio [T], full scale 1, as a file; limited, never wrapped."""
+    """Returns mono audio [T], full scale 1, as a WAV file; limited, never wrapped."""
     samples = (np.clip(audio, -1, 1) * 32767).astype("<i2")
     file = io.BytesIO()
     with wave.open(file, "wb") as writer:

@@ -1,4 +1,4 @@
-"""What a .nam file holds: python -m experiments.inspect amp.nam [more.nam ...].
+"""Describes .nam files: python -m experiments.inspect amp.nam [more.nam ...].
 
 Of every model in it: architecture, sizes, receptive field, parameters, arithmetic per sample, and
 what plays it; with the reason where that is not the native engine.
@@ -22,7 +22,7 @@ RATE = 48000.0  # of a file that does not say
 
 
 def main(argv: list[str]) -> None:
-    """Describes every file; those that cannot be used are named, and make the exit code 1."""
+    """Describes every file; names those that cannot be used, and then returns exit code 1."""
     set_up()
     if len(argv) < 2:
         sys.exit("name a file: python -m experiments.inspect amp.nam")
@@ -51,7 +51,7 @@ def _lines(file: NamFile, model: "AmpModel") -> Iterator[str]:
 
 
 def _model(file: NamFile, model: "AmpModel", indent: str) -> Iterator[str]:
-    """One model; those inside a container one after the other."""
+    """Describes one model; yields those inside a container one after the other."""
     from wf_jax.amps.container import SlimmableContainer
     from wf_jax.amps.describe import cost_of, words
 

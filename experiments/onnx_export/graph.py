@@ -1,8 +1,7 @@
-"""A JAX function as an ONNX graph: made simple, converted in pieces by jax2onnx, joined again.
+"""Converts a JAX function to an ONNX graph: simplified, converted in pieces by jax2onnx, joined.
 
-jax2onnx knows no reversed scans and no barriers, and its time grows with the square of what it is
-given. So the function's jaxpr is evaluated anew first, with loops unrolled and all that depends on
-constants computed.
+jax2onnx supports neither reversed scans nor barriers, and its time grows with the square of the
+input's size. So the function's jaxpr is first simplified: loops unrolled, constants computed.
 """
 
 import contextlib
@@ -33,15 +32,15 @@ def convert(
     facts: Mapping[str, Any],
     say: Callable[[str], object],
 ) -> bytes:
-    """A function of float32 arrays as an ONNX file.
+    """Converts a function of float32 arrays to an ONNX file.
 
     Args:
         call: arrays -> tuple of arrays.
         examples: its inputs by name, in their order: their shapes are those of the file.
         outputs: names of its results.
-        name: of the graph.
-        facts: what a user of the file must know: its metadata, as JSON.
-        say: is told how far it is.
+        name: name of the graph.
+        facts: facts for users of the file: its metadata, as JSON.
+        say: takes lines on the progress.
 
     Raises:
         Exception: jax2onnx cannot do it; each of its parts has errors of its own.
@@ -51,13 +50,13 @@ def convert(
 
 
 def _simplified(call: Callable[..., Any], examples: list[np.ndarray]) -> core.ClosedJaxpr:
-    """The function as equations without loops, and without what depends on constants alone."""
+    """Returns the function as equations without loops and without constant subexpressions."""
     closed = jax.make_jaxpr(call)(*examples)
     return jax.make_jaxpr(lambda *xs: _evaluate(closed, xs))(*examples)
 
 
 def _evaluate(closed: core.ClosedJaxpr, inputs: Sequence[Any]) -> list[Any]:
-    """What the equations give: numbers where all they depend on is known, else traced anew."""
+    """Evaluates the equations: numbers where all inputs are known, else traced anew."""
     jaxpr = closed.jaxpr
     values = dict(zip([*jaxpr.constvars, *jaxpr.invars], [*closed.consts, *inputs], strict=True))
 
@@ -103,7 +102,7 @@ def _known(x: Any) -> bool:
 def _unrolled(
     body: core.ClosedJaxpr, xs: list[Any], *, length: int, reverse: bool, **params: Any
 ) -> list[Any]:
-    """A scan step by step: jax2onnx has no reversed ones, and others copy constants every time."""
+    """Unrolls a scan: jax2onnx has no reversed ones, and copies constants in each step."""
     first, last = params["num_consts"], params["num_consts"] + params["num_carry"]
     consts, carry, rows = xs[:first], xs[first:last], xs[last:]
     outputs: list[list[Any]] = []
@@ -118,15 +117,15 @@ def _unrolled(
 
 
 def _each(function: Callable[[Any], Any], x: Any) -> Any:
-    """Of a constant now, of anything else in the graph."""
+    """Applies an operation now to constants, else in the graph."""
     with jax.ensure_compile_time_eval() if _known(x) else contextlib.nullcontext():
         return function(x)
 
 
 def _product(a: Any, b: Any, *, dimension_numbers: Any, **_: Any) -> jax.Array:
-    """As a product of two matrices, or of a batch of them: others become an Einsum, which is slow.
+    """Writes a dot product as a matrix product, or a batch of them; an Einsum would be slow.
 
-    What only moves axes of length 1 is a reshape.
+    A product that only moves axes of length 1 becomes a reshape.
     """
     (sum_a, sum_b), (batch_a, batch_b) = dimension_numbers
     rows = [d for d in range(a.ndim) if d not in (*sum_a, *batch_a)]
@@ -155,7 +154,7 @@ def _matrices(x: Any, first: Sequence[int], last: Sequence[int], many: tuple[int
 
 
 def _slice(x: Any, *start: Any, slice_sizes: Sequence[int], **_: Any) -> jax.Array | None:
-    """With a start that is known."""
+    """Slices with a known start."""
     if not all(map(_known, start)):
         return None
     first = _start(x.shape, slice_sizes, start)
@@ -163,7 +162,7 @@ def _slice(x: Any, *start: Any, slice_sizes: Sequence[int], **_: Any) -> jax.Arr
 
 
 def _update(x: Any, update: Any, *start: Any, **_: Any) -> jax.Array | None:
-    """With a start that is known, along one axis."""
+    """Updates a slice with a known start, along one axis."""
     axes = [d for d in range(x.ndim) if x.shape[d] != update.shape[d]]
     if not all(map(_known, start)) or len(axes) > 1:
         return None
@@ -181,7 +180,7 @@ def _start(whole: Sequence[int], part: Sequence[int], start: Sequence[Any]) -> l
 
 
 def _joined(*parts: Any, dimension: int) -> jax.Array:
-    """Without empty parts, which ONNX has no shapes for."""
+    """Concatenates without empty parts, for which ONNX has no shapes."""
     parts = tuple(part for part in parts if part.shape[dimension])
     return parts[0] if len(parts) == 1 else lax.concatenate(parts, dimension)
 
@@ -195,16 +194,16 @@ _REPLACED: dict[str, Callable[..., Any]] = {
 
 
 class _Values:
-    """What the equations of a graph read and make, by name; equal constants have one name.
+    """Names of the values that a graph's equations read and make; equal constants share a name.
 
     Attributes:
-        names: of every variable but the small constants.
+        names: names of every variable but the small constants.
         small: constants, which jax2onnx is given as numbers.
         constants: the others, by name.
     """
 
     def __init__(self, closed: core.ClosedJaxpr, inputs: Iterable[str]):
-        """Of a graph whose inputs have names."""
+        """Starts with a graph whose inputs have names."""
         jaxpr = closed.jaxpr
         self.names: dict[Any, str] = dict(zip(jaxpr.invars, inputs, strict=True))
         self.small: dict[Any, np.ndarray] = {}
@@ -220,18 +219,18 @@ class _Values:
             self.names[variable] = f"value_{len(self.names)}"
 
     def read(self, atoms: Iterable[Any]) -> dict[str, Any]:
-        """The variables among them that have a name."""
+        """Returns the named variables among them."""
         variables = (atom for atom in atoms if not isinstance(atom, core.Literal))
         return {self.names[v]: v for v in variables if v not in self.small}
 
     def number(self, atom: Any) -> Any:
-        """Of a literal or a small constant; None of others."""
+        """Returns a literal or small constant; None for others."""
         return atom.val if isinstance(atom, core.Literal) else self.small.get(atom)
 
 
 @dataclasses.dataclass(frozen=True)
 class _Piece:
-    """Some equations, with what they read and what others read of them, by name."""
+    """Some equations, with the names of their inputs and of their outputs that others read."""
 
     equations: list[Any]
     inputs: dict[str, Any]
@@ -246,7 +245,7 @@ def _file(
     facts: Mapping[str, Any],
     say: Callable[[str], object],
 ) -> bytes:
-    """Every piece by jax2onnx, then one graph of all."""
+    """Converts every piece by jax2onnx, then joins them to one graph."""
     from onnx import TensorProto, checker, helper, numpy_helper
 
     jaxpr, values = closed.jaxpr, _Values(closed, inputs)
@@ -286,7 +285,7 @@ def _file(
 
 
 def _pieces(jaxpr: Any, values: _Values) -> list[_Piece]:
-    """The equations that matter."""
+    """Returns the equations that the outputs depend on, in pieces."""
     needed, equations = values.read(jaxpr.outvars), []
     for equation in reversed(jaxpr.eqns):
         if needed.keys() & values.read(equation.outvars):
@@ -308,7 +307,7 @@ def _pieces(jaxpr: Any, values: _Values) -> list[_Piece]:
 
 
 def _converted(piece: _Piece, values: _Values, number: int, tensors: dict[str, Any]) -> list[Any]:
-    """The nodes that jax2onnx makes of a piece; its constants go into `tensors`."""
+    """Converts a piece to ONNX nodes; adds its constants to `tensors`."""
     from jax2onnx import to_onnx
 
     def call(*xs: jax.Array) -> list[jax.Array]:

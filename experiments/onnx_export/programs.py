@@ -1,4 +1,4 @@
-"""What becomes an ONNX file: the programs of vocoders and amps, and their check in onnxruntime."""
+"""Programs of vocoders and amps for ONNX files, and their check in onnxruntime."""
 
 import dataclasses
 from collections.abc import Callable
@@ -9,8 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from experiments.onnx_export.graph import convert
-from experiments.onnx_export.target import ExportError
 from wf_jax.amps.model import AmpModel
+from wf_jax.errors import UserError
 from wf_jax.export.functions import amp_functions, reconfigured
 from wf_jax.flows.flow import Flow
 from wf_jax.modules import split
@@ -25,16 +25,16 @@ Call = Callable[..., tuple[jax.Array, ...]]
 
 @dataclasses.dataclass(frozen=True)
 class Program:
-    """What one file computes, in float32.
+    """The float32 computation of one file.
 
     Attributes:
-        name: of the file, where only a folder is given.
+        name: file name, where only a folder is given.
         call: arrays -> tuple of arrays, as it is converted.
         expected: the same, as JAX computes it best.
         draws: the inputs by name, in order, each as a function that draws an example.
         outputs: names, in order.
-        facts: what a user of the file must know.
-        state: what the input of this name is at first; an amp's alone.
+        facts: facts for users of the file.
+        state: initial value of the input of this name; amps only.
     """
 
     name: str
@@ -46,12 +46,12 @@ class Program:
     state: np.ndarray | None = None
 
     def examples(self, rng: np.random.Generator) -> dict[str, np.ndarray]:
-        """Inputs as they may be."""
+        """Draws example inputs."""
         return {name: draw(rng).astype(np.float32) for name, draw in self.draws.items()}
 
 
 def vocoder(model: Flow, frames: int) -> Program:
-    """Synthesis of `frames` frames."""
+    """Makes the synthesis of `frames` frames."""
     settings = model.config.mel
 
     def with_precision(precision: str) -> Call:
@@ -79,7 +79,7 @@ def vocoder(model: Flow, frames: int) -> Program:
 
 
 def amp(model: AmpModel, block: int) -> Program:
-    """The next `block` samples."""
+    """Makes the computation of the next `block` samples."""
     _, params = split(model)
     functions = {function.name: function for function in amp_functions(model, [block])}
     state = np.asarray(jax.jit(functions["init_state"].call)(params), np.float32)[None]
@@ -101,10 +101,10 @@ def amp(model: AmpModel, block: int) -> Program:
 
 
 def checked(program: Program) -> tuple[bytes, float]:
-    """The file, and the greatest relative difference of its results.
+    """Makes the file, and returns the largest relative difference of its results.
 
     Raises:
-        ExportError: the model has what ONNX tools cannot do, or the results differ.
+        UserError: the model has what ONNX tools cannot do, or the results differ.
     """
     progress = Progress()
     progress.update("tracing")
@@ -116,13 +116,13 @@ def checked(program: Program) -> tuple[bytes, float]:
         difference = _difference(content, program)
     except Exception as error:  # each part of jax2onnx has its own for what it cannot do
         reason = str(error).strip().partition("\n")[0]
-        raise ExportError(
+        raise UserError(
             f"{program.name}: the ONNX tools cannot do it: {type(error).__name__}: {reason}"
         ) from None
     finally:
         progress.close()
     if not difference <= TOLERANCE:
-        raise ExportError(
+        raise UserError(
             f"onnxruntime and JAX differ by {difference:.1e} of the output's scale, more than the "
             f"{TOLERANCE:.0e} allowed; nothing was written"
         )
@@ -130,7 +130,7 @@ def checked(program: Program) -> tuple[bytes, float]:
 
 
 def _difference(content: bytes, program: Program) -> float:
-    """Of vocoders over a few draws, of amps over consecutive blocks, each with its own state."""
+    """Compares vocoders over a few draws, amps over consecutive blocks with their own state."""
     import onnxruntime
 
     session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])

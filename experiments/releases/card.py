@@ -1,4 +1,4 @@
-"""README.md of a release, in the form of the model cards that hubs show."""
+"""Writes the README.md of a release, in the form of the model cards of hubs."""
 
 import json
 import math
@@ -9,7 +9,7 @@ from wf_jax.errors import printable
 from wf_jax.export.artefacts import SUFFIX
 from wf_jax.export.manifest import EXAMPLE, PARAMS, Manifest
 
-# What runs and .nam files measure, with units.
+# Metrics of runs and .nam files, with units.
 METRICS = {
     "log_likelihood": "log-likelihood of held-out speech, nats per sample",
     "bits": "the same, bits per 16-bit sample",
@@ -28,13 +28,13 @@ _SPEECH = """\
 import jax
 from wf_jax.export import load
 
-voice = load("RELEASE")
-mel = voice.mel(audio)  # float32 [B, T] -> [B, {bands}, F]; or a text-to-speech front end's
-audio = voice.synthesize(mel, jax.random.key(0), temperature=0.8)  # [B, F * {hop}]
-nats = voice.log_prob(audio, mel)  # per sample, [B]
+vocoder = load("RELEASE")
+mel = vocoder.mel(audio)  # float32 [B, T] -> [B, {bands}, F]; or a text-to-speech front end's
+audio = vocoder.synthesize(mel, jax.random.key(0), temperature=0.8)  # [B, F * {hop}]
+nats = vocoder.log_prob(audio, mel)  # per sample, [B]
 """
 _STREAM = """\
-for part in voice.stream(mel_blocks, jax.random.key(0)):  # [{bands}, n] each, as they arrive
+for part in vocoder.stream(mel_blocks, jax.random.key(0)):  # [{bands}, n] each, as they arrive
     play(part)  # float32 [samples]
 """
 _AMP = """\
@@ -62,7 +62,7 @@ call = jax.jit(export.deserialize(bytearray((folder / "{file}").read_bytes())).c
 
 
 def card(manifest: Manifest) -> str:
-    """The text, for people and for a hub's index."""
+    """Returns the text, for people and for a hub's index."""
     parts = (_front_matter, _about, _use, _functions, _files)
     return "\n".join(line for part in parts for line in part(manifest)) + "\n"
 
@@ -163,7 +163,7 @@ def _files(manifest: Manifest) -> Iterator[str]:
 
 
 def _metrics(metrics: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    """Numbers of a run, with their units, as far as a user of the model cares for them."""
+    """Returns those metrics of a run that a user of the model cares for, with units."""
     flat = dict(_flat(metrics))
     for name, label in METRICS.items():
         if name in flat:

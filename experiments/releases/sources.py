@@ -1,4 +1,4 @@
-"""What a release is made of: a model, what is known of it, and something to try it on."""
+"""Finds the model of a release, its metadata and an example input."""
 
 import dataclasses
 import math
@@ -14,7 +14,7 @@ from data_pipeline.corpus import Corpus
 from data_pipeline.corpus_index import CorpusError
 from data_pipeline.synthetic import plucked_di
 from data_pipeline.synthetic_speech import synthetic_speech
-from experiments.run.folder import WorkdirError, model_folder
+from experiments.run.folder import RunFolderError, model_folder
 from wf_jax.amps.nam_file import NamFile, read_nam
 from wf_jax.bounded_files import read_json
 from wf_jax.errors import UserError
@@ -28,21 +28,17 @@ EXAMPLE_SECONDS = 6.0
 DI_RATE = 48000  # Hz, of the built-in DI
 
 
-class SourceError(UserError):
-    """There is no model, or nothing to try it on; one line."""
-
-
 @dataclasses.dataclass(frozen=True)
 class Source:
     """A model that a release can be made of.
 
     Attributes:
         name: for people.
-        metrics: of its training, as far as a run knows them.
+        metrics: metrics of its training, as far as a run records them.
         model: the vocoder, or the path of a .nam file.
         example: audio [T], full scale 1, to say again or to play.
-        example_rate: of it, Hz.
-        example_words: what it is.
+        example_rate: sample rate of the example, Hz.
+        example_description: description of the example.
     """
 
     name: str
@@ -50,14 +46,14 @@ class Source:
     model: "Flow | Path"
     example: np.ndarray
     example_rate: int
-    example_words: str
+    example_description: str
 
 
 def find_source(model: str, name: str | None, example: str | None) -> Source:
-    """The model that a user names: a run of either task, a model folder, or a .nam file.
+    """Finds the named model: a run of either task, a model folder, or a .nam file.
 
     Raises:
-        SourceError: there is none.
+        UserError: there is none.
         ModelFolderError, NamFileError, AudioFileError: a file cannot be used.
     """
     named, path = Path(model), _file_or_folder(Path(model))
@@ -69,17 +65,17 @@ def find_source(model: str, name: str | None, example: str | None) -> Source:
 
 
 def check_source(model: str, example: str | None) -> None:
-    """Looks at a model and an example as `find_source` reads them, without loading JAX.
+    """Checks a model and an example as `find_source` reads them, without loading JAX.
 
     Raises:
-        SourceError, ModelFolderError, NamFileError, AudioFileError: as there.
+        UserError, ModelFolderError, NamFileError, AudioFileError: as there.
     """
     path = _file_or_folder(Path(model))
     if path.is_dir():
         try:
             check_model(model_folder(path))
-        except WorkdirError as error:
-            raise SourceError(str(error)) from None
+        except RunFolderError as error:
+            raise UserError(str(error)) from None
     else:
         read_nam(path)
     if example:
@@ -87,44 +83,44 @@ def check_source(model: str, example: str | None) -> None:
 
 
 def _file_or_folder(path: Path) -> Path:
-    """The .nam file of a run or that is named, or the folder that holds a vocoder."""
+    """Returns the .nam file of a run or the named one, or the folder that holds a vocoder."""
     if not os.path.exists(path):  # which takes a name that is too long for a missing one
-        raise SourceError(f"{path}: no such file or folder; name a run, a model or a .nam file")
+        raise UserError(f"{path}: no such file or folder; name a run, a model or a .nam file")
     if path.is_dir() and (path / "model.nam").is_file():
         return path / "model.nam"
     if path.is_dir() and _json(path / "config.json").get("task") == "capture":
-        raise SourceError(f"{path}: this run has no model.nam yet; wait for its end")
+        raise UserError(f"{path}: this run has no model.nam yet; wait for its end")
     return path
 
 
 def _vocoder(path: Path, name: str, example: str | None) -> Source:
     try:
         model = load_model(model_folder(path))
-    except WorkdirError as error:
-        raise SourceError(str(error)) from None
+    except RunFolderError as error:
+        raise UserError(str(error)) from None
     rate = model.config.mel.sample_rate
     if example:
-        audio, words = _recording(Path(example), rate), Path(example).name
+        audio, description = _recording(Path(example), rate), Path(example).name
     else:
-        audio, words = _held_out(path, rate)
-    return Source(name, _json(path / "metrics.json"), model, audio, rate, words)
+        audio, description = _held_out(path, rate)
+    return Source(name, _json(path / "metrics.json"), model, audio, rate, description)
 
 
 def _amp(path: Path, name: str | None, metrics: dict[str, Any], example: str | None) -> Source:
     file = read_nam(path)
     rate = round(file.sample_rate or DI_RATE)
     if example:
-        audio, words = _recording(Path(example), rate), Path(example).name
+        audio, description = _recording(Path(example), rate), Path(example).name
     else:
-        audio, words = plucked_di(EXAMPLE_SECONDS), "the built-in plucked strings"
+        audio, description = plucked_di(EXAMPLE_SECONDS), "the built-in plucked strings"
         audio = soxr.resample(audio, DI_RATE, rate, quality="VHQ").astype(np.float32)
     title = file.metadata.get("name")
     name = name or (title if isinstance(title, str) and title else path.stem)
-    return Source(name, metrics or _stored(file), path, audio, rate, words)
+    return Source(name, metrics or _stored(file), path, audio, rate, description)
 
 
 def _held_out(path: Path, rate: int) -> tuple[np.ndarray, str]:
-    """A clip that the run held out, where its corpus is at hand; else the built-in voice."""
+    """Returns a clip held out by the run, if its corpus is at hand, else built-in speech."""
     try:
         folder = _json(path / "config.json")["data.corpus"]
         corpus = Corpus.open(path / "corpus" if folder == "demo" else folder)
@@ -142,7 +138,7 @@ def _recording(path: Path, rate: int) -> np.ndarray:
 
 
 def _json(path: Path) -> dict[str, Any]:
-    """What a file of a run says; {} where it says nothing, as that of a run that goes on."""
+    """Reads a JSON file of a run; {} where it holds nothing yet."""
     try:
         content = read_json(path)
     except (OSError, ValueError):
@@ -151,7 +147,7 @@ def _json(path: Path) -> dict[str, Any]:
 
 
 def _stored(file: NamFile) -> dict[str, Any]:
-    """The error that a trainer wrote into a .nam file."""
+    """Returns the error that a trainer wrote into a .nam file."""
     training = file.metadata.get("training")
     error = training.get("validation_esr") if isinstance(training, dict) else None
     return {"validation_esr": error} if isinstance(error, float) else {}

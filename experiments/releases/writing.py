@@ -1,4 +1,4 @@
-"""Makes and remakes release folders: complete, tried against their model, or not at all."""
+"""Makes and remakes release folders: complete and compared with the model, or not at all."""
 
 import dataclasses
 import io
@@ -33,7 +33,7 @@ from wf_jax.export.write import About, write_amp, write_manifest, write_vocoder
 from wf_jax.training.metrics import Progress
 from wf_jax.whole_files import atomic_folder, restore
 
-# Of the output's scale; in bfloat16 a sum in another order is off by as much as its steps.
+# Relative to the output's scale; in bfloat16 a reordered sum differs by about one step.
 TOLERANCE = {"float32": 1e-5, "bfloat16": 2e-2}
 EXAMPLE_TEMPERATURE = 0.8
 Release = Vocoder | Amp
@@ -41,7 +41,7 @@ Release = Vocoder | Amp
 
 @dataclasses.dataclass(frozen=True)
 class ReleaseOptions:
-    """How a release is made; see the flags of experiments.export."""
+    """The options of a release; see the flags of experiments.export."""
 
     platforms: tuple[str, ...]
     dtype: str | None = None
@@ -51,10 +51,10 @@ class ReleaseOptions:
 
 
 def make_release(source: Source, options: ReleaseOptions, output: Path) -> None:
-    """Writes the release of a model to `output`; a release that is there is replaced.
+    """Writes the release of a model to `output`; replaces an existing release.
 
     Raises:
-        ReleaseError: there is something else at `output`, or the result differs from the model.
+        ReleaseError: `output` holds something else, or the result differs from the model.
         NamFileError: the .nam file cannot be used.
         OSError: a file cannot be written.
     """
@@ -76,10 +76,10 @@ def make_release(source: Source, options: ReleaseOptions, output: Path) -> None:
 
 
 def remake_release(output: Path) -> None:
-    """Makes the artefacts of a release anew; its README.md too, unless somebody changed it.
+    """Remakes the artefacts of a release, and its README.md unless somebody edited it.
 
     Raises:
-        ReleaseError: it is none, is damaged, or the result differs from the model.
+        ReleaseError: the release is none, is damaged, or differs from the model afterwards.
         OSError: a file cannot be written.
     """
     restore(output)
@@ -111,17 +111,17 @@ def _make(
     example: Callable[[Release], tuple[bytes | None, str]],
     text: bytes | None,
 ) -> None:
-    """Has `write` make a folder, tries what is in it, and adds the example and README.md.
+    """Makes a folder by `write`, checks it, and adds the example and README.md.
 
-    What somebody put into the old release beside its own files stays.
+    Files that somebody added to the old release are kept.
     """
     with atomic_folder(output, replace=True) as folder:
         manifest = write(folder)
         release, error = _tried(folder, manifest)
-        wav, words = example(release)
+        wav, description = example(release)
         if wav is not None:
             (folder / EXAMPLE).write_bytes(wav)
-        manifest = dataclasses.replace(manifest, error=error, example=words)
+        manifest = dataclasses.replace(manifest, error=error, example=description)
         fault = fault_of(manifest, TOLERANCE[manifest.dtype])
         if fault:
             raise ReleaseError(f"{output}: not written: {fault}; please report it")
@@ -135,7 +135,7 @@ def _make(
 
 
 def _keep_others(output: Path, old: Manifest, folder: Path) -> None:
-    """Copies what is in a release but was never part of it: a license, the .git of a hub."""
+    """Copies files that were never part of the release: a license, the .git of a hub."""
     for path in output.iterdir():
         if path.name in old.files or path.name == MANIFEST or (folder / path.name).exists():
             continue
@@ -146,9 +146,9 @@ def _keep_others(output: Path, old: Manifest, folder: Path) -> None:
 
 
 def _tried(folder: Path, manifest: Manifest) -> tuple[Release, dict[str, float]]:
-    """The release as users load it, and how far it is from the model.
+    """Loads the release as users do, and measures its difference from the model.
 
-    Where it is not for this machine: the model in its place, and nothing tried.
+    For another machine it returns the model in its place, and measures nothing.
     """
     model = model_of(folder, manifest)
     if platform_of() not in manifest.platforms:
@@ -165,21 +165,23 @@ def _tried(folder: Path, manifest: Manifest) -> tuple[Release, dict[str, float]]
 
 
 def _example(release: Release, source: Source) -> tuple[bytes, str]:
-    """A WAV file of the source's example, spoken again or played; and what it is."""
+    """Makes a WAV file of the source's example, resynthesised or played, and its description."""
     x = source.example[None]
     if isinstance(release, Amp):
         inputs = release.manifest.amp.input_channels
         y = release.render(x if inputs == 1 else np.repeat(x[:, None], inputs, axis=1))[0].T
-        words = f"{source.example_words}, through the amp"
+        description = f"{source.example_description}, through the amp"
     else:
         y = release.synthesize(release.mel(x), jax.random.key(0), EXAMPLE_TEMPERATURE)
         settings = MelSettings(**release.manifest.vocoder.mel)
         y = y[0, : x.shape[1]] / np.asarray(peak_gain(x, settings))[0]
-        words = f"{source.example_words}, its mel spoken at temperature {EXAMPLE_TEMPERATURE}"
+        description = (
+            f"{source.example_description}, its mel spoken at temperature {EXAMPLE_TEMPERATURE}"
+        )
     wav = io.BytesIO()
     y = np.clip(np.nan_to_num(y), -1, 1 - 2.0**-15)
     soundfile.write(wav, y, source.example_rate, subtype="PCM_16", format="WAV")
-    return wav.getvalue(), words
+    return wav.getvalue(), description
 
 
 def _say(output: Path, manifest: Manifest) -> None:

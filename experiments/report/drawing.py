@@ -1,4 +1,4 @@
-"""What the pictures of both reports share: files, colours and short-time spectra."""
+"""Files, colours and short-time spectra for the pictures of both reports."""
 
 import io
 
@@ -10,7 +10,7 @@ FFT = 2048
 
 
 def picture(figure: Figure, kind: str) -> bytes:
-    """The figure as an "svg" or "png" file."""
+    """Returns the figure as an "svg" or "png" file."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format=kind, dpi=110)
     return buffer.getvalue()

@@ -1,4 +1,4 @@
-"""What every report page is put together from: one HTML file with nothing outside it."""
+"""The elements of a report page: one HTML file without external resources."""
 
 import base64
 import dataclasses
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 PLAYER_SECONDS = 10
-# What `experiments.join_reports` knows a page by: the contents of a page stand between them.
+# Markers of a page's contents, by which `experiments.join_reports` recognises a page.
 BEGIN, END = "</style></head><body><main>", "</main></body></html>\n"
 
 
@@ -29,7 +29,7 @@ class Picture:
 
     Attributes:
         title: above it.
-        figure: what is drawn.
+        figure: the matplotlib figure.
         kind: "svg", or "png" where there are many points.
         caption: below it.
     """
@@ -41,12 +41,12 @@ class Picture:
 
 
 def document(title: str, sections: Iterable[str]) -> str:
-    """A page: its title as a heading, then the sections (HTML)."""
+    """Returns a page: its title as a heading, then the sections (HTML)."""
     return page(title, f"<h1>{escape(title)}</h1>\n" + "\n".join(sections))
 
 
 def page(title: str, contents: str) -> str:
-    """A page around any contents (HTML)."""
+    """Returns a page around any contents (HTML)."""
     return (
         f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{escape(title)}'
         '</title><meta name="viewport" content="width=device-width, initial-scale=1">'
@@ -61,12 +61,12 @@ def write_page(path: str | Path, html: str) -> None:
 
 
 def section(title: str, contents: str) -> str:
-    """A heading and what stands under it (HTML)."""
+    """Returns a heading and its contents (HTML)."""
     return f"<section><h2>{escape(title)}</h2>{contents}</section>"
 
 
 def pictures(drawn: Iterable[Picture]) -> str:
-    """A section for each picture."""
+    """Returns a section for each picture."""
     return "".join(
         section(p.title, f"{image(p.figure, p.kind, p.title)}<p>{escape(p.caption)}</p>")
         for p in drawn
@@ -74,7 +74,7 @@ def pictures(drawn: Iterable[Picture]) -> str:
 
 
 def image(figure: "Figure", kind: str, title: str) -> str:
-    """A figure as an "svg" or "png" picture."""
+    """Returns a figure as an "svg" or "png" picture."""
     mime = {"svg": "image/svg+xml", "png": "image/png"}[kind]
     from experiments.report.drawing import picture  # matplotlib takes longer than all else
 
@@ -83,13 +83,13 @@ def image(figure: "Figure", kind: str, title: str) -> str:
 
 
 def common_gain(clips: Iterable[np.ndarray]) -> float:
-    """One factor for all, so that levels compare; below 1 only where a clip would be cut off."""
+    """Returns one factor for all, so that levels compare; below 1 only against clipping."""
     peak = max(float(np.abs(x).max(initial=0.0)) for x in clips)
     return 1.0 if peak < 1 else NORMALISED_PEAK / peak
 
 
 def players(clips: Mapping[str, np.ndarray], sample_rate: int, gain: float) -> str:
-    """A player for each clip [T] by name, at most PLAYER_SECONDS of it, times `gain`."""
+    """Returns a player for each clip [T] by name, up to PLAYER_SECONDS of it, times `gain`."""
     count = PLAYER_SECONDS * sample_rate
     each = "".join(
         f"<figure><figcaption>{escape(name)}</figcaption>"
@@ -101,19 +101,19 @@ def players(clips: Mapping[str, np.ndarray], sample_rate: int, gain: float) -> s
 
 
 def levels(gain: float) -> str:
-    """What `common_gain` did, in words."""
+    """Describes the gain from `common_gain`."""
     if gain < 1:
         return f"All turned down by {-20 * np.log10(gain):.1f} dB, since one would clip"
     return "At the levels of the recording"
 
 
 def table(rows: Iterable[Sequence[str]]) -> str:
-    """Rows of plain text."""
+    """Returns a table of plain-text rows."""
     return f"<table>{_rows(rows, 'td')}</table>"
 
 
 def numbers(heading: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A table with a heading whose columns, but for the first, are numbers."""
+    """Returns a headed table whose columns, except the first, are numbers."""
     return (
         f'<div class="wide"><table class="numbers"><thead>{_rows([heading], "th")}</thead>'
         f"<tbody>{_rows(rows, 'td')}</tbody></table></div>"
@@ -121,7 +121,7 @@ def numbers(heading: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def facts(rows: Mapping[str, str]) -> str:
-    """The section of facts: names and values."""
+    """Returns the section of facts: names and values."""
     lines = "".join(
         f"<tr><th>{escape(name)}</th><td>{escape(value)}</td></tr>" for name, value in rows.items()
     )
@@ -129,7 +129,7 @@ def facts(rows: Mapping[str, str]) -> str:
 
 
 def next_steps(commands: Iterable[str]) -> str:
-    """The section of command lines to go on with."""
+    """Returns the section of command lines to go on with."""
     lines = "".join(f"<pre><code>{escape(command)}</code></pre>" for command in commands)
     return section("Next", lines)
 

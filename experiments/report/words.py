@@ -1,4 +1,4 @@
-"""What an ESR means, in words."""
+"""Describes ESR values in words."""
 
 import math
 
@@ -13,29 +13,30 @@ USABLE = 0.1  # above, what to do is said
 FEW = 300  # steps, below which more of them are the cure
 
 
-def esr_words(esr: float, linear: float | None, steps: int) -> str:
-    """A judgement of one model, beside the best linear filter and for the steps that it had.
+def describe_esr(esr: float, linear: float | None, steps: int) -> str:
+    """Judges one model beside the best linear filter, and for its number of steps.
 
     Args:
         esr: its error-to-signal ratio.
-        linear: that of the best linear filter on the same audio, where it is known.
-        steps: of training.
+        linear: ESR of the best linear filter on the same audio, where it is known.
+        steps: training steps.
     """
-    words = next(words for limit, words in BANDS if esr < limit or limit == float("inf"))
+    verdict = next(verdict for limit, verdict in BANDS if esr < limit or limit == float("inf"))
     if linear is not None and not esr < linear:
-        words = f"worse than a linear filter (ESR {linear:.4f}); {words}"
+        verdict = f"worse than a linear filter (ESR {linear:.4f}); {verdict}"
     elif linear is not None and linear >= 2 * esr > 0:
-        words = f"{words}; {linear / esr:.0f} times less error than the best linear filter"
+        verdict = f"{verdict}; {linear / esr:.0f} times less error than the best linear filter"
     if esr < USABLE:
-        return words
+        return verdict
     if steps < FEW:
-        return f"{words}; {steps} steps are few: train longer"
-    return f"{words}; check latency and recording, or train longer"
+        return f"{verdict}; {steps} steps are few: train longer"
+    return f"{verdict}; check latency and recording, or train longer"
 
 
 def band_rows() -> list[tuple[str, str]]:
-    """The bands as rows: "below 0.01 (-20 dB)", words."""
+    """Returns the bands as rows: "below 0.01 (-20 dB)", verdict."""
     rows = [
-        (f"below {limit:g} ({10 * math.log10(limit):.0f} dB)", words) for limit, words in BANDS[:-1]
+        (f"below {limit:g} ({10 * math.log10(limit):.0f} dB)", verdict)
+        for limit, verdict in BANDS[:-1]
     ]
     return [*rows, (f"{BANDS[-2][0]:g} and above", BANDS[-1][1])]

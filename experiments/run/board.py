@@ -1,4 +1,4 @@
-"""TensorBoard files of a run, where tensorboardX is installed: scalars, sounds and pictures."""
+"""Writes TensorBoard files of a run, if tensorboardX is installed: scalars, sound, pictures."""
 
 import io
 import socket
@@ -10,21 +10,21 @@ from typing import Any
 import numpy as np
 from matplotlib.image import imread
 
-from experiments.run.folder import Workdir, WorkdirError
+from experiments.run.folder import RunFolder, RunFolderError
 from wf_jax.atomic import why
 
 GROUPS = ("learning_rate", "gradient_norm")  # shown beside all names with a slash
 
 
 class Board:
-    """Adds to a file in `workdir`/tensorboard; does nothing where tensorboardX is missing.
+    """Writes to a file in `workdir`/tensorboard; does nothing where tensorboardX is missing.
 
-    Of tensorboardX only the contents of a record are used. Its SummaryWriter writes in a thread: a
-    full disk ends that without a word, and then the training waits for it for ever.
+    Uses only the record contents of tensorboardX. Its SummaryWriter writes in a thread: a full disk
+    ends that without a word, and then the training waits for it for ever.
     """
 
-    def __init__(self, workdir: Workdir):
-        """The file is made with its first content."""
+    def __init__(self, workdir: RunFolder):
+        """Prepares the board; the file is made with its first content."""
         self._workdir, self._folder = workdir, workdir.local / "tensorboard"
         self._file = self._folder / f"events.out.tfevents.{time.time():.0f}.{socket.gethostname()}"
         try:
@@ -35,14 +35,14 @@ class Board:
 
     @property
     def active(self) -> bool:
-        """Whether anything is written."""
+        """True if anything is written."""
         return self._summary is not None
 
     def __call__(self, step: int, module: Any, record: dict[str, Any]) -> None:
-        """The numbers of a record; then uploads. See `publish` in wf_jax.training.loop.train.
+        """Writes the numbers of a record, then uploads; see `publish` in training/loop.py.
 
         Raises:
-            WorkdirError: they cannot be written.
+            RunFolderError: they cannot be written.
         """
         if self._summary:
             shown = {k: v for k, v in record.items() if "/" in k or k in GROUPS}
@@ -53,12 +53,12 @@ class Board:
             print(f"\n{error.filename}: cannot be written: {why(error)}", flush=True)
 
     def add_audio(self, name: str, step: int, audio: np.ndarray, sample_rate: int) -> None:
-        """Audio [T]; what is beyond full scale is clipped."""
+        """Adds audio [T], clipped to full scale."""
         if self._summary:
             self._add(step, [self._summary.audio(name, np.clip(audio, -1, 1), sample_rate)])
 
     def add_picture(self, name: str, step: int, png: bytes) -> None:
-        """A PNG."""
+        """Adds a PNG."""
         if self._summary:
             image = imread(io.BytesIO(png))[..., :3]
             self._add(step, [self._summary.image(name, image, dataformats="HWC")])
@@ -75,11 +75,11 @@ class Board:
             with self._file.open("ab") as file:
                 file.writelines(_framed(event.SerializeToString()) for event in events)
         except OSError as error:
-            raise WorkdirError(f"{self._folder}: cannot be written: {why(error)}") from None
+            raise RunFolderError(f"{self._folder}: cannot be written: {why(error)}") from None
 
 
 def _framed(content: bytes) -> bytes:
-    """A record of a TFRecord file: length and content, each with its checksum."""
+    """Frames a TFRecord: length and content, each with its checksum."""
     from tensorboardX.record_writer import masked_crc32c
 
     length = struct.pack("<Q", len(content))

@@ -1,8 +1,8 @@
-"""One process at a time in a run's folder in a bucket of Google Cloud Storage.
+"""Locks a run's folder in a bucket of Google Cloud Storage for one process.
 
 A bucket has no locks, but it writes an object only if it is still of the generation that was read.
-So the object "lock" belongs to who wrote it, and is written again every few seconds; one that stays
-as it is belongs to a process that died, and is taken over. No clocks are compared.
+So the object "lock" belongs to its writer, which writes it again every few seconds; a lock that
+stays unchanged belongs to a dead process, and is taken over. No clocks are compared.
 """
 
 import contextlib
@@ -24,9 +24,9 @@ PATIENCE_SECONDS = 60.0  # that an object stays as it is before its owner counts
 
 
 class BucketLock:
-    """Holds a folder for this process until it is released; a process that dies holds it no longer.
+    """Holds a folder for this process until it is released, or the process dies.
 
-    Another one on the same machine sees that at once, one elsewhere after PATIENCE_SECONDS.
+    Others on the same machine notice the death at once, those elsewhere after PATIENCE_SECONDS.
     """
 
     def __init__(self, folder: Path, say: Callable[[str], None]):
@@ -58,7 +58,7 @@ class BucketLock:
 
     @property
     def held(self) -> bool:
-        """Whether this process has it."""
+        """Whether this process has the lock."""
         return bool(self._generation)
 
     def release(self) -> None:
@@ -82,7 +82,7 @@ class BucketLock:
         self._generation = now.stamp.generation or written.generation
 
     def _watch(self, found: Any) -> Any:
-        """The object once it is nobody's; raises LockedError when its owner writes it again."""
+        """Waits until nobody owns the object; raises LockedError when its owner writes it again."""
         self._say(
             f"{self._folder}: {who_holds(found.value)}; waiting {PATIENCE_SECONDS:g} s to see "
             "whether it is still there"
@@ -119,7 +119,7 @@ def _open(folder: Path) -> Any:
 
 
 def _is_dead(text: bytes) -> bool:
-    """Whether the owner was a process of this machine that is gone, or a past life of this one."""
+    """Returns whether the owner was a dead process of this machine, or a past life of this one."""
     try:
         owner = json.loads(text)
         if owner["host"] != socket.gethostname():

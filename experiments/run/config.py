@@ -1,6 +1,6 @@
-"""What the config of every run has: how it trains, when it is saved, and the checks of both.
+"""The config shared by all runs: training and saving options, and their checks.
 
-Nothing here needs JAX: a wrong value is said within a second.
+Nothing here needs JAX: a wrong value is reported within a second.
 """
 
 import dataclasses
@@ -30,13 +30,13 @@ class Train(
     editable(Settings, without=("schedule", "checkpoints"), substeps=0),
     editable(Schedule, without=("even_ratios", "stairs")),
 ):
-    """How a run trains.
+    """The training options of a run.
 
     Attributes:
         substeps: steps per dispatch, for a model whose step is shorter than the host's share of
             it; 0 for what suits the device.
         batch_size: windows per step, over all devices.
-        seed: of the first weights and of every random choice.
+        seed: seed of the first weights and of every random choice.
     """
 
     batch_size: int = option(16, COUNT)
@@ -45,12 +45,12 @@ class Train(
 
 @dataclasses.dataclass
 class RunConfig:
-    """The config of a run; a task's own adds what it trains on, and which model.
+    """The config of a run; a task's own config adds its data and model.
 
     Attributes:
-        task: what the run is.
+        task: name of the task.
         source: the config file that it was made by, as --config has it.
-        train: how it trains.
+        train: the training options.
         checkpoints: when it is saved.
     """
 
@@ -67,7 +67,7 @@ class RunConfig:
         return self.train.batch_size
 
     def recipe(self) -> tuple[float, Schedule]:
-        """Gives the learning rate at its peak, and its schedule.
+        """Returns the peak learning rate and its schedule.
 
         Raises:
             ValueError: the options of the schedule exclude each other.
@@ -76,7 +76,7 @@ class RunConfig:
         return train.learning_rate, Schedule(train.warmup, train.hold, train.end)
 
     def check(self) -> None:
-        """Holds every option against its range, and those of the training against each other.
+        """Checks every option against its range, and the training options against each other.
 
         A task's config refuses here all that can be known before JAX and the data are loaded.
 

@@ -1,4 +1,4 @@
-"""The command that goes on with a run."""
+"""Makes the command that continues a run."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from experiments.terminal.presets import load_preset
 
 
 def longer(config: RunConfig, workdir: Path, *, times: int = 3) -> str:
-    """Writes the command that goes on with a run, for so many times its budget."""
+    """Returns the command that continues a run, for so many times its budget."""
     given = flat_config(config)
     given["train.minutes"] *= times
     given["train.steps"] *= times

@@ -1,4 +1,4 @@
-"""The curves of several runs in one picture: a row per task, a panel per judging metric. No jax."""
+"""Plots several runs in one picture: a row per task, a panel per judging metric. Needs no jax."""
 
 import dataclasses
 import io
@@ -46,7 +46,7 @@ LABELS = {
 
 @dataclasses.dataclass(frozen=True)
 class Panel:
-    """What one pair of axes shows: a metric, its heading, and the range of a detail."""
+    """The content of one pair of axes: a metric, its heading, and the range of a detail."""
 
     metric: str
     heading: str
@@ -54,12 +54,12 @@ class Panel:
 
 
 def has_curves(table: Table) -> bool:
-    """Whether any of its runs has been evaluated."""
+    """Returns whether any of the runs has been evaluated."""
     return bool(_evaluated(table))
 
 
 def curves(tables: Sequence[Table], axis: str, kind: str) -> bytes:
-    """The picture of tables that have curves.
+    """Plots tables that have curves.
 
     Args:
         tables: one per task.
@@ -81,7 +81,7 @@ def curves(tables: Sequence[Table], axis: str, kind: str) -> bytes:
 
 
 def _row(part: SubFigure, table: Table, axis: str) -> None:
-    """The panels of one task, with a title above and the runs' names beside them."""
+    """Draws the panels of one task, with a title above and the runs' names beside them."""
     rows, panels = _evaluated(table), _panels(table)
     lines = [
         {"color": COLOURS[i % len(COLOURS)], "linestyle": DASHES[i // len(COLOURS) % len(DASHES)]}
@@ -116,7 +116,7 @@ def _row(part: SubFigure, table: Table, axis: str) -> None:
 def _curve(
     axes: Axes, row: Row, metric: str, axis: str, width: float, line: dict[str, Any]
 ) -> None:
-    """One run's evaluations, the best so far among them, and a dot at the model that is kept."""
+    """Draws one run's evaluations, the best so far among them, and a dot at the kept model."""
     best, (x, y) = row.best[metric], np.array(row.run.curve(metric, axis))
     if best is None or not len(y):
         return
@@ -132,7 +132,7 @@ def _curve(
 
 
 def _dress(axes: Axes, panel: Panel, axis: str) -> None:
-    """Scales, ticks and headings of a panel whose curves are drawn."""
+    """Sets scales, ticks and headings of a panel whose curves are drawn."""
     axes.set_title(panel.heading, fontsize=10)
     axes.set_xlabel(AXES[axis])
     axes.set_xlim(left=0)
@@ -156,7 +156,7 @@ def _dress(axes: Axes, panel: Panel, axis: str) -> None:
 
 
 def _panels(table: Table) -> list[Panel]:
-    """One per size of an amp; of a voice the whole training, and its best part in detail."""
+    """Returns one panel per amp size; for a vocoder, the whole training and a detail of its end."""
     if sizes := [metric for metric in table.metrics if metric.startswith("esr/")]:
         return [Panel(size, size.removeprefix("esr/")) for size in sizes]
     # Nats and bits are one measure on two scales: the bits are the axis at the right.
@@ -167,7 +167,7 @@ def _panels(table: Table) -> list[Panel]:
 
 
 def _detail(table: Table, metric: str) -> Panel | None:
-    """Where the better three quarters of the runs end, if the whole picture hides it."""
+    """Returns the range of the better three quarters of the runs, if the whole picture hides it."""
     values = [y for row in table.rows for y in row.run.curve(metric, "step")[1]]
     bests = sorted((best.value for row in table.rows if (best := row.best[metric])), reverse=True)
     if not (values and bests):
@@ -194,9 +194,9 @@ def _name(row: Row) -> str:
     return _plain(name)
 
 
-def _plain(words: str) -> str:
-    """Text whose dollars are no formula."""
-    return words.replace("$", r"\$")
+def _plain(text: str) -> str:
+    """Escapes dollars in text, which would start formulas."""
+    return text.replace("$", r"\$")
 
 
 def _evaluated(table: Table) -> list[Row]:

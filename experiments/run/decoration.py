@@ -1,4 +1,4 @@
-"""Reports, pictures and samples: what may fail without harm to a model that is written already."""
+"""Guards reports, pictures and samples, which may fail without harm to a written model."""
 
 import contextlib
 from collections.abc import Iterator
@@ -10,24 +10,20 @@ from wf_jax.atomic import why
 from wf_jax.errors import UserError
 
 
-class DecorationError(UserError):
-    """The result is complete, what decorates it is not; one line."""
-
-
 @contextlib.contextmanager
 def decorating(result: Path) -> Iterator[None]:
-    """Has whatever fails inside say in one line that `result` is complete.
+    """Turns any error inside into one line which says that `result` is complete.
 
     With --verbosity=1 the traceback is logged.
 
     Raises:
-        DecorationError: something failed.
+        UserError: something failed.
     """
     try:
         yield
     except Exception as error:
         logging.debug("failed after %s was written", result, exc_info=True)
-        raise DecorationError(
+        raise UserError(
             f"{result} is complete, but not what is made after it: {_reason(error)}; mend that, "
             "then the same command makes it"
         ) from error
@@ -35,7 +31,7 @@ def decorating(result: Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def showing(folder: Path) -> Iterator[None]:
-    """Prints in one line what fails inside: no reason to end a training."""
+    """Prints an error inside in one line; it is no reason to end a training."""
     try:
         yield
     except OSError as error:

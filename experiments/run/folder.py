@@ -22,7 +22,7 @@ from wf_jax.errors import UserError, short
 from wf_jax.old_names import current_names
 from wf_jax.whole_files import sweep
 
-# What may change between two sessions of one run.
+# Options that may change between two sessions of one run.
 CHANGEABLE = (
     "train.epochs",
     "train.steps",
@@ -43,25 +43,25 @@ CHANGEABLE = (
 )
 
 
-# What a start makes before the first step, the built-in recordings among it.
+# Files that a start makes before the first step, with the built-in recordings.
 _MADE = ("pair", "clips", "corpus")
 _BEGINNINGS = ("config.json", "inputs.json", "metrics.jsonl", "checkpoints", *_MADE, FOLDER_LOCK)
 
 
-class WorkdirError(UserError):
-    """The folder belongs to a run with another config."""
+class RunFolderError(UserError):
+    """A run's folder that cannot be used; one line with the remedy."""
 
 
-class Workdir:
-    """Where a run is kept, for all its processes and sessions, and where its files are made.
+class RunFolder:
+    """The folder of a run, shared by all its processes and sessions.
 
     Attributes:
         shared: local or remote (gs://...): config, metrics and checkpoints.
-        local: where this process makes the other files: the same folder unless that is remote.
+        local: folder of this process's other files, the same unless `shared` is remote.
     """
 
     def __init__(self, shared: Path):
-        """Of a folder that need not exist."""
+        """Wraps a folder that need not exist."""
         self.shared = shared
         self._remote = is_remote(shared)
         self.local = Path(tempfile.mkdtemp(prefix="wf_jax-")) if self._remote else shared
@@ -70,7 +70,7 @@ class Workdir:
         self._missing: list[Path] = []
 
     def __enter__(self) -> Self:
-        """Looks what is there already; a remote store has no folders that could be left."""
+        """Notes the existing files; a remote store has no empty folders to clean up."""
         if not self._remote:
             made = (self.shared / name for name in _BEGINNINGS)
             places = (*made, self.shared, *self.shared.parents)
@@ -78,7 +78,7 @@ class Workdir:
         return self
 
     def __exit__(self, kind: type | None, error: BaseException | None, trace: object) -> None:
-        """Lets other processes use the folder, which a start that was refused leaves as it was."""
+        """Unlocks the folder; after a refused start, restores it first."""
         if self._lock:
             if error is not None:
                 self._forget()
@@ -86,36 +86,36 @@ class Workdir:
 
     @classmethod
     def named(cls, text: str) -> Self:
-        """As a user names it."""
+        """Returns the folder for a name given by a user."""
         return cls(folder_path(text))
 
-    def __truediv__(self, name: str) -> "Workdir":
-        """A folder in it."""
-        return Workdir(self.shared / name)
+    def __truediv__(self, name: str) -> "RunFolder":
+        """Returns a subfolder."""
+        return RunFolder(self.shared / name)
 
     def __str__(self) -> str:
-        """As the user named it."""
+        """Returns the name that the user gave."""
         return str(self.shared)
 
     def open(self, config: Any, inputs: Mapping[str, str] | None = None) -> None:
-        """Makes the folder and locks it, and writes what the run is, or checks that it is the same.
+        """Makes and locks the folder; writes the run's config, or checks that it is the same.
 
         Args:
-            config: of the run.
+            config: config of the run.
             inputs: the digest of every file or folder that it is trained on, by its name.
 
         Raises:
             LockedError: another process works in it.
-            WorkdirError: the folder can not be made, holds a run with another config or of other
+            RunFolderError: the folder can not be made, holds a run with another config or of other
                 inputs, or is not one that all processes see; or they have different configs.
-            DistributedError: it is process 0 that raised.
+            DistributedError: process 0 raised.
         """
         from wf_jax.training.distributed import all_agree, on_main
 
         self._compare_processes(config)
         on_main(lambda: self._open(config, inputs or {}))
         if not all_agree((self.shared / "config.json").exists()):
-            raise WorkdirError(
+            raise RunFolderError(
                 f"{self}: not all processes of the run see this folder; give a --workdir on a "
                 "file system that they share, or gs://..."
             )
@@ -129,7 +129,7 @@ class Workdir:
         same = bool((from_main(here) == here).all())
         if not all_agree(same):
             which = "another process of this run" if same else "this process"
-            raise WorkdirError(
+            raise RunFolderError(
                 f"{self}: {which} was started with another config than process 0; start all with "
                 "the same options"
             )
@@ -157,7 +157,7 @@ class Workdir:
         return lock
 
     def _forget(self) -> None:
-        """Removes what this start made, unless something was computed; another's files stay."""
+        """Removes the files of this start, unless something was computed; keeps another's files."""
         if _has_begun(self.shared):
             return
         for path in self._missing:
@@ -170,7 +170,7 @@ class Workdir:
                     path.unlink()
 
     def make(self, action: Callable[[], object]) -> None:
-        """Has files made in `local`: by process 0, or by each where each has its own."""
+        """Runs an action that makes files in `local`, once or in each process if not shared."""
         from wf_jax.training.distributed import on_main
 
         if self._remote:
@@ -179,7 +179,7 @@ class Workdir:
             on_main(action)
 
     def upload(self) -> None:
-        """Copies what is new or changed in `local` to a remote folder; nothing to do otherwise.
+        """Copies new or changed files in `local` to a remote folder; does nothing for a local one.
 
         Raises:
             OSError: a file cannot be copied; names the copy.
@@ -196,10 +196,10 @@ class Workdir:
                 self._uploaded[path] = state
 
     def finish(self) -> None:
-        """Uploads the results, and says so.
+        """Uploads the results, and prints their address.
 
         Raises:
-            WorkdirError: they are only in `local`.
+            RunFolderError: they are only in `local`.
         """
         from wf_jax.training.distributed import say
 
@@ -207,7 +207,7 @@ class Workdir:
             try:
                 self.upload()
             except OSError as error:
-                raise WorkdirError(
+                raise RunFolderError(
                     f"{error.filename}: cannot be written: {why(error)}; the results are in "
                     f"{self.local}"
                 ) from None
@@ -215,7 +215,7 @@ class Workdir:
 
 
 def flat_config(config: Any) -> dict[str, Any]:
-    """A config as {"train.steps": 100, ...}."""
+    """Flattens a config to {"train.steps": 100, ...}."""
     return _flat(dataclasses.asdict(config))
 
 
@@ -224,7 +224,7 @@ def _make(workdir: Path) -> None:
         with naming(workdir):
             workdir.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise WorkdirError(f"{workdir}: cannot be made: {why(error)}") from None
+        raise RunFolderError(f"{workdir}: cannot be made: {why(error)}") from None
 
 
 @contextlib.contextmanager
@@ -232,14 +232,14 @@ def _writing(workdir: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise WorkdirError(f"{workdir}: cannot be written: {why(error)}") from None
+        raise RunFolderError(f"{workdir}: cannot be written: {why(error)}") from None
 
 
 def check_same_run(workdir: Path, config: Any) -> None:
-    """Compares a config with that of the run in a folder, if one has begun there and says so.
+    """Compares a config with that of the run in a folder, if one has begun there.
 
     Raises:
-        WorkdirError: an option that may not change has.
+        RunFolderError: an option that may not change has.
     """
     _compare(workdir, _read_object(workdir / "config.json") or {}, flat_config(config))
 
@@ -252,14 +252,14 @@ def _compare(workdir: Path, old: dict[str, Any], new: dict[str, Any]) -> None:
     if old and _has_begun(workdir):
         for name in sorted(old.keys() | new.keys()):
             if name not in new and not name.startswith(CHANGEABLE):
-                raise WorkdirError(
+                raise RunFolderError(
                     f"{workdir}: another version of wf_jax began this run, with --config.{name}="
                     f"{old[name]}, which there is no more; give another --workdir, or go on with "
                     "that version"
                 )
             if old.get(name, new.get(name)) != new.get(name) and not name.startswith(CHANGEABLE):
                 option, before = short(name), short(old.get(name))
-                raise WorkdirError(
+                raise RunFolderError(
                     f"{workdir}: this run was started with --config.{option}={before}, "
                     f"not {new.get(name)}; give another --workdir, or the old value to continue"
                 )
@@ -276,7 +276,7 @@ def _write_inputs(workdir: Path, inputs: Mapping[str, str]) -> None:
     if _has_begun(workdir):
         for name in sorted(old.keys() & inputs.keys()):
             if old[name] != inputs[name]:
-                raise WorkdirError(
+                raise RunFolderError(
                     f"{workdir}: {name} is another one than this run was trained on (digest "
                     f"{inputs[name]:.12}, not {old[name]:.12}); give another --workdir, or bring "
                     "the old one back"
@@ -286,7 +286,7 @@ def _write_inputs(workdir: Path, inputs: Mapping[str, str]) -> None:
 
 
 def _read_config(path: Path) -> dict[str, Any]:
-    """The config of the run; where its file is damaged, the one in its newest checkpoint."""
+    """Reads the config of the run; if its file is damaged, the one in its newest checkpoint."""
     config = _read_object(path)
     if config is None:
         from wf_jax.training.checkpoints import saved_config
@@ -296,19 +296,19 @@ def _read_config(path: Path) -> dict[str, Any]:
 
 
 def _read_object(path: Path) -> dict[str, Any] | None:
-    """A JSON object, {} where there is no file, None where it is damaged."""
+    """Reads a JSON object; {} where there is no file, None where it is damaged."""
     try:
         with naming(path):
             content = read_json(path) if path.exists() else {}
     except OSError as error:
-        raise WorkdirError(f"{path}: cannot be read: {why(error)}") from None
+        raise RunFolderError(f"{path}: cannot be read: {why(error)}") from None
     except ValueError:
         return None
     return content if isinstance(content, dict) else None
 
 
 def _has_begun(workdir: Path) -> bool:
-    """Whether there is a result that belongs to the config, not only a start that failed."""
+    """Returns whether the run has computed anything; a failed start does not count."""
     saved = workdir / "checkpoints"
     if saved.is_dir() and any(path.name.isdigit() for path in saved.iterdir()):
         return True
@@ -316,10 +316,10 @@ def _has_begun(workdir: Path) -> bool:
 
 
 def model_folder(folder: Path) -> Path:
-    """Where the vocoder is: a training run keeps it in `model`, a converted one is the folder.
+    """Returns the folder of the vocoder: `model` of a training run, or a converted folder.
 
     Raises:
-        WorkdirError: the folder of a run that has none.
+        RunFolderError: the folder of a run that has none.
     """
     inside = folder / "model"
     if inside.is_dir():
@@ -329,9 +329,9 @@ def model_folder(folder: Path) -> Path:
     except (OSError, ValueError, AttributeError):  # it is said when it is loaded
         return folder
     if task == "vocoder":
-        raise WorkdirError(f"{folder}: this run has no model yet; wait for its first evaluation")
+        raise RunFolderError(f"{folder}: this run has no model yet; wait for its first evaluation")
     if task:
-        raise WorkdirError(f"{folder}: a run of task {task}, not a vocoder; name another folder")
+        raise RunFolderError(f"{folder}: a run of task {task}, not a vocoder; name another folder")
     return folder
 
 
@@ -341,7 +341,7 @@ def write_json(path: Path, content: Any) -> None:
 
 
 def write_metrics(workdir: Path, metrics: dict[str, Any], *, reported: bool) -> None:
-    """Writes metrics.json: the result, and whether the report about it is written too."""
+    """Writes metrics.json: the result, and whether its report is written."""
     write_json(workdir / "metrics.json", {**metrics, "reported": reported})
 
 

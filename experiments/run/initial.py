@@ -1,11 +1,11 @@
-"""Parameters of another run or model, to begin from (--init_from)."""
+"""Reads the parameters of another run or model to begin from (--init_from)."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from experiments.run.folder import WorkdirError, model_folder
+from experiments.run.folder import RunFolderError, model_folder
 from wf_jax.atomic import is_remote
 from wf_jax.errors import UserError
 
@@ -13,25 +13,21 @@ if TYPE_CHECKING:
     from wf_jax.modules import Params
 
 
-class InitialError(UserError):
-    """There is nothing to begin from: one line with the remedy."""
-
-
 def check_initial(folder: Path) -> None:
-    """Looks whether there is a folder; needs no JAX.
+    """Requires that the folder exists; needs no JAX.
 
     Raises:
-        InitialError: a local one is missing.
+        UserError: a local one is missing.
     """
     if not is_remote(folder) and not folder.is_dir():
         raise _missing(folder)
 
 
 def read_initial(folder: Path) -> "Params":
-    """The best parameters of a run's newest checkpoint, or those of a model folder.
+    """Reads the best parameters of a run's newest checkpoint, or those of a model folder.
 
     Raises:
-        InitialError: there is neither, or it is damaged.
+        UserError: neither exists, or it is damaged.
     """
     from wf_jax.flows.model_folder import ModelFolderError, load_model
     from wf_jax.modules import split
@@ -44,13 +40,13 @@ def read_initial(folder: Path) -> "Params":
         if folder.is_dir() and not is_remote(folder):
             params = split(load_model(model_folder(folder)))[1]
             return {name: np.asarray(value) for name, value in params.items()}
-    except (CheckpointError, ModelFolderError, WorkdirError) as error:
-        raise InitialError(f"--init_from={folder}: {error}") from None
+    except (CheckpointError, ModelFolderError, RunFolderError) as error:
+        raise UserError(f"--init_from={folder}: {error}") from None
     raise _missing(folder)
 
 
-def _missing(folder: Path) -> InitialError:
-    return InitialError(
+def _missing(folder: Path) -> UserError:
+    return UserError(
         f"--init_from={folder}: no such folder; name the --workdir of a training run, or a local "
         "model folder"
     )

@@ -1,4 +1,4 @@
-"""What a run needs around its task, and the one way in which every run is carried out."""
+"""The parts of a run around its task, and the one function that carries out every run."""
 
 import dataclasses
 import importlib
@@ -11,7 +11,7 @@ import jax
 
 from experiments.run.config import RunConfig
 from experiments.run.exit_codes import AGAIN, INTERRUPTED
-from experiments.run.folder import Workdir, flat_config
+from experiments.run.folder import RunFolder, flat_config
 from experiments.run.settings import length, read_settings
 from wf_jax.errors import UserError
 from wf_jax.platforms import choices
@@ -25,56 +25,56 @@ Publish = Callable[[int, Any, dict[str, Any]], None]
 
 
 class Job(Protocol):
-    """What a run needs around a task: its data, and what becomes of its result.
+    """The parts of a run around its task: data, publishing and results.
 
-    A job may subclass this, and has then to give what stands here without a value or a body.
+    A job may subclass this; it must then define every member without a value or a body.
 
     Attributes:
-        config: of the run.
-        what: is trained, in words; known after `prepare`.
+        config: config of the run.
+        what: description of the trained model; known after `prepare`.
     """
 
     config: Any
     what: str
 
-    def prepare(self, folder: Workdir) -> Task:
-        """Reads the data and makes the task; what it refuses has left nothing in the folder.
+    def prepare(self, folder: RunFolder) -> Task:
+        """Reads the data and makes the task; a refusal leaves nothing in the folder.
 
         Raises:
             UserError: the data or the model cannot be used.
         """
 
     def inputs(self) -> Mapping[str, str]:
-        """Gives the digest of every file or folder that is trained on, by its name."""
+        """Returns the digest of every file or folder that is trained on, by its name."""
         return {}
 
-    def begin(self, folder: Workdir) -> None:
-        """Says what was found in the data, once the folder is this run's."""
+    def begin(self, folder: RunFolder) -> None:
+        """Prints findings about the data, once the folder is this run's."""
         del folder
 
-    def publish(self, folder: Workdir) -> Publish | None:
-        """Gives what shows the run while it goes."""
+    def publish(self, folder: RunFolder) -> Publish | None:
+        """Returns the callback that shows the run while it trains, or None."""
         del folder
 
     def finish(self, folder: Path, result: Result) -> None:
-        """Writes the results: the model first, then what decorates it; process 0 alone.
+        """Writes the results: the model first, then the rest; process 0 alone.
 
         Raises:
-            DecorationError: the model is written, and something failed after that.
+            UserError: the model is written, and something failed after that.
         """
 
 
 def job_of(config: RunConfig) -> Job:
-    """Makes the job that carries out the run of a config."""
+    """Makes the job of a run's config."""
     module, _, name = type(config).job.partition(":")
     return getattr(importlib.import_module(module), name)(config)
 
 
-def execute(job: Job, folder: Workdir, session: Session) -> Result:
+def execute(job: Job, folder: RunFolder, session: Session) -> Result:
     """Carries a run out: checks, data, training, results.
 
     Raises:
-        UserError: it cannot be done; one line that says what to do.
+        UserError: the run cannot be done; one line with the remedy.
     """
     config = job.config
     config.check()
@@ -104,13 +104,13 @@ def execute(job: Job, folder: Workdir, session: Session) -> Result:
 
 
 def attempt(config: RunConfig, folder: Path, session: Session) -> int:
-    """Carries out one run of several: what goes wrong with it is said, and costs no other.
+    """Carries out one run of several; prints its failure without stopping the others.
 
     Returns:
         The exit code.
     """
     try:
-        with Workdir(folder) as workdir:
+        with RunFolder(folder) as workdir:
             return exit_code(execute(job_of(config), workdir, session))
     except (UserError, OSError, ValueError, jax.errors.JaxRuntimeError) as error:
         print(error, file=sys.stderr, flush=True)
@@ -120,7 +120,7 @@ def attempt(config: RunConfig, folder: Path, session: Session) -> int:
 
 
 def exit_code(result: Result) -> int:
-    """Of a process that trained to this result."""
+    """Returns the exit code of a process that trained to this result."""
     if result.again:
         return AGAIN
     if result.diverged:

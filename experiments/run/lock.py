@@ -1,4 +1,4 @@
-"""One process at a time in a run's folder."""
+"""Locks a run's folder for one process."""
 
 import contextlib
 import json
@@ -21,14 +21,14 @@ _LONGEST = 1000  # characters of what stands in it
 
 
 class LockedError(UserError):
-    """Another process works in the folder; says which."""
+    """A folder in which another process works; names it."""
 
 
 class FolderLock:
-    """Holds a folder for this process until it is released or the process ends, however it does.
+    """Holds a folder for this process until it is released or the process ends.
 
-    The lock is the system's own on the file "lock", in which stands who holds it; so what a dead
-    process left behind stops nobody, and a file system of several machines decides for all of them.
+    Uses the system's own lock on the file "lock", which names its holder. The lock of a dead
+    process stops nobody, and a file system of several machines decides for all of them.
     """
 
     def __init__(self, folder: Path):
@@ -59,7 +59,7 @@ class FolderLock:
         self._file, self.held = file, True
 
     def __del__(self) -> None:
-        """Releases it."""
+        """Releases the lock."""
         self.release()
 
     def release(self) -> None:
@@ -70,7 +70,7 @@ class FolderLock:
 
 
 def check_unlocked(folder: Path) -> None:
-    """Looks whether another process holds a folder, and leaves it as it is.
+    """Checks that no other process holds a folder, and leaves it as it is.
 
     Raises:
         LockedError: one does.
@@ -85,7 +85,7 @@ def check_unlocked(folder: Path) -> None:
 
 
 def who_holds(text: str | bytes) -> str:
-    """The owner that a lock names, as part of a message, and what to do."""
+    """Describes the owner of a lock as part of a message, with the remedy."""
     try:
         owner = parse_json(text)
         who = f"process {owner['process']} on {owner['host']} has trained"

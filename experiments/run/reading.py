@@ -1,4 +1,4 @@
-"""A training run as its folder tells it: config.json, metrics.jsonl and metrics.json. No jax."""
+"""Reads a training run from its folder: config.json, metrics.jsonl, metrics.json. No jax."""
 
 import dataclasses
 import os
@@ -24,7 +24,7 @@ DEPTH = 2  # folders below a named one in which runs are looked for
 
 
 class RunError(UserError):
-    """A folder that cannot be compared: one line with the path, what is wrong and the remedy."""
+    """A folder that cannot be compared; one line with the path, the fault and the remedy."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,10 +37,10 @@ class Best:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Run:
-    """What a run has left so far.
+    """The files of a run so far.
 
     Attributes:
-        folder: of the run.
+        folder: folder of the run.
         config: option -> value, as {"train.seed": 0}.
         records: one per evaluation, in order.
         result: metrics.json; empty where there is none yet.
@@ -53,22 +53,22 @@ class Run:
 
     @property
     def task(self) -> str:
-        """What is trained: "capture" or "vocoder"."""
+        """The trained task: "capture" or "vocoder"."""
         return self.config["task"]
 
     @property
     def step(self) -> int:
-        """How many have been taken, as far as it was written down."""
+        """Steps taken, as far as they were written down."""
         return int(max(self._last("step"), number(self._current.get("steps")) or 0))
 
     @property
     def minutes(self) -> float:
-        """Of training, all sessions together."""
+        """Minutes of training, all sessions together."""
         return max(self._last("minutes"), number(self._current.get("minutes")) or 0.0)
 
     @property
     def total_steps(self) -> int | None:
-        """How many there are to be; None where the budget is in minutes, or not known yet."""
+        """Planned steps; None if the budget is in minutes or not known yet."""
         if self.total_minutes:
             return None
         if steps := number(self.config.get("train.steps")):
@@ -80,15 +80,15 @@ class Run:
 
     @property
     def total_minutes(self) -> float | None:
-        """The budget in minutes, where it is one."""
+        """The budget in minutes; None if it is in steps."""
         return number(self.config.get("train.minutes")) or None
 
     @property
     def speed(self) -> float | None:
-        """Steps per second: the median of what the evaluations say.
+        """Steps per second: the median over the evaluations.
 
-        Of runs that do not say: from the first evaluation to the last, evaluations included; None
-        with fewer than two, as the minutes before the first hold the compilation.
+        Older runs do not record it: then from the first evaluation to the last, evaluations
+        included. None with fewer than two: the minutes before the first hold the compilation.
         """
         if said := self.curve("speed/steps", "step")[1]:
             return statistics.median(said)
@@ -97,23 +97,23 @@ class Run:
 
     @property
     def finished(self) -> bool:
-        """Whether the whole budget was used."""
+        """True if the whole budget was used."""
         used_up = self._current.get("stopped") == "the budget is used up"
         return self._current.get("finished", used_up) is True
 
     @property
     def diverged(self) -> bool:
-        """Whether it ended because the loss was no number any more."""
+        """True if the run ended because the loss was not finite."""
         return "diverged" in str(self._current.get("stopped"))
 
     def curve(self, metric: str, axis: str) -> tuple[list[float], list[float]]:
-        """Values of `axis` ("step" or "minutes") and of `metric`, where a record has both."""
+        """Returns `axis` ("step" or "minutes") and `metric` of the records that have both."""
         pairs = [(number(r.get(axis)), number(r.get(metric))) for r in self.records]
         known = [(x, y) for x, y in pairs if x is not None and y is not None]
         return [x for x, _ in known], [y for _, y in known]
 
     def best(self, metric: str, *, higher: bool) -> Best | None:
-        """The model that is kept: what metrics.json says of it, or the best evaluation so far.
+        """Returns the kept model: from metrics.json, or the best evaluation so far.
 
         The two differ where a signal ended the run: that last evaluation is no candidate.
         """
@@ -135,7 +135,7 @@ class Run:
         return max((number(record.get(key)) or 0.0 for record in self.records), default=0.0)
 
     def _pace(self, key: str, *, since_first: bool = False) -> tuple[float, float]:
-        """How many steps were taken in how much of `key`."""
+        """Returns the steps taken and the increase of `key` in the same time."""
         at, steps = self.curve("step", key)
         if not steps:
             return 0.0, 0.0
@@ -144,7 +144,7 @@ class Run:
 
 
 def find_runs(folder: Path) -> list[Path]:
-    """The folder itself if it is a run's, else the runs up to two folders below, by name.
+    """Returns the folder itself if it is a run's, else the runs up to two levels below, by name.
 
     Raises:
         RunError: there is none.
@@ -173,7 +173,7 @@ def _search(top: Path) -> Iterator[Path]:
 
 
 def _is_run(folder: Path, files: list[str]) -> bool:
-    """Models and others have a config.json too, but no task in it."""
+    """Returns whether config.json names a task; models and others have a config.json without it."""
     if "metrics.jsonl" in files:
         return True
     try:  # a run that has just begun; its bytes tell even where they are damaged
@@ -184,7 +184,7 @@ def _is_run(folder: Path, files: list[str]) -> bool:
 
 
 def read_run(folder: Path) -> Run:
-    """Reads a run's files; what a killed run left half written is left out.
+    """Reads a run's files; skips entries that a killed run left half written.
 
     Raises:
         RunError: its config.json is missing or damaged.
@@ -204,7 +204,7 @@ def read_run(folder: Path) -> Run:
 
 
 def judged(result: dict[str, Any]) -> dict[str, float]:
-    """The judging metrics of the kept model, by their names in metrics.jsonl."""
+    """Returns the judging metrics of the kept model, by their names in metrics.jsonl."""
     found: dict[str, Any] = {}
     for names in (result.get("best"), result.get("esr")):
         if isinstance(names, dict):  # before there was "best", captures had "esr" alone
@@ -216,12 +216,12 @@ def judged(result: dict[str, Any]) -> dict[str, float]:
 
 
 def read_result(folder: Path) -> dict[str, Any]:
-    """metrics.json of a run; empty where there is none, or a damaged one."""
+    """Reads metrics.json of a run; empty if missing or damaged."""
     return _json(folder / "metrics.json")
 
 
 def number(value: Any) -> float | None:
-    """The value if it is a finite number that a picture can show, else None."""
+    """Returns the value if it is a finite number that a picture can show, else None."""
     found = finite(value)
     return None if found is None or abs(found) > _MOST else found
 

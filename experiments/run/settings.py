@@ -1,4 +1,4 @@
-"""A run's config as settings of the training loop, for the devices there are."""
+"""Translates a run's config into settings of the training loop, for the present devices."""
 
 import dataclasses
 
@@ -12,10 +12,10 @@ from wf_jax.training.settings import CheckpointSettings, Settings
 
 
 def read_settings(config: RunConfig) -> Settings:
-    """How to train, from `config.train` and `config.checkpoints`, on the devices there are.
+    """Makes settings from `config.train` and `config.checkpoints`, for the present devices.
 
     Args:
-        config: of a run, checked.
+        config: config of a run, checked.
 
     Raises:
         OptionError: a value cannot be used; the message names its flag.
@@ -48,7 +48,7 @@ def _check_layout(config: RunConfig) -> None:
 
 
 def length(settings: Settings) -> str:
-    """How long the run is to be, in words."""
+    """Describes the planned length of the run."""
     if settings.minutes:
         return f"{settings.minutes:g} minutes"
     return f"{settings.steps:,} steps" if settings.steps else f"{settings.epochs} epochs"

@@ -1,4 +1,4 @@
-"""A sweep: one config trained several times, each time with other values of some options."""
+"""A sweep: one config trained several times with different values of some options."""
 
 import contextlib
 import copy
@@ -15,7 +15,7 @@ from typing import Any
 from experiments.run.config import RunConfig
 from experiments.run.exit_codes import AGAIN, INTERRUPTED
 from experiments.run.reading import Best, judged, read_result
-from experiments.run.sweep_file import SweepError, Trial
+from experiments.run.sweep_file import Trial
 from experiments.run.sweep_file import read_sweep as read_sweep
 from experiments.run.table import title, value
 from wf_jax.bounded_files import read_json
@@ -30,23 +30,23 @@ def run_sweep(
     run: Callable[[Any, Path], int],
     index: int | None = None,
 ) -> int:
-    """Trains each trial in its folder below `workdir`, in turn; what is finished is skipped.
+    """Trains each unfinished trial in its folder below `workdir`, in turn.
 
     A trial that fails does not stop the others; one that is interrupted does, and its exit code
     is returned at once.
 
     Args:
         trials: see read_sweep.
-        base_config: what they have in common.
-        workdir: of the sweep.
+        base_config: the common config.
+        workdir: folder of the sweep.
         run: trains a config in a folder; returns the exit code.
-        index: of the only trial to train, from 0; None for all.
+        index: index of the only trial to train, from 0; None for all.
 
     Returns:
         0 if every trial is finished, 75 or 130 if one was interrupted, else 1.
 
     Raises:
-        SweepError: no such index; an unknown option, or a value of a wrong type (before any
+        UserError: no such index; an unknown option, or a value of a wrong type (before any
             training).
     """
     return train_each(configs_of(trials, base_config, index), workdir, run, "sweep")
@@ -55,13 +55,13 @@ def run_sweep(
 def configs_of(
     trials: Sequence[Trial], base_config: Any, index: int | None = None
 ) -> dict[str, tuple[str, Any]]:
-    """Of each trial, or of one, by its name: what to call it on the terminal, and its config.
+    """Returns label and config of each trial, or of one, by its name.
 
     Raises:
-        SweepError: no such index; an unknown option, or a value of a wrong type.
+        UserError: no such index; an unknown option, or a value of a wrong type.
     """
     if index is not None and not 0 <= index < len(trials):
-        raise SweepError(f"trial {index} does not exist; choose one of 0 to {len(trials) - 1}")
+        raise UserError(f"trial {index} does not exist; choose one of 0 to {len(trials) - 1}")
     return {
         trial.name: (
             f"sweep {i + 1} of {len(trials)}: {trial.name}",
@@ -73,17 +73,17 @@ def configs_of(
 
 
 def check_trials(configs: Mapping[str, tuple[str, RunConfig]], workdir: Path) -> None:
-    """Checks the config of each trial that is not finished, before one costs its time.
+    """Checks the config of each unfinished trial before the first one starts.
 
     Raises:
-        SweepError: a trial could not begin; one line that names it.
+        UserError: a trial could not begin; one line that names it.
     """
     for name, (label, config) in configs.items():
         if not complete(workdir / name):
             try:
                 config.check()
             except UserError as error:
-                raise SweepError(f"{label}: {error}") from None
+                raise UserError(f"{label}: {error}") from None
 
 
 def train_each(
@@ -95,8 +95,8 @@ def train_each(
     """Trains each config in `workdir`/NAME; see run_sweep.
 
     Args:
-        configs: by the names of their folders: what to call it on the terminal, and the config.
-        workdir: of all of them.
+        configs: label on the terminal and config, by the name of the folder.
+        workdir: folder above all of them.
         run: trains a config in a folder; returns the exit code.
         what: they are together.
     """
@@ -118,17 +118,17 @@ def train_each(
 
 
 def finished(workdir: Path) -> bool:
-    """Whether the run in this folder came to its end."""
+    """Returns whether the run in this folder used its whole budget."""
     return read_result(workdir).get("finished") is True
 
 
 def complete(workdir: Path) -> bool:
-    """Whether it did and its report was written too; runs of older versions do not say that."""
+    """Returns whether its report was written too; older runs do not record this."""
     return finished(workdir) and read_result(workdir).get("reported", True) is True
 
 
 def _same(folder: Path, config: Any) -> bool:
-    """Whether the run there has this config: if not, `run` goes on with it, or says no."""
+    """Returns whether the run there has this config; if not, `run` continues or refuses it."""
     try:
         old = current_names(read_json(folder / "config.json"))
         return all(old.get(k, v) == v for k, v in json.loads(json.dumps(_options(config))).items())
@@ -139,7 +139,7 @@ def _same(folder: Path, config: Any) -> bool:
 
 
 def _summary(states: dict[str, str], workdir: Path, what: str) -> Iterator[str]:
-    """A line per trial: its name, how it ended, and what it reached."""
+    """Formats a line per trial: name, end state, result."""
     yield f"{what} in {workdir}:"
     width = max(map(len, states))
     for name, state in states.items():
@@ -149,16 +149,16 @@ def _summary(states: dict[str, str], workdir: Path, what: str) -> Iterator[str]:
 
 
 def apply(config: Any, overrides: dict[str, Any], source: str = "the sweep") -> Any:
-    """A copy of a nested dataclass with options set; `source` names the sweep in messages.
+    """Returns a copy of a nested dataclass with options set; `source` names the sweep in messages.
 
     Raises:
-        SweepError: no such option, or a value of another type than the command line would take.
+        UserError: no such option, or a value of another type than the command line would take.
     """
     changed = copy.deepcopy(config)
     known = list(_options(changed))
     for name, new in overrides.items():
         if name not in known:
-            raise SweepError(f"{short(name)} in {source}: {_unknown(name, known)}")
+            raise UserError(f"{short(name)} in {source}: {_unknown(name, known)}")
         group, last = changed, name
         while "." in last:
             first, _, last = last.partition(".")
@@ -167,13 +167,13 @@ def apply(config: Any, overrides: dict[str, Any], source: str = "the sweep") -> 
         try:
             setattr(group, last, _converted(new, kind))
         except (TypeError, OverflowError):
-            words, given = kind.__name__ if type(kind) is type else kind, short(repr(new))
-            raise SweepError(f"{name} in {source}: {given} is not of type {words}") from None
+            type_name, given = kind.__name__ if type(kind) is type else kind, short(repr(new))
+            raise UserError(f"{name} in {source}: {given} is not of type {type_name}") from None
     return changed
 
 
 def _options(group: Any, prefix: str = "") -> dict[str, Any]:
-    """Every option of nested dataclasses by its full name."""
+    """Returns every option of nested dataclasses by its full name."""
     found = {}
     for field in dataclasses.fields(group):
         content = getattr(group, field.name)
@@ -193,7 +193,7 @@ def _unknown(name: str, known: Sequence[str]) -> str:
 
 
 def _converted(new: Any, kind: Any) -> Any:
-    """The value as `kind`, or a TypeError."""
+    """Converts the value to `kind`, or raises TypeError."""
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
     if origin is tuple and isinstance(new, list | tuple):
         return tuple(_converted(item, arguments[0]) for item in new)

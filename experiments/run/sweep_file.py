@@ -1,4 +1,4 @@
-"""The file of a sweep: it defines `get_sweep()`, which returns a dict of options per trial.
+"""Reads the file of a sweep: it defines `get_sweep()`, which returns a dict of options per trial.
 
     [{"train.learning_rate": rate, "train.seed": seed} for rate in (1e-3, 2e-3) for seed in (0, 1)]
 
@@ -22,16 +22,12 @@ LONGEST = 100  # characters of a made-up name
 _LONGEST_NAME = 200  # bytes of a given one; file systems take 255
 
 
-class SweepError(UserError):
-    """A sweep that cannot be run: one line with the file and the remedy."""
-
-
 @dataclasses.dataclass(frozen=True)
 class Trial:
     """One training of a sweep.
 
     Attributes:
-        name: of its folder.
+        name: name of its folder.
         overrides: option -> value, as {"train.seed": 0}.
         source: the file that they come from, for messages.
     """
@@ -42,43 +38,43 @@ class Trial:
 
 
 def read_sweep(path: Path) -> list[Trial]:
-    """The trials of a file that defines `get_sweep()`.
+    """Reads the trials of a file that defines `get_sweep()`.
 
     Raises:
-        SweepError: no such file, an error inside, or not a list of dicts with different names.
+        UserError: no such file, an error inside, or not a list of dicts with different names.
     """
     listed = _call(path)
     if not (isinstance(listed, list | tuple) and all(isinstance(t, dict) for t in listed)):
-        raise SweepError(f"{path}: get_sweep() does not return a list of dicts; see {EXAMPLE}")
+        raise UserError(f"{path}: get_sweep() does not return a list of dicts; see {EXAMPLE}")
     if not listed:
-        raise SweepError(f"{path}: get_sweep() returns an empty list; nothing would be trained")
+        raise UserError(f"{path}: get_sweep() returns an empty list; nothing would be trained")
     overrides = [{k: v for k, v in trial.items() if k != "name"} for trial in listed]
     for key in (key for trial in overrides for key in trial if not isinstance(key, str)):
-        raise SweepError(f"{path}: the option {key!r} is no text like 'train.seed'")
+        raise UserError(f"{path}: the option {key!r} is no text like 'train.seed'")
     try:
         made = iter(_names([trial for trial in listed if "name" not in trial]))
     except (ValueError, RecursionError) as error:  # whole numbers without end, lists in themselves
-        raise SweepError(f"{path}: a value cannot be written ({error}); give another") from None
+        raise UserError(f"{path}: a value cannot be written ({error}); give another") from None
     names = [trial["name"] if "name" in trial else next(made) for trial in listed]
     for name in names:
         if not isinstance(name, str) or not re.fullmatch(r"[\w=,+@-][\w.=,+@-]*", name):
             given = short(repr(name))
-            raise SweepError(f"{path}: the name {given} is no folder's; use letters, digits, -_.=")
+            raise UserError(f"{path}: the name {given} is no folder's; use letters, digits, -_.=")
         if len(name.encode()) > _LONGEST_NAME:
-            raise SweepError(f"{path}: the name {short(name, 40)} is too long for a folder's")
+            raise UserError(f"{path}: the name {short(name, 40)} is too long for a folder's")
     # Some file systems hold A and a for the same folder.
     twice = [n for n, count in Counter(name.casefold() for name in names).items() if count > 1]
     if twice:
-        raise SweepError(f"{path}: two trials are called {twice[0]}; change an option, or a 'name'")
+        raise UserError(f"{path}: two trials are called {twice[0]}; change an option, or a 'name'")
     return [Trial(name, values, path.name) for name, values in zip(names, overrides, strict=True)]
 
 
 def _call(path: Path) -> Any:
-    """What the file's get_sweep() returns."""
+    """Returns the result of the file's get_sweep()."""
     try:
         source = path.read_bytes()
     except OSError as error:
-        raise SweepError(f"{path}: {error.strerror}; name a file like {EXAMPLE}") from None
+        raise UserError(f"{path}: {error.strerror}; name a file like {EXAMPLE}") from None
     space: dict[str, Any] = {"__name__": "sweep", "__file__": str(path)}
     try:
         exec(compile(source, str(path), "exec"), space)
@@ -86,23 +82,23 @@ def _call(path: Path) -> Any:
         if callable(get_sweep):
             return get_sweep()
     except (Exception, SystemExit) as error:
-        raise SweepError(_inside(path, error)) from None
-    raise SweepError(f"{path}: defines no get_sweep(); see {EXAMPLE}")
+        raise UserError(_inside(path, error)) from None
+    raise UserError(f"{path}: defines no get_sweep(); see {EXAMPLE}")
 
 
 def _inside(path: Path, error: BaseException) -> str:
-    """The error, with the last line of the file on the way to it."""
+    """Formats the error with the last line of the file on the way to it."""
     frames = traceback.extract_tb(error.__traceback__)
     lines = [frame.lineno for frame in frames if frame.filename == str(path)]
-    words = str(error).split("\n")[0]
+    message = str(error).split("\n")[0]
     if isinstance(error, SyntaxError) and error.filename == str(path):
-        lines, words = [error.lineno], error.msg
+        lines, message = [error.lineno], error.msg
     where = f"{path}, line {lines[-1]}" if lines else str(path)
-    return f"{where}: {type(error).__name__}: {words}"
+    return f"{where}: {type(error).__name__}: {message}"
 
 
 def _names(trials: Sequence[dict[str, Any]]) -> list[str]:
-    """Names made of the options; where they would not tell two apart, with a hash of the values."""
+    """Makes names from the options, with a hash of the values where two would be equal."""
     options = list(dict.fromkeys(option for trial in trials for option in trial))
     short = dict(zip(options, short_options(options), strict=True))
     names = []
@@ -120,7 +116,7 @@ def _names(trials: Sequence[dict[str, Any]]) -> list[str]:
 
 
 def _written(value: Any) -> str:
-    """A value in characters that are safe in the name of a folder."""
+    """Writes a value in characters that are safe in a folder's name."""
     if isinstance(value, list | tuple):
         return "+".join(map(_written, value))
     short = f"{value:.6g}" if isinstance(value, float) else str(value)

@@ -1,4 +1,4 @@
-"""Runs side by side: what each reached, how fast, and which options set them apart. No jax."""
+"""Compares runs in a table: results, speed, and the options that differ. Needs no jax."""
 
 import dataclasses
 import json
@@ -32,9 +32,9 @@ class Row:
 
     Attributes:
         name: the shortest end of its path that no other run shares.
-        run: what its folder tells.
-        best: by judging metric.
-        options: that set it apart, by their full names.
+        run: the run as its folder describes it.
+        best: best values by judging metric.
+        options: options that set it apart, by their full names.
         shown: their values in few characters.
     """
 
@@ -55,7 +55,7 @@ class Table:
 
 
 def compare(runs: Sequence[Run]) -> list[Table]:
-    """A table for each task."""
+    """Makes a table for each task."""
     names = dict(zip(runs, short_names([run.folder for run in runs]), strict=True))
     tasks = sorted({run.task for run in runs})
     return [_table(task, {r: n for r, n in names.items() if r.task == task}) for task in tasks]
@@ -79,7 +79,7 @@ def _table(task: str, names: dict[Run, str]) -> Table:
 
 
 def _rank(row: Row, metrics: Sequence[str]) -> tuple[float, ...]:
-    """What to sort by: the first metric that tells two runs apart; those without one are last."""
+    """Returns the sort key: the first metric that tells runs apart; runs without it come last."""
     values = [(metric in HIGHER, row.best[metric]) for metric in metrics]
     return tuple(
         float("inf") if best is None else -best.value if higher else best.value
@@ -95,7 +95,7 @@ def _metrics(runs: Sequence[Run]) -> tuple[str, ...]:
 
 
 def _differing(runs: Sequence[Run]) -> list[str]:
-    """Options that are not the same in all runs, in the order of the config files."""
+    """Returns options that differ between runs, in the order of the config files."""
     every = dict.fromkeys(name for run in runs for name in run.config)
     return [
         name
@@ -105,12 +105,12 @@ def _differing(runs: Sequence[Run]) -> list[str]:
 
 
 def other_audio(table: Table) -> list[str]:
-    """Options by which the runs' held-out audio may differ; none if it is the same."""
+    """Returns options by which the runs' held-out audio may differ; none if it is the same."""
     return [name for name in AUDIO if name in table.rows[0].options]
 
 
 def text(table: Table) -> Iterator[str]:
-    """The table in lines for a person."""
+    """Formats the table in lines for a person."""
     count = len(table.rows)
     ranked = f", best first by {title(table.metrics[0])}" if table.metrics and count > 1 else ""
     yield f"{table.task}: {count} run{'s' if count > 1 else ''}{ranked}"
@@ -126,7 +126,7 @@ def text(table: Table) -> Iterator[str]:
 
 
 def _columns(table: Table) -> Iterator[tuple[str, list[str]]]:
-    """Headings with the cells below them."""
+    """Returns headings with the cells below them."""
     rows, metrics = table.rows, table.metrics
     yield "run", [row.name for row in rows]
     yield "state", [state(row) for row in rows]
@@ -148,7 +148,7 @@ def _at(best: Best | None) -> str:
 
 
 def json_lines(table: Table) -> Iterator[str]:
-    """The table as a JSON object per run."""
+    """Formats the table as a JSON object per run."""
     for row in table.rows:
         run = row.run
         content = {
@@ -166,7 +166,7 @@ def json_lines(table: Table) -> Iterator[str]:
 
 
 def state(row: Row) -> str:
-    """How far a run is, in words."""
+    """Describes the progress of a run."""
     run = row.run
     if run.finished:
         return "finished"
@@ -181,20 +181,20 @@ def state(row: Row) -> str:
 
 
 def title(metric: str) -> str:
-    """The heading of a metric: "ESR nano", "nats/sample", "bits/sample"."""
+    """Returns the heading of a metric: "ESR nano", "nats/sample", "bits/sample"."""
     names = {"ll/validation": "nats/sample", "bits/validation": "bits/sample"}
     return names.get(metric) or metric.replace("esr/", "ESR ")
 
 
 def value(metric: str, best: Best | None) -> str:
-    """A metric's value with the digits that matter: three of an ESR."""
+    """Formats a metric's value with its significant digits: three of an ESR."""
     if best is None:
         return "-"
     return f"{best.value:#.3g}".rstrip(".") if metric.startswith("esr/") else f"{best.value:.3f}"
 
 
 def short_names(paths: Sequence[Path]) -> list[str]:
-    """The shortest ends of the paths that no two of them share."""
+    """Returns the shortest path ends that are unique."""
     parts = [Path(os.path.abspath(path)).parts for path in paths]
     names = []
     for own in parts:
@@ -207,7 +207,7 @@ def short_names(paths: Sequence[Path]) -> list[str]:
 
 
 def short_options(names: Sequence[str], taken: Sequence[str] = ()) -> list[str]:
-    """The last components of options, where that is unambiguous, also among those `taken`."""
+    """Returns the last components of options where unambiguous, also among those `taken`."""
     last = [name.rpartition(".")[2] for name in names]
     used = [*last, *taken]
     return [
@@ -216,7 +216,7 @@ def short_options(names: Sequence[str], taken: Sequence[str] = ()) -> list[str]:
 
 
 def _short(values: Sequence[Any]) -> list[str]:
-    """Values of one option for a narrow column; what differs still differs."""
+    """Shortens the values of one option for a narrow column; different ones stay different."""
     paths = sorted({v for v in values if isinstance(v, str) and os.sep in v})
     ends = dict(zip(paths, short_names([Path(path) for path in paths]), strict=True))
     shown = [_shown(ends.get(v, v) if isinstance(v, str) else v) for v in values]

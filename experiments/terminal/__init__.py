@@ -1,1 +1,1 @@
-"""What every command does first, and what it prints."""
+"""The common start of all commands, and their printed output."""

@@ -1,4 +1,4 @@
-"""Command lines for a person to paste: quoted, and with the Python that is running."""
+"""Formats command lines to paste: quoted, and with the running Python."""
 
 import contextlib
 import shlex
@@ -9,19 +9,19 @@ from typing import Any
 
 
 def command(name: str, *arguments: str) -> str:
-    """`python -m experiments.NAME ARGUMENTS` as a shell takes it."""
+    """Formats `python -m experiments.NAME ARGUMENTS` for a shell."""
     return shlex.join([_interpreter(), "-m", f"experiments.{name}", *arguments])
 
 
 def same_command() -> str:
-    """The command line of this process."""
+    """Returns the command line of this process."""
     spec = getattr(sys.modules["__main__"], "__spec__", None)
     started = ["-m", spec.name] if spec else [sys.argv[0]]
     return shlex.join([_interpreter(), *started, *sys.argv[1:]])
 
 
 def differences(given: Mapping[str, Any], usual: Mapping[str, Any]) -> list[str]:
-    """The options that make one config of another, both as {"train.steps": 100, ...}."""
+    """Returns the options that make one config of another, both as {"train.steps": 100, ...}."""
     return [
         f"--config.{name}={_value(value)}"
         for name, value in given.items()
@@ -34,7 +34,7 @@ def _value(value: Any) -> str:
 
 
 def _interpreter() -> str:
-    """The path of this Python, short where it lies below the current folder."""
+    """Returns the path of this Python, relative where it is below the current folder."""
     executable = Path(sys.executable)
     with contextlib.suppress(OSError, ValueError):  # no current folder, or not below it
         return str(executable.relative_to(Path.cwd()))

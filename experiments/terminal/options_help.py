@@ -1,4 +1,4 @@
-"""The options of a config, one after the other: --config=NAME --help."""
+"""Describes the options of a config, one after the other: --config=NAME --help."""
 
 import textwrap
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ INDENT, WIDTH = 6, 100
 
 
 def options_help(config: Any) -> Iterator[str]:
-    """Describes every option of a config: its name, type and default, and below what it means."""
+    """Describes every option of a config: name, type, default and meaning."""
     for option in describe_options(config):
         default = f'"{option.default}"' if option.default == "" else option.default
         yield f"  --config.{option.name}={default}  ({option.kind})"

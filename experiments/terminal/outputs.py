@@ -1,4 +1,4 @@
-"""Checks of where a command is to write, made before it works for minutes."""
+"""Checks that a command can write its output, before it works for minutes."""
 
 import tempfile
 from pathlib import Path
@@ -9,14 +9,14 @@ from wf_jax.whole_files import HIDDEN
 
 
 class OutputError(UserError):
-    """There nothing can be written; one line with the remedy."""
+    """An output path that cannot be written; one line with the remedy."""
 
 
 def check_file(path: Path) -> None:
-    """Refuses the name of a file that could not be written; leaves nothing behind.
+    """Refuses the path of a file that could not be written; leaves nothing behind.
 
     Raises:
-        OutputError: it is a folder, or its own folder is missing or not writable.
+        OutputError: the path is a folder, or its own folder is missing or not writable.
     """
     if _is_dir(path):
         raise OutputError(f"{path}: is a folder; name a file in it")
@@ -29,7 +29,7 @@ def check_folder(path: Path) -> None:
     """Refuses a folder that could not be made or written in; leaves nothing behind.
 
     Raises:
-        OutputError: it or a folder above it is a file, or not writable.
+        OutputError: the path or a folder above it is a file, or not writable.
     """
     there = path.absolute()
     while not _exists(there):

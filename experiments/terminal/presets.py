@@ -1,4 +1,4 @@
-"""Configs by name: those of experiments/configs, or any file that has a get_config()."""
+"""Finds configs by name: those of experiments/configs, or any file that has a get_config()."""
 
 import difflib
 import importlib.util
@@ -11,7 +11,7 @@ FOLDER = Path(__file__).parents[1] / "configs"
 
 
 class PresetError(UserError):
-    """There is no config of that name: one line with those that there are."""
+    """A config name that does not exist; one line with the existing ones."""
 
 
 def preset_file(source: str) -> str:

@@ -1,4 +1,4 @@
-"""Compiled programs, kept between processes in the user's cache folder."""
+"""Keeps compiled programs between processes, in the user's cache folder."""
 
 import contextlib
 import glob
@@ -49,9 +49,9 @@ def keep_programs(where: str = AUTO) -> None:
 
 
 def forget_damaged(warning: str) -> None:
-    """Deletes the program that JAX warns of, which it would neither read nor ever write again.
+    """Deletes the program that JAX warns of, which it would neither read nor replace.
 
-    A process that is killed while it writes leaves such a one.
+    A process killed while it writes leaves such a program.
 
     Args:
         warning: "Error reading persistent compilation cache entry for 'jit_f': ..."; others are of

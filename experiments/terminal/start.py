@@ -1,4 +1,4 @@
-"""What every command line does first."""
+"""Starts every command: flags, config, signals, errors."""
 
 import contextlib
 import math
@@ -30,7 +30,7 @@ _SAID = {
 
 
 class TerminatedError(BaseException):
-    """SIGTERM has come, where no training turns it into a result."""
+    """SIGTERM outside of a training, which would turn it into a result."""
 
 
 _PROGRAMS = flags.DEFINE_string(
@@ -41,10 +41,10 @@ _PROGRAMS = flags.DEFINE_string(
 
 
 def set_up() -> None:
-    """Keeps compiled programs as --programs says, and hides what libraries log below warnings.
+    """Keeps compiled programs as --programs says, and hides library logs below warnings.
 
-    Unless --verbosity asks for it. Hides too the pages that orbax logs, also of what it began and
-    could not end: all of it is raised as well.
+    --verbosity shows the logs. Also hides the long traces that orbax logs of an unfinished
+    operation: all of it is raised as well.
     """
     prepare_terminal()
     if not flags.FLAGS["verbosity"].present:
@@ -59,7 +59,7 @@ def set_up() -> None:
 
 
 def _replace_damaged_programs() -> None:
-    """Has JAX write again what it cannot read of the kept programs, in place of its warning."""
+    """Makes JAX rewrite unreadable kept programs, instead of its warning."""
     start = "Error reading persistent compilation cache"
     warnings.filterwarnings("always", start)
     shown = warnings.showwarning
@@ -74,9 +74,9 @@ def _replace_damaged_programs() -> None:
 
 
 def parse_flags(argv: list[str], values: flags.FlagValues = flags.FLAGS) -> list[str]:
-    """Parses flags for `app.run`; ends the program with one line where one is wrong.
+    """Parses flags for `app.run`; exits with one line if one is wrong.
 
-    Refuses also what absl takes and no command means: an empty text, and a number that is not
+    Also refuses values that absl accepts but no command uses: empty text, and numbers that are not
     finite.
 
     Returns:
@@ -115,18 +115,18 @@ def parse_flags(argv: list[str], values: flags.FlagValues = flags.FLAGS) -> list
 
 
 def no_arguments(argv: list[str], example: str) -> None:
-    """Ends the program where there are arguments beside the flags.
+    """Exits if there are arguments beside the flags.
 
     Args:
-        argv: what `parse_flags` returned.
-        example: of a flag, for the message.
+        argv: the arguments from `parse_flags`.
+        example: a flag to show in the message.
     """
     if len(argv) > 1:
         sys.exit(f"unexpected argument {argv[1]!r}; options look like {example}")
 
 
 def config_of(flag: flags.FlagHolder) -> Any:
-    """The config that a flag of ml_collections names; ends the program where there is none."""
+    """Returns the config that a flag of ml_collections names; exits if there is none."""
     config = flag.value
     try:
         hasattr(config, "task")
@@ -137,7 +137,7 @@ def config_of(flag: flags.FlagHolder) -> Any:
 
 
 def _flag_error(message: str, config: str, values: flags.FlagValues) -> str:
-    """What absl says, as one line that has the remedy."""
+    """Formats an error of absl as one line with the remedy."""
     lines = [line.strip() for line in message.splitlines() if line.strip()]
     if "Traceback" in message:  # an error inside the config file: its end is the reason
         return _config_error(config, lines[-1])
@@ -173,7 +173,7 @@ def _check_value(name: str, value: Any) -> None:
 
 
 def _with_files(argv: list[str]) -> list[str]:
-    """The arguments with --config as a file, where it is a name."""
+    """Replaces a name in --config by its file in the arguments."""
     given = list(argv)
     for i, argument in enumerate(given):
         flag, equals, source = argument.partition("=")
@@ -188,7 +188,7 @@ def _with_files(argv: list[str]) -> list[str]:
 
 @contextlib.contextmanager
 def ending_politely() -> Iterator[None]:
-    """Has Ctrl-C and SIGTERM end the process with a line and their exit codes, 130 and 75."""
+    """Ends the process on Ctrl-C and SIGTERM with a line and the exit codes 130 and 75."""
     previous = signal.signal(signal.SIGTERM, _raise_terminated)
     try:
         yield
@@ -199,11 +199,11 @@ def ending_politely() -> Iterator[None]:
 
 
 def run_main(run: Callable[[], int], devices: int, distributed: str) -> int:
-    """Runs a training in one process or several; what goes wrong becomes one line.
+    """Runs a training in one process or several; an error becomes one line.
 
     Args:
         run: the training; returns the exit code.
-        devices: how many CPU devices it can use.
+        devices: number of CPU devices that it can use.
         distributed: the flag.
 
     Returns:

@@ -1,4 +1,4 @@
-"""What commands write for people, whatever they have to name."""
+"""Prepares the output streams of commands for any file name."""
 
 import io
 import sys
@@ -10,7 +10,7 @@ from wf_jax.errors import printable
 
 
 def prepare_terminal() -> None:
-    """Has any name be shown, and what an audio file's header says wrongly be a line, once.
+    """Prints any name, and each warning of a false audio header once, in one line.
 
     A character that a terminal cannot show becomes its number.
     """

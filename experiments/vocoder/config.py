@@ -1,4 +1,4 @@
-"""The config of a vocoder, and what can be refused before JAX and the audio are loaded."""
+"""The config of a vocoder and its checks, which run before JAX and the audio are loaded."""
 
 import dataclasses
 from pathlib import Path
@@ -19,7 +19,7 @@ from wf_jax.training.settings import Settings
 
 
 class VocoderConfigError(UserError):
-    """An option has a value that cannot be used."""
+    """An option with a value that cannot be used."""
 
 
 @dataclasses.dataclass
@@ -40,7 +40,7 @@ Mel = editable(MelSettings, without=("sample_rate",))  # the rate is the corpus'
 
 @dataclasses.dataclass
 class Train(run.Train):
-    """How a vocoder trains.
+    """The training options of a vocoder.
 
     Attributes:
         dequantise: add noise of one int16 step to the audio.
@@ -59,13 +59,13 @@ class Train(run.Train):
 
 @dataclasses.dataclass
 class VocoderConfig(run.RunConfig):
-    """A vocoder.
+    """The config of a vocoder.
 
     Attributes:
         model: the options of one family, as `model_options` makes them.
         data: the corpus.
-        mel: of the conditioner.
-        train: how it trains.
+        mel: the conditioner's mel.
+        train: the training options.
     """
 
     job: ClassVar[str] = "experiments.vocoder.job:VocoderJob"
@@ -77,14 +77,14 @@ class VocoderConfig(run.RunConfig):
     train: Train = dataclasses.field(default_factory=Train)
 
     def recipe(self) -> tuple[float, Schedule]:
-        """Gives what the config says; Adam's rate falls in even ratios, SOAP's evenly."""
+        """Returns the schedule of the config; Adam decays geometrically, SOAP linearly."""
         train = self.train
         adam = train.optimizer == "adam"
         hold = max(train.warmup, train.hold)
         return train.learning_rate, Schedule(train.warmup, hold, train.end, even_ratios=adam)
 
     def check(self) -> None:
-        """Refuses what would otherwise fail late, or in another's words; reads the index only.
+        """Refuses options and files that would fail later; reads the index only.
 
         Raises:
             CorpusError: the corpus is missing or damaged, or cannot be judged.
@@ -109,7 +109,7 @@ class VocoderConfig(run.RunConfig):
         self.flow_config(DEMO_RATE if self.is_demo else _sample_rate(self.data.corpus))
 
     def flow_config(self, sample_rate: int) -> FlowConfig:
-        """Gives the model's static description, for audio of `sample_rate` Hz.
+        """Returns the model's static description, for audio of `sample_rate` Hz.
 
         Raises:
             VocoderConfigError: a value does not fit.
@@ -128,7 +128,7 @@ class VocoderConfig(run.RunConfig):
 
     @property
     def is_demo(self) -> bool:
-        """Whether the run is of the built-in audio."""
+        """True if the run uses the built-in corpus."""
         return self.data.corpus == "demo"
 
 
@@ -143,7 +143,7 @@ def model_options(settings: type[FlowConfig]) -> type:
 
 
 def tiny(train: Train) -> Train:
-    """For models that learn on a laptop."""
+    """Changes the config to a model that trains on a laptop."""
     return dataclasses.replace(
         train,
         steps=5_000,
@@ -160,7 +160,7 @@ TINY_WINDOW = 4000
 
 
 def built_in(config: VocoderConfig) -> VocoderConfig:
-    """The config, changed to a short training on the built-in audio."""
+    """Changes the config to a short training on the built-in corpus."""
     config.source = f"{config.model.family.lower()}:demo"
     config.data.corpus = "demo"
     config.train.steps, config.train.evaluate_every = 250, 125
@@ -169,10 +169,10 @@ def built_in(config: VocoderConfig) -> VocoderConfig:
 
 
 def _sample_rate(corpus: str) -> int:
-    """Of the corpus, in Hz.
+    """Reads the sample rate of the corpus, Hz.
 
     Raises:
-        CorpusError: there is no corpus, or its clips could not be judged at the end.
+        CorpusError: the corpus is missing, or its clips could not be judged at the end.
     """
     rate = read_index(Path(corpus)).sample_rate
     if rate < LOWEST_RATE:

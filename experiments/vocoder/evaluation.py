@@ -1,4 +1,4 @@
-"""How well a vocoder does on held-out clips: likelihood, and the resynthesis against the original.
+"""Evaluates a vocoder on held-out clips: likelihood, and the error of the resynthesis.
 
 The resynthesis is made from the clip's own mel. Original and resynthesis are compared at the level
 of the recording.
@@ -41,17 +41,17 @@ LIKELIHOODS = ("log_likelihood", "bits")  # their mean is over samples, that of 
 
 @dataclasses.dataclass(frozen=True)
 class Judged:
-    """A held-out clip, what the model makes of it, and how good that is.
+    """A held-out clip, its resynthesis and its scores.
 
     Attributes:
-        number: of the clip in the list that was given.
-        name: of the clip.
+        number: index of the clip in the given list.
+        name: name of the clip.
         seconds: its length.
         original: float32 [T], at recording level.
         resynthesis: float32 [T], at recording level.
         mel: [M, F], of what the model was given.
         resynthesis_mel: [M, F], of what it made of that.
-        scores: by name; see `judge`.
+        scores: scores by name; see `judge`.
     """
 
     number: int
@@ -83,7 +83,7 @@ def judge(model: Flow, clips: Sequence[HeldOut]) -> list[Judged]:
 
 
 def _judged(model: Flow, clips: Sequence[HeldOut]) -> Iterator[Judged]:
-    """Each as soon as it is done, in the order of their lengths."""
+    """Yields each clip as soon as it is done, in order of length."""
     likelihoods, rate = clip_log_likelihoods(model, clips), model.config.mel.sample_rate
     for number, mel, synthesis in resynthesise(model, clips):
         clip = clips[number]
@@ -96,7 +96,7 @@ def _judged(model: Flow, clips: Sequence[HeldOut]) -> Iterator[Judged]:
 
 
 def _compare(original: np.ndarray, synthesis: np.ndarray, sample_rate: int) -> Scores:
-    """The scores that compare audio [T] with audio [T]."""
+    """Returns the scores that compare audio [T] with audio [T]."""
     scores: Scores = {
         "multi_resolution_stft": multi_resolution_stft_distance(original, synthesis),
         "mel_cepstral_distortion": mel_cepstral_distortion(original, synthesis, sample_rate),
@@ -108,7 +108,7 @@ def _compare(original: np.ndarray, synthesis: np.ndarray, sample_rate: int) -> S
 def resynthesise(
     model: Flow, clips: Sequence[HeldOut]
 ) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
-    """Number, mel [M, F] and new audio [T] of every clip, at the scale of the model."""
+    """Yields number, mel [M, F] and new audio [T] of every clip, at the scale of the model."""
     mels = [clip_mel(clip.audio, model.config.mel) for clip in clips]
     for number, audio in synthesize(model, mels):
         # A model that has hardly begun to learn may overflow; that part is shown as silence.
@@ -117,12 +117,12 @@ def resynthesise(
 
 
 def mean_scores(judged: Sequence[Judged]) -> Scores:
-    """Over the samples of all clips for likelihoods, over the clips that have it for the others."""
+    """Averages likelihoods over all samples, other scores over the clips that have them."""
     return {name: _mean(name, judged) for name, _, _ in SCORES}
 
 
 def formatted(scores: Scores) -> list[str]:
-    """Scores as text, in the order of SCORES; a dash for what there is not."""
+    """Formats scores in the order of SCORES; a dash for missing ones."""
     texts = []
     for name, _, decimals in SCORES:
         value = scores[name]
@@ -140,7 +140,7 @@ def _mean(name: str, judged: Sequence[Judged]) -> float | None:
 
 
 def latent(model: Flow, clip: HeldOut) -> np.ndarray:
-    """Z of a clip, [T]: standard normal noise, for a perfect model."""
+    """Returns z of a clip, [T]: standard normal noise, for a perfect model."""
     settings, samples = model.config.mel, len(clip.audio)
     mel = clip_mel(clip.audio, settings)
     frames = bucket(mel.shape[1])

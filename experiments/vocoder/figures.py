@@ -1,4 +1,4 @@
-"""The pictures of a voice report, each on its own matplotlib figure."""
+"""The pictures of a vocoder report, each on its own matplotlib figure."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -18,7 +18,7 @@ _RANGE = 80.0  # dB of a mel picture
 def likelihood_over_time(
     history: Sequence[dict[str, Any]], baselines: Mapping[str, float], best: float
 ) -> Figure:
-    """Log-likelihood of held-out and training audio against minutes; `best` is marked."""
+    """Plots log-likelihood of held-out and training audio against minutes; marks `best`."""
     figure = Figure(figsize=(9, 3.8), layout="constrained")
     axes = figure.subplots()
     minutes = [record["minutes"] for record in history]
@@ -46,7 +46,7 @@ def likelihood_over_time(
 def log_mels(
     original: np.ndarray, resynthesis: np.ndarray, hop_seconds: float, *, width: float = 9
 ) -> Figure:
-    """Log-mels [M, F] (natural log) of both, side by side on one scale in dB."""
+    """Plots both log-mels [M, F] (natural log) side by side, on one scale in dB."""
     figure = Figure(figsize=(width, 3.4), layout="constrained")
     draw_log_mels(figure, figure.subplots(1, 2, sharex=True, sharey=True), original, resynthesis)
     for axes in figure.axes[:2]:
@@ -57,7 +57,7 @@ def log_mels(
 def draw_log_mels(
     figure: Figure, panels: Sequence[Axes], original: np.ndarray, resynthesis: np.ndarray
 ) -> None:
-    """The same on the two axes of a figure, over frames."""
+    """Draws both log-mels on the two axes of a figure, over frames."""
     levels = [20 / math.log(10) * mel for mel in (original, resynthesis)]
     top = float(levels[0].max())
     for axes, level, name in zip(panels, levels, COLOURS, strict=True):
@@ -71,7 +71,7 @@ def draw_log_mels(
 
 
 def waveforms(original: np.ndarray, resynthesis: np.ndarray, sample_rate: int) -> Figure:
-    """The loudest 40 ms of the original, and the resynthesis at the same place."""
+    """Plots the loudest 40 ms of the original, and the resynthesis at the same place."""
     figure = Figure(figsize=(9, 3.8), layout="constrained")
     start, stop = loudest_window(original, sample_rate)
     seconds = np.arange(start, stop) / sample_rate
@@ -85,7 +85,7 @@ def waveforms(original: np.ndarray, resynthesis: np.ndarray, sample_rate: int) -
 
 
 def loudest_window(x: np.ndarray, sample_rate: int, seconds: float = 0.04) -> tuple[int, int]:
-    """Where x [T] has the most energy; [start, stop) in samples, or all of a shorter clip."""
+    """Finds the window of x [T] with most energy; [start, stop), or all of a shorter clip."""
     length = min(len(x), round(seconds * sample_rate))
     total = np.concatenate([[0.0], np.cumsum(np.square(x, dtype=np.float64))])
     start = int(np.argmax(total[length:] - total[: len(total) - length]))
@@ -93,16 +93,16 @@ def loudest_window(x: np.ndarray, sample_rate: int, seconds: float = 0.04) -> tu
 
 
 def latent(z: np.ndarray) -> Figure:
-    """Density of the values z [T] beside the standard normal, on a linear and a log scale."""
+    """Plots the density of z [T] beside the standard normal, on a linear and a log scale."""
     figure = Figure(figsize=(9, 3.4), layout="constrained")
     edges = np.linspace(-6, 6, 121)
     centres, width = (edges[1:] + edges[:-1]) / 2, edges[1] - edges[0]
     density = np.histogram(z, edges)[0] / (len(z) * width)
     normal = np.exp(-0.5 * centres**2) / math.sqrt(2 * math.pi)
-    words = f"z: mean {z.mean():.2f}, deviation {z.std():.2f}"
+    label = f"z: mean {z.mean():.2f}, deviation {z.std():.2f}"
     panels = figure.subplots(1, 2)
     for axes, scale in zip(panels, ("linear", "log"), strict=True):
-        axes.stairs(density, edges, fill=True, color=BLUE, alpha=0.5, label=words)
+        axes.stairs(density, edges, fill=True, color=BLUE, alpha=0.5, label=label)
         axes.plot(centres, normal, color=ORANGE, linewidth=1.5, label="standard normal")
         axes.set_yscale(scale)
         axes.set_xlabel("z")
@@ -115,7 +115,7 @@ def latent(z: np.ndarray) -> Figure:
 
 
 def spectra(original: np.ndarray, resynthesis: np.ndarray, sample_rate: int) -> Figure:
-    """Average spectra of both and of their levels' difference, in dB re full scale."""
+    """Plots average spectra of both, and their level difference, in dB re full scale."""
     figure = Figure(figsize=(9, 4.2), layout="constrained")
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
     frequency = np.fft.rfftfreq(FFT, 1 / sample_rate)[1:]
@@ -144,7 +144,7 @@ def sample(
     sample_rate: int,
     title: str,
 ) -> Figure:
-    """Mels [M, F] and waveforms [T] of the original (first) and the resynthesis in one picture."""
+    """Plots mels [M, F] and waveforms [T] of original (first) and resynthesis in one picture."""
     figure = Figure(figsize=(11, 6), layout="constrained")
     figure.suptitle(title, parse_math=False)
     panels = figure.subplots(2, 2, sharex="row", sharey="row", height_ratios=(2, 1))

@@ -8,10 +8,10 @@ from data_pipeline.corpus import Corpus, Windows
 from data_pipeline.corpus_index import CorpusError
 from data_pipeline.corpus_preparation import prepare_corpus
 from data_pipeline.synthetic_speech import write_demo_corpus
-from experiments.run.folder import Workdir
+from experiments.run.folder import RunFolder
 from experiments.run.job import Job
 from experiments.vocoder.config import VocoderConfig
-from experiments.vocoder.results import Samples, write_results
+from experiments.vocoder.results import TrainingSamples, write_results
 from wf_jax.audio.mel import MelSettings
 from wf_jax.flows.config import FlowConfig
 from wf_jax.flows.vocoder import HeldOut, VocoderTask, mel_context
@@ -24,10 +24,10 @@ class VocoderJob(Job):
     """Trains on a corpus, and writes a model folder, samples, metrics.json and report.html."""
 
     def __init__(self, config: VocoderConfig):
-        """Reads nothing yet."""
+        """Stores the config; reads nothing yet."""
         self.config = config
 
-    def prepare(self, folder: Workdir) -> VocoderTask:
+    def prepare(self, folder: RunFolder) -> VocoderTask:
         """Opens and checks the corpus; makes the built-in one in the run's folder.
 
         Raises:
@@ -45,12 +45,12 @@ class VocoderJob(Job):
         return self._task
 
     def inputs(self) -> dict[str, str]:
-        """Gives the digest of the corpus."""
+        """Returns the digest of the corpus."""
         return {} if self.config.is_demo else {self.config.data.corpus: self._corpus.index.sha256}
 
-    def publish(self, folder: Workdir) -> Samples:
-        """Gives what speaks held-out clips while it trains, and keeps the best model so far."""
-        return Samples(folder, self._task, self.config.train.samples_every)
+    def publish(self, folder: RunFolder) -> TrainingSamples:
+        """Returns the callback that writes samples and keeps the best model so far."""
+        return TrainingSamples(folder, self._task, self.config.train.samples_every)
 
     def finish(self, folder: Path, result: Result) -> None:
         """Writes the model folder, then metrics.json and report.html."""
@@ -58,10 +58,10 @@ class VocoderJob(Job):
 
 
 def make_task(config: VocoderConfig, model: FlowConfig, corpus: Corpus) -> VocoderTask:
-    """The training task on a corpus.
+    """Makes the training task on a corpus.
 
     Raises:
-        CorpusError: it has no clips to train or to judge by.
+        CorpusError: the corpus has no clips to train or to judge by.
     """
     training, window = config.train, config.data.window
     clips = corpus.select("train")
@@ -96,7 +96,7 @@ def make_task(config: VocoderConfig, model: FlowConfig, corpus: Corpus) -> Vocod
 
 
 def held_out_clips(corpus: Corpus, settings: MelSettings) -> list[HeldOut]:
-    """The clips of the validation split, at the scale that the model sees."""
+    """Returns the clips of the validation split, at the scale that the model sees."""
     clips = []
     for clip in corpus.select("validation"):
         gain = peak_gain(clip.peak) if settings.peak_normalise else 1.0

@@ -1,4 +1,4 @@
-"""What a vocoder is asked to speak: recordings and mels, checked before any is used."""
+"""Reads inputs of a vocoder: recordings and mels, all checked before any is used."""
 
 import dataclasses
 from collections import Counter
@@ -30,20 +30,16 @@ _REMEDIES = {
 }
 
 
-class MelInputError(UserError):
-    """A file is not a mel that the model can take: one line with file, value and remedy."""
-
-
 @dataclasses.dataclass(frozen=True)
 class MelInput:
-    """One clip to synthesize.
+    """One clip to synthesise.
 
     Attributes:
-        path: where it came from.
+        path: path of the input.
         mel: float32 [M, F].
-        samples: of the audio that is wanted.
-        gain: by which the audio was multiplied before its mel was taken.
-        note: what cannot be told from the mel, for people; "" if nothing.
+        samples: samples of the wanted audio.
+        gain: factor on the audio before its mel was taken.
+        note: facts that the mel does not tell, for people; "" if none.
     """
 
     path: Path
@@ -59,7 +55,7 @@ def find_inputs(
     """Reads a file, or every audio file, .npy and .npz of a folder.
 
     Raises:
-        MelInputError: nothing there, two files of one name, or a mel of another shape or scale.
+        UserError: nothing there, two files of one name, or a mel of another shape or scale.
         AudioFileError: an unreadable recording, or one of another rate without `resample`.
     """
     paths = _paths_in(source) if source.is_dir() else [source]
@@ -82,7 +78,7 @@ def _check_rate(file: AudioFile, settings: MelSettings, resample: bool) -> None:
 
 
 def passed_over(source: Path, inputs: list[MelInput]) -> str:
-    """How many other files a folder has, by suffix: "2 .txt"; "" if none, or of a file."""
+    """Counts other files of a folder by suffix: "2 .txt"; "" if none, or for a file."""
     if not source.is_dir():
         return ""
     used = {item.path for item in inputs}
@@ -91,19 +87,19 @@ def passed_over(source: Path, inputs: list[MelInput]) -> str:
 
 
 def _paths_in(folder: Path) -> list[Path]:
-    """The recordings and mels of a folder; names a mel of another form where there are none."""
+    """Lists the recordings and mels of a folder; names a mel of another form if there are none."""
     files = sorted(folder.iterdir())
     paths = [path for path in files if path.suffix.lower() in (*SUFFIXES, *_ARRAYS)]
     if not paths:
         others = [path for path in files if path.suffix.lower() in _REMEDIES]
         if others:
-            raise MelInputError(_other_form(others[0]))
-        raise MelInputError(
+            raise UserError(_other_form(others[0]))
+        raise UserError(
             f"{folder}: no {', '.join((*SUFFIXES, *_ARRAYS))} files; name another folder"
         )
     twice = {p.stem for p in paths if sum(q.stem == p.stem for q in paths) > 1}
     if twice:
-        raise MelInputError(
+        raise UserError(
             f"{folder}: two files are called {min(twice)}, and would give one "
             f"{min(twice)}.wav; move one away"
         )
@@ -123,7 +119,7 @@ def _from_audio(path: Path, settings: MelSettings) -> MelInput:
     if audio.sample_rate != rate:
         x = soxr.resample(x, audio.sample_rate, rate, quality="VHQ")
     if not len(x):
-        raise MelInputError(f"{path}: nothing is left of it at {rate} Hz; give a longer recording")
+        raise UserError(f"{path}: nothing is left of it at {rate} Hz; give a longer recording")
     gain = peak_gain(float(np.abs(x).max())) if settings.peak_normalise else 1.0
     return MelInput(path, clip_mel(x * np.float32(gain), settings), len(x), gain)
 
@@ -134,36 +130,34 @@ def _from_mel(path: Path, settings: MelSettings, any_scale: bool) -> MelInput:
     if len(shape) == 3 and shape[0] == 1:
         mel = mel[0]
     if mel.ndim != 2 or mel.shape[1] < 1 or not np.issubdtype(mel.dtype, np.floating):
-        raise MelInputError(
+        raise UserError(
             f"{path}: {mel.dtype} {shape} is not a mel; give floats [{settings.n_mels}, frames] or "
             f"[1, {settings.n_mels}, frames]"
         )
     mel = mel.astype(np.float32)
     found = describe_scale(mel, settings)
     if found and (mel.shape[0] != settings.n_mels or not any_scale or not np.isfinite(mel).all()):
-        raise MelInputError(f"{path}: {found}")
+        raise UserError(f"{path}: {found}")
     note = describe_doubts(mel, settings) or ""
     return MelInput(path, mel, mel.shape[1] * settings.hop_length, note=note)
 
 
 def _array(path: Path) -> np.ndarray:
-    """The array of a .npy file, or the only one of a .npz file."""
+    """Reads the array of a .npy file, or the only one of a .npz file."""
     if path.suffix.lower() in _REMEDIES:
-        raise MelInputError(_other_form(path))
+        raise UserError(_other_form(path))
     try:
         if path.suffix.lower() == ".npz":
             return _only_array(path)
         with path.open("rb") as file:
             if file.read(4) == b"PK\3\4":
-                raise MelInputError(
-                    f"{path}: several arrays in one file; save the mel with numpy.save"
-                )
+                raise UserError(f"{path}: several arrays in one file; save the mel with numpy.save")
         return read_npy(path)
     except FileNotFoundError:
-        raise MelInputError(f"{path}: no such file; check the name") from None
+        raise UserError(f"{path}: no such file; check the name") from None
     except (OSError, ArrayFileError) as error:
         reason = getattr(error, "strerror", None) or error
-        raise MelInputError(
+        raise UserError(
             f"{path}: not a {path.suffix} of numbers ({reason}); save it with numpy.save"
         ) from None
 
@@ -173,7 +167,7 @@ def _only_array(path: Path) -> np.ndarray:
         names = [*arrays.headers]
         if len(names) == 1:
             return arrays.read()[names[0]]
-    raise MelInputError(
+    raise UserError(
         f"{path}: {len(names)} arrays ({', '.join(names[:3])}, ...); save the mel alone with "
         "numpy.save"
     )

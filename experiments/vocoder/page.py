@@ -1,4 +1,4 @@
-"""The page of a vocoder: how likely it finds speech it never saw, and how it speaks it again."""
+"""The report page of a vocoder: likelihood and resynthesis of held-out speech."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -26,21 +26,21 @@ _SCORES_EXPLAINED = (
 
 
 @dataclasses.dataclass(frozen=True)
-class VoiceReport:
-    """All that the page shows.
+class VocoderReport:
+    """The content of the page.
 
     Attributes:
-        title: the voice's name.
+        title: name of the model and corpus.
         sample_rate: Hz.
         hop: samples per mel frame.
-        log_likelihood: of all held-out clips, nats per sample at full scale 1.
+        log_likelihood: log-likelihood of all held-out clips, nats per sample at full scale 1.
         bits: the same in bits per int16 sample.
-        parameters: how many there are.
+        parameters: number of parameters.
         best_step: when they were reached.
         steps: taken in all.
         minutes: used in all.
         history: a record per evaluation, with "minutes", "step", "ll/validation", "nll/train".
-        baselines: of simpler models by name: log-likelihood and bits, as above.
+        baselines: log-likelihood and bits of simpler models by name, as above.
         clips: held-out clips, at least one; the first few are shown, all are in the table.
         mean_scores: over them, by the keys of SCORES.
         latent: [T] z of the first clip; None of a model that has none.
@@ -66,7 +66,7 @@ class VoiceReport:
     next_steps: Sequence[str]
 
 
-def write_voice_report(path: str | Path, report: VoiceReport) -> None:
+def write_vocoder_report(path: str | Path, report: VocoderReport) -> None:
     """Writes the page, whole or not at all."""
     sections = [
         _result(report),
@@ -79,7 +79,7 @@ def write_voice_report(path: str | Path, report: VoiceReport) -> None:
     elements.write_page(path, elements.document(report.title, sections))
 
 
-def _result(report: VoiceReport) -> str:
+def _result(report: VocoderReport) -> str:
     cards = "".join(
         f'<div class="result" style="border-color:{figures.COLOURS["resynthesis"]}">'
         f"<h3>{escape(name)}</h3><p><strong>{escape(value)}</strong></p><p>{escape(note)}</p></div>"
@@ -102,7 +102,7 @@ def _result(report: VoiceReport) -> str:
     )
 
 
-def _players(report: VoiceReport) -> str:
+def _players(report: VocoderReport) -> str:
     shown = report.clips[:SHOWN_CLIPS]
     gain = elements.common_gain([x for clip in shown for x in (clip.original, clip.resynthesis)])
     rows = "".join(
@@ -119,7 +119,7 @@ def _players(report: VoiceReport) -> str:
     )
 
 
-def _pictures(report: VoiceReport) -> list[Picture]:
+def _pictures(report: VocoderReport) -> list[Picture]:
     clip, rate = report.clips[0], report.sample_rate
     audio = (clip.original, clip.resynthesis)
     lls = {name: value for name, (value, _) in report.baselines.items()}
@@ -164,7 +164,7 @@ def _pictures(report: VoiceReport) -> list[Picture]:
     return shown
 
 
-def _scores(report: VoiceReport) -> str:
+def _scores(report: VocoderReport) -> str:
     heading = ("clip", "seconds", *(name for _, name, _ in SCORES))
     rows = [(clip.name, f"{clip.seconds:.1f}", *formatted(clip.scores)) for clip in report.clips]
     seconds = sum(clip.seconds for clip in report.clips)

@@ -1,4 +1,4 @@
-"""What a vocoder run leaves: samples while it trains, then model/, metrics.json and report.html."""
+"""Writes the results of a vocoder run: training samples, then model/, metrics, report.html."""
 
 import dataclasses
 import math
@@ -20,12 +20,12 @@ from experiments.report.drawing import picture
 from experiments.run.board import Board
 from experiments.run.continuation import longer
 from experiments.run.decoration import decorating, showing
-from experiments.run.folder import Workdir, write_metrics
+from experiments.run.folder import RunFolder, write_metrics
 from experiments.terminal.command_lines import command
 from experiments.vocoder import figures
 from experiments.vocoder.config import VocoderConfig
 from experiments.vocoder.evaluation import judge, latent, mean_scores, resynthesise
-from experiments.vocoder.page import VoiceReport, write_voice_report
+from experiments.vocoder.page import VocoderReport, write_vocoder_report
 from experiments.vocoder.wav_output import write_clipped
 from wf_jax.audio.clips import clip_mel
 from wf_jax.flows.config import FlowConfig
@@ -46,16 +46,16 @@ SLOW = 10_000  # evaluations of a net, one after the other, for a second of audi
 _BASELINE_CLIPS = 1000  # of the training ones, evenly spread: more change no digit
 
 
-class Samples:
-    """Shows a run while it goes: held-out clips spoken again, and TensorBoard where it is there.
+class TrainingSamples:
+    """Shows a run while it trains: resynthesised held-out clips, and TensorBoard data.
 
     `workdir`/samples/step-000500/NAME.wav and .png; scalars, audio and pictures for TensorBoard in
-    `workdir`/tensorboard, if tensorboardX is installed. And keeps the best model so far in
+    `workdir`/tensorboard, if tensorboardX is installed. Also keeps the best model so far in
     `workdir`/model, so that it can be used while the run goes on.
     """
 
-    def __init__(self, workdir: Workdir, task: VocoderTask, every: int):
-        """Of `task`, with samples at each `every`-th evaluation."""
+    def __init__(self, workdir: RunFolder, task: VocoderTask, every: int):
+        """Writes samples at each `every`-th evaluation of `task`."""
         self._workdir, self._board = workdir, Board(workdir)
         self._folder, self._model = workdir.local / "samples", workdir.local / "model"
         self._config, self._best = task.config, _best_so_far(workdir.shared / "metrics.jsonl")
@@ -65,7 +65,7 @@ class Samples:
         )
 
     def __call__(self, step: int, module: Flow, record: dict[str, Any]) -> None:
-        """Is called after each evaluation; see wf_jax.training.loop.train."""
+        """Runs after each evaluation; see wf_jax.training.loop.train."""
         with showing(self._folder):
             self._show(step, module, record)
 
@@ -96,10 +96,10 @@ class Samples:
 def write_results(
     workdir: Path, task: VocoderTask, result: Result, corpus: Corpus, config: VocoderConfig
 ) -> None:
-    """Saves the best model first; then measures it, and writes and names the files.
+    """Saves the best model first, then measures it and writes the other files.
 
     Raises:
-        DecorationError: the model is saved, and something failed after that.
+        UserError: the model is saved, and something failed after that.
     """
     model: Flow = jax.device_get(result.models)
     save_model(workdir / "model", task.config, split(model)[1])
@@ -123,7 +123,7 @@ def _describe(
     judged = judge(model, some(task.held_out, task.config, amount))
     best_step = round(float(result.best_epochs["bits/validation"]) * task.steps_per_epoch)
     parameters = sum(value.size for value in split(model)[1].values())
-    report = VoiceReport(
+    report = VocoderReport(
         title=f"{task.config.family} voice: {_corpus_name(config, corpus)}",
         sample_rate=corpus.sample_rate,
         hop=task.config.mel.hop_length,
@@ -143,33 +143,33 @@ def _describe(
     )
     metrics = _metrics(report, baselines, result)
     write_metrics(workdir, metrics, reported=False)
-    write_voice_report(workdir / "report.html", report)
+    write_vocoder_report(workdir / "report.html", report)
     write_metrics(workdir, metrics, reported=True)
     _say(workdir, report, result)
 
 
 def _best_so_far(path: Path) -> float:
-    """The best bits per sample that an interrupted run had reached."""
+    """Returns the best bits per sample that an interrupted run had reached."""
     reached = (finite(record.get("bits/validation")) for record in read_records(path))
     return min((bits for bits in reached if bits is not None), default=np.inf)
 
 
 def is_slow(config: FlowConfig) -> bool:
-    """Whether a model speaks so slowly that it is asked for little."""
+    """Returns whether a model synthesises too slowly to be asked for much."""
     return config.sequential_steps(config.mel.sample_rate) > SLOW
 
 
 def some(
     held_out: Sequence[HeldOut], config: FlowConfig, amount: tuple[int, float]
 ) -> list[HeldOut]:
-    """So many of the clips, and so many seconds of each."""
+    """Returns the given number of clips, and seconds of each."""
     clips, seconds = amount
     samples = round(min(seconds * config.mel.sample_rate, 2**31))
     return [dataclasses.replace(clip, audio=clip.audio[:samples]) for clip in held_out[:clips]]
 
 
 def _baselines(corpus: Corpus) -> dict[str, float]:
-    """Log-likelihoods of models that know no mel, nats per sample."""
+    """Log-likelihoods of models without a mel, nats per sample."""
     clips = corpus.select("train")
     chosen: Sequence[Clip] = clips[:: max(1, len(clips) // _BASELINE_CLIPS)]
     train = [corpus.audio(clip) for clip in chosen]
@@ -181,12 +181,12 @@ def _baselines(corpus: Corpus) -> dict[str, float]:
 
 
 def _history(result: Result, task: VocoderTask) -> list[dict[str, Any]]:
-    """The records, without what does not compare: scaled clips are judged at another level."""
+    """Returns the comparable records: scaled clips are judged at another level."""
     left_out = "nll/train" if task.config.mel.peak_normalise else ""
     return [{k: v for k, v in record.items() if k != left_out} for record in result.history]
 
 
-def _metrics(report: VoiceReport, baselines: dict[str, float], result: Result) -> dict[str, Any]:
+def _metrics(report: VocoderReport, baselines: dict[str, float], result: Result) -> dict[str, Any]:
     return {
         "log_likelihood": report.log_likelihood,
         "bits": report.bits,
@@ -245,7 +245,7 @@ def _synthesis(workdir: Path) -> str:
     return command("synthesize", *options)
 
 
-def _say(workdir: Path, report: VoiceReport, result: Result) -> None:
+def _say(workdir: Path, report: VocoderReport, result: Result) -> None:
     rows = {"this model": (report.log_likelihood, report.bits), **report.baselines}
     width = max(map(len, rows))
     print(f"\n{result.stopped}: {result.steps:,} steps in {duration(result.minutes)}")

@@ -1,4 +1,4 @@
-"""WAV files of synthesised audio: limited at full scale, never wrapped."""
+"""Writes WAV files of synthesised audio: limited at full scale, never wrapped."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""The next block of any model, compiled once per shape."""
+"""Compiles the next block of any model, once per shape."""
 
 import jax
 

@@ -1,4 +1,4 @@
-"""Gradients against central differences; call it with jax.enable_x64."""
+"""Compares gradients with central differences; call it with jax.enable_x64."""
 
 import jax
 import jax.numpy as jnp
@@ -6,7 +6,7 @@ import numpy as np
 
 
 def assert_gradient(loss, params, rng, rtol):
-    """Every array of `params` along a direction of its own; returns the gradients."""
+    """Checks every array of `params` along its own direction; returns the gradients."""
     value_and_gradient = jax.jit(jax.value_and_grad(loss))
     _, gradients = value_and_gradient(params)
     for name, value in params.items():

@@ -1,4 +1,4 @@
-"""Damages to .nam documents and to their text, drawn from a random.Random or Hypothesis's own."""
+"""Damages .nam documents and their text, drawn from a random.Random or Hypothesis's own."""
 
 import json
 import random
@@ -47,7 +47,7 @@ Draw = random.Random
 
 
 def all_places(value: Any) -> list[tuple[Any, Any]]:
-    """Every (holder, key or index) in a document; of the numbers in a list the first and last."""
+    """Returns every (holder, key or index) in a document; of number lists the first and last."""
     if isinstance(value, dict):
         keys = list(value)
     elif isinstance(value, list):
@@ -58,7 +58,7 @@ def all_places(value: Any) -> list[tuple[Any, Any]]:
 
 
 def _parts() -> dict[str, list[Any]]:
-    """What the examples have under each key."""
+    """Collects the examples' values under each key."""
     parts: dict[str, list[Any]] = {}
     for build in EXAMPLES.values():
         for holder, key in all_places(build()):
@@ -75,7 +75,7 @@ def copied(value: Any) -> Any:
 
 
 def damaged(document: dict, draw: Draw) -> dict:
-    """A document with one to three damages, some of them harmless."""
+    """Applies one to three damages to a document, some of them harmless."""
     document = copied(document)
     for _ in range(draw.randint(1, 3)):
         document = _nested(document, draw) if draw.random() > 0.9 else _changed(document, draw)
@@ -83,7 +83,7 @@ def damaged(document: dict, draw: Draw) -> dict:
 
 
 def _nested(document: dict, draw: Draw) -> dict:
-    """Inside other models, up to ten deep or 300 times."""
+    """Wraps a document in other models, up to ten deep or 300 times."""
     kind, times = draw.choice(["sequential", "container", "condition"]), draw.choice([1, 2, 10])
     for _ in range(times):
         if kind == "sequential":
@@ -100,7 +100,7 @@ def _nested(document: dict, draw: Draw) -> dict:
 
 
 def _changed(document: dict, draw: Draw) -> dict:
-    """One value removed, replaced, added, or of another length."""
+    """Removes, replaces, adds or resizes one value."""
     places = all_places(document)
     if not places:
         return document
@@ -129,7 +129,7 @@ def _changed(document: dict, draw: Draw) -> dict:
 
 
 def damaged_text(data: bytes, draw: Draw) -> bytes:
-    """Text with one to three damages."""
+    """Applies one to three damages to text."""
     for _ in range(draw.randint(1, 3)):
         at = draw.randrange(len(data) + 1)
         before, after = data[:at], data[at:]

@@ -1,4 +1,4 @@
-"""Builders of small .nam documents, whose weights are drawn at a scale at which all of them matter.
+"""Builds small .nam documents, with weights at a scale at which all of them matter.
 
 Weights are float32 values from a generator seeded by the config: the same config gives the same
 document, whatever else is built.
@@ -15,7 +15,7 @@ from tests.amps.slow_nam import ARCHITECTURES
 
 
 class Draw:
-    """Stands where the oracle reads weights, and draws those that it asks for."""
+    """Replaces the oracle's weight reader, and draws the weights that it asks for."""
 
     def __init__(self, rng: np.random.Generator):
         self.rng, self.values = rng, []
@@ -50,7 +50,7 @@ def seeded(config: dict) -> np.random.Generator:
 
 
 def array(**options: object) -> dict:
-    """A layer array of 4 channels and receptive field 7; the options add keys or replace them."""
+    """Returns a layer array of 4 channels and receptive field 7; options add or replace keys."""
     result = {"input_size": 1, "condition_size": 1, "channels": 4, "activation": "Tanh"}
     result |= {} if "kernel_sizes" in options else {"kernel_size": 3}
     result |= {} if "head_size" in options else {"head": head()}
@@ -70,7 +70,7 @@ def one(**options: object) -> Callable[[], dict]:
 
 
 def loud(**options: object) -> Callable[[], dict]:
-    """As `one`, with what enters the activations twice as large, to reach all their pieces."""
+    """Like `one`, with activation inputs twice as large, to reach all their pieces."""
 
     def build() -> dict:
         quiet = one(**options)()
@@ -82,7 +82,7 @@ def loud(**options: object) -> Callable[[], dict]:
 
 
 def stereo(**options: object) -> Callable[[], dict]:
-    """Two input channels, so that the condition can be in groups."""
+    """Returns two input channels, so that the condition can be in groups."""
     return lambda: wavenet(array(input_size=2, condition_size=2, **options), in_channels=2)
 
 

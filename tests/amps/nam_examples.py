@@ -55,7 +55,7 @@ def slim_pair() -> dict:
 
 
 def everything() -> dict:
-    """Nearly all keys of a WaveNet in one document, the condition model included."""
+    """Returns a document with nearly all WaveNet keys, the condition model included."""
     films = {name: {"shift": i % 2 == 0, "groups": 1} for i, name in enumerate(FILMS)}
     prelu = {"type": "PReLU", "negative_slopes": [0.04, 0.3]}
     mixed = {"gating_mode": ["blended", "none"], "secondary_activation": ["Hardswish", None]}
@@ -72,7 +72,7 @@ def everything() -> dict:
 
 
 def identity_standard() -> dict:
-    """The A1 standard shape that plays x + 1 > 0 through one channel, and takes the 1 off again."""
+    """Returns the A1 standard shape that plays x + 1 > 0 through one channel, minus 1."""
     shape = {"dilations": [2**i for i in range(10)], "activation": "ReLU"}
     first = array(channels=16, head_size=8, head_bias=False, **shape)
     second = array(input_size=16, channels=8, head_size=1, head_bias=True, **shape)
@@ -186,7 +186,7 @@ EXAMPLES: dict[str, Callable[[], dict]] = {
 
 
 def sizes(document: dict) -> list[float | None]:
-    """Sizes worth testing: none, the limits of the range, and both sides of every breakpoint."""
+    """Returns sizes worth testing: none, the range limits, and both sides of every breakpoint."""
     config, breaks = document["config"], []
     if document["architecture"] == "SlimmableContainer":
         breaks = [entry["max_value"] for entry in config["submodels"][:-1]]

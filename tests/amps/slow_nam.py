@@ -1,8 +1,8 @@
-"""What NAM's C++ core plays for a decoded .nam document, in float64 numpy.
+"""Plays a decoded .nam document as NAM's C++ core does, in float64 numpy.
 
 Written from the description of the format, so that wf_jax is checked without wf_jax. A signal here
-is [C, 1 + T]: column 0 holds the value that endless silence has led to, and whoever looks back
-before the first sample finds it. This is the core's prewarming without its rounding. Only an LSTM
+is [C, 1 + T]: column 0 holds the value after endless silence, which every look back before the
+first sample returns. This is the core's prewarming without its rounding. Only an LSTM
 has a beginning: its stored state, and half a second of silence from there.
 """
 
@@ -29,7 +29,7 @@ def play(document: dict, x: np.ndarray, *, size: float | None = None) -> np.ndar
 
 
 def respond(document: dict, x: Signal, size: float | None = None) -> Signal:
-    """One model on any signal, also on the output of another: [I, 1 + T] -> [O, 1 + T]."""
+    """Plays one model on any signal, also on another's output: [I, 1 + T] -> [O, 1 + T]."""
     weights = FlatWeights(document["weights"])
     y = ARCHITECTURES[document["architecture"]](document, weights, x, size)
     assert weights.position == len(document["weights"]), "weights are left over"
@@ -47,7 +47,7 @@ def weight_count(document: dict) -> int:
 
 
 class FlatWeights:
-    """The flat weight list, read from front to back; without values it counts."""
+    """Reads the flat weight list from front to back; without values it counts."""
 
     def __init__(self, values: list[float] | None):
         self.values = None if values is None else np.asarray(values, np.float64)
@@ -64,7 +64,7 @@ class FlatWeights:
 def conv(
     weights: FlatWeights, inputs: Width, outputs: Width, taps=1, *, dilation=1, groups=1, bias=True
 ) -> Callable[[Signal], Signal]:
-    """y[o, t] = bias[o] + sum over i, k of weight[o, i, k] x[i, t - (K - 1 - k) dilation]."""
+    """Sums y[o, t] = bias[o] + weight[o, i, k] x[i, t - (K - 1 - k) dilation] over i and k."""
     (i, i_used), (o, o_used) = inputs, outputs
     assert i % groups == o % groups == 0, f"{groups} groups of {i} -> {o} channels"
     assert groups == 1 or inputs + outputs == (i, i, o, o), "groups cannot be sliced"
@@ -212,7 +212,7 @@ def gate(mode: str, primary: str | dict, secondary: str | dict, z: Signal) -> Si
 def film_of(
     options: dict | bool | None, width: Width, weights: FlatWeights, c: Signal
 ) -> Callable[[Signal], Signal]:
-    """x * scale(c) + shift(c), both linear in the condition of the same time; or x itself."""
+    """Returns x * scale(c) + shift(c), linear in the condition of the same time; or x itself."""
     if options in (None, False) or not options.get("active", True):
         return lambda x: x
     shifts = options.get("shift", True)
@@ -266,7 +266,7 @@ def convnet(document: dict, weights: FlatWeights, x: Signal, size: float | None)
 
 
 def linear(document: dict, weights: FlatWeights, x: Signal, size: float | None) -> Signal:
-    """The first weight multiplies the current sample; as many outputs as inputs share a kernel."""
+    """Convolves; the first weight meets the current sample, outputs and inputs share a kernel."""
     config = document["config"]
     inputs, outputs = config.get("in_channels", 1), config.get("out_channels", 1)
     if inputs != outputs and 1 not in (inputs, outputs):

@@ -1,4 +1,4 @@
-"""The test by which a model may take the A2 pass: every field, one mutation each."""
+"""The detector of the A2 pass: every field, one mutation each."""
 
 import copy
 import json
@@ -20,7 +20,7 @@ def a2_config(size="standard"):
 
 
 def mutated(config, path, value):
-    """A copy in which the value at `path` is another; "layers[0]" is implied by a dotted path."""
+    """Copies a model with another value at `path`; "layers[0]" is implied by a dotted path."""
     config = copy.deepcopy(config)
     *parents, key = path
     target = config
@@ -189,7 +189,7 @@ def test_what_is_no_config_is_refused(config):
     ],
 )
 def test_a_loaded_model_that_is_off_takes_the_general_pass(path, value):
-    """Mutations that leave the number of weights as it is: only the detector stands in the way."""
+    """Keeps the number of weights, so that only the detector can reject the mutation."""
     model = a2.create("nano", np.random.default_rng(0))
     weights = np.concatenate([np.ravel(array) for array in model.weight_arrays()]).tolist()
     document = {"version": "0.7.0", "architecture": "WaveNet", "weights": weights}

@@ -15,7 +15,7 @@ BLOCKS = {3: (64, 7, 256, 64, 7, *(256,) * 6), 8: (7, 64, 7, 7, *(64,) * 24)}
 
 
 def random_model(size):
-    """The weights of the core's own test of its fast path."""
+    """Draws the weights of the core's own test of its fast path."""
     model = a2.create(size, np.random.default_rng(0))
     rng = np.random.default_rng(0xA2FA500 + a2.CHANNELS[size])
 
@@ -81,7 +81,7 @@ def test_blocks_equal_the_generic_model(fast, block, expected):
 
 @pytest.mark.parametrize("length", [64, pytest.param(256, marks=pytest.mark.exhaustive)])
 def test_players_of_both_passes_agree(fast, model, length):
-    """The core's own test: 2048 samples in blocks, before them what silence leads to."""
+    """Repeats the core's own test: 2048 samples in blocks after silence."""
     x = np.asarray(two_tone(2048))[0]
     ours, theirs = (
         np.concatenate([player(part) for part in np.split(x, len(x) // length)])

@@ -1,4 +1,4 @@
-"""The training of a capture against a slow float64 version of the NAM trainer's recipe."""
+"""Training of a capture against a slow float64 version of the NAM trainer's recipe."""
 
 import dataclasses
 
@@ -51,7 +51,7 @@ def make_task(audio, **options):
 
 
 def slow_model(params, prefix, x):
-    """A2 on one window x [T], valid form, by XLA's own convolution."""
+    """Plays A2 on one window x [T], valid form, by XLA's own convolution."""
 
     def conv(kernel, x, dilation):
         return jax.lax.conv_general_dilated(
@@ -83,7 +83,7 @@ def slow_magnitude(x, fft_size, hop, window_length):
 
 
 def slow_loss(params, x, t):
-    """Sum over sizes of MSE + 0.0005 MR-STFT, norms over the batch."""
+    """Sums MSE + 0.0005 MR-STFT over sizes, norms over the batch."""
     total = 0.0
     for size in sorted({name.split("/")[0] for name in params}):
         p = jnp.stack([slow_model(params, size, row) for row in x])
@@ -104,7 +104,7 @@ def slow_batch(task, audio, step):
 
 
 def slow_training(params, task, audio, steps):
-    """Adam with L2 in its textbook form; the rate falls by 0.994 per epoch."""
+    """Runs Adam with L2 in textbook form; the rate falls by 0.994 per epoch."""
     params = {k: jnp.float64(v[0]) for k, v in params.items()}
     m, v = ({k: 0.0 for k in params} for _ in range(2))
     value_and_gradient = jax.jit(jax.value_and_grad(slow_loss))
@@ -124,7 +124,7 @@ def slow_training(params, task, audio, steps):
 
 
 def our_training(params, task, definition, steps, dtype):
-    """Losses and, before and after each step, parameters: the loop's own step on two devices."""
+    """Returns losses and parameters around each step: the loop's own step on two devices."""
     optimizer = make_optimizer("adam", task.axes_of, Settings.weight_decay)
     mesh = data_mesh(BATCH)
     assert mesh.size == 2
@@ -164,10 +164,10 @@ def test_three_steps_equal_the_recipe_in_float64(audio, sizes):
 @SIZES
 @pytest.mark.exhaustive
 def test_float32_losses_equal_float64_losses_of_the_same_parameters(audio, sizes):
-    """Per step, because Adam's first steps divide by the gradient's own size.
+    """Compares per step, because Adam's first steps divide by the gradient's own size.
 
-    That turns float32 rounding of small gradients into 4e-5 of the parameters, whatever the
-    framework, and trajectories part.
+    This turns float32 rounding of small gradients into 4e-5 of the parameters in any framework, and
+    trajectories diverge.
     """
     task = make_task(audio, sizes=sizes)
     definition, params = split(task.init())
@@ -223,7 +223,7 @@ def test_a_held_out_part_without_a_whole_context_is_refused(audio):
 
 @pytest.mark.slow
 def test_two_captures_train_as_each_alone(audio, tmp_path):
-    """The leading axis: a pair of captures is two runs, to float32 rounding."""
+    """A pair on the leading axis gives the same as two runs, to float32 rounding."""
     other = dataclasses.replace(audio, output_train=-audio.output_train)
     both = CaptureAudio(
         *(

@@ -25,7 +25,7 @@ def drawn(config):
 
 
 def slow(config, values, x):
-    """The stored weights and x [I, T], nothing before it -> y [O, T]."""
+    """Computes y [O, T] from the stored weights and x [I, T], zeros before it."""
     position = 0
 
     def take(*shape):

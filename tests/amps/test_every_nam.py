@@ -173,7 +173,7 @@ def test_scaled_models_are_as_much_louder():
 
 
 def reference(folder, name, signal, seconds=2.0):
-    """A published model as it is played fastest, audio, and what the core makes of it."""
+    """Returns a published model in its fastest form, audio, and the core's output for it."""
     file, _, size = name.partition("@")
     model = load_nam(folder / f"{file}.nam")
     model = model.at_size(float(size)) if size else model

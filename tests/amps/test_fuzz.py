@@ -1,4 +1,4 @@
-"""Whatever is done to a .nam file: loading it ends in one line or in a model that plays."""
+"""Damaged .nam files either load to a model that plays, or give one line."""
 
 import json
 import os
@@ -36,7 +36,7 @@ SECONDS = 10.0  # for one file; without load on the machine all take less than 1
 
 
 def loaded(path: Path, load=load_nam) -> AmpModel | None:
-    """The model, or None after the one line that says why there is none."""
+    """Returns the model, or None after the line that refuses it."""
     start = time.perf_counter()
     try:
         with warnings.catch_warnings():
@@ -53,7 +53,7 @@ def loaded(path: Path, load=load_nam) -> AmpModel | None:
 
 
 def check(model: AmpModel, compiled: bool = False) -> None:
-    """That a model can be prepared and played; `compiled`: by doing it."""
+    """Checks that a model can be prepared and played; `compiled`: by doing it."""
     if (
         len(jax.tree.leaves(model)) > 300
     ):  # it traces in seconds; test_models_at_the_limit_play has it
@@ -91,7 +91,7 @@ def check_natively(model: AmpModel, x: np.ndarray, expected: np.ndarray | None) 
 
 
 def attempt(data: bytes, path: Path, compiled: bool = False) -> AmpModel | None:
-    """Loads `data` from a file, and its config with fresh weights; checks what models there are."""
+    """Loads `data` from a file, and its config with fresh weights; checks the resulting models."""
     path.write_bytes(data)
     model = loaded(path)
     fresh = loaded(path, lambda path: new_model(path, np.random.default_rng(0)))
@@ -113,7 +113,7 @@ def path(tmp_path_factory) -> Path:
 
 
 def battery(path: Path, texts: list[bytes], number: int, seed: int) -> Counter:
-    """`number` damaged documents and texts in turn; how many are models, how many are refused."""
+    """Tries `number` damaged documents and texts; counts models and refusals."""
     draw, counts = random.Random(seed), Counter()
     for i in range(number):
         data = draw.choice(texts)
@@ -176,7 +176,7 @@ MANY = settings(FEW, max_examples=250)
 
 
 def try_value(path: Path, name: str, value: object, draw: random.Random) -> None:
-    """Anything at all in the place of anything."""
+    """Puts an arbitrary value in an arbitrary place."""
     changed = json.loads(TEXTS[name])
     holder, key = draw.choice(all_places(changed))
     holder[key] = value
@@ -245,7 +245,7 @@ for path in sys.argv[2:]:
 
 
 def measured(use: str, *paths: Path) -> list[tuple[float, int, str]]:
-    """Seconds for each file, MiB of the process until then, and what comes of it."""
+    """Prints seconds per file, memory so far in MiB, and the result."""
     done = subprocess.run(
         [sys.executable, "-c", MEASURE, use, *map(str, paths)],
         env=os.environ | {"JAX_PLATFORMS": "cpu"},

@@ -26,7 +26,7 @@ def drawn(config):
 
 
 def slow(config, values, x):
-    """The stored weights and x [I, T] after zeros -> y [O, T]."""
+    """Computes y [O, T] from the stored weights and x [I, T] after zeros."""
     taps, inputs, outputs = config.receptive_field, config.in_channels, config.out_channels
     paths = max(inputs, outputs)
     y = np.zeros((outputs, x.shape[1]))

@@ -10,14 +10,14 @@ from wf_jax.audio.stft import stft_magnitude
 
 
 def signals():
-    """The test vector of the facts: two tones that differ, 8192 samples at 48 kHz."""
+    """Returns a test vector: two tones that differ, 8192 samples at 48 kHz."""
     t = np.arange(8192) / 48000
     p = 0.5 * np.sin(2 * np.pi * 220 * t) + 0.01 * np.cos(2 * np.pi * 3001 * t)
     return np.float32(p), np.float32(0.4 * np.sin(2 * np.pi * 220 * t + 0.1))
 
 
 def slow_magnitude(x, fft_size, hop, window_length):
-    """One frame after the other, as torch.stft defines it, in float64."""
+    """Computes one frame after the other, as torch.stft defines it, in float64."""
     window = np.zeros(fft_size)
     left = (fft_size - window_length) // 2
     n = np.arange(window_length)

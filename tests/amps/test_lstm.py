@@ -23,7 +23,7 @@ def drawn(config, scale=0.7):
 
 
 def slow(config, values, x):
-    """The stored weights and x [I, T] -> y [O, T], from the stored h and c on."""
+    """Computes y [O, T] from the stored weights and x [I, T], from the stored h and c on."""
     position = 0
 
     def take(*shape):

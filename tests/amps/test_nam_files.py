@@ -96,7 +96,7 @@ def test_metadata_merge(container, document, tmp_path):
 
 
 def test_loudness_of_a_known_model(tmp_path):
-    """A model that halves its input: 6.02 dB below the probe, and no gain at all."""
+    """A model that halves its input is 6.02 dB below the probe, with no gain at all."""
     from wf_jax.amps.loudness import loudness_and_gain
 
     probe = np.sin(np.arange(48000) * 0.05).astype(np.float32)

@@ -1,4 +1,4 @@
-"""Whatever a .nam file holds, reading it ends in a model or in one line."""
+"""Reading any .nam file ends in a model or in one line."""
 
 import contextlib
 import json
@@ -116,7 +116,7 @@ def test_paths_that_are_no_files(tmp_path):
 
 
 def test_damaged_files_never_raise_anything_else(tmp_path):
-    """A few hundred small damages to a file with a bit of everything."""
+    """Tries a few hundred small damages to a file with a bit of everything."""
     document = {
         "version": "0.5.4",
         "metadata": {"name": "ü 😀", "loudness": -20.5, "date": {"year": 2026}},

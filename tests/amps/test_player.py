@@ -1,4 +1,4 @@
-"""The streamed step: compiled once, in place, and the same for every division into blocks."""
+"""The streamed step: compiled once, in place, and independent of the block sizes."""
 
 import jax
 import numpy as np
@@ -64,14 +64,14 @@ def test_no_size_of_block_compiles_again(jax_player, x):
     )
     for block in (64, 1, 2, 31, 64, 50):
         play(jax_player, x[:200], block)
-    heard = list(events)
+    calls = list(events)
     jax.jit(lambda x: x + len(events))(1.0)  # the listener does hear
-    assert not heard
+    assert not calls
     assert events
 
 
 def test_the_state_stays_where_it_is(jax_player, x):
-    """Donated: the arrays of the next state are those of the last."""
+    """Reuses the arrays of the last state, which are donated."""
 
     def places():
         leaves = [leaf for leaf in jax.tree.leaves(jax_player._stream.state) if leaf.size]

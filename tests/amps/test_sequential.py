@@ -53,7 +53,7 @@ def test_plays_one_after_the_other(rng):
 
 
 def test_silence_passes_through_all(rng):
-    """Every model but the first hears what silence makes of those before it."""
+    """Every model but the first receives the previous models' response to silence."""
     parts = [convnet(), linear(12), convnet(dilations=(3,))]
     model = Sequential(parts)
     x = rng.normal(size=20).astype(np.float32)

@@ -94,7 +94,7 @@ def test_one_layer_by_hand():
 
 
 def test_silence_reaches_the_second_model():
-    """A constant 0.5 from silence, then a sum of four taps: 2 from the first sample on."""
+    """A constant 0.5 from silence, then a sum of four taps, gives 2 from the first sample on."""
     constant = document("Linear", {"receptive_field": 1, "bias": True}, [0.0, 0.5])
     adder = document("Linear", {"receptive_field": 4, "bias": False}, 4 * [1.0])
     np.testing.assert_array_equal(
@@ -124,7 +124,7 @@ def test_linear_channels():
 
 @pytest.mark.parametrize("name", EXAMPLES)
 def test_examples_are_sound(rng, name):
-    """Complete, the same each time, alive at every size, and a silence that stays where it is."""
+    """Examples are complete, deterministic, audible at every size and steady after silence."""
     example = EXAMPLES[name]()
     assert json.loads(json.dumps(example)) == EXAMPLES[name]()
     assert weight_count(example) == len(example["weights"])

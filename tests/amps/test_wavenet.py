@@ -18,7 +18,7 @@ FIELD = 6347
 
 
 def two_arrays(rng):
-    """A small WaveNet with all that A2 leaves out: two arrays, bottleneck, dilated head."""
+    """Makes a small WaveNet with all that A2 leaves out: two arrays, bottleneck, dilated head."""
     leaky = (Activation("LeakyReLU", 0.01),)
     arrays = (
         LayerArrayConfig(1, 1, 4, 3, (3, 2), (1, 5), leaky * 2, 2, 3, 2, head_bias=True),
@@ -129,7 +129,7 @@ def test_affine_and_its_gradients_equal_autodiff(rng):
 
 
 def test_gradient_equals_float64_differences(rng):
-    """The hand-written backward passes against central differences of the float64 forward."""
+    """Compares hand-written backward passes with central differences of the float64 forward."""
     with jax.enable_x64(True):
         model = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float64), two_arrays(rng))
         x = jnp.asarray(rng.normal(size=model.receptive_field + 40))

@@ -1,4 +1,4 @@
-"""Texts of .nam files that ask for as much time or memory as their size allows, or for far more."""
+"""Texts of .nam files that ask for as much time or memory as their size allows, or more."""
 
 import json
 from collections.abc import Callable
@@ -9,7 +9,7 @@ from wf_jax.amps.nam_file import LARGEST_FILE
 
 
 def small(**options: object) -> dict:
-    """A layer array of one channel and one tap."""
+    """Returns a layer array of one channel and one tap."""
     return array(**({"channels": 1, "kernel_size": 1, "dilations": [1]} | options))
 
 
@@ -23,7 +23,7 @@ def other(architecture: str, weights: int = 0, rate: float | None = None, **conf
 
 
 def stuffed(before: dict, unit: str, size: int = LARGEST_FILE) -> str:
-    """The text of a document that has "@" somewhere, with units in its place, `size` bytes long."""
+    """Fills "@" in a document with units until the text is `size` bytes long."""
     start, end = json.dumps(before, separators=(",", ":")).split('"@"')
     times = (size - len(start) - len(end)) // (len(unit) + 1)
     return start + ",".join([unit] * times) + end

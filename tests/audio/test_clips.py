@@ -1,4 +1,4 @@
-"""Clips in few array lengths, and long ones in pieces: nothing is lost, and nothing comes twice."""
+"""Clips in few array lengths, and long ones in pieces: nothing is lost or repeated."""
 
 import numpy as np
 import pytest
@@ -10,7 +10,7 @@ from wf_jax.audio.mel import MelSettings, mel_of_clips, mel_spectrogram
 
 
 def test_buckets_are_few_and_close():
-    """Too wide wastes work, too many compile often: 19 % at most, four per factor of two."""
+    """Bucket lengths exceed the clip by 19 % at most, with four per factor of two."""
     sizes = [bucket(n) for n in range(1, 3000)]
     assert sizes[0] == SMALLEST == 64
     assert sizes == sorted(sizes)
@@ -39,7 +39,7 @@ def test_clip_mel_is_that_of_the_clip(rng, samples, center):
 
 
 def test_mels_of_clips_in_one_array(rng):
-    """Each is that of the clip alone, and silence after it."""
+    """Each mel equals that of the clip alone, with silence after it."""
     settings, lengths = MelSettings(), np.array([3000, 513, 256, 1])
     clips = [0.1 * rng.standard_normal(n, np.float32) for n in lengths]
     found = np.asarray(mel_of_clips(fill(clips, 16 * 256, 4), lengths, settings))
@@ -52,7 +52,7 @@ def test_mels_of_clips_in_one_array(rng):
 
 @given(st.lists(st.integers(0, 30), max_size=8), st.integers(1, 12), st.integers(0, 15))
 def test_windows_of_a_clip_that_arrives(portions, chunk, context):
-    """In whatever portions: the pieces of the whole clip, each as soon as it can be."""
+    """Any division gives the pieces of the whole clip, each as soon as it can be."""
     total = sum(portions)
     clip, arrived = np.arange(total)[None], 0
 

@@ -14,7 +14,7 @@ def test_length_level_and_crest_are_nams():
 
 
 def test_same_samples_everywhere():
-    """Loudness and gain in every exported file hang on these: a change here changes them all."""
+    """Guards the samples that loudness and gain of all exported files depend on."""
     x = loudness_probe.__wrapped__().astype(np.float64)
     np.testing.assert_array_equal(x, loudness_probe())
     pinned = [0.13737467, 0.10777110, -0.13564415, -0.05149938]
@@ -23,7 +23,7 @@ def test_same_samples_everywhere():
 
 
 def test_sounds_like_a_guitar():
-    """Most energy from 80 Hz to 2 kHz, little above 8 kHz, and no DC."""
+    """Most energy is from 80 Hz to 2 kHz, little above 8 kHz, and no DC."""
     x = loudness_probe().astype(np.float64)
     power = np.abs(np.fft.rfft(x)) ** 2
     frequency = np.fft.rfftfreq(len(x), 1 / 48000)

@@ -1,4 +1,4 @@
-"""Against librosa 1.0 (mel_reference.npz), which is not needed to run this.
+"""Compares mels with librosa 1.0 (mel_reference.npz), which is not needed to run this.
 
 Per settings and framing the file holds librosa.feature.melspectrogram(power=1, norm="slaney",
 htk=False) of `signal` filled up to whole hops (center=False: reflected by (n_fft - hop) // 2
@@ -33,7 +33,7 @@ CASES = [(name, center) for name in SETTINGS for center in (True, False)]
 
 
 def signal(mel: MelSettings) -> np.ndarray:
-    """Six begun hops: a rising tone, and noise from an integer recurrence, 16 dB below."""
+    """Makes six begun hops: a rising tone, and noise from an integer recurrence, 16 dB below."""
     n = np.arange(5 * mel.hop_length + 77)
     noise, state = [], 1
     for _ in n:

@@ -1,4 +1,4 @@
-"""Scales of a speech-like mel are told apart; its natural log never gives an alarm."""
+"""Detection of the mel scale on speech-like audio; natural log never raises an alarm."""
 
 import dataclasses
 from pathlib import Path
@@ -17,7 +17,7 @@ CLIPS = Path(__file__).parents[3] / "shared" / "data" / "ljspeech_mini" / "wavs"
 
 
 def speechlike(gain_db=0.0, noise=0.0):
-    """Syllables of a falling harmonic spectrum, with pauses of faint noise, 3 s at 22.05 kHz."""
+    """Makes syllables of falling harmonic spectra with faint noise between, 3 s at 22.05 kHz."""
     rng = np.random.default_rng(0)
     t = np.arange(66150) / 22050
     phase = 2 * np.pi * np.cumsum(120 + 30 * np.sin(3 * t)) / 22050
@@ -149,7 +149,7 @@ SETTINGS = {
 
 
 def is_told_apart(x, settings, floor):
-    """Whether log10 of the mel of `x` is named, and its natural log is not."""
+    """Returns whether log10 of the mel of `x` is flagged, and its natural log is not."""
     made = clip_mel(np.float32(x), dataclasses.replace(settings, floor=floor))
     natural = np.maximum(made, np.log(settings.floor))
     line = describe_scale(made / np.float32(np.log(10)), settings)
@@ -180,7 +180,7 @@ def test_log10_of_recordings():
         assert describe_doubts(clip_mel(np.float32(x), MEL), MEL) is None
 
 
-# What values do not say
+# Undecidable cases
 
 
 def test_a_square_mel_is_doubted():

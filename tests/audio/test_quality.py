@@ -20,7 +20,7 @@ def sine(frequency, rate=RATE, seconds=0.6):
 
 
 def buzz(frequency, rate=RATE, seconds=0.6):
-    """Harmonics up to 5 kHz, as of a pulse train with a falling spectrum."""
+    """Makes harmonics up to 5 kHz, as of a pulse train with a falling spectrum."""
     orders = range(1, int(5000 / frequency) + 1)
     return sum(sine(k * frequency, rate, seconds) / k for k in orders)
 
@@ -50,7 +50,7 @@ def test_missing_fundamental_and_strong_second_harmonic():
 
 
 def test_frame_count_and_timing():
-    """10 ms hops from sample 0; a tone from 0.3 s on is voiced from there on."""
+    """Hops of 10 ms from sample 0; a tone from 0.3 s on is voiced from there on."""
     x = np.concatenate([np.zeros(6615), buzz(150, seconds=0.4)])
     f0, periodicity, voiced = pitch_track(x, RATE)
     assert f0.shape == periodicity.shape == voiced.shape == (1 + len(x) // 220,)
@@ -84,7 +84,7 @@ def test_periodicity_is_the_share_of_the_periodic_power():
 
 
 def test_pitch_of_speech_is_that_of_its_script():
-    """Against what the synthesiser was told: median 12 cents off, its jitter; 5% gross errors."""
+    """Compares with the synthesiser's script: median 12 cents off, its jitter; 5% gross errors."""
     track, pitch = speech._script(np.random.default_rng(3), 6.0)
     f0, _, voiced = pitch_track(speech.synthetic_speech(6.0, RATE, seed=3), RATE)
     time = np.arange(len(f0)) * 220 / RATE
@@ -131,7 +131,7 @@ def test_shifted_pitch_shows_in_cents(cents):
 
 
 def test_voicing_is_scored_by_f1():
-    """Twice as long voiced as it should be: precision 1/2, recall 1, so 2/3."""
+    """Voicing twice as long as the truth gives precision 1/2, recall 1, so 2/3."""
     x, y = np.zeros((2, 2 * RATE))
     x[: RATE // 2] = buzz(150, seconds=0.5)
     y[:RATE] = buzz(150, seconds=1.0)

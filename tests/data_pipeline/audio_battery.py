@@ -2,8 +2,8 @@
 
     python -m tests.data_pipeline.audio_battery SEED COUNT
 
-Prints how many were heard, heard with a note, and refused, and the slowest; on standard error,
-those of which a rule is broken.
+Prints how many were read, read with a note, and refused, and the slowest; on standard error,
+the files that violate a rule.
 """
 
 import contextlib
@@ -43,17 +43,17 @@ RATE = 22_050  # of corpora and mels
 
 
 class Broken(AssertionError):
-    """A rule is."""
+    """A violated rule."""
 
 
 @dataclass
-class Heard:
-    """What came of one file in one command.
+class Outcome:
+    """The result of one file in one command.
 
     Attributes:
         error: the line that refuses it; "" if none.
-        notes: the lines that a user sees besides.
-        samples: how many were used, of the file's own; None where the command does not tell.
+        notes: other lines shown to the user.
+        samples: number of the file's own samples in use; None where the command does not tell.
     """
 
     error: str = ""
@@ -61,9 +61,9 @@ class Heard:
     samples: int | None = None
 
 
-def heard(use: Callable[[], object]) -> Heard:
+def outcome_of(use: Callable[[], object]) -> Outcome:
     """Runs a command's code within the limits."""
-    found = Heard()
+    found = Outcome()
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:
@@ -95,7 +95,7 @@ class Commands:
         (folder / "in").mkdir()
 
     def every(self) -> dict[str, Callable[[Path], int | None]]:
-        """By their names."""
+        """Returns all commands by name."""
         return {
             "render": self.render,
             "check_capture": self.check_output,
@@ -163,7 +163,7 @@ class Commands:
 
 
 def read(path: Path) -> tuple[AudioFile, np.ndarray] | None:
-    """All samples by the reader itself, and its count beside them."""
+    """Reads all samples by the reader itself, with its count."""
     file = AudioFile(path, lossy=True)
     count, samples = file.samples, file.read()
     if count != len(samples):
@@ -174,7 +174,7 @@ def read(path: Path) -> tuple[AudioFile, np.ndarray] | None:
 
 
 def check_whole(sample: Sample, file: AudioFile, samples: np.ndarray) -> None:
-    """That what is heard without a note is all there is."""
+    """Checks that audio read without a note is complete."""
     if sample.kind == Kind.SAID:
         raise Broken("nothing was said of what is left out")
     if sample.kind == Kind.SAME and not np.array_equal(samples, sample.samples):
@@ -192,7 +192,7 @@ def check_whole(sample: Sample, file: AudioFile, samples: np.ndarray) -> None:
 
 
 def attempts(number: int, count: int, commands: Commands) -> Iterator[str]:
-    """What came of `count` damaged files: "heard", "noted", "refused" or "broken"."""
+    """Tries `count` damaged files: yields "read", "noted", "refused" or "broken"."""
     for i in range(count):
         draw = random.Random(f"{number}/{i}")
         sample = damaged(seed(draw, i), draw)
@@ -209,25 +209,25 @@ def attempts(number: int, count: int, commands: Commands) -> Iterator[str]:
 
 def _attempt(sample: Sample, path: Path, commands: Commands) -> str:
     kept = []
-    own = heard(lambda: kept.append(read(path)))
+    own = outcome_of(lambda: kept.append(read(path)))
     if own.error and not own.error.startswith(f"{path}: "):
         raise Broken(f"does not name the file: {own.error}")
     if kept and not own.notes:
         check_whole(sample, *kept[0])
     for name, use in commands.every().items():
         try:
-            found = heard(lambda use=use: use(path))
-            opened = name == "train a capture" and not heard(lambda: AudioFile(path)).error
+            found = outcome_of(lambda use=use: use(path))
+            opened = name == "train a capture" and not outcome_of(lambda: AudioFile(path)).error
             _check_alike(own, found, path, kept, opened)
         except Exception as error:
             raise Broken(f"{name}: {error!r}") from error
-    return "refused" if own.error else "noted" if own.notes else "heard"
+    return "refused" if own.error else "noted" if own.notes else "read"
 
 
-def _check_alike(own: Heard, found: Heard, path: Path, kept: list, header_only: bool) -> None:
-    """That a command says what the reader says, and uses all that is read.
+def _check_alike(own: Outcome, found: Outcome, path: Path, kept: list, header_only: bool) -> None:
+    """Checks that a command reports what the reader reports, and uses all that is read.
 
-    One that reads the header only, before others read the samples, may find less.
+    A command that reads the header only, before others read the samples, may report less.
     """
     if own.error and not found.error and not header_only:
         raise Broken(f"took what the reader refuses: {own.error}")

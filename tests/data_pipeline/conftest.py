@@ -1,11 +1,11 @@
-"""Small crafted signals: plucked noise instead of a guitar, a filter and tanh instead of an amp."""
+"""Makes small signals: plucked noise instead of a guitar, a filter and tanh instead of an amp."""
 
 import numpy as np
 import pytest
 
 
 def make_playing(seconds: float, sample_rate: int = 48_000, seed: int = 0) -> np.ndarray:
-    """Plucks: noise bursts that decay, a bit dull, peak 0.5; float64 [T]."""
+    """Makes plucks: noise bursts that decay, a bit dull, peak 0.5; float64 [T]."""
     rng = np.random.default_rng(seed)
     total = round(seconds * sample_rate)
     samples = np.zeros(total)
@@ -20,14 +20,14 @@ def make_playing(seconds: float, sample_rate: int = 48_000, seed: int = 0) -> np
 
 
 def make_amp(x: np.ndarray, delay: int = 0) -> np.ndarray:
-    """Distortion, then a decaying response of 60 samples, then a delay; float64 [T], peak 0.6."""
+    """Applies distortion, a decaying response of 60 samples and a delay; float64 [T], peak 0.6."""
     response = np.exp(-np.arange(60) / 8.0) * np.cos(0.6 * np.arange(60))
     y = np.convolve(np.tanh(6.0 * x), response)[: len(x)]
     return shift(0.6 * y / np.abs(y).max(), delay)
 
 
 def shift(y: np.ndarray, delay: int) -> np.ndarray:
-    """The same length, later by `delay` samples, zeros where nothing is known."""
+    """Delays by `delay` samples at the same length, with zeros where nothing is known."""
     if delay >= 0:
         return np.concatenate([np.zeros(delay), y[: len(y) - delay]])
     return np.concatenate([y[-delay:], np.zeros(-delay)])

@@ -1,6 +1,6 @@
-"""Audio files as libsndfile writes them and as others do, and damages to them.
+"""Audio files as libsndfile and others write them, and damages to them.
 
-Of each damage it is known what may come of it: see `Kind`.
+Each damage states its allowed outcomes: see `Kind`.
 """
 
 import enum
@@ -41,7 +41,7 @@ UNKNOWN = (2**31 - 1, 2**31, 2**32 - 1)  # sizes up to 4096 below mean that it i
 
 
 class Kind(enum.IntEnum):
-    """What may be heard of a damaged file without a note; the worst of several damages counts."""
+    """The allowed outcomes of a damaged file read without a note; the worst of several counts."""
 
     SAME = 0  # what the file held before
     COVERED = 1  # as many bytes of audio as are there, whatever they are taken for
@@ -54,13 +54,13 @@ class Sample:
     """A file's bytes.
 
     Attributes:
-        data: of the file.
-        suffix: that it should have.
-        form: of libsndfile.
-        subtype: of libsndfile.
-        samples: float64 [T, C] that it holds.
-        streamed: whether its header says that the length is unknown.
-        kind: what may come of it.
+        data: the file's bytes.
+        suffix: the proper suffix.
+        form: libsndfile's format.
+        subtype: libsndfile's subtype.
+        samples: its samples, float64 [T, C].
+        streamed: whether its header leaves the length unknown.
+        kind: the allowed outcomes.
         story: the damages, for messages.
     """
 
@@ -75,7 +75,7 @@ class Sample:
 
     @property
     def is_coded(self) -> bool:
-        """Whether the format has sums of its contents."""
+        """True if the format has checksums of its contents."""
         return self.form in ("FLAC", "OGG")
 
     def damaged(self, data: bytes, kind: Kind, what: str) -> "Sample":
@@ -98,7 +98,7 @@ def _encoded(number: int, length: int, channels: int, rate: int) -> Sample:
 
 
 def seed(draw: random.Random, number: int | None = None) -> Sample:
-    """A good file of one of the forms, short or a second long."""
+    """Makes a good file of one of the forms, short or a second long."""
     number = draw.randrange(len(FORMS)) if number is None else number % len(FORMS)
     is_opus = FORMS[number][2] == "OPUS"
     rate = 48_000 if is_opus else draw.choice([22_050, 44_100, 48_000])
@@ -112,7 +112,7 @@ def seed(draw: random.Random, number: int | None = None) -> Sample:
 
 
 def parts(data: bytes) -> tuple[bytes, list[bytes]]:
-    """What stands at a file's beginning, and its chunks, blocks or pages; all that is there."""
+    """Splits a file into its start, chunks, blocks or pages."""
     layouts: dict[bytes, tuple[int, int, Callable[[bytes], int]]] = {
         b"RIFF": (12, 8, lambda h: 8 + _even(int.from_bytes(h[4:8], "little"))),
         b"RF64": (12, 8, lambda h: 8 + _even(int.from_bytes(h[4:8], "little"))),
@@ -143,7 +143,7 @@ def _even(size: int) -> int:
 
 
 def chunk(like: bytes, name: bytes, content: bytes) -> bytes:
-    """A chunk as the file that begins with `like` has them."""
+    """Makes a chunk in the style of a file that begins with `like`."""
     if like == b"riff":
         size = len(content) + 24
         return name + bytes(12) + size.to_bytes(8, "little") + content + bytes(-size % 8)
@@ -154,7 +154,7 @@ def chunk(like: bytes, name: bytes, content: bytes) -> bytes:
 
 
 def _with_more_chunks(sample: Sample, draw: random.Random) -> Sample:
-    """With chunks that other programs write, before and after the audio."""
+    """Adds chunks that other programs write, before and after the audio."""
     like = sample.data[:4]
     if like not in (b"RIFF", b"RF64", b"RIFX", b"FORM", b"riff", b"caff"):
         return sample
@@ -177,7 +177,7 @@ def _with_more_chunks(sample: Sample, draw: random.Random) -> Sample:
 
 
 def _streamed(sample: Sample) -> Sample:
-    """Whose writer could not go back to its header."""
+    """Makes a file whose writer could not go back to its header."""
     data, like = sample.data, sample.data[:4]
     if like == b"RIFF" and sample.subtype in WIDTHS:
         at = _audio_chunk(data) + 4
@@ -197,7 +197,7 @@ _AUDIO = (b"data", b"SSND")
 
 
 def _audio_chunk(data: bytes) -> int:
-    """Where the chunk of the audio begins; 0 of a file without chunks."""
+    """Returns the position of the audio chunk; 0 for a file without chunks."""
     begin, chunks = parts(data)
     position = len(begin)
     for each in chunks:
@@ -211,7 +211,7 @@ def _audio_chunk(data: bytes) -> int:
 
 
 def damaged(sample: Sample, draw: random.Random) -> Sample:
-    """With one damage, or several."""
+    """Applies one or several damages."""
     for _ in range(draw.choice([1, 1, 1, 2, 3])):
         if sample.data:
             sample = draw.choice(DAMAGES)(sample, draw)
@@ -230,7 +230,7 @@ def _cut(sample: Sample, draw: random.Random) -> Sample:
             len(sample.data) - draw.randint(1, min(len(sample.data), 9)),
         ]
     )
-    # Of a stream that was cut between two frames, nothing is missing that its header tells.
+    # A header does not tell that a stream was cut between two frames.
     kind = Kind.ANY if sample.streamed else Kind.SAME
     return sample.damaged(sample.data[:size], kind, f"cut to {size} of {len(sample.data)}")
 
@@ -246,7 +246,7 @@ def _flip(sample: Sample, draw: random.Random) -> Sample:
 
 
 def _size(sample: Sample, draw: random.Random) -> Sample:
-    """Another size of a chunk."""
+    """Changes the size of a chunk."""
     begin, chunks = parts(sample.data)
     index = draw.randrange(len(chunks))
     start = len(begin) + sum(map(len, chunks[:index]))
@@ -279,7 +279,7 @@ def _size(sample: Sample, draw: random.Random) -> Sample:
 
 
 def _outer_size(sample: Sample, draw: random.Random) -> Sample:
-    """Another size of the whole file."""
+    """Changes the size of the whole file."""
     if sample.data[:4] not in (b"RIFF", b"RIFX", b"FORM", b"riff"):
         return sample
     at, width = (16, 8) if sample.data[:4] == b"riff" else (4, 4)
@@ -292,7 +292,7 @@ def _outer_size(sample: Sample, draw: random.Random) -> Sample:
 def _drop(sample: Sample, draw: random.Random) -> Sample:
     begin, chunks = parts(sample.data)
     gone = chunks.pop(draw.randrange(len(chunks)))
-    # Of the same bytes without what says how to take them, something else may come.
+    # The same bytes may decode to something else without their format.
     kind = Kind.COVERED if sample.form in ("NIST", "VOC", "MP3", "AU") else Kind.SAME
     sample = replace(sample, streamed=sample.streamed or gone[:4] == b"ds64")
     return sample.damaged(begin + b"".join(chunks), kind, f"without {gone[:4]!r}")
@@ -347,7 +347,7 @@ def _insert(sample: Sample, draw: random.Random) -> Sample:
 
 
 def _absurd(sample: Sample, draw: random.Random) -> Sample:
-    """Another sample rate, number of channels, width or kind of sample."""
+    """Changes sample rate, number of channels, width or kind of sample."""
     like, data = sample.data[:4], sample.data
     order = "big" if like in (b"RIFX", b"FORM", b".snd", b"caff") else "little"
     if like == b".snd":
@@ -370,7 +370,7 @@ def _absurd(sample: Sample, draw: random.Random) -> Sample:
 
 
 def _numbers(sample: Sample, draw: random.Random) -> Sample:
-    """NaN, infinite, and huge samples."""
+    """Inserts NaN, infinite and huge samples."""
     if sample.subtype not in ("FLOAT", "DOUBLE"):
         return sample
     is_big = sample.data[:4] in (b"RIFX", b"FORM", b".snd")

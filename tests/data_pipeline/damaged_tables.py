@@ -1,4 +1,4 @@
-"""Damages to tables of text: metadata.csv, and JSON documents, lines of JSON and YAML."""
+"""Damages tables of text: metadata.csv, JSON documents, lines of JSON, and YAML."""
 
 import json
 import random
@@ -19,7 +19,7 @@ IDS = (
 
 
 def damaged_document(document: Any, draw: random.Random) -> Any:
-    """With one to three values removed, replaced, added or doubled."""
+    """Removes, replaces, adds or doubles one to three values."""
     document = copied(document)
     for _ in range(draw.randint(1, 3)):
         places = all_places(document)
@@ -46,7 +46,7 @@ def _keys(holder: Any) -> Any:
 
 
 def damaged_json(document: Any, draw: random.Random) -> bytes:
-    """The text of a document that is damaged, or whose text is."""
+    """Returns the text of a damaged document, or damaged text of one."""
     if draw.random() < 0.6:
         text = json.dumps(damaged_document(document, draw))
         return text.encode()
@@ -54,7 +54,7 @@ def damaged_json(document: Any, draw: random.Random) -> bytes:
 
 
 def damaged_lines(documents: list[Any], draw: random.Random) -> bytes:
-    """Lines of JSON of which some are damaged."""
+    """Returns lines of JSON, some of them damaged."""
     lines = [
         damaged_json(document, draw).replace(b"\n", b" ")
         if draw.random() < 0.4
@@ -65,7 +65,7 @@ def damaged_lines(documents: list[Any], draw: random.Random) -> bytes:
 
 
 def damaged_table(data: bytes, draw: random.Random) -> bytes:
-    """A text in another encoding, cut, merged, too large, or with damaged lines."""
+    """Changes a text: another encoding, a cut, merged or damaged lines, or a huge size."""
     change = draw.randrange(13)
     lines = data.split(b"\n")
     index = draw.randrange(len(lines))

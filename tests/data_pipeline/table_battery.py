@@ -3,7 +3,7 @@
     python -m tests.data_pipeline.table_battery SEED COUNT
 
 Prints how many were used and refused by each reader, and the slowest; on standard error, those of
-which a rule is broken.
+that violate a rule.
 """
 
 import contextlib
@@ -32,7 +32,7 @@ from experiments.configs import a2_capture
 from experiments.releases import sources as release_sources
 from experiments.releases.card import _metrics
 from experiments.run import sweep
-from experiments.run.folder import Workdir, check_same_run, flat_config, model_folder
+from experiments.run.folder import RunFolder, check_same_run, flat_config, model_folder
 from experiments.run.lock import _holder
 from experiments.run.sweep_file import read_sweep
 from experiments.run.table import compare, json_lines, text
@@ -72,14 +72,14 @@ RESULT |= {"log_likelihood": 4.0, "bits": 9.0, "stopped": "the budget is used up
 
 
 class Broken(AssertionError):
-    """A rule is."""
+    """A violated rule."""
 
 
 class Readers:
     """The readers, each with the folder that it needs."""
 
     def __init__(self, folder: Path, draw: random.Random):
-        """Makes them in `folder`."""
+        """Makes the folders in `folder`."""
         self.folder, self.draw = folder, draw
         self.speech = folder / "speech"
         (self.speech / "wavs").mkdir(parents=True)
@@ -93,12 +93,12 @@ class Readers:
         self.config = flat_config(a2_capture.get_config())
 
     def every(self) -> list[Callable[[], None]]:
-        """All of them, those with most to go wrong several times."""
+        """Returns all readers; those with many failure modes several times."""
         more = [self.metadata, self.corpus_index, self.run, self.run]
         return [*more, self.corpus_audio, self.workdir, self.sources, self.sweeps, self.others]
 
     def metadata(self) -> None:
-        """metadata.csv, by the command prepare."""
+        """Reads metadata.csv, by the command prepare."""
         (self.speech / "metadata.csv").write_bytes(damaged_table(METADATA.encode(), self.draw))
         output = Path(tempfile.mkdtemp(dir=self.folder)) / "corpus"
         options = [f"--input={self.speech}", f"--output={output}", "--validation=0"]
@@ -114,7 +114,7 @@ class Readers:
                 raise Broken(f"{clip.source} is not in the corpus")
 
     def corpus_index(self) -> None:
-        """index.json, by what training and evaluate do with it."""
+        """Reads index.json, as training and evaluation do."""
         try:
             (self.corpus / "index.json").write_bytes(damaged_json(self.index, self.draw))
             corpus = Corpus.open(self.corpus)
@@ -129,7 +129,7 @@ class Readers:
             (self.corpus / "index.json").write_text(json.dumps(self.index))
 
     def corpus_audio(self) -> None:
-        """The header of audio.npy."""
+        """Reads the header of audio.npy."""
         try:
             head, rest = self.audio[:128], self.audio[128:]
             content = damaged_table(head, self.draw) + rest
@@ -141,7 +141,7 @@ class Readers:
             (self.corpus / "audio.npy").write_bytes(self.audio)
 
     def run(self) -> None:
-        """The files of runs, by the command that compares them, and by a sweep."""
+        """Reads the files of runs, by the comparing command and by a sweep."""
         top, draw = Path(tempfile.mkdtemp(dir=self.folder)), self.draw
         for name in ("one", "two"):
             folder = top / name
@@ -171,7 +171,7 @@ class Readers:
             raise UserError(*damaged if isinstance(damaged, list) else damaged.values())
 
     def workdir(self) -> None:
-        """config.json and inputs.json of a run that goes on."""
+        """Reads config.json and inputs.json of a run that is resumed."""
         folder, draw = Path(tempfile.mkdtemp(dir=self.folder)), self.draw
         (folder / "metrics.jsonl").write_text('{"step": 18}\n')
         (folder / "config.json").write_bytes(damaged_json(self.config, draw))
@@ -179,14 +179,14 @@ class Readers:
         with contextlib.redirect_stdout(io.StringIO()):
             model_folder(folder)
             check_same_run(folder, a2_capture.get_config())
-            with Workdir(folder) as opened:
+            with RunFolder(folder) as opened:
                 opened.open(a2_capture.get_config(), {"di.wav": "0" * 32})
         written = json.loads((folder / "inputs.json").read_text())
         if written["di.wav"] != "0" * 32:
             raise Broken(f"goes on with {written}")
 
     def sources(self) -> None:
-        """The configuration of a public model."""
+        """Reads the configuration of a public model."""
         path = self.folder / self.draw.choice(["c.json", "c.yaml"])
         is_json = path.suffix == ".json"
         path.write_bytes(
@@ -195,7 +195,7 @@ class Readers:
         read_config(path)
 
     def sweeps(self) -> None:
-        """A sweep's file: its text, and what it returns."""
+        """Reads a sweep's file: its text and its return value."""
         path, trials = self.folder / "sweep.py", SWEEP
         if self.draw.random() < 0.7:
             trials = damaged_document(trials, self.draw)
@@ -207,7 +207,7 @@ class Readers:
             (self.folder / "trials" / name).mkdir(parents=True, exist_ok=True)
 
     def others(self) -> None:
-        """What stands in a lock, and the rows of an examination."""
+        """Reads a lock, and the rows of an examination."""
         path = self.folder / "rows.jsonl"
         path.write_bytes(damaged_lines(RECORDS, self.draw))
         read_rows(path)
@@ -218,13 +218,13 @@ class Readers:
 
 
 def evaluate_corpus(folder: Path) -> None:
-    """The corpus of a run that evaluate judges."""
+    """Reads the corpus of a run that evaluate judges."""
     with contextlib.suppress(UserError):
         Corpus.open(evaluate._corpus_of(folder))
 
 
 def attempt(use: Callable[[], Any], folder: Path) -> str:
-    """One table: "used" or "refused"."""
+    """Tries one table: returns "used" or "refused"."""
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         try:

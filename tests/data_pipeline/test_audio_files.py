@@ -1,4 +1,4 @@
-"""Reading and writing audio files: exact samples, and one line for everything that can be wrong."""
+"""Reading and writing audio files: exact samples, and one line for every fault."""
 
 import io
 import os
@@ -19,7 +19,7 @@ RATE = 48_000
 
 
 def pcm_wav(values, bits, sample_rate=RATE, channels=1):
-    """A WAV file's bytes, packed here, so that the reader is not tested against its own library."""
+    """Packs a WAV file's bytes here, so that the reader is not tested against its own library."""
     size = bits // 8
     data = b"".join(int(v).to_bytes(size, "little", signed=True) for v in values)
     block = channels * size
@@ -117,13 +117,13 @@ def test_files_that_are_no_audio(tmp_path):
 
 
 def patched_flac(content, total):
-    """A FLAC file's bytes that announce `total` samples; 0 is unknown."""
+    """Returns a FLAC file's bytes that announce `total` samples; 0 is unknown."""
     value = int.from_bytes(content[18:26], "big")
     return content[:18] + (value >> 36 << 36 | total).to_bytes(8, "big") + content[26:]
 
 
 def with_data_size(content, size):
-    """A WAV file's bytes whose data chunk announces `size`."""
+    """Returns a WAV file's bytes whose data chunk announces `size`."""
     at = content.index(b"data") + 4
     return content[:at] + struct.pack("<I", size) + content[at + 4 :]
 
@@ -132,7 +132,7 @@ LIST = b"LIST" + struct.pack("<I", 12) + b"INFOISFT\0\0\0\0"
 
 
 def cut_file(form, keep=0.4):
-    """The first part of a file that libsndfile writes."""
+    """Returns the first part of a file that libsndfile writes."""
     file = io.BytesIO()
     noise = np.random.default_rng(0).uniform(-0.5, 0.5, 50_000)
     soundfile.write(file, noise, RATE, format=form, subtype="PCM_16")

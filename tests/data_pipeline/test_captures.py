@@ -1,4 +1,4 @@
-"""Pairs of files from end to end: what comes out of good ones, what is said about bad ones."""
+"""Pairs of files from end to end: results of good ones, messages for bad ones."""
 
 import hashlib
 import re
@@ -11,9 +11,10 @@ import soundfile
 import soxr
 
 from data_pipeline.audio_files import write_wav
-from data_pipeline.captures import CaptureError, check_capture, load_capture, metadata
+from data_pipeline.captures import check_capture, load_capture, metadata
 from data_pipeline.pair_report import Used
 from data_pipeline.standard_files import VERSION_2, VERSION_3
+from wf_jax.errors import UserError
 
 RATE = 48_000
 SMALL = {"receptive_field": 500, "window": 1000, "validation_seconds": 1.0}
@@ -35,7 +36,7 @@ def files(tmp_path, signals):
 
 @pytest.fixture
 def standard(tmp_path, playing, amp):
-    """A small standard file: 0.8 s validation, blips, training, silence, the same validation."""
+    """Makes a small standard file: 0.8 s validation, blips, training, silence, validation again."""
     layout = replace(
         VERSION_3,
         first_blips_start=60_000,
@@ -67,7 +68,7 @@ def rewrite(path, samples, rate=RATE):
 
 
 def error_of(files, **options):
-    with pytest.raises(CaptureError) as caught:
+    with pytest.raises(UserError) as caught:
         load_capture(*files, **(SMALL | options))
     message = str(caught.value)
     assert "\n" not in message, "one fault, one line"
@@ -165,21 +166,21 @@ def test_faults_that_may_be_ignored(standard):
 
 @pytest.mark.parametrize("short", [1, 4_000])
 def test_a_standard_file_that_lacks_its_end(standard, short):
-    """Silence takes its place, so that the parts are where they were."""
+    """Silence replaces the missing end, so that the parts stay in place."""
     paths, x, y, layout = standard
     rewrite(paths[1], y[:-short])
     capture = load_capture(*paths, standard_files=(layout,), ignore_checks=True, **SMALL)
     said = [finding.line() for finding in capture.findings if finding.check == "lengths"]
-    words = "1 sample shorter" if short == 1 else "0.083 s shorter"
+    difference = "1 sample shorter" if short == 1 else "0.083 s shorter"
     assert said == [
-        f"output.wav: {(240_000 - short) / RATE:.3f} s, {words} than input.wav;"
+        f"output.wav: {(240_000 - short) / RATE:.3f} s, {difference} than input.wav;"
         " silence is put in place of what is missing"
     ]
     assert capture.validation_start_seconds == (240_000 - 38_400) / RATE
     np.testing.assert_array_equal(capture.input_validation, np.float32(x[-38_400:-119]))
-    heard = capture.output_validation / capture.output_gain
-    np.testing.assert_allclose(heard[:-short], np.float32(y)[-38_400 + 119 : -short], rtol=1e-5)
-    assert not heard[-short:].any()
+    recorded = capture.output_validation / capture.output_gain
+    np.testing.assert_allclose(recorded[:-short], np.float32(y)[-38_400 + 119 : -short], rtol=1e-5)
+    assert not recorded[-short:].any()
     if short == 1:
         assert {finding.level for finding in capture.findings} == {"ok", "note"}
 
@@ -286,12 +287,12 @@ def longer(tmp_path, longer_signals):
 @pytest.mark.parametrize("which", [0, 1])
 @pytest.mark.parametrize("value", [0.0, 0.1])
 def test_a_held_out_part_without_a_sound(longer, longer_signals, which, value):
-    """It can not be ignored: there is nothing to judge by."""
+    """A silent held-out part cannot be ignored: there is nothing to judge by."""
     samples = longer_signals[which].copy()
     samples[10 * RATE :] = value
     rewrite(longer[which], samples)
     options = SMALL | {"validation_seconds": 1.9}
-    with pytest.raises(CaptureError) as caught:
+    with pytest.raises(UserError) as caught:
         load_capture(*longer, ignore_checks=True, **options)
     name = longer[which].name
     state = "constant" if value else "silent"
@@ -306,18 +307,18 @@ def test_a_training_part_without_a_sound(longer, longer_signals):
     y = longer_signals[1].copy()
     y[: 11 * RATE] = 0.0
     rewrite(longer[1], y)
-    with pytest.raises(CaptureError, match=r"amp.wav: the training part .* is silent"):
+    with pytest.raises(UserError, match=r"amp.wav: the training part .* is silent"):
         load_capture(*longer, ignore_checks=True, latency=36, **SMALL)
 
 
 def test_what_is_judged_begins_after_the_context(longer, longer_signals):
-    """The sound before it does not count."""
+    """Judged audio begins after the context; sound before it does not count."""
     y = longer_signals[1].copy()
     y[round(11.4 * RATE) :] = 0.0
     rewrite(longer[1], y)
     options = SMALL | {"ignore_checks": True}
     assert load_capture(*longer, **options).name == "amp"
-    with pytest.raises(CaptureError, match=r"the held-out part \(11.42 to 12.00 s\) is silent"):
+    with pytest.raises(UserError, match=r"the held-out part \(11.42 to 12.00 s\) is silent"):
         load_capture(*longer, **(options | {"receptive_field": 20_000}))
 
 
@@ -359,10 +360,10 @@ def test_a_drift_is_undone_where_asked(longer, longer_signals):
     assert "amp.wav: the clocks differ by 100 ppm (58 samples" in error_of(longer)
     capture = load_capture(*longer, used=Used(correct_drift=True), **SMALL)
     assert any("resampled by +" in finding.message for finding in capture.findings)
-    heard = capture.output_train / capture.output_gain
-    expected = y[capture.latency.samples :][: len(heard)]
-    # What is left is above the passband of the two resamplers.
-    assert np.mean((heard - expected) ** 2) < 5e-3 * np.mean(expected**2)
+    recorded = capture.output_train / capture.output_gain
+    expected = y[capture.latency.samples :][: len(recorded)]
+    # The rest is above the passband of the two resamplers.
+    assert np.mean((recorded - expected) ** 2) < 5e-3 * np.mean(expected**2)
     rewrite(longer[1], y)
     plain, asked = (load_capture(*longer, used=Used(correct_drift=c), **SMALL) for c in (0, 1))
     np.testing.assert_array_equal(plain.output_train, asked.output_train)
@@ -374,9 +375,9 @@ def test_a_start_that_is_missing(longer, longer_signals, missing):
     late = np.r_[y[count:], np.zeros(count)] if missing > 0 else np.r_[np.zeros(count), y[:-count]]
     rewrite(longer[1], late)
     message = error_of(longer)
-    words = "its first 0.799 s" if missing > 0 else "it begins 1.501 s"
+    said = "its first 0.799 s" if missing > 0 else "it begins 1.501 s"
     latency = 36 - round(missing * RATE)
-    assert words in message
+    assert said in message
     assert f"latency={latency})" in message
     capture = load_capture(*longer, latency=latency, **(SMALL | {"validation_seconds": 3.0}))
     assert capture.latency.samples == latency
@@ -404,7 +405,7 @@ def test_stereo_files_need_a_channel(files, signals):
 
 
 def test_several_faults_are_several_lines(tmp_path):
-    with pytest.raises(CaptureError) as caught:
+    with pytest.raises(UserError) as caught:
         load_capture(tmp_path / "a.wav", tmp_path, **SMALL)
     lines = str(caught.value).split("\n")
     assert len(lines) == 2

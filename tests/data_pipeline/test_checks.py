@@ -97,9 +97,9 @@ def test_levels(peak, level, shown):
 
 def test_a_number_that_is_a_reason_is_never_zero(playing):
     x = audio(np.ones(3 * RATE), "di.wav")
-    for missing, words in ((1, "1 sample shorter"), (20, "20 samples"), (480, "0.010 s shorter")):
+    for missing, said in ((1, "1 sample shorter"), (20, "20 samples"), (480, "0.010 s shorter")):
         finding = checks.check_lengths(x, audio(np.ones(3 * RATE - missing)), VERSION_3)
-        assert_line(finding, "note", words, "silence")
+        assert_line(finding, "note", said, "silence")
     needed = {"training": RATE, "validation": RATE}
     finding = checks.check_enough(x, {"training": RATE - 1, "validation": RATE}, needed, 0)
     assert "1 samples more" in finding.message

@@ -32,7 +32,7 @@ MINI = ROOT.parent / "shared" / "data" / "ljspeech_mini"
 
 
 def put_wav(path, samples, rate=RATE):
-    """Mono 16-bit WAV by the standard library, not by the library that reads it."""
+    """Writes mono 16-bit WAV by the standard library, not by the library that reads it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with wave.open(str(path), "wb") as file:
         file.setnchannels(1)
@@ -46,7 +46,7 @@ def noise(count, seed=0, top=3000):
 
 
 def put_clips(folder, lengths, rate=RATE):
-    """c00.wav, c01.wav, ... of these lengths; their samples."""
+    """Writes c00.wav, c01.wav, ... of these lengths; returns their samples."""
     clips = [noise(length, seed) for seed, length in enumerate(lengths)]
     for number, clip in enumerate(clips):
         put_wav(folder / f"c{number:02d}.wav", clip, rate)
@@ -59,13 +59,13 @@ def prepared(folder, lengths, rate=RATE, validation=1):
     return Corpus.open(folder / "out"), clips
 
 
-def message_of(call, *words):
+def message_of(call, *said):
     with pytest.raises(CorpusError) as caught:
         call()
     message = str(caught.value)
     assert "\n" not in message
     assert ";" in message, "a remedy follows the fault"
-    for word in words:
+    for word in said:
         assert word in message
     return message
 
@@ -275,7 +275,7 @@ def test_validation_is_counted_after_copies_and_bad_files_are_left_out(tmp_path)
 
 
 def put_bad(folder):
-    """A file of each kind that can not be used; name -> what is said about it."""
+    """Writes a file of each unusable kind; returns name -> expected message."""
     folder.mkdir(parents=True, exist_ok=True)
     put_wav(folder / "whole.wav", noise(9000))
     whole = (folder / "whole.wav").read_bytes()
@@ -314,8 +314,8 @@ def test_bad_files_fail_the_preparation_and_all_are_named(tmp_path):
         names(tmp_path, validation=1)
     reasons = caught.value.reasons
     assert sorted(r.split(":")[0].rsplit("/", 1)[1] for r in reasons) == sorted(bad)
-    for name, words in bad.items():
-        assert any(name in reason and words in reason for reason in reasons), name
+    for name, said in bad.items():
+        assert any(name in reason and said in reason for reason in reasons), name
     assert [path.name for path in tmp_path.iterdir()] == ["in"]
 
 
@@ -368,7 +368,7 @@ def test_nothing_odd_gives_no_findings(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("change", "words"),
+    ("change", "said"),
     [
         ({"sample_rate": 0}, "sample_rate 0 Hz"),
         ({"sample_rate": 10**6}, "sample_rate 1000000 Hz"),
@@ -381,12 +381,12 @@ def test_nothing_odd_gives_no_findings(tmp_path):
         ({"output": "in/c00.wav/deeper"}, "can not be written"),
     ],
 )
-def test_wrong_arguments(tmp_path, monkeypatch, change, words):
+def test_wrong_arguments(tmp_path, monkeypatch, change, said):
     put_clips(tmp_path / "in", [8000, 8000])
     (tmp_path / "empty").mkdir()
     monkeypatch.chdir(tmp_path)
     options = {"source": "in", "output": "out", "validation": 1} | change
-    message_of(lambda: prepare_corpus(**options), words)
+    message_of(lambda: prepare_corpus(**options), said)
     assert not (tmp_path / "out").exists()
 
 
@@ -451,7 +451,7 @@ def test_killed(tmp_path):
 
 @pytest.mark.parametrize("limit", [200_000, 2000])
 def test_full_disk(tmp_path, limit):
-    """The operating system refuses a file beyond `limit` bytes: the audio or its last block."""
+    """Makes the system refuse a file beyond `limit` bytes: the audio or its last block."""
     put_clips(tmp_path / "in", [50_000] * 3 if limit > 100_000 else [1500, 10])
     script = (
         "import resource, sys\n"
@@ -505,7 +505,7 @@ def test_open_with_a_file_missing(tmp_path, file):
 
 
 @pytest.mark.parametrize(
-    ("change", "words"),
+    ("change", "said"),
     [
         ({"version": 2}, "format version 2, this program reads 1"),
         ({"samples": 13_001}, "damaged"),
@@ -514,11 +514,11 @@ def test_open_with_a_file_missing(tmp_path, file):
         ({"sha256": None, "clips": None}, "damaged"),
     ],
 )
-def test_open_with_a_wrong_index(tmp_path, change, words):
+def test_open_with_a_wrong_index(tmp_path, change, said):
     prepared(tmp_path, [6000, 7000])
     path = tmp_path / "out" / "index.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | change))
-    message_of(lambda: Corpus.open(tmp_path / "out"), words, "remove the folder")
+    message_of(lambda: Corpus.open(tmp_path / "out"), said, "remove the folder")
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "{}", "\xff"])
@@ -567,7 +567,7 @@ def test_check_finds_one_changed_byte(tmp_path):
 
 
 def in_memory(lengths, rate=1000, top=3000, split="train"):
-    """A corpus without files; at 1000 Hz, the names give each window's first sample."""
+    """Makes a corpus without files; at 1000 Hz, the names give each window's first sample."""
     audio = [noise(length, seed, top) for seed, length in enumerate(lengths)]
     starts = np.cumsum([0, *lengths])
     clips = tuple(
@@ -592,13 +592,13 @@ def in_memory(lengths, rate=1000, top=3000, split="train"):
 
 
 def origin(name):
-    """'c3 at 1.234 s' -> 3, 1234."""
+    """Converts 'c3 at 1.234 s' to 3, 1234."""
     clip, _, seconds, _ = name.split(" ")
     return int(clip[1:]), round(float(seconds) * 1000)
 
 
 def expected_row(clip, start, window, before, after):
-    """The whole clip padded, then cut: no index arithmetic in common with the program."""
+    """Pads the whole clip, then cuts: shares no index arithmetic with the program."""
     clip = clip.astype(np.float64) / 32768
     if len(clip) < window:
         padded = np.pad(clip, (before, 0), mode="reflect")
@@ -691,7 +691,7 @@ def test_peak_normalisation_reaches_the_same_peak_and_spares_silence():
 
 
 @pytest.mark.parametrize(
-    ("change", "words"),
+    ("change", "said"),
     [
         ({"window": 0}, "window 0 is too small; choose 1 or more"),
         ({"before": -1}, "before -1"),
@@ -702,10 +702,10 @@ def test_peak_normalisation_reaches_the_same_peak_and_spares_silence():
         ({"split": "validation"}, "no validation clips; prepare with --validation=1"),
     ],
 )
-def test_windows_of_wrong_size(change, words):
+def test_windows_of_wrong_size(change, said):
     corpus, _ = in_memory([50])
     options = {"split": "train", "window": 9, "before": 0, "after": 0, "batch_size": 2, "seed": 0}
-    with pytest.raises(ValueError, match=words):
+    with pytest.raises(ValueError, match=said):
         Windows(corpus, **options | change)
 
 

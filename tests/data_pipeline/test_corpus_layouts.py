@@ -1,4 +1,4 @@
-"""Corpora as other tools write them: lists in other forms, links, other suffixes, other files."""
+"""Corpora as other tools write them: lists in other forms, links, suffixes, extra files."""
 
 import os
 import unicodedata
@@ -18,7 +18,7 @@ LINES = [f"{name}|né „one“|né „one“\n" for name in IDS]
 
 @pytest.fixture
 def folder(tmp_path):
-    """Recordings A-1 to A-3 in in/wavs, and the metadata.csv that belongs to them."""
+    """Makes recordings A-1 to A-3 in in/wavs, and their metadata.csv."""
     for seed, name in enumerate(IDS):
         put_wav(tmp_path / "in" / "wavs" / f"{name}.wav", noise(8000, seed))
     (tmp_path / "in" / "metadata.csv").write_text("".join(LINES), encoding="utf-8")
@@ -26,15 +26,15 @@ def folder(tmp_path):
 
 
 def found(folder, text, coding="utf-8"):
-    """The names of the clips, and the findings, with this metadata.csv."""
+    """Returns the names of the clips and the findings, with this metadata.csv."""
     (folder / "in" / "metadata.csv").write_bytes(text.encode(coding))
     clips, report = names(folder, validation=1)
     return clips, report.findings
 
 
-def refused(folder, text, *words, coding="utf-8"):
+def refused(folder, text, *said, coding="utf-8"):
     (folder / "in" / "metadata.csv").write_bytes(text.encode(coding, "surrogateescape"))
-    return message_of(lambda: names(folder, validation=1), "metadata.csv", *words)
+    return message_of(lambda: names(folder, validation=1), "metadata.csv", *said)
 
 
 # metadata.csv
@@ -146,7 +146,7 @@ def test_links_out_of_the_corpus_are_not_listed(folder, kind):
 
 
 def test_links_that_are_not_listed_are_no_way_out(folder):
-    """A folder that two links lead to is listed once, and a hidden one never."""
+    """A folder behind two links is listed once, a hidden one never."""
     put_wav(folder / "other" / "x.wav", noise(8000, 8))
     for link in ("a", "b", ".c"):
         (folder / "in" / "wavs" / link).symlink_to(folder / "other")
@@ -169,7 +169,7 @@ def test_links_within_the_corpus_and_to_wavs(folder):
 
 
 @pytest.mark.parametrize(
-    ("text", "words"),
+    ("text", "said"),
     [
         ("", "names no recordings; a line of it is id|text"),
         ("\ufeff\n\n", "names no recordings"),
@@ -183,8 +183,8 @@ def test_links_within_the_corpus_and_to_wavs(folder):
         ("Zo\udceb|said\n", "save it as UTF-8"),
     ],
 )
-def test_lists_that_do_not_fit_are_blamed_for_what_they_are(folder, text, words):
-    refused(folder, text, words)
+def test_lists_that_do_not_fit_are_blamed_for_what_they_are(folder, text, said):
+    refused(folder, text, said)
 
 
 def test_a_cut_off_utf_16_file(folder):

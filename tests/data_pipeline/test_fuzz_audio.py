@@ -1,5 +1,7 @@
-"""Whatever is done to an audio file: every command hears all of it, says what it leaves out, or
-refuses it in one line, in two seconds and a gigabyte."""
+"""Damaged audio files: every command reads all, reports what it skips, or refuses in one line.
+
+The limits are two seconds and a gigabyte.
+"""
 
 import contextlib
 import io
@@ -20,14 +22,14 @@ REFUSED = ("MP3", "NIST", "VOC")  # of which nobody can tell whether all is ther
 
 def test_damaged_files_in_every_command():
     counts = counts_of(BATTERY, 0, 60)
-    assert min(counts[state] for state in ("heard", "noted", "refused")) > 5
+    assert min(counts[state] for state in ("read", "noted", "refused")) > 5
 
 
 @pytest.mark.exhaustive
 @pytest.mark.parametrize("number", range(11, 16))
 def test_more_damaged_files_in_every_command(number):
     counts = counts_of(BATTERY, number, 1000)
-    assert min(counts[state] for state in ("heard", "noted", "refused")) > 80
+    assert min(counts[state] for state in ("read", "noted", "refused")) > 80
 
 
 @pytest.mark.parametrize("number", range(len(FORMS)), ids=["-".join(form[1:]) for form in FORMS])
@@ -45,11 +47,11 @@ def test_good_files_are_whole(tmp_path, number):
             assert file.samples == len(sample.samples)
 
 
-# What the battery found, each by itself
+# Earlier findings of the battery, each by itself
 
 
 def written(form, subtype="PCM_16", samples=4800, order="FILE", rate=48_000):
-    """A file of noise, and the noise as it is read."""
+    """Writes a file of noise; returns it with the noise as it is read."""
     noise = np.random.default_rng(0).uniform(-0.4, 0.4, samples)
     file = io.BytesIO()
     soundfile.write(file, noise, rate, format=form, subtype=subtype, endian=order)
@@ -129,13 +131,13 @@ def test_ogg_files_that_lack_pages(tmp_path):
     data, _ = written("OGG", "VORBIS", samples=100_000)
     _, pages = parts(data)
     assert len(pages) > 4
-    for wrong, words in (
+    for wrong, said in (
         (pages[:-1], "truncated in or before page"),
         ([*pages[:3], *pages[4:]], "lacks page 3"),
         ([*pages[:3], pages[3][:-1] + b"\0", *pages[4:]], "damaged in page 3"),
         ([*pages[:-1], pages[-1][:-5]], "truncated"),
     ):
-        with pytest.raises(AudioFileError, match=words):
+        with pytest.raises(AudioFileError, match=said):
             AudioFile(put(tmp_path, b"".join(wrong), ".ogg"), lossy=True)
 
 

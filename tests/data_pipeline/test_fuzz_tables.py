@@ -1,5 +1,4 @@
-"""Whatever stands in a table: what reads it uses it or refuses it in one line, in two seconds and a
-gigabyte."""
+"""Damaged tables: each reader uses them or refuses in one line, in two seconds and a gigabyte."""
 
 import json
 import struct
@@ -20,10 +19,10 @@ from experiments.comparison import suite as comparison
 from experiments.configs import a2_capture
 from experiments.releases.sources import find_source
 from experiments.run.curves import curves
-from experiments.run.folder import Workdir, WorkdirError
+from experiments.run.folder import RunFolder, RunFolderError
 from experiments.run.reading import RunError, find_runs, read_run
 from experiments.run.sweep import configs_of
-from experiments.run.sweep_file import SweepError, read_sweep
+from experiments.run.sweep_file import read_sweep
 from experiments.run.table import compare
 from tests.batteries import counts_of
 from tests.experiments.test_runs import CAPTURE
@@ -49,12 +48,12 @@ def test_more_damaged_tables(number):
         assert min(counts[f"{name} used"], counts[f"{name} refused"]) > 5, name
 
 
-# What the battery found, each by itself
+# Earlier findings of the battery, each by itself
 
 
 @pytest.fixture
 def corpus(tmp_path):
-    """A prepared corpus of two clips."""
+    """Makes a prepared corpus of two clips."""
     (tmp_path / "in").mkdir()
     for i, name in enumerate("ab"):
         noise = np.random.default_rng(i).uniform(-0.3, 0.3, 900)
@@ -71,7 +70,7 @@ def with_clip(corpus, **values):
 
 
 @pytest.mark.parametrize(
-    ("values", "words"),
+    ("values", "said"),
     [
         ({"peak": "x"}, "peak 'x' is not"),
         ({"peak": float("nan")}, "level of no audio"),
@@ -85,9 +84,9 @@ def with_clip(corpus, **values):
         ({"more": 1}, "more is unknown"),
     ],
 )
-def test_an_index_of_wrong_values(corpus, values, words):
+def test_an_index_of_wrong_values(corpus, values, said):
     with_clip(corpus, **values)
-    with pytest.raises(CorpusError, match=f"index.json: damaged .*{words}.*; remove the folder"):
+    with pytest.raises(CorpusError, match=f"index.json: damaged .*{said}.*; remove the folder"):
         Corpus.open(corpus)
 
 
@@ -132,7 +131,7 @@ def test_json_that_python_cannot_take():
 
 @pytest.fixture
 def run(tmp_path):
-    """The folder of a run that has been evaluated once."""
+    """Makes the folder of a run that has been evaluated once."""
     folder = tmp_path / "run"
     folder.mkdir()
     (folder / "config.json").write_text(json.dumps(CAPTURE))
@@ -169,7 +168,7 @@ def test_evaluations_of_any_value_are_drawn(run, value):
 def test_damaged_digests_are_said_and_written_anew(run, capsys, text):
     (run / "config.json").unlink()
     (run / "inputs.json").write_text(text)
-    with Workdir(run) as folder:
+    with RunFolder(run) as folder:
         folder.open(a2_capture.get_config(), {"di.wav": "0" * 32})
     assert "inputs.json: damaged; whether the files are those of before" in capsys.readouterr().out
     assert json.loads((run / "inputs.json").read_text()) == {"di.wav": "0" * 32}
@@ -177,32 +176,32 @@ def test_damaged_digests_are_said_and_written_anew(run, capsys, text):
 
 def test_a_value_of_any_length_in_a_line(run):
     (run / "config.json").write_text(json.dumps({"task": "x" * 100_000}))
-    with pytest.raises(WorkdirError) as caught:
-        Workdir(run).open(a2_capture.get_config())
+    with pytest.raises(RunFolderError) as caught:
+        RunFolder(run).open(a2_capture.get_config())
     assert len(str(caught.value)) < 600
 
 
 def test_sweeps_of_values_without_end(tmp_path):
     path = tmp_path / "sweep.py"
-    for value, words in (
+    for value, said in (
         ("10**5000", "a value cannot be written"),
         ("(x := [], x.append(x), x)[2]", "a value cannot be written"),
         ("10**400", "is not of type float"),
         ("'x' * 5000", "is not of type float"),
     ):
         path.write_text(f"def get_sweep():\n    return [{{'train.minutes': {value}}}]\n")
-        with pytest.raises(SweepError, match=words) as caught:
+        with pytest.raises(UserError, match=said) as caught:
             configs_of(read_sweep(path), a2_capture.get_config())
         assert len(str(caught.value)) < 600
     path.write_text("def get_sweep():\n    return [{'name': 'a' * 300}]\n")
-    with pytest.raises(SweepError, match="too long for a folder's"):
+    with pytest.raises(UserError, match="too long for a folder's"):
         read_sweep(path)
 
 
 def test_a_comparison_of_a_damaged_member(run, monkeypatch):
     monkeypatch.setattr(comparison, "load_model", lambda path: SimpleNamespace(config=None))
     (run / "metrics.json").write_text('{"finished": true, "parameters": 1, "steps": "x"}')
-    with pytest.raises(comparison.ComparisonError, match=r"metrics.json: damaged, it has no steps"):
+    with pytest.raises(UserError, match=r"metrics.json: damaged, it has no steps"):
         comparison._line(run.parent, run.name, None)
 
 

@@ -23,7 +23,7 @@ REAL_PAIR = Path(__file__).resolve().parents[3] / "shared" / "data" / "amp"
 
 
 def blip_response(standard, delay, level=0.5, noise=0.0, last_delay=None):
-    """An output with a single-sample response per blip, and noise in the interval for it."""
+    """Makes an output with a single-sample response per blip, and noise in its interval."""
     stop = standard.first_blips_start + standard.t_blips
     y = np.zeros(stop + 1_000)
     for blip in standard.blips:
@@ -66,7 +66,7 @@ def test_high_noise_threshold_is_relative():
 
 
 def test_scans_are_averaged():
-    """One blip alone is above the threshold, their average is not."""
+    """One blip alone exceeds the threshold, their average does not."""
     y = blip_response(VERSION_3, 5, 0.0005)
     y[VERSION_3.blips[1] + 5] = -0.0005
     with pytest.raises(LatencyError, match="no response"):
@@ -137,7 +137,7 @@ def test_playing_through_distortion(playing, delayed, name, distort):
 
 
 def test_a_dull_amp_does_not_shift_the_onset(playing, delayed):
-    """A low-pass whose response peaks 10 samples after it begins."""
+    """Tests a low-pass whose response peaks 10 samples after it begins."""
     x = playing(5.0)
     n = np.arange(200)
     y = np.convolve(np.tanh(5 * x), n * np.exp(-n / 10.0) + 0.02 * (n == 0))[: len(x)]
@@ -207,8 +207,8 @@ def test_linear_predictor_against_the_normal_equations():
 
 
 def test_in_words():
-    words = replace(manual_latency(48), confidence=None).describe(RATE)
-    assert words == "output late by 48 samples (1.00 ms), given by hand"
+    said = replace(manual_latency(48), confidence=None).describe(RATE)
+    assert said == "output late by 48 samples (1.00 ms), given by hand"
     assert manual_latency(-24).describe(RATE).startswith("output early by 24 samples (0.50 ms)")
     assert "in time" in manual_latency(0).describe(RATE)
 

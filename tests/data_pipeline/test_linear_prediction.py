@@ -1,4 +1,4 @@
-"""Against processes whose entropy rate is known, and against a slow least-squares fit."""
+"""Baselines against processes of known entropy rate, and a slow least-squares fit."""
 
 import numpy as np
 import pytest
@@ -10,7 +10,7 @@ from data_pipeline.linear_prediction import (
 
 
 def entropy(deviation):
-    """Of a Gaussian, nats: minus the expected log density."""
+    """Returns the entropy of a Gaussian in nats: minus the expected log density."""
     return 0.5 * np.log(2 * np.pi * np.e * deviation**2)
 
 
@@ -38,7 +38,7 @@ def test_an_autoregressive_process_has_its_entropy_rate(rng, order):
 
 
 def test_one_model_for_clips_of_all_levels():
-    """Variance 1/2 (1 + 0.01) of both clips together; the quiet one is judged by it."""
+    """Judges the quiet clip by the variance 1/2 (1 + 0.01) of both together."""
     loud, quiet = np.tile([1.0, -1.0], 500), np.tile([0.1, -0.1], 500)
     variance = 0.505
     expected = -0.5 * np.log(2 * np.pi * variance) - 0.5 * 0.01 / variance
@@ -46,7 +46,7 @@ def test_one_model_for_clips_of_all_levels():
 
 
 def test_equals_least_squares(rng):
-    """The same with the zero-filled clips as an explicit system of equations."""
+    """Solves the same with the zero-filled clips as an explicit system of equations."""
     train = [autoregressive(rng, n, 0.02) for n in (700, 5, 1200)]
     validation = [autoregressive(rng, n, 0.02) for n in (300, 1, 80)]
     order = 3

@@ -14,13 +14,13 @@ RATE = 48_000
 
 
 def md5_of(values):
-    """Of 24-bit integers as little-endian float64, written out without the code under test."""
+    """Hashes 24-bit integers as little-endian float64, written out without the code under test."""
     return hashlib.md5(b"".join(np.float64(v / 2**23).tobytes() for v in values)).hexdigest()
 
 
 @pytest.fixture
 def crafted(tmp_path):
-    """A 24-bit file, its integers, and a table entry that knows it weakly."""
+    """Makes a 24-bit file, its integers, and a table entry that knows it weakly."""
     values = np.random.default_rng(1).integers(-(2**20), 2**20, 3000)
     path = tmp_path / "input.wav"
     soundfile.write(path, (values * 256).astype(np.int32), RATE, subtype="PCM_24")
@@ -105,7 +105,7 @@ def test_the_table_is_consistent():
 
 
 def test_the_parts_of_version_3():
-    """Numbers of the published layout: 190 s, trained from 10 s to 181 s: 8,208,000 samples."""
+    """Checks the published layout: 190 s, trained from 10 s to 181 s: 8,208,000 samples."""
     total = 9_120_000
     start, stop, _ = slice(*STANDARD_FILES[0].train).indices(total)
     assert (start, stop - start) == (480_000, 8_208_000)

@@ -13,7 +13,7 @@ def tone(amplitude, frequency, seconds=1.5):
 
 
 def spectrum(y):
-    """Power of the last second: bins of 1 Hz."""
+    """Computes the power of the last second in bins of 1 Hz."""
     return np.abs(np.fft.rfft(y[-RATE:] * np.hanning(RATE))) ** 2
 
 
@@ -59,7 +59,7 @@ def test_amp_does_not_clip_and_has_no_dc(pair):
 
 
 def test_amp_is_causal_and_in_time():
-    """Nothing changes before the cause, but for the resampler's ringing at 24 kHz (1e-3)."""
+    """Nothing changes before the cause but the resampler's ringing at 24 kHz (1e-3)."""
     di = tone(0.5, 300)
     cut = di.copy()
     cut[40_040:] = 0
@@ -70,7 +70,7 @@ def test_amp_is_causal_and_in_time():
 
 
 def test_more_playing_changes_nothing_before_it(pair):
-    """As above on playing: 1e-3 at the change, 1e-9 from 200 samples (4 ms) before it."""
+    """Later playing shows by 1e-3 at the change, 1e-9 from 200 samples (4 ms) before it on."""
     n = 100_000
     changed = pair[0].copy()
     changed[n:] += 0.3 * np.random.default_rng(0).normal(size=len(changed) - n)

@@ -15,13 +15,13 @@ def clip():
 
 
 def levels(x, samples=220):
-    """dB of full scale of successive 10 ms."""
+    """Computes dB of full scale of successive 10 ms."""
     parts = x[: len(x) // samples * samples].reshape(-1, samples)
     return 10 * np.log10(np.mean(parts**2, axis=1))
 
 
 def flat_track(formants=(500.0, 1500.0, 2500.0), band=(5000.0, 1000.0)):
-    """One sound held for 10 s."""
+    """Makes one sound held for 10 s."""
     return np.array([(time, 1.0, 1.0, *band, *formants) for time in (0.0, 10.0)])
 
 
@@ -45,7 +45,7 @@ def test_level_and_peak(seed, rate):
 
 
 def normalised_autocorrelation(frames, lags):
-    """Greatest correlation of each frame with itself `lags` later, [F]."""
+    """Returns the largest correlation of each frame with itself `lags` later, [F]."""
     width = frames.shape[1] - max(lags)
     head = frames[:, :width]
     best = np.full(len(frames), -1.0)
@@ -77,7 +77,7 @@ def test_pitch_moves_within_its_range():
 
 
 def test_voice_has_its_formants(rng):
-    """White noise through the tract: peaks of the smoothed spectrum at F1, F2 and F3."""
+    """White noise through the tract peaks at F1, F2 and F3 of the smoothed spectrum."""
     track = flat_track(formants=(700.0, 1200.0, 2500.0))
     y = speech._shaped(rng.normal(size=8 * RATE), track, speech._tract_response, RATE)
     frames = y[: len(y) // 1024 * 1024].reshape(-1, 1024) * np.hanning(1024)
@@ -90,7 +90,7 @@ def test_voice_has_its_formants(rng):
 
 
 def test_resonance_equals_its_recursion():
-    """y[n] = (1 - b - c) x[n] + b y[n-1] + c y[n-2], Klatt's equations."""
+    """Compares with y[n] = (1 - b - c) x[n] + b y[n-1] + c y[n-2], Klatt's equations."""
     size, rate = 4096, 16000
     radius = np.exp(-np.pi * 90 / rate)
     b, c = 2 * radius * np.cos(2 * np.pi * 700 / rate), -(radius**2)
@@ -103,7 +103,7 @@ def test_resonance_equals_its_recursion():
 
 
 def test_pulses_do_not_alias():
-    """Between the harmonics of pulses 75.5 samples apart all is 60 dB down, and the top empty."""
+    """Between harmonics of pulses 75.5 samples apart all is 60 dB down, and the top is empty."""
     period = 75.5
     times = np.arange(100, 30_000, period)
     x = speech._pulses(times, np.ones(len(times)), 30_200)[2000 : 2000 + 302 * 80]

@@ -1,4 +1,4 @@
-"""The delay over time: what was done to a pair is found, and nothing in pairs that are whole."""
+"""The delay over time: imposed faults are found, and none in pairs without faults."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -20,7 +20,7 @@ REAL_PAIR = Path(__file__).resolve().parents[3] / "shared" / "data" / "amp"
 
 
 def lose(y, samples, second):
-    """`samples` fewer at a second, or more of zeros where negative."""
+    """Removes `samples` at a second, or inserts zeros where negative."""
     at = round(second * RATE)
     if samples < 0:
         return np.r_[y[:at], np.zeros(-samples), y[at:samples]]
@@ -28,7 +28,7 @@ def lose(y, samples, second):
 
 
 def drifting(y, ppm):
-    """Recorded by a clock that is faster by `ppm`."""
+    """Resamples as by a clock that is faster by `ppm`."""
     return soxr.resample(y, RATE, RATE * (1.0 + 1e-6 * ppm), quality="VHQ")
 
 
@@ -79,7 +79,7 @@ def test_an_offset_that_is_known(pair):
 
 
 def switched(x):
-    """Dull and clean in the first half, bright and distorted in the second."""
+    """Makes a dull, clean first half and a bright, distorted second half."""
     half = len(x) // 2
     dull = lfilter(*butter(2, 0.1), np.tanh(2 * x[:half]))
     return np.r_[dull, 0.3 * lfilter(*butter(2, 0.3), np.tanh(300 * x[half:]))]
@@ -164,7 +164,7 @@ def steady(**changes):
 
 
 def test_the_cost_of_a_loss_between_the_parts(playing):
-    """Then the model has learned one delay, and is judged at another: 2 (1 - autocorrelation)."""
+    """A model that learned one delay is judged at another: 2 (1 - autocorrelation)."""
     y = lfilter(*butter(2, 0.05), playing(10.0))
     parts = (0, 8 * RATE), (8 * RATE, 10 * RATE)
     for samples in (1, 5, 20):
@@ -176,7 +176,7 @@ def test_the_cost_of_a_loss_between_the_parts(playing):
 
 
 def test_the_cost_of_a_loss_within_the_training_part():
-    """White noise: a share of the delay that is judged leaves (1 - share)^2 + (the rest)^2."""
+    """For white noise, a share of the judged delay leaves (1 - share)^2 + (the rest)^2."""
     y = np.random.default_rng(0).normal(size=10 * RATE)
     loss = steady(jumps=(Jump(2 * RATE, 64),))
     cost = best_esr(loss, y, (0, 8 * RATE), (8 * RATE, 10 * RATE))

@@ -1,7 +1,7 @@
 """A bucket of Google Cloud Storage on this machine, for gs:// without a cloud.
 
-The server speaks what tensorstore asks of the JSON API: read, write, list and delete objects, each
-with a generation. `Bucket` is what fsspec has for gs:// instead of gcsfs. As in the real store,
+The server implements tensorstore's part of the JSON API: read, write, list and delete objects, each
+with a generation. `Bucket` replaces gcsfs for gs:// in fsspec. As in the real store,
 there are no folders, only names with slashes.
 
 Run as a program it starts another one that finds the bucket:
@@ -136,7 +136,7 @@ class Server(ThreadingHTTPServer):
         threading.Thread(target=self.serve_forever, daemon=True).start()
 
     def files(self, bucket):
-        """Contents by name."""
+        """Returns contents by name."""
         return {
             key.removeprefix(f"{bucket}/"): content
             for key, (_, content) in sorted(self.objects.items())
@@ -144,7 +144,7 @@ class Server(ThreadingHTTPServer):
         }
 
     def environment(self):
-        """By which tensorstore and `Bucket` find it."""
+        """Returns the variables by which tensorstore and `Bucket` find the server."""
         return {URL: self.url, "GCE_METADATA_ROOT": self.url.removeprefix("http://")}
 
 
@@ -171,7 +171,7 @@ class Bucket(AbstractFileSystem):
         return f"/storage/v1/b/{bucket}/o/{quote(name, safe='')}"
 
     def _under(self, path):
-        """Names and sizes below a folder."""
+        """Returns names and sizes below a folder."""
         bucket, _, name = self._strip_protocol(path).partition("/")
         prefix = f"{name}/" if name else ""
         answer = self._ask("GET", f"/storage/v1/b/{bucket}/o?prefix={quote(prefix, safe='')}")
@@ -202,13 +202,13 @@ class Bucket(AbstractFileSystem):
             return {"name": self._strip_protocol(path), "size": 0, "type": "directory"}
 
     def mkdir(self, path, create_parents=True, **options):
-        """There are no folders."""
+        """Does nothing: there are no folders."""
 
     def makedirs(self, path, exist_ok=False):
-        """There are no folders."""
+        """Does nothing: there are no folders."""
 
     def rmdir(self, path):
-        """There are no folders."""
+        """Does nothing: there are no folders."""
 
     def rm(self, path, recursive=False, maxdepth=None):
         for name in self._under(path) if recursive else [path]:
@@ -245,7 +245,7 @@ class _Client:
 
 
 def register():
-    """Has fsspec, with it etils.epath, and orbax where it deletes, use it for gs://."""
+    """Makes fsspec, and so etils.epath and orbax's deletion, use it for gs://."""
     for name in Bucket.protocol:
         fsspec.register_implementation(name, Bucket, clobber=True)
     cloud = types.ModuleType("google.cloud")

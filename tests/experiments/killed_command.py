@@ -1,4 +1,4 @@
-"""A command of `experiments` in a process that is made to be killed.
+"""Runs a command of `experiments` in a process that is made to be killed.
 
 Processes are forked from one that has imported everything (multiprocessing's forkserver), so that
 hundreds of them can be killed; the programs that they compile are kept in a common folder.
@@ -30,7 +30,7 @@ WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT
 
 
 class Command:
-    """`python -m experiments.MODULE ARGUMENTS`, all whose files are below `folder`."""
+    """Runs `python -m experiments.MODULE ARGUMENTS` with all its files below `folder`."""
 
     def __init__(self, folder: Path, module: str, *arguments: str):
         """Makes `folder`; temporary files of the command go to its "tmp"."""
@@ -40,7 +40,7 @@ class Command:
         self._processes.set_forkserver_preload(list(IMPORTED))
 
     def run(self, *, seconds: float | None = None, change: int | None = None) -> int:
-        """The exit code; killed after so many seconds, or just before so many changes of files."""
+        """Returns the exit code; kills after `seconds`, or just before so many file changes."""
         process = self._processes.Process(target=_run, args=(self.folder, *self._given, change))
         process.start()
         process.join(seconds)
@@ -52,13 +52,13 @@ class Command:
 
     @property
     def said(self) -> str:
-        """By the last process that came so far, on both streams."""
+        """Returns the output of the last process so far, on both streams."""
         path = self.folder / "said.txt"
         return path.read_text() if path.exists() else ""
 
     @property
     def changes(self) -> int:
-        """How many the last process made that ended by itself."""
+        """Counts the file changes of the last process that ended by itself."""
         return int((self.folder / "changes.txt").read_text())
 
 
@@ -88,12 +88,12 @@ def _run(folder: Path, module: str, arguments: tuple[str, ...], last: int | None
 
 
 def _save_dot(figure: Figure, file: IO[bytes], **options: Any) -> None:
-    """In the place of every picture a transparent dot."""
+    """Saves a transparent dot in place of every picture."""
     imsave(file, np.zeros((1, 1, 4)), format="png")
 
 
 def _changes(event: str, values: tuple[Any, ...], folder: str) -> bool:
-    """Whether an event is a change below `folder`, or the exchange of two folders."""
+    """Returns whether an event is a change below `folder`, or an exchange of two folders."""
     if event == "ctypes.dlsym":
         return values[1] == "renameat2"
     opened = event == "open" and isinstance(values[2], int) and values[2] & WRITES

@@ -1,4 +1,4 @@
-"""The examination of accelerators: its rehearsal on a CPU, and what trouble leaves behind."""
+"""The examination of accelerators: its rehearsal on a CPU, and its results after failures."""
 
 import json
 import os

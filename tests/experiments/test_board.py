@@ -1,4 +1,4 @@
-"""TensorBoard files: every record as the TFRecord format has it, checked by hand."""
+"""TensorBoard files: every record is in TFRecord format, checked by hand."""
 
 import io
 import struct
@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 
 from experiments.run.board import Board
-from experiments.run.folder import Workdir
+from experiments.run.folder import RunFolder
 
 pytest.importorskip("tensorboardX")
 
 
 def crc32c(content):
-    """Bit by bit, with the Castagnoli polynomial."""
+    """Computes the checksum bit by bit, with the Castagnoli polynomial."""
     crc = 0xFFFFFFFF
     for byte in content:
         crc ^= byte
@@ -24,7 +24,7 @@ def crc32c(content):
 
 
 def masked(content):
-    """As a record carries it."""
+    """Masks a checksum as a record carries it."""
     crc = crc32c(content)
     return ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF
 
@@ -44,7 +44,7 @@ def events(folder):
 
 def test_records_are_whole_and_in_order(tmp_path):
     assert crc32c(b"123456789") == 0xE3069283  # the usual check value
-    board = Board(Workdir(tmp_path))
+    board = Board(RunFolder(tmp_path))
     assert not (tmp_path / "tensorboard").exists()  # a start that fails leaves no file
     board(5, None, {"step": 5, "loss/a": 0.5, "learning_rate": 0.25})
     picture = io.BytesIO()

@@ -3,13 +3,13 @@ import json
 import numpy as np
 import pytest
 
-from experiments.capture.config import CaptureConfigError
-from experiments.capture.models import read_family
+from experiments.capture.models import read_models
 from experiments.configs.a2_capture import get_config
 from tests.amps.nam_examples import EXAMPLES
 from wf_jax.amps import NamFileError, a2, load_nam
 from wf_jax.amps.container import SlimmableContainer
 from wf_jax.amps.nam_models import to_document
+from wf_jax.errors import UserError
 
 
 def family(path, flag="init_from", rate=48000.0):
@@ -18,7 +18,7 @@ def family(path, flag="init_from", rate=48000.0):
         config.init_from = str(path)
     else:
         config.model.nam = str(path)
-    return read_family(config, rate)
+    return read_models(config, rate)
 
 
 def write(path, document):
@@ -27,7 +27,7 @@ def write(path, document):
 
 
 def test_without_a_file_it_is_a2():
-    assert read_family(get_config(), 48000.0).models is None
+    assert read_models(get_config(), 48000.0).models is None
 
 
 @pytest.mark.parametrize(
@@ -75,17 +75,17 @@ def test_what_cannot_be_trained_says_so(tmp_path):
         family(tmp_path / "none.nam")
     config = get_config("demo")
     config.init_from = config.model.nam = str(mono)
-    with pytest.raises(CaptureConfigError, match="exclude each other"):
+    with pytest.raises(UserError, match="exclude each other"):
         config.check()
 
 
 def test_the_gear_is_read_before_the_training(tmp_path):
-    """What a run begins from may be gone at its end."""
+    """Reads the initial file at the start: it may be gone at the end."""
     metadata = {"name": "Bassman", "gear_type": "amp", "input_level_dbu": 12, "tone_type": None}
     path = write(tmp_path / "x.nam", EXAMPLES["lstm"]() | {"metadata": metadata})
     config = get_config()
     config.init_from, config.metadata.output_level_dbu = str(path), "-1.5"
-    found = read_family(config, 48000.0)
+    found = read_models(config, 48000.0)
     path.unlink()
     assert found.gear["name"] == "Bassman"
     assert found.gear["gear_type"] == "amp"

@@ -9,7 +9,7 @@ from data_pipeline.latency import Latency
 from experiments.capture.figures import attack_window, error_over_time
 from experiments.capture.latency_plot import plot_latency
 from experiments.capture.page import CaptureReport, SizeReport, write_capture_report
-from experiments.report.words import esr_words
+from experiments.report.words import describe_esr
 
 RATE = 48000
 
@@ -35,7 +35,7 @@ def report(rng):
         di=di,
         target=target,
         draw_latency=lambda axes: axes.plot([0, 1], [0, 1]),
-        latency_words="output late by 37 samples",
+        latency_text="output late by 37 samples",
         findings=[
             SimpleNamespace(check="rates", level="ok", message="both 48000 Hz", remedy=""),
             SimpleNamespace(check="peak", level="warning", message="amp.wav", remedy="turn down"),
@@ -53,10 +53,10 @@ def page(tmp_path, report):
 
 def test_shows_everything(tmp_path, report):
     html = page(tmp_path, report)
-    for words in ("my amp", "ESR 0.0087", "ESR 0.0412", "hard to tell", "0.3100", "1,870"):
-        assert words in html
-    for words in ("late by 37", "both 48000 Hz", "turn down", "Spectrograms", "--model=&lt;"):
-        assert words in html
+    for text in ("my amp", "ESR 0.0087", "ESR 0.0412", "hard to tell", "0.3100", "1,870"):
+        assert text in html
+    for text in ("late by 37", "both 48000 Hz", "turn down", "Spectrograms", "--model=&lt;"):
+        assert text in html
     assert html.count("<audio") == 4
     assert html.count("<img") == 6
     assert "Error over time" in html
@@ -149,18 +149,18 @@ def test_attack_window_finds_the_attack():
 
 def test_every_esr_has_words():
     values = (0.0, 0.009, 0.02, 0.05, 0.2, 0.5, 30.0, float("inf"))
-    words = [esr_words(esr, None, 500) for esr in values]
-    assert words[0] == words[1] == "hard to tell from the amp"
-    assert len(set(words)) == 5
-    assert words[-1] == words[-2] == words[-3]
+    verdicts = [describe_esr(esr, None, 500) for esr in values]
+    assert verdicts[0] == verdicts[1] == "hard to tell from the amp"
+    assert len(set(verdicts)) == 5
+    assert verdicts[-1] == verdicts[-2] == verdicts[-3]
 
 
 def test_words_compare_with_the_linear_filter_and_with_the_steps():
-    better = esr_words(0.009, 0.27, 40)
+    better = describe_esr(0.009, 0.27, 40)
     assert better == "hard to tell from the amp; 30 times less error than the best linear filter"
-    assert esr_words(0.09, 0.1, 40) == "usable; differences on a close listen"
-    worse = esr_words(0.2, 0.13, 40)
+    assert describe_esr(0.09, 0.1, 40) == "usable; differences on a close listen"
+    worse = describe_esr(0.2, 0.13, 40)
     assert worse.startswith("worse than a linear filter (ESR 0.1300)")
     assert worse.endswith("40 steps are few: train longer")
-    assert esr_words(0.2, 0.4, 2000).endswith("check latency and recording, or train longer")
-    assert esr_words(float("nan"), 0.4, 2000).startswith("worse than a linear filter")
+    assert describe_esr(0.2, 0.4, 2000).endswith("check latency and recording, or train longer")
+    assert describe_esr(float("nan"), 0.4, 2000).startswith("worse than a linear filter")

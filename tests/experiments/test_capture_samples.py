@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from experiments.capture import samples as capture_samples
-from experiments.capture.samples import Samples
-from experiments.run.folder import Workdir
+from experiments.capture.samples import TrainingBoard
+from experiments.run.folder import RunFolder
 from wf_jax.amps.capture import CaptureAudio, CaptureTask
 
 
@@ -19,7 +19,7 @@ def test_sound_and_pictures_where_time_has_passed(tmp_path, rng, monkeypatch):
     capture = SimpleNamespace(
         sample_rate=48000, output_gain=2.0, input_validation=x[0], output_validation=x[0]
     )
-    samples = Samples(Workdir(tmp_path), task, capture)
+    samples = TrainingBoard(RunFolder(tmp_path), task, capture)
     samples(3, task.init(), {"esr/nano": 0.5})
     (file,) = (tmp_path / "tensorboard").iterdir()
     numbers = file.stat().st_size

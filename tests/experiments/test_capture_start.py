@@ -1,4 +1,4 @@
-"""What is refused before a capture trains, and what that leaves behind: nothing."""
+"""Refusals before a capture trains, which leave nothing behind."""
 
 import json
 from functools import partial
@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 
 from data_pipeline.audio_files import write_wav
-from data_pipeline.captures import CaptureError
 from data_pipeline.synthetic import demo_pair, write_demo_pair
 from experiments.capture import job as capture
 from experiments.capture import results as capture_results
 from experiments.configs.a2_capture import get_config
 from experiments.run import job
-from experiments.run.folder import Workdir
+from experiments.run.folder import RunFolder
 from wf_jax.amps import a2, save_nam
+from wf_jax.errors import UserError
 from wf_jax.training.settings import Session
 
 RATE = 48_000
@@ -28,7 +28,7 @@ def signals():
 
 @pytest.fixture
 def config(signals, tmp_path):
-    """Of a small pair, 3 s held out."""
+    """Returns a config of a small pair, 3 s held out."""
     config = get_config()
     for name, samples in zip(("di", "amp"), signals, strict=True):
         write_wav(tmp_path / f"{name}.wav", samples, RATE)
@@ -38,15 +38,15 @@ def config(signals, tmp_path):
     return config
 
 
-def refusal(config, workdir, error=CaptureError):
+def refusal(config, workdir, error=UserError):
     with pytest.raises(error) as caught:
-        job.execute(capture.CaptureJob(config), Workdir(workdir), Session())
+        job.execute(capture.CaptureJob(config), RunFolder(workdir), Session())
     assert not workdir.exists()
     return str(caught.value)
 
 
 class StoppedError(Exception):
-    """The training would begin."""
+    """The point at which the training would begin."""
 
 
 @pytest.fixture
@@ -59,7 +59,7 @@ def stopped(monkeypatch):
 
 @pytest.fixture
 def short(monkeypatch):
-    """A built-in pair of 24 s."""
+    """Makes a built-in pair of 24 s."""
     monkeypatch.setattr(capture, "write_demo_pair", partial(write_demo_pair, seconds=24.0))
 
 
@@ -76,24 +76,24 @@ def test_a_silent_end(config, signals, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("options", "error", "words"),
+    ("options", "error", "said"),
     [
         ({"output": "none.wav"}, Exception, "none.wav: no such file"),
         ({"input": "none.wav"}, Exception, "none.wav: no such file"),
         ({"loudness_probe": "none.wav"}, Exception, "none.wav: no such file"),
-        ({"stop_seconds": 99.0}, CaptureError, "stop_seconds=99"),
-        ({"input": "demo", "validation_seconds": 23.9}, CaptureError, "di.wav: 24.00 s leave"),
+        ({"stop_seconds": 99.0}, UserError, "stop_seconds=99"),
+        ({"input": "demo", "validation_seconds": 23.9}, UserError, "di.wav: 24.00 s leave"),
     ],
 )
-def test_a_refused_start_leaves_no_folder(config, tmp_path, short, options, error, words):
+def test_a_refused_start_leaves_no_folder(config, tmp_path, short, options, error, said):
     for name, value in options.items():
         setattr(config.data, name, value)
-    assert words in refusal(config, tmp_path / "run", error)
+    assert said in refusal(config, tmp_path / "run", error)
 
 
 def test_the_built_in_pair_is_kept_with_the_run(tmp_path, stopped, short):
     with pytest.raises(StoppedError):
-        job.execute(capture.CaptureJob(get_config("demo")), Workdir(tmp_path / "run"), Session())
+        job.execute(capture.CaptureJob(get_config("demo")), RunFolder(tmp_path / "run"), Session())
     names = {path.name for path in (tmp_path / "run" / "pair").iterdir()}
     assert names == {"di.wav", "amp.wav"}
 
@@ -122,14 +122,14 @@ def test_the_context_is_that_of_the_model(
         assert fault.replace("2.998", "3.00") in said
         return
     with pytest.raises(StoppedError) as caught:
-        job.execute(capture.CaptureJob(config), Workdir(tmp_path / "run"), Session())
+        job.execute(capture.CaptureJob(config), RunFolder(tmp_path / "run"), Session())
     task = caught.value.args[0]
     assert task.lookback == receptive_field - 1
     assert np.isfinite(task.evaluate(task.init())["esr/linear"][0])
 
 
 @pytest.mark.parametrize(
-    ("options", "words"),
+    ("options", "said"),
     [
         ({}, "all, from 0.00 to 60.00 s"),
         ({"start_seconds": 2.0}, "only from 2.00 to 60.00 s"),
@@ -137,7 +137,7 @@ def test_the_context_is_that_of_the_model(
         ({"correct_drift": True}, "all, from 0.00 to 60.00 s; its clock's drift undone"),
     ],
 )
-def test_the_page_says_which_part_was_used(config, tmp_path, options, words):
+def test_the_page_says_which_part_was_used(config, tmp_path, options, said):
     for name, value in options.items():
         setattr(config.data, name, value)
     save_nam(a2.create("nano", np.random.default_rng(0)), tmp_path / "model.nam", {})
@@ -146,13 +146,13 @@ def test_the_page_says_which_part_was_used(config, tmp_path, options, words):
     made = SimpleNamespace(part_seconds=part, standard_version=None, **audio)
     result = SimpleNamespace(steps=1, minutes=1.0, stopped="finished")
     facts = capture_results._facts(config, made, result, tmp_path / "model.nam")
-    assert facts["part used"] == words
+    assert facts["part used"] == said
 
 
 def test_a_part_and_a_drift_reach_the_capture(config, tmp_path, stopped, capsys):
     config.data.start_seconds, config.data.correct_drift = 2.0, True
     with pytest.raises(StoppedError) as caught:
-        job.execute(capture.CaptureJob(config), Workdir(tmp_path / "run"), Session())
+        job.execute(capture.CaptureJob(config), RunFolder(tmp_path / "run"), Session())
     task = caught.value.args[0]
     assert task.resident["input"].shape[1] + 95 == 7 * RATE
     assert "used from 2.00 to 12.00 s only" in capsys.readouterr().out

@@ -1,4 +1,4 @@
-"""The command line that checks recordings: what it prints, writes and returns."""
+"""The command line that checks recordings: its output, files and exit code."""
 
 import re
 import subprocess
@@ -16,7 +16,7 @@ RATE = 48_000
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
-    """di.wav and recordings/good.wav, 13 s; the current folder is empty."""
+    """Makes di.wav and recordings/good.wav, 13 s; the current folder is empty."""
     rng = np.random.default_rng(0)
     x = rng.standard_normal(13 * RATE) * np.tile(np.exp(-np.arange(RATE) / 4000), 13) * 0.1
     response = np.exp(-np.arange(60) / 8.0)

@@ -1,4 +1,4 @@
-"""What is wrong with a command is said before JAX is loaded: here there is none."""
+"""Faults of a command line are found before JAX is loaded: here it cannot be."""
 
 import json
 import subprocess
@@ -31,7 +31,7 @@ def run(module, *arguments):
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
-    """Files as a user may name them."""
+    """Makes files as a user may name them."""
     folder = tmp_path_factory.mktemp("place")
     soundfile.write(folder / "di.wav", np.zeros(100), 48000)
     soundfile.write(folder / "long.wav", np.zeros(61 * 1000), 1000)
@@ -48,7 +48,7 @@ def place(tmp_path_factory):
 
 
 def corpus(folder, rate):
-    """The index of a corpus is all that is looked at first."""
+    """Makes a corpus index, the only part that is read at first."""
     folder.mkdir()
     clip = {
         **{"name": "a", "source": "a.wav", "source_rate": rate, "source_channels": 1, "md5": ""},

@@ -16,12 +16,12 @@ from data_pipeline.synthetic_speech import write_demo_corpus
 from experiments.comparison import suite as comparison
 from experiments.comparison.figures import COLOURS, draw
 from experiments.comparison.paper_likelihoods import ROWS
-from experiments.comparison.suite import ComparisonError, members_of
+from experiments.comparison.suite import members_of
 from experiments.comparison.table import Line, table
 from experiments.configs import waveflow, waveglow, wavenet
 from experiments.configs.likelihood import get_config
-from experiments.run.decoration import DecorationError
 from experiments.vocoder.config import VocoderConfigError
+from wf_jax.errors import UserError
 from wf_jax.flows.families import CONFIGS, MODELS, new_flow
 from wf_jax.flows.model_folder import load_model
 from wf_jax.modules import split
@@ -33,7 +33,7 @@ LINE = Line("wave_glow", "WaveGlow", "a", 1234567, 800, 2.0, 3.14159, 10.5, 12, 
 
 @pytest.mark.parametrize("file", [waveflow, waveglow, wavenet])
 def test_every_name_of_a_config_file_makes_a_model(file):
-    """A name in an error message that does not work, or an option that no model takes."""
+    """Every name in an error message works, and every option belongs to a model."""
     for name in file.NAMES:
         config = file.get_config(name).flow_config(22050)
         assert config.family == file.get_config(name).model.family
@@ -46,7 +46,7 @@ def test_every_name_of_a_config_file_makes_a_model(file):
 
 
 def test_every_family_is_everywhere():
-    """A new family that has no model, no config file or no colour."""
+    """Every family has a model, a config file and a colour."""
     assert (
         set(CONFIGS)
         == set(MODELS)
@@ -63,7 +63,7 @@ def test_a_family_of_another_file_is_refused():
 
 
 def test_the_members_have_the_papers_sizes():
-    """Table 4 beside ours is only worth something where the models are the same (facts 2.7)."""
+    """The comparison with table 4 of the WaveFlow paper is only valid for equal models."""
     config = get_config("paper")
     for name, entry in members_of(config).items():
         model, row = entry.run.flow_config(22050), ROWS[entry.paper]
@@ -87,7 +87,7 @@ def test_members_share_data_and_budget():
     config.only = ("waveglow,waveflow_h8",)  # as the flag gives names with a comma between
     assert list(members_of(config)) == ["waveflow_h8", "waveglow"]
     config.only = ("wavegrow",)
-    with pytest.raises(ComparisonError, match=r"only=wavegrow: no such member; there are waveflow"):
+    with pytest.raises(UserError, match=r"only=wavegrow: no such member; there are waveflow"):
         members_of(config)
 
 
@@ -96,8 +96,8 @@ def test_the_table_says_it_all_with_the_best_first(tmp_path):
     lines = table([LINE, better])
     assert lines[2].startswith("| flow |")
     assert lines[2].endswith("| – | – |")
-    for words in ("wave glow", "1,234,567", "3.142", "10.50", "| 12 |", "7.12", "17.59M", "4.804"):
-        assert words in lines[3]
+    for text in ("wave glow", "1,234,567", "3.142", "10.50", "| 12 |", "7.12", "17.59M", "4.804"):
+        assert text in lines[3]
     assert len({line.count("|") for line in lines}) == 1
     draw(tmp_path / "picture.png", [LINE, better])
     assert (tmp_path / "picture.png").read_bytes()[:4] == b"\x89PNG"
@@ -109,13 +109,13 @@ def test_a_picture_that_fails_leaves_the_table(tmp_path, monkeypatch):
 
     monkeypatch.setattr(comparison, "_line", lambda *_: LINE)
     monkeypatch.setattr(comparison, "draw", fail)
-    with pytest.raises(DecorationError, match=r"likelihood\.md is complete, .*: no font; mend"):
+    with pytest.raises(UserError, match=r"likelihood\.md is complete, .*: no font; mend"):
         comparison.write_comparison(tmp_path, {"wave_glow": None})
     assert "wave glow" in (tmp_path / "likelihood.md").read_text()
 
 
 def test_a_member_that_fails_costs_no_other(tmp_path, monkeypatch, capsys):
-    """One that raises, one that is not finished: the others are trained and compared."""
+    """If one raises and one is not finished, the others are trained and compared."""
     config = get_config("tiny")
     config.data.corpus, config.only = "demo", ("waveflow_h2,waveflow_h8,waveglow",)
     trained, compared = [], []
@@ -138,16 +138,17 @@ def test_a_member_that_fails_costs_no_other(tmp_path, monkeypatch, capsys):
 
 
 def test_what_no_training_could_mend_is_said_first(tmp_path):
-    """Not after the members before it have taken their minutes."""
+    """Permanent faults are reported before any member is trained."""
     config = get_config("tiny")
-    with pytest.raises(ComparisonError, match=r"data.corpus is missing.*likelihood:demo"):
+    with pytest.raises(UserError, match=r"data.corpus is missing.*likelihood:demo"):
         comparison.compare(config, tmp_path)
     config.data.corpus, config.train.dequantise = "demo", True
-    with pytest.raises(ComparisonError, match=r"wavenet_logistic_mixture: --config.*dequant"):
+    with pytest.raises(UserError, match=r"wavenet_logistic_mixture: --config.*dequant"):
         comparison.compare(config, tmp_path)
 
 
 CONFIG = """
+from wf_jax.errors import UserError
 from experiments.configs import likelihood, wavenet
 
 def get_config():
@@ -179,7 +180,7 @@ def compare(tmp_path, *options):
 
 @pytest.mark.slow
 def test_the_command_trains_and_compares(tmp_path):
-    """A head without latent through training, results and the table; a second start skips it."""
+    """Trains a head without latent to results and the table; a second start skips it."""
     write_demo_corpus(tmp_path / "clips", clips=3, seconds=0.2)
     prepare_corpus(tmp_path / "clips", tmp_path / "corpus", validation=1)
     corpus = f"--config.data.corpus={tmp_path / 'corpus'}"

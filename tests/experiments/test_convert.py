@@ -30,7 +30,7 @@ def run(*arguments):
 
 
 def checkpoint(rng):
-    """A Parakeet checkpoint of CONFIG, weight norm removed."""
+    """Makes a Parakeet checkpoint of CONFIG, weight norm removed."""
     layers = {f"encoder.{j}": (1, 1, 3, 32) for j in range(2)}
     for k in range(2):
         layers |= {

@@ -1,4 +1,4 @@
-"""What fails after a model is written, or beside its training, costs neither."""
+"""Failures after a model is written, or beside its training, cost neither."""
 
 import errno
 import subprocess
@@ -16,16 +16,17 @@ from data_pipeline.synthetic import demo_pair
 from experiments.capture import results as capture_results
 from experiments.capture import samples as capture_samples
 from experiments.capture.latency_plot import plot_latency
-from experiments.capture.models import read_family
-from experiments.capture.samples import Samples
+from experiments.capture.models import read_models
+from experiments.capture.samples import TrainingBoard
 from experiments.configs.a2_capture import get_config
 from experiments.report.drawing import picture
-from experiments.run.decoration import DecorationError, decorating, showing
-from experiments.run.folder import Workdir
+from experiments.run.decoration import decorating, showing
+from experiments.run.folder import RunFolder
 from experiments.run.sweep import complete
 from wf_jax.amps import load_nam
 from wf_jax.amps.capture import CaptureAudio, CaptureTask
 from wf_jax.amps.nam_file import read_nam
+from wf_jax.errors import UserError
 from wf_jax.training.loop import Result
 
 ROOT = Path(__file__).parents[2]
@@ -33,7 +34,7 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture(scope="module")
 def trained():
-    """A task of a nano model on noise, and a result as training would give it."""
+    """Makes a task of a nano model on noise, and a result as training would return it."""
     x = 0.1 * np.random.default_rng(0).standard_normal(9000).astype(np.float32)
     audio = CaptureAudio(x[None], x[None], x[None], x[None])
     task = CaptureTask(audio, sizes=("nano",), batch_size=1, window=512)
@@ -79,7 +80,7 @@ SAID = {
 
 @pytest.mark.parametrize("name", FAULTS)
 def test_a_capture_is_written_before_what_decorates_it(trained, tmp_path, monkeypatch, name):
-    """Also of a recording whose name is no UTF-8, and with an ESR that JSON does not know."""
+    """Covers a recording whose name is no UTF-8, and an ESR that JSON cannot hold."""
     task, recorded, result = trained
 
     def fail(*_, **__):
@@ -87,8 +88,8 @@ def test_a_capture_is_written_before_what_decorates_it(trained, tmp_path, monkey
 
     monkeypatch.setattr(capture_results, name, fail)
     config = get_config("demo")
-    family = read_family(config, 48000.0)
-    with pytest.raises(DecorationError) as error:
+    family = read_models(config, 48000.0)
+    with pytest.raises(UserError) as error:
         capture_results.write_results(config, tmp_path, recorded, task, family, result, None)
     (line,) = str(error.value).splitlines()
     assert line.startswith(f"{tmp_path / 'model.nam'} is complete, but not what is made after it: ")
@@ -117,7 +118,7 @@ def test_an_interrupt_is_no_fault_of_decoration(tmp_path):
 
 def test_a_picture_that_fails_does_not_end_a_training(trained, tmp_path, monkeypatch, capsys):
     task, recorded, result = trained
-    samples = Samples(Workdir(tmp_path), task, recorded)
+    samples = TrainingBoard(RunFolder(tmp_path), task, recorded)
     shown = []
 
     class Board:
@@ -150,6 +151,7 @@ def test_what_cannot_be_shown_names_its_file(tmp_path, capsys):
 
 FAILING = """
 import runpy, sys
+from wf_jax.errors import UserError
 from experiments.capture import results as capture_results
 def fail(*_):
     raise RuntimeError("no font")
@@ -160,7 +162,7 @@ runpy.run_module("experiments.train", run_name="__main__", alter_sys=True)
 
 @pytest.mark.slow
 def test_a_command_whose_report_fails(tmp_path):
-    """One line and exit code 1; model.nam is there."""
+    """Ends with one line and exit code 1; model.nam is there."""
     for name, x in zip(("di", "amp"), demo_pair(6.0), strict=True):
         soundfile.write(tmp_path / f"{name}.wav", x, 48000, subtype="PCM_24")
     options = {

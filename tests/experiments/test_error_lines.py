@@ -1,7 +1,7 @@
-"""What a user mistypes: one line on stderr, exit code 1, within two seconds, and nothing written.
+"""Typing errors of users: one line on stderr, exit code 1, within two seconds, no files.
 
-The seconds are the whole process's own, user and system. A busy machine makes more of them, as it
-does of those that JAX alone takes: so they are held against those too.
+The seconds are the process's own, user and system. A busy machine inflates them as it inflates the
+time of importing JAX alone: so they are compared with that, too.
 """
 
 import json
@@ -33,7 +33,7 @@ COMPARE = f"compare --config={ROOT}/experiments/configs/likelihood.py"
 CONVERT = "convert --source=l0sg --output=new"
 LENGTHS = "--config.data.validation_seconds"
 
-# Of each command: what is typed, and what the line says. The first of each is always run.
+# Typed arguments and the expected line, by command. The first of each is always run.
 MISTAKES = {
     "a capture": {
         f"{PAIR} --config.data.input=none.wav": "none.wav: no such file; check the name",
@@ -271,7 +271,7 @@ CASES = [
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
-    """The current folder of a user."""
+    """Makes the current folder of a user."""
     folder = tmp_path_factory.mktemp("place")
     for name in ("folder", "takes", "run", "pages"):
         (folder / name).mkdir()
@@ -303,7 +303,7 @@ def place(tmp_path_factory):
 
 
 def run(folder, *arguments):
-    """Exit code, stdout, stderr, and the seconds of the process itself."""
+    """Returns exit code, stdout, stderr, and the process's own seconds."""
     process = subprocess.Popen(
         [sys.executable, *arguments],
         stdout=subprocess.PIPE,

@@ -1,4 +1,4 @@
-"""The command, on a tiny model and clips of half a second."""
+"""The command `evaluate`, on a tiny model and clips of half a second."""
 
 import dataclasses
 import json
@@ -27,7 +27,7 @@ CONFIG = WaveFlowConfig(flows=2, layers=2, channels=4, height=8)
 
 @pytest.fixture(scope="module")
 def model():
-    """With random weights everywhere: a fresh model's last layer is zero."""
+    """Makes random weights everywhere: a fresh model's last layer is zero."""
     definition, params = split(WaveFlow(CONFIG, np.random.default_rng(0)))
     rng = np.random.default_rng(1)
     noise = {k: (0.02 * rng.standard_normal(v.shape)).astype(v.dtype) for k, v in params.items()}
@@ -36,7 +36,7 @@ def model():
 
 @pytest.fixture(scope="module")
 def workdir(model, tmp_path_factory):
-    """A finished run."""
+    """Makes a finished run."""
     folder = tmp_path_factory.mktemp("run")
     write_demo_corpus(folder / "clips", clips=4, seconds=0.5)
     prepare_corpus(folder / "clips", folder / "corpus", validation=3)

@@ -16,10 +16,11 @@ import soundfile
 
 from experiments.examples import tpu_batch
 from experiments.releases.card import card
-from experiments.releases.sources import SourceError, find_source
+from experiments.releases.sources import find_source
 from experiments.releases.writing import ReleaseOptions, make_release, remake_release
 from tests.export import small_releases as releases
 from tests.flows import small
+from wf_jax.errors import UserError
 from wf_jax.export import ReleaseError, load
 from wf_jax.export.artefacts import lower
 from wf_jax.export.manifest import MANIFEST, digest, read_manifest
@@ -44,7 +45,7 @@ def run(module, *arguments):
 
 @pytest.fixture(scope="module")
 def workdir(tmp_path_factory):
-    """What a training of a vocoder leaves."""
+    """Makes the folder of a trained vocoder."""
     folder = tmp_path_factory.mktemp("runs") / "lj"
     model = releases.flow("WaveFlow")
     save_model(folder / "model", model.config, split(model)[1])
@@ -56,7 +57,7 @@ def workdir(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def exported(workdir, tmp_path_factory):
-    """The release that the command makes of it, and what it printed."""
+    """Makes its release by the command; returns it and the printed lines."""
     output = tmp_path_factory.mktemp("out") / "release"
     result = run("experiments.export", f"--model={workdir}", f"--output={output}", "--license=mit")
     assert result.returncode == 0, result.stderr
@@ -65,7 +66,7 @@ def exported(workdir, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def played(tmp_path_factory):
-    """A release of an amp."""
+    """Makes a release of an amp."""
     folder = tmp_path_factory.mktemp("amp")
     source = find_source(str(releases.nam(folder, "legacy")), None, None)
     make_release(source, CPU, folder / "release")
@@ -89,14 +90,14 @@ def test_the_release_of_a_run(exported):
 
 
 def test_its_readme(exported):
-    """In the form of a model card, with everything that a user must know."""
+    """Checks the form of a model card, with everything that a user must know."""
     text = (exported[0] / "README.md").read_text()
     assert text.startswith('---\nlibrary_name: wf_jax\nlicense: "mit"\n')
     for wanted in (
         "8,000 Hz",
         "nats per sample | 4.5 |",
         "mel-cepstral distortion, dB | 6.25 |",
-        "voice.synthesize(mel, jax.random.key(0)",
+        "vocoder.synthesize(mel, jax.random.key(0)",
         "| synthesize | in | mel | [b, 4, f] | float32 | natural log of mel magnitudes |",
         "for cpu, cuda, tpu",
         read_manifest(exported[0]).expires,
@@ -122,7 +123,7 @@ def test_its_example_is_audio(exported):
 
 
 def test_the_readme_s_code_without_our_package(played):
-    """The lines under "JAX alone", as they stand there."""
+    """Runs the lines under "JAX alone" as they stand there."""
     text = (played / "README.md").read_text()
     code = text.split("```python\n")[2].split("```")[0].replace("RELEASE", str(played))
     facts = read_manifest(played).amp
@@ -144,17 +145,17 @@ def test_the_release_of_an_amp(played):
 
 
 def test_a_run_of_an_amp_and_a_recording_of_one_s_own(tmp_path):
-    """The model is in the run's folder; the example is played at its rate."""
+    """Finds the model in the run's folder; plays the example at its rate."""
     releases.nam(tmp_path, "legacy").rename(tmp_path / "model.nam")
     (tmp_path / "metrics.json").write_text('{"esr": {"standard": 0.025}}')
     soundfile.write(tmp_path / "di.wav", releases.clip(1, 44100)[0], 44100)
     source = find_source(str(tmp_path), "my amp", str(tmp_path / "di.wav"))
     assert (source.name, source.metrics) == ("my amp", {"esr": {"standard": 0.025}})
     assert len(source.example) == source.example_rate == 48000
-    assert source.example_words == "di.wav"
+    assert source.example_description == "di.wav"
 
 
-# What is there already
+# Existing files
 
 
 def test_a_release_is_replaced_and_nothing_else_is(played, tmp_path):
@@ -171,7 +172,7 @@ def test_a_release_is_replaced_and_nothing_else_is(played, tmp_path):
 
 
 def test_what_somebody_added_to_a_release_stays(played, tmp_path):
-    """A license, and the .git of a hub; but neither is part of the release."""
+    """Keeps a license and the .git of a hub, but not as part of the release."""
     output = shutil.copytree(played, tmp_path / "release")
     (output / "LICENSE").write_text("free")
     (output / ".git").mkdir()
@@ -183,7 +184,7 @@ def test_what_somebody_added_to_a_release_stays(played, tmp_path):
 
 
 def test_nothing_is_left_of_a_release_that_fails(played, tmp_path, monkeypatch):
-    """Here because it differs from its model."""
+    """Makes a release fail by a difference from its model."""
     source = find_source(str(played / "model.nam"), "other", None)
     monkeypatch.setattr("experiments.releases.writing.TOLERANCE", {"float32": 0.0})
     with pytest.raises(ReleaseError, match=r"render differs from the model by"):
@@ -192,7 +193,7 @@ def test_nothing_is_left_of_a_release_that_fails(played, tmp_path, monkeypatch):
 
 
 def test_rebuilding(played, tmp_path):
-    """New artefacts and dates; the same model, arrays, example, and a README that was edited."""
+    """Makes new artefacts and dates; keeps model, arrays, example and an edited README."""
     source = find_source(str(played / "model.nam"), "other", None)
     output = tmp_path / "release"
     make_release(source, CPU, output)
@@ -218,7 +219,7 @@ def test_rebuilding(played, tmp_path):
 
 
 def test_for_a_machine_that_is_not_this_one(played, tmp_path, capsys):
-    """Lowered here, not tried here; its example is the model's."""
+    """Lowers here without a trial; its example is the model's."""
     source = find_source(str(played / "model.nam"), None, None)
     make_release(source, ReleaseOptions(platforms=("tpu",)), tmp_path / "release")
     assert "not tried: this machine computes on cpu" in capsys.readouterr().out
@@ -242,6 +243,7 @@ REFUSED = [
 # One process for all: flags of several commands do not go into one, and a process takes seconds.
 TRY_ALL = """
 import json, sys
+from wf_jax.errors import UserError
 from experiments import export
 for arguments in json.loads(sys.argv[1]):
     export.flags.FLAGS.unparse_flags()
@@ -256,7 +258,7 @@ for arguments in json.loads(sys.argv[1]):
 
 
 def test_what_cannot_be_is_one_line(tmp_path):
-    """The flags that a user types, each wrong in its way."""
+    """Tries the flags that a user types, each wrong in its way."""
     arguments = json.dumps([given for given, _ in REFUSED])
     result = subprocess.run(
         [sys.executable, "-c", TRY_ALL, arguments, str(tmp_path / "out")],
@@ -282,7 +284,7 @@ def test_amps_are_exported_in_float32_only(played, tmp_path):
 @pytest.mark.parametrize("task", ["vocoder", "capture"])
 def test_a_run_that_has_no_model_yet(tmp_path, task):
     (tmp_path / "config.json").write_text(json.dumps({"task": task}))
-    with pytest.raises(SourceError, match="yet; wait for"):
+    with pytest.raises(UserError, match="yet; wait for"):
         find_source(str(tmp_path), None, None)
 
 
@@ -296,14 +298,14 @@ def test_the_speech_service(exported, tmp_path):
     result = run(module, exported[0], tmp_path / "mel.npy", wav)
     assert result.returncode == 0, result.stderr
     audio, rate = soundfile.read(wav)
-    voice = load(exported[0])
-    expected = voice.synthesize(releases.mels(1, 20), jax.random.key(0), 0.8)[0]
+    vocoder = load(exported[0])
+    expected = vocoder.synthesize(releases.mels(1, 20), jax.random.key(0), 0.8)[0]
     assert rate == 8000
     np.testing.assert_allclose(audio, np.clip(expected, -1, 1), atol=1e-4)
 
 
 def example(name, *arguments):
-    """An example as it is started, in this process."""
+    """Runs an example as it is started, in this process."""
     arguments = [name, *map(str, arguments)]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "argv", arguments)
@@ -322,7 +324,7 @@ def test_the_amp_service(played, exported, tmp_path):
 
 
 def test_the_batch_job(exported, tmp_path, monkeypatch, capsys):
-    """Speaks every mel, of any lengths; and makes the same again of what is missing."""
+    """Synthesises every mel, of any length, and remakes missing files identically."""
     (tmp_path / "mels").mkdir()
     for name, frames in (("a", 5), ("b", 31), ("c", 12)):
         np.save(tmp_path / "mels" / f"{name}.npy", releases.mels(1, frames)[0])

@@ -1,4 +1,4 @@
-"""The command line that writes ONNX files: what it refuses, and what onnxruntime plays.
+"""The command line that writes ONNX files: its refusals, and the output of onnxruntime.
 
 Nothing is converted where jax2onnx is not installed: see experiments/onnx_export/requirements.txt.
 """
@@ -18,6 +18,7 @@ from experiments.onnx_export import programs as onnx_programs
 from experiments.onnx_export import target as onnx_target
 from tests.flows import small
 from wf_jax.amps import a2, load_nam, save_nam
+from wf_jax.errors import UserError
 from wf_jax.flows.model_folder import load_model, save_model
 from wf_jax.modules import split
 
@@ -41,7 +42,7 @@ def run(*arguments):
 
 
 def refused(*arguments):
-    """The one line that it ends with."""
+    """Returns the one line that the command ends with."""
     result = run(*arguments)
     lines = result.stderr.strip().splitlines()
     assert (result.returncode, len(lines)) == (1, 1), result.stderr
@@ -82,9 +83,9 @@ def test_the_output_is_a_file_or_goes_into_a_folder(tmp_path):
     assert onnx_target.target(tmp_path, "step_64") == tmp_path / "step_64.onnx"
     (tmp_path / "b.onnx").mkdir()
     (tmp_path / "c").write_text("")
-    with pytest.raises(onnx_target.ExportError, match=r"c: is a file; give a folder for"):
+    with pytest.raises(UserError, match=r"c: is a file; give a folder for"):
         onnx_target.target(tmp_path / "c" / "d", "step_64")
-    with pytest.raises(onnx_target.ExportError, match=r"b\.onnx: is a folder"):
+    with pytest.raises(UserError, match=r"b\.onnx: is a folder"):
         onnx_target.target(tmp_path / "b.onnx", "step_64")
 
 
@@ -139,5 +140,5 @@ def test_a_result_that_differs_is_refused(rng):
         state, y = program.call(state, x)
         return state, y * jnp.float32(1 + 1e-4)
 
-    with pytest.raises(onnx_programs.ExportError, match=r"differ by 1\.0e-04"):
+    with pytest.raises(UserError, match=r"differ by 1\.0e-04"):
         onnx_programs.checked(dataclasses.replace(program, expected=louder))

@@ -1,4 +1,4 @@
-"""What goes wrong around a training command: one line with the remedy, and nothing is lost."""
+"""Faults around a training command: one line with the remedy, and nothing is lost."""
 
 import contextlib
 import hashlib
@@ -22,7 +22,7 @@ from data_pipeline.corpus_preparation import prepare_corpus
 from data_pipeline.synthetic_speech import write_demo_corpus
 from experiments.configs.waveflow import get_config
 from experiments.run.board import Board
-from experiments.run.folder import Workdir, WorkdirError
+from experiments.run.folder import RunFolder, RunFolderError
 from experiments.run.settings import read_settings
 from wf_jax.flows.model_folder import load_model, save_model
 from wf_jax.flows.waveflow import WaveFlow
@@ -48,7 +48,7 @@ AS_ANYONE = ["setpriv", f"--bounding-set={CAPABILITIES}", f"--inh-caps={CAPABILI
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
-    """A corpus, and a folder for compiled programs, which the runs have in common."""
+    """Makes a corpus, and a folder for compiled programs, which the runs share."""
     folder = tmp_path_factory.mktemp("place")
     write_demo_corpus(folder / "clips", clips=4, seconds=0.7)
     prepare_corpus(folder / "clips", folder / "corpus", validation=1)
@@ -57,7 +57,7 @@ def place(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def run(place):
-    """A finished run of three steps, in folders that it made; to be copied, not changed."""
+    """Makes a finished run of three steps, in its own folders; to be copied, not changed."""
     workdir = place / "not" / "yet" / "there"
     result = train(place, workdir, "--config.train.steps=3")
     assert result.returncode == 0, result.stderr
@@ -91,7 +91,7 @@ def train(place, workdir, *options, prefix=()):
 
 
 def error_line(result):
-    """The one line of a command that failed as it should."""
+    """Returns the one line of a command that failed as it should."""
     assert result.returncode == 1, result.stderr
     assert "Traceback" not in result.stderr + result.stdout
     progress = ("step ", "continuing at step ")
@@ -101,7 +101,7 @@ def error_line(result):
 
 
 def contents(folder):
-    """A digest of every file but the lock, which says who was there last."""
+    """Hashes every file but the lock, which names its last owner."""
     return {
         str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
         for path in folder.rglob("*")
@@ -114,7 +114,7 @@ def contents(folder):
 
 @dataclass
 class Fault:
-    """Options; what the line says, with {w} for the workdir and {t} for the folder it is in."""
+    """Options, and the expected line; {w} stands for the workdir, {t} for its parent folder."""
 
     options: list[str]
     says: str
@@ -226,7 +226,7 @@ FAULTS = {
 
 @pytest.fixture(scope="module")
 def seen(run, place, tmp_path_factory):
-    """By fault: the command's result, its folder, and the contents before and after."""
+    """Maps a fault to the command's result, its folder, and the contents before and after."""
 
     def try_it(fault):
         top = tmp_path_factory.mktemp("fault")
@@ -248,7 +248,7 @@ def seen(run, place, tmp_path_factory):
 
 
 def _obeys(path):
-    """Whether root can be had to obey permissions here."""
+    """Returns whether root can be made to obey permissions here."""
     path.touch(0)
     with contextlib.suppress(OSError):
         found = subprocess.run([*AS_ANYONE, "cat", path], capture_output=True, text=True)
@@ -292,7 +292,7 @@ class Disk:
         self.path = Path(f"/proc/{self.holder.pid}/root{folder}")
 
     def leave(self, kilobytes):
-        """Fills it but for these."""
+        """Fills the disk but for this many bytes."""
         free = os.statvfs(self.path).f_bavail * os.statvfs(self.path).f_frsize
         (self.path / "filler").write_bytes(bytes(free - 1024 * kilobytes))
 
@@ -333,7 +333,7 @@ def test_a_disk_that_is_full_at_the_start(run, place, disk):
 
 @pytest.mark.slow
 def test_a_disk_that_is_full_in_the_middle_and_then_has_room(run, place, disk):
-    """Neither what cannot be shown nor the best model ends a run; a lost checkpoint does."""
+    """Pictures and best model may be lost without ending a run; a lost checkpoint ends it."""
     workdir, options = (
         disk.path / "run",
         ["--config.train.steps=6", "--config.train.samples_every=1"],
@@ -386,15 +386,15 @@ def test_metrics_on_a_full_disk_name_the_file(disk):
 
 def test_tensorboard_on_a_full_disk_is_an_error(disk):
     pytest.importorskip("tensorboardX")
-    board = Board(Workdir(disk.path))
+    board = Board(RunFolder(disk.path))
     board(1, None, {"loss/a": 1.0})
     disk.leave(0)
-    with pytest.raises(WorkdirError, match="tensorboard: cannot be written: No space left"):
+    with pytest.raises(RunFolderError, match="tensorboard: cannot be written: No space left"):
         board.add_audio("a", 1, np.zeros(20_000), 22050)
 
 
 def test_audio_on_a_full_disk_names_the_file(disk):
-    """Of libsndfile's own errors this is the one that says nothing."""
+    """Covers the one error of libsndfile that does not name its file."""
     disk.leave(8)
     with (
         pytest.raises(OSError, match="No space left") as error,
@@ -417,7 +417,7 @@ with Profile(Path(sys.argv[1]), (1, 2)) as profile:
 
 
 def test_a_trace_on_a_full_disk_does_not_end_a_run(disk):
-    """In a process of its own: in jax 0.10 a trace that failed counts as running for ever."""
+    """Uses its own process: in jax 0.10 a failed trace counts as running for ever."""
     disk.leave(8)
     start = [sys.executable, "-c", TRACE, str(disk.path / "profile")]
     run = subprocess.run(start, capture_output=True, text=True, cwd=ROOT)
@@ -447,7 +447,7 @@ def test_a_model_is_replaced_whole_or_not_at_all(disk):
 
 @pytest.mark.slow
 def test_a_run_begins_from_another_and_then_continues_itself(seen, run, place):
-    """Also where a start was refused, which left nothing."""
+    """Covers also a refused start, which left nothing."""
     workdir = seen["another task to begin from"].top / "new"
     assert not workdir.exists()
     options = ["--config.train.learning_rate=1e-20", "--config.train.seed=7"]

@@ -1,4 +1,4 @@
-"""The job files: valid, in step with the command line, and starting again exactly when they should.
+"""The job files: valid, in step with the command line, and restarting exactly when they should.
 
 The scripts run for real, with srun, gcloud and Python replaced by programs that take notes and end
 with given exit codes.
@@ -65,7 +65,7 @@ FIELDS = {
 
 
 def wrong_fields(node, kind, path=""):
-    """What is unknown or missing in a part of a manifest."""
+    """Lists unknown or missing fields of a part of a manifest."""
     if isinstance(node, list):
         return [w for i, item in enumerate(node) for w in wrong_fields(item, kind, f"{path}[{i}]")]
     if not isinstance(node, dict):
@@ -142,7 +142,7 @@ def test_jobsets_keep_what_kubernetes_asks_of_them(jobset):
 
 
 def restart_action(jobset, code, disrupted=False):
-    """What becomes of the JobSet after a pod has ended so, by the rules of the two controllers.
+    """Returns the JobSet's action after a pod ended, by the rules of the two controllers.
 
     Reasons and messages are those of pkg/controller/job/pod_failure_policy.go in Kubernetes and
     pkg/controllers/failure_policy.go in JobSet.
@@ -226,7 +226,7 @@ def defined_flags():
 
 
 def used_flags(text):
-    """Options in what follows the program, one of our scripts or the image, to the line's end."""
+    """Returns options after the program, one of our scripts or the image, to the line's end."""
     lines = re.sub(r"\\\n#?", " ", text).splitlines()
     program = r"(?:experiments\.train|jobs/\w+\.sh|wf_jax:\w+)(.*)"
     said = " ".join(found[1] for line in lines if (found := re.search(program, line)))
@@ -295,7 +295,7 @@ def test_scripts_pass_shellcheck():
 
 
 def program(folder, name, text):
-    """A program that stands in for another of that name."""
+    """Makes a program that replaces another of that name."""
     path = folder / "bin" / name
     path.parent.mkdir(exist_ok=True)
     path.write_text("#!/usr/bin/env bash\n" + text)
@@ -304,9 +304,9 @@ def program(folder, name, text):
 
 
 def environment(folder, **variables):
-    """What a script gets: our programs first in the path, `HERE` the folder where they take notes.
+    """Returns a script's environment: our programs first in the path, notes in `HERE`.
 
-    None of the variables that the scripts read comes from outside.
+    It has none of the outer variables that the scripts read.
     """
     own = re.compile(
         r"SLURM|JAX|PYTHON|PROCESSES|KILLED|RETRY|TPU|ZONE|TYPE|VERSION|SPOT|SETUP|KEEP"
@@ -424,7 +424,7 @@ def test_slurm_signals_the_processes_and_gives_each_a_gpu():
 
 @pytest.fixture
 def local(tmp_path):
-    """Takes per process the codes of its successive starts; "kill" and "wait" are words too."""
+    """Takes per process the codes of its successive starts, or "kill" and "wait"."""
     fake = f"""
 if [[ $1 == -c ]]; then exec {sys.executable} "$@"; fi
 index=${{!#}}; index=${{index##*,}}
@@ -555,7 +555,7 @@ case $action in
         ;;
 esac
 """
-# Of the host: it makes the environment, whose Python is the training.
+# The host's own Python makes the environment, whose Python is the training.
 UV = r"""
 echo "$@" >>../uv
 [[ $1 == venv ]] || exit 0
@@ -584,7 +584,7 @@ esac
 
 @pytest.fixture
 def cloud(tmp_path):
-    """Takes what successive trainings do on its two hosts: a word for both, or one for each."""
+    """Takes the results of successive trainings on two hosts: one word for both, or one each."""
     program(tmp_path, "gcloud", GCLOUD)
     program(tmp_path, "training", TRAINING)
     program(tmp_path, "python3", "exit 0\n")
@@ -664,7 +664,7 @@ def test_tpu_starts_again_a_few_times_when_a_process_is_killed(cloud, tmp_path):
 
 
 def test_tpu_host_that_lost_contact_does_not_start_again_alone(cloud, tmp_path):
-    """The repeated command says 75, after which all hosts get a new one."""
+    """The repeated command returns 75, after which all hosts get a new one."""
     result = run_script("tpu_vm.sh", [CONFIG, BUCKET], tmp_path, **cloud(255, 0))
     assert result.returncode == 0, result.stderr
     for host in HOSTS:

@@ -1,12 +1,13 @@
-"""One page of several reports, and what is refused."""
+"""One page of several reports, and the refusals."""
 
 import re
 from html.parser import HTMLParser
 
 import pytest
 
-from experiments.join_reports import ReportError, join, read_report
+from experiments.join_reports import join, read_report
 from experiments.report import elements
+from wf_jax.errors import UserError
 
 
 def write(folder, title, contents):
@@ -24,7 +25,7 @@ def runs(tmp_path):
 
 
 class Tags(HTMLParser):
-    """Counts what is opened and not closed."""
+    """Counts tags that are opened and not closed."""
 
     def __init__(self, html):
         super().__init__()
@@ -83,7 +84,7 @@ def test_other_pages_are_one_line(tmp_path, runs, content, message):
     if content is not None:
         (folder / "report.html").write_bytes(content)
     output = tmp_path / "all.html"
-    with pytest.raises(ReportError, match=message) as error:
+    with pytest.raises(UserError, match=message) as error:
         join(output, [*runs, folder])
     assert "other" in str(error.value)
     assert "\n" not in str(error.value)
@@ -93,5 +94,5 @@ def test_other_pages_are_one_line(tmp_path, runs, content, message):
 def test_a_page_cut_short_is_refused(tmp_path, runs):
     page = runs[0] / "report.html"
     page.write_text(page.read_text()[:-20])
-    with pytest.raises(ReportError, match="not a report"):
+    with pytest.raises(UserError, match="not a report"):
         join(tmp_path / "all.html", runs)

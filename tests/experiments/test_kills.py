@@ -1,4 +1,4 @@
-"""Commands that are killed (SIGKILL) at any moment: nothing is lost, and nothing is left behind.
+"""Commands killed (SIGKILL) at any moment: nothing is lost, and nothing is left behind.
 
 Half of the moments are drawn over the whole life of a process, half among the changes that it makes
 to files. COUNT kills of each command; `WF_JAX_KILLS` sets another number.
@@ -35,27 +35,27 @@ TIMES = re.compile(r"minutes|(time|speed|memory)/.*")  # what no two runs have i
 
 
 class Killed(Protocol):
-    """A command that is killed, in folders of its own."""
+    """A command that is killed, in its own folders."""
 
     @abstractmethod
     def command(self, folder: Path) -> Command:
-        """The command, in a new folder."""
+        """Returns the command, in a new folder."""
 
     @abstractmethod
     def check(self, folder: Path) -> None:
-        """Raises where something in the folder is neither old nor new; after every kill."""
+        """Raises if anything in the folder is neither old nor new; called after every kill."""
 
     def done(self, folder: Path) -> bool:
-        """Whether the result is there, so that the command cannot be given again."""
+        """Returns whether the result exists, so that the command cannot be given again."""
         return False
 
     @abstractmethod
     def outcome(self, folder: Path) -> Any:
-        """All that is to be the same at the end."""
+        """Returns everything that must be the same at the end."""
 
 
 def kill(killed: Killed, folder: Path, count: int) -> None:
-    """Kills a command so many times; in between it comes to the end of an undisturbed one."""
+    """Kills a command so many times, and in between ends like an undisturbed one."""
     for name in ("first", "whole"):  # the first compiles
         whole = killed.command(folder / name)
         began = time.monotonic()
@@ -89,13 +89,13 @@ def kill(killed: Killed, folder: Path, count: int) -> None:
 
 
 def steps(folder: Path) -> list[int]:
-    """Of the checkpoints of a run."""
+    """Returns the steps of a run's checkpoints."""
     found = [path.name for path in (folder / "run" / "checkpoints").glob("*")]
     return [int(name) for name in found if name.isdigit()]
 
 
 def names(folder: Path) -> list[str]:
-    """All files and folders, but for what is in the checkpoints, and of those who look on."""
+    """Returns all files and folders, except those in checkpoints and of observers."""
     others = re.compile(r"run/checkpoints/\d+/|(said|changes)\.txt")
     found = (path.relative_to(folder).as_posix() for path in folder.rglob("*"))
     return sorted(name for name in found if not others.match(name))
@@ -119,11 +119,11 @@ class Training(Killed):
 
     @abstractmethod
     def model(self, run: Path) -> Any:
-        """Every number of it."""
+        """Returns every number of the model."""
 
 
 class CaptureTraining(Training):
-    """12 steps of the smallest architecture, 4 evaluations, 6 checkpoints."""
+    """Trains the smallest architecture: 12 steps, 4 evaluations, 6 checkpoints."""
 
     def __init__(self, place: Path):
         self._place = place
@@ -157,7 +157,7 @@ class CaptureTraining(Training):
 
 
 class VocoderTraining(Training):
-    """6 steps of a tiny model, 3 evaluations with samples, 6 checkpoints."""
+    """Trains a tiny model: 6 steps, 3 evaluations with samples, 6 checkpoints."""
 
     def __init__(self, place: Path):
         self._corpus = place / "corpus"
@@ -195,7 +195,7 @@ def training(folder: Path, config: str, options: dict[str, Any]) -> Command:
 
 
 class Preparing(Killed):
-    """A corpus of four clips."""
+    """Prepares a corpus of four clips."""
 
     def __init__(self, place: Path):
         self._clips = place / "clips"
@@ -218,7 +218,7 @@ class Preparing(Killed):
 
 
 class Rebuilding(Killed):
-    """The release of a small amp, with a file of somebody else's."""
+    """Rebuilds the release of a small amp, with a file of somebody else's."""
 
     def __init__(self, place: Path):
         model = {"receptive_field": 2, "bias": False}

@@ -1,4 +1,4 @@
-"""What a terminal is shown."""
+"""The output of commands on a terminal."""
 
 import os
 import signal
@@ -77,7 +77,7 @@ STOPS = [
 
 @pytest.mark.parametrize(("name", "code", "said"), STOPS)
 def test_a_signal_outside_of_a_training_is_a_line(capsys, name, code, said):
-    """While it is loaded, and while its report is made; see StopOnSignal for what is between."""
+    """Sends a signal during loading and during the report; StopOnSignal covers the rest."""
     before = signal.getsignal(signal.SIGTERM)
     with pytest.raises(SystemExit) as ended, ending_politely():
         signal.raise_signal(getattr(signal, name))

@@ -1,4 +1,4 @@
-"""The ranges of options: all have one, and what is outside is one line that names it."""
+"""The ranges of options: all have one, and values outside give one line that names it."""
 
 import copy
 import dataclasses
@@ -20,7 +20,7 @@ CONFIGS = {
 
 
 def options(group, prefix=""):
-    """Every option of nested dataclasses: its full name and field."""
+    """Returns every option of nested dataclasses: its full name and field."""
     for field in dataclasses.fields(group):
         inside = getattr(group, field.name)
         if dataclasses.is_dataclass(inside):
@@ -30,7 +30,7 @@ def options(group, prefix=""):
 
 
 def changed(config, name, value):
-    """A copy with this option."""
+    """Returns a copy with this option."""
     config = copy.deepcopy(config)
     group = config
     *path, last = name.split(".")

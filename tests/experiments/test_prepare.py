@@ -1,4 +1,4 @@
-"""The command line that prepares a corpus: what it prints, writes and returns."""
+"""The command line that prepares a corpus: its output, files and exit code."""
 
 import os
 import re
@@ -19,7 +19,7 @@ MINI = Path(__file__).parents[2].parent / "shared" / "data" / "ljspeech_mini"
 
 @pytest.fixture
 def folder(tmp_path):
-    """Five clips of 1 to 5 s; the first is 0.5 in every sample."""
+    """Makes five clips of 1 to 5 s; the first is 0.5 in every sample."""
     (tmp_path / "in").mkdir()
     rng = np.random.default_rng(0)
     for seconds in range(1, 6):
@@ -36,7 +36,7 @@ def run(folder, *more):
 
 
 def failure(folder, *more):
-    """The line with which it exits; nothing has been written."""
+    """Returns the line with which it exits; nothing has been written."""
     with pytest.raises(SystemExit) as caught:
         run(folder, *more)
     assert isinstance(caught.value.code, str), "a message means exit code 1"
@@ -125,7 +125,7 @@ def test_stopped(folder, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "words"),
+    ("arguments", "said"),
     [
         ([], "--input"),
         (["--input=a", "--output=b", "--rate=1"], "rate"),
@@ -133,8 +133,8 @@ def test_stopped(folder, monkeypatch):
         (["--input=a", "--output=b", "--validation=some"], "validation"),
     ],
 )
-def test_wrong_flags(arguments, words):
-    with pytest.raises(SystemExit, match=words):
+def test_wrong_flags(arguments, said):
+    with pytest.raises(SystemExit, match=said):
         main(["prepare", *arguments])
 
 

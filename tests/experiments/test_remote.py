@@ -24,7 +24,7 @@ from data_pipeline.corpus_preparation import prepare_corpus
 from data_pipeline.synthetic_speech import write_demo_corpus
 from experiments.configs.waveflow import get_config
 from experiments.run import bucket_lock
-from experiments.run.folder import Workdir, WorkdirError
+from experiments.run.folder import RunFolder, RunFolderError
 from experiments.run.lock import LockedError
 from experiments.run.sweep import finished
 from tests.experiments import fake_gcs
@@ -42,7 +42,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptio
 
 @pytest.fixture(scope="module")
 def server():
-    """One for all tests: tensorstore looks for it once."""
+    """Starts one server for all tests: tensorstore looks for it once."""
     server = fake_gcs.Server()
     with pytest.MonkeyPatch.context() as patch:
         for name, value in server.environment().items():
@@ -56,7 +56,7 @@ def server():
 
 @pytest.fixture
 def bucket(server):
-    """A name of its own for each test, and whatever was refused is allowed again."""
+    """Returns a new name for each test, and allows again what was refused."""
     yield f"bucket-{next(_NUMBERS)}"
     server.refused.clear()
 
@@ -104,7 +104,7 @@ def test_metrics(server, bucket):
 
 def test_a_workdir_keeps_files_here_and_uploads_what_is_new(server, bucket, capsys):
     config = get_config("tiny")
-    workdir = Workdir.named(f"gs://{bucket}/run")
+    workdir = RunFolder.named(f"gs://{bucket}/run")
     workdir.open(config)
     assert json.loads(server.files(bucket)["run/config.json"])["train.seed"] == 0
     (workdir.local / "samples").mkdir()
@@ -126,7 +126,7 @@ def test_a_workdir_keeps_files_here_and_uploads_what_is_new(server, bucket, caps
 
     (workdir.local / "report.html").write_text("page")
     server.refused.add(("write", bucket))
-    with pytest.raises(WorkdirError, match=rf"report.html: .*Forbidden.* are in {workdir.local}"):
+    with pytest.raises(RunFolderError, match=rf"report.html: .*Forbidden.* are in {workdir.local}"):
         workdir.finish()
 
 
@@ -191,19 +191,19 @@ def test_a_bucket_that_gives_no_lock_says_so(server, bucket, capsys):
 
 def test_another_config_is_refused_once_there_is_a_result(server, bucket):
     config = get_config("tiny")
-    Workdir.named(f"gs://{bucket}/run").open(config)
+    RunFolder.named(f"gs://{bucket}/run").open(config)
     config.train.seed = 5
-    Workdir.named(f"gs://{bucket}/run").open(config)  # nothing has been computed yet
+    RunFolder.named(f"gs://{bucket}/run").open(config)  # nothing has been computed yet
     write_text(folder_path(f"gs://{bucket}/run") / "metrics.jsonl", '{"step": 3}\n')
     config.train.seed = 6
-    with pytest.raises(WorkdirError, match=r"started with --config.train.seed=5, not 6"):
-        Workdir.named(f"gs://{bucket}/run").open(config)
+    with pytest.raises(RunFolderError, match=r"started with --config.train.seed=5, not 6"):
+        RunFolder.named(f"gs://{bucket}/run").open(config)
 
 
 def test_a_closed_bucket(server, bucket):
     server.refused.add(("write", bucket))
-    with pytest.raises(WorkdirError, match=rf"gs://{bucket}/run: cannot be written: Forbidden"):
-        Workdir.named(f"gs://{bucket}/run").open(get_config("tiny"))
+    with pytest.raises(RunFolderError, match=rf"gs://{bucket}/run: cannot be written: Forbidden"):
+        RunFolder.named(f"gs://{bucket}/run").open(get_config("tiny"))
 
 
 def state(offset=0):
@@ -223,7 +223,7 @@ def restore(folder):
 
 
 def test_checkpoints(server, bucket):
-    """What is restored is what was saved, and what is old is deleted."""
+    """Restored values equal the saved ones, and old checkpoints are deleted."""
     folder = folder_path(f"gs://{bucket}/run") / "checkpoints"
     assert restore(folder) is None
     save(folder, [1, 2, 3])

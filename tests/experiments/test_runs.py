@@ -1,4 +1,4 @@
-"""Comparison of made-up runs: what stands in the table and the picture, and what is refused."""
+"""Comparison of made-up runs: contents of the table and picture, and refusals."""
 
 import json
 import math
@@ -39,7 +39,7 @@ def write(folder, config, records=(), result=None):
 
 
 def capture(folder, standard, *, finished=True, **options):
-    """A run of 20 steps an epoch whose ESRs are `standard` and twice that."""
+    """Makes a run of 20 steps an epoch whose ESRs are `standard` and twice that."""
     records = [
         {"epoch": i, "step": 20 * i, "minutes": 0.5 * i + 1, "esr/standard": e, "esr/nano": 2 * e}
         for i, e in enumerate(standard, 1)
@@ -63,7 +63,7 @@ def tables(*folders):
 
 
 def cells(table):
-    """The printed table as a list of rows, each a list of cells."""
+    """Returns the printed table as a list of rows, each a list of cells."""
     lines = [line for line in text(table) if line.startswith("  ")]
     return [re.split(" {2,}", line.strip()) for line in lines]
 
@@ -79,15 +79,15 @@ def run(*arguments, **options):
     )
 
 
-def refused(result, *words):
+def refused(result, *expected):
     assert result.returncode == 1
     assert "Traceback" not in result.stderr
     assert len(result.stderr.strip().splitlines()) == 1, result.stderr
-    for word in words:
+    for word in expected:
         assert word in result.stderr
 
 
-# What a run's folder tells
+# Reading a run's folder
 
 
 def test_best_value_step_and_speed(tmp_path):
@@ -106,12 +106,12 @@ def test_the_speed_that_evaluations_say_goes_first(tmp_path):
 
 
 def test_one_evaluation_gives_no_speed(tmp_path):
-    """Its minutes hold the compilation."""
+    """The minutes of the first evaluation hold the compilation."""
     assert read_run(capture(tmp_path / "a", [0.5])).speed is None
 
 
 def test_what_was_kept_counts_not_the_last_evaluation(tmp_path):
-    """Where a signal ends a run its last evaluation is no candidate, though it may be best."""
+    """A run's last evaluation after a signal is no candidate, though it may be best."""
     folder = capture(tmp_path / "a", [0.5, 0.2, 0.1], finished=False)
     kept = {"esr": {"standard": 0.2}, "steps": 60, "stopped": "stopped by SIGINT"}
     (folder / "metrics.json").write_text(json.dumps(kept))
@@ -222,7 +222,7 @@ def test_sorted_by_the_main_metric_and_only_what_differs(tmp_path):
 
 
 def test_columns_are_aligned(tmp_path):
-    """Words begin below each other, numbers end there."""
+    """Words are left-aligned, numbers right-aligned."""
     (table,) = tables(capture(tmp_path / "64", [0.5]), capture(tmp_path / "long_name", [0.03]))
     head, first, second = list(text(table))[1:]
     assert head.index("state") == first.index("finished") == second.index("finished")
@@ -351,7 +351,7 @@ def test_the_picture_grows_with_the_runs_and_tasks(tmp_path):
 
 
 def test_names_that_a_plot_would_misread(tmp_path):
-    """Dollars begin formulas, a leading underscore hides a legend's entry; some have no font."""
+    """Dollars begin formulas, a leading underscore hides a legend entry, some lack a font."""
     names = ("_hidden", "a$_{$c", "\N{WATER BUFFALO}", "x" * 60)
     folders = [capture(tmp_path / name, [0.5, 0.1]) for name in names]
     assert size(curves(tables(*folders), "minutes", "png"))
@@ -384,7 +384,7 @@ def test_the_table_and_the_picture(tmp_path):
 
 
 def test_the_picture_of_the_last_time_among_the_names(tmp_path):
-    """As the shell writes runs/*; and a run that is named twice counts once."""
+    """Accepts runs/* as a shell expands it; a run named twice counts once."""
     capture(tmp_path / "a", [0.5, 0.1])
     capture(tmp_path / "b", [0.5, 0.2])
     (tmp_path / "runs.png").write_bytes(b"old")
@@ -396,7 +396,7 @@ def test_the_picture_of_the_last_time_among_the_names(tmp_path):
 
 
 def test_jax_is_not_imported(tmp_path):
-    """It would take longer than all else."""
+    """Loading JAX would take longer than all else."""
     capture(tmp_path / "a", [0.5, 0.1])
     code = (
         "import sys; import experiments.runs, experiments.run.curves;"
@@ -427,7 +427,7 @@ def test_nothing_evaluated_gives_no_picture(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "words"),
+    ("arguments", "expected"),
     [
         ([], ["nothing to compare", "name the folders of runs"]),
         (["{}/none"], ["none: no such folder", "--workdir"]),
@@ -439,8 +439,8 @@ def test_nothing_evaluated_gives_no_picture(tmp_path):
         (["{}/a", "--colour=red"], ["--colour is no option"]),
     ],
 )
-def test_bad_input_is_one_line(tmp_path, arguments, words):
+def test_bad_input_is_one_line(tmp_path, arguments, expected):
     capture(tmp_path / "a", [0.5, 0.1])
     (tmp_path / "empty").mkdir()
-    refused(run(*(argument.format(tmp_path) for argument in arguments)), *words)
+    refused(run(*(argument.format(tmp_path) for argument in arguments)), *expected)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "empty"]

@@ -1,11 +1,11 @@
-"""How to train, as a run's config says it."""
+"""Training settings made from a run's config."""
 
 import json
 
 import pytest
 
 from experiments.configs import a2_capture, waveflow
-from experiments.run.folder import Workdir, WorkdirError, flat_config
+from experiments.run.folder import RunFolder, RunFolderError, flat_config
 from experiments.run.settings import read_settings
 from wf_jax.platforms import choices, chosen
 from wf_jax.training.schedule import Schedule
@@ -85,8 +85,8 @@ def test_a_run_of_before_there_was_a_choice_was_adams(tmp_path):
     (tmp_path / "config.json").write_text(json.dumps(content))
     (tmp_path / "metrics.jsonl").write_text('{"step": 18}\n')
     said = r"started with --config.train.optimizer=adam, not soap"
-    with Workdir(tmp_path) as workdir, pytest.raises(WorkdirError, match=said):
+    with RunFolder(tmp_path) as workdir, pytest.raises(RunFolderError, match=said):
         workdir.open(config)
     config.train.optimizer = "adam"
-    with Workdir(tmp_path) as workdir:
+    with RunFolder(tmp_path) as workdir:
         workdir.open(config)

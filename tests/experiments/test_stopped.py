@@ -1,4 +1,4 @@
-"""What a run says when it was told to stop and start again."""
+"""The message of a run that was told to stop and start again."""
 
 import shlex
 import sys
@@ -13,7 +13,7 @@ from wf_jax.training.distributed import AGAIN
 
 @pytest.fixture
 def given(tmp_path, monkeypatch):
-    """The flags of a run, as parsed, in a folder that a shell must quote."""
+    """Returns the parsed flags of a run, in a folder that a shell must quote."""
     line = ["train", f"--workdir={tmp_path / 'my amp'}"]
     monkeypatch.setattr(sys, "argv", line)
     values = flags.FLAGS

@@ -1,4 +1,4 @@
-"""Sweeps: what the file may say, how options are set, and which trials are run."""
+"""Sweeps: contents of the file, setting of options, and selection of trials."""
 
 import dataclasses
 import json
@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from experiments.configs.a2_capture import get_config
-from experiments.run.sweep import SweepError, Trial, apply, finished, read_sweep, run_sweep
+from experiments.run.sweep import Trial, apply, finished, read_sweep, run_sweep
+from wf_jax.errors import UserError
 
 EXAMPLE = Path(__file__).parents[2] / "experiments" / "configs" / "sweep_learning_rate.py"
 
@@ -85,7 +86,7 @@ def test_names_are_made_of_the_options(tmp_path, trials, expected):
 
 
 def test_names_that_would_be_the_same_are_told_apart(tmp_path):
-    """By their values, not their places in the list."""
+    """Distinguishes them by values, not by places in the list."""
     close = [{"train.rate": 0.1}, {"train.rate": 0.1 + 1e-12}, {"data.name": "a/b"}]
     more = [{"data.name": "a-b"}, {"data.name": "A-b"}, *close]
     found = names(tmp_path, close)
@@ -135,7 +136,7 @@ def test_long_names_are_cut(tmp_path):
     ],
 )
 def test_a_bad_file_is_one_line(tmp_path, content, message):
-    with pytest.raises(SweepError) as error:
+    with pytest.raises(UserError) as error:
         read_sweep(sweep(tmp_path, content))
     assert message in str(error.value)
     assert str(tmp_path / "sweep.py") in str(error.value)
@@ -144,7 +145,7 @@ def test_a_bad_file_is_one_line(tmp_path, content, message):
 
 @pytest.mark.parametrize("name", ["none.py", ""])
 def test_a_missing_file_is_one_line(tmp_path, name):
-    with pytest.raises(SweepError, match=r"(No such file|Is a directory).*; name a file like"):
+    with pytest.raises(UserError, match=r"(No such file|Is a directory).*; name a file like"):
         read_sweep(tmp_path / name)
 
 
@@ -206,7 +207,7 @@ def test_values_are_converted_as_on_the_command_line(name, value, expected):
     ],
 )
 def test_values_of_another_type_are_refused(name, value, kind):
-    with pytest.raises(SweepError) as error:
+    with pytest.raises(UserError) as error:
         apply(Config(), {name: value}, "sweep.py")
     assert str(error.value).startswith(f"{name} in sweep.py: {value!r} is not of type ")
     assert kind in str(error.value)
@@ -225,7 +226,7 @@ def test_values_of_another_type_are_refused(name, value, kind):
     ],
 )
 def test_unknown_options_are_refused_with_the_nearest(name, message):
-    with pytest.raises(SweepError) as error:
+    with pytest.raises(UserError) as error:
         apply(Config(), {name: 1}, "sweep.py")
     assert str(error.value) == f"{name} in sweep.py: {message}"
 
@@ -234,7 +235,7 @@ def test_unknown_options_are_refused_with_the_nearest(name, message):
 
 
 class Training:
-    """Stands for the training: notes what it is asked for and gives the codes in turn."""
+    """Replaces the training: records its calls and returns the codes in turn."""
 
     def __init__(self, *codes):
         self.codes, self.asked = list(codes), []
@@ -286,7 +287,7 @@ def test_started_again_it_trains_what_is_missing(tmp_path, capsys):
 
 
 def test_a_trial_whose_report_failed_is_made_again(tmp_path, capsys):
-    """Or whose process was killed before it was written."""
+    """Covers also a process that was killed before it was written."""
     finish(tmp_path / "a", 0)
     result = json.loads((tmp_path / "a" / "metrics.json").read_text())
     (tmp_path / "a" / "metrics.json").write_text(json.dumps({**result, "reported": False}))
@@ -314,13 +315,13 @@ def test_one_by_its_index(tmp_path, capsys):
 
 @pytest.mark.parametrize("index", [-1, 3])
 def test_an_index_out_of_range_names_the_range(tmp_path, index):
-    with pytest.raises(SweepError, match=f"trial {index} does not exist; choose one of 0 to 2"):
+    with pytest.raises(UserError, match=f"trial {index} does not exist; choose one of 0 to 2"):
         run_sweep(TRIALS, Config(), tmp_path, Training(), index=index)
 
 
 def test_options_are_checked_before_any_training(tmp_path):
     training = Training()
-    with pytest.raises(SweepError, match=r"train\.sed in grid\.py: no such option"):
+    with pytest.raises(UserError, match=r"train\.sed in grid\.py: no such option"):
         run_sweep([*TRIALS, Trial("d", {"train.sed": 1}, "grid.py")], Config(), tmp_path, training)
     assert training.asked == []
 

@@ -11,12 +11,13 @@ import pytest
 import soundfile
 
 from data_pipeline.synthetic_speech import synthetic_speech
-from experiments.vocoder.mel_inputs import MelInputError, find_inputs, passed_over
+from experiments.vocoder.mel_inputs import find_inputs, passed_over
 from experiments.vocoder.wav_output import write_clipped
 from tests import hostile_files as hostile
 from tests.flows import small
 from tests.flows.test_synthesis import FAMILIES
 from wf_jax.audio.mel import MelSettings, mel_spectrogram
+from wf_jax.errors import UserError
 from wf_jax.flows import synthesis
 from wf_jax.flows.denoiser import Denoiser
 from wf_jax.flows.model_folder import load_model, save_model
@@ -41,7 +42,7 @@ def model_folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def recordings(tmp_path_factory):
-    """Two recordings and a mel, of different lengths."""
+    """Makes two recordings and a mel, of different lengths."""
     folder = tmp_path_factory.mktemp("in")
     for name, seconds in (("a", 0.5), ("b", 0.8)):
         soundfile.write(folder / f"{name}.wav", synthetic_speech(seconds), 22050, subtype="PCM_16")
@@ -85,7 +86,7 @@ def test_a_folder_of_recordings_and_mels(model_folder, recordings, tmp_path):
     "family", [pytest.param("WaveNet", marks=pytest.mark.exhaustive), "WaveGlow"]
 )
 def test_other_families_and_the_denoiser(family, tmp_path, rng):
-    """A model without a latent is played; options reach it; its tones go at its own scale."""
+    """Plays a model without latent; options reach it, and its tones have their own scale."""
     config = FAMILIES[family]
     settings = dataclasses.replace(config.mel, peak_normalise=True)
     model = small.random_model(dataclasses.replace(config, mel=settings))
@@ -123,7 +124,7 @@ def test_no_model_is_one_line(tmp_path):
 
 @pytest.mark.exhaustive
 def test_what_is_no_number_is_one_line():
-    """NaN passes the bounds of a flag; it would be found at the end, or written."""
+    """NaN passes the bounds of a flag, and must not be written or found late."""
     for flag in ("--denoise=nan", "--temperature=inf"):
         result = synthesize("--model=x", "--input=x.npy", "--output=out", flag)
         assert result.returncode == 1
@@ -169,7 +170,7 @@ def natural_mel():
 def test_a_mel_of_another_shape_or_scale_is_recognised(change, says, tmp_path):
     path = tmp_path / "mel.npy"
     np.save(path, change(natural_mel()))
-    with pytest.raises(MelInputError, match=says) as error:
+    with pytest.raises(UserError, match=says) as error:
         find_inputs(path, MelSettings())
     assert "\n" not in str(error.value)
     assert str(path) in str(error.value)
@@ -179,7 +180,7 @@ def test_the_scale_check_can_be_overruled_but_not_the_shape(tmp_path):
     np.save(tmp_path / "mel.npy", np.exp(natural_mel()))
     assert find_inputs(tmp_path / "mel.npy", MelSettings(), any_scale=True)
     np.save(tmp_path / "mel.npy", natural_mel()[:40])
-    with pytest.raises(MelInputError, match="bands"):
+    with pytest.raises(UserError, match="bands"):
         find_inputs(tmp_path / "mel.npy", MelSettings(), any_scale=True)
 
 
@@ -187,20 +188,20 @@ def test_the_scale_check_can_be_overruled_but_not_the_shape(tmp_path):
 def test_what_is_no_npy_is_one_line(content, tmp_path):
     path = tmp_path / "mel.npy"
     path.write_bytes(content)
-    with pytest.raises(MelInputError, match=r"not a \.npy of numbers"):
+    with pytest.raises(UserError, match=r"not a \.npy of numbers"):
         find_inputs(path, MelSettings())
 
 
 def test_pickled_objects_are_not_loaded(tmp_path):
     np.save(tmp_path / "mel.npy", np.array([{}], dtype=object), allow_pickle=True)
-    with pytest.raises(MelInputError, match=r"not a \.npy of numbers"):
+    with pytest.raises(UserError, match=r"not a \.npy of numbers"):
         find_inputs(tmp_path / "mel.npy", MelSettings())
 
 
 def test_several_arrays_in_one_file_are_refused(tmp_path):
     with (tmp_path / "mel.npy").open("wb") as file:
         np.savez(file, a=natural_mel())
-    with pytest.raises(MelInputError, match="several arrays"):
+    with pytest.raises(UserError, match="several arrays"):
         find_inputs(tmp_path / "mel.npy", MelSettings())
 
 
@@ -211,7 +212,7 @@ def test_an_npz_of_one_array_is_read(tmp_path):
     np.testing.assert_array_equal(item.mel, mel)
     np.savez(tmp_path / "mel.npz", mel=mel, energy=mel[0])
     with pytest.raises(
-        MelInputError, match=r"mel\.npz: 2 arrays \(mel, energy, \.\.\.\); save the mel"
+        UserError, match=r"mel\.npz: 2 arrays \(mel, energy, \.\.\.\); save the mel"
     ):
         find_inputs(tmp_path, MelSettings())
 
@@ -228,7 +229,7 @@ def test_an_npz_of_one_array_is_read(tmp_path):
 def test_mels_of_other_tools_have_a_remedy(name, says, tmp_path):
     (tmp_path / name).write_bytes(b"\x89HDF\r\n\x1a\n")
     for source in (tmp_path, tmp_path / name):
-        with pytest.raises(MelInputError, match=f"{name}: {says}") as error:
+        with pytest.raises(UserError, match=f"{name}: {says}") as error:
             find_inputs(source, MelSettings())
         assert "\n" not in str(error.value)
 
@@ -245,10 +246,10 @@ def test_other_files_of_a_folder_are_counted(tmp_path):
 def test_files_that_announce_more_than_they_hold(tmp_path):
     path = tmp_path / "mel.npy"
     path.write_bytes(hostile.npy_header((80, 10**12)) + bytes(320))
-    with pytest.raises(MelInputError, match="announces 320000000000000 bytes, 320 are there"):
+    with pytest.raises(UserError, match="announces 320000000000000 bytes, 320 are there"):
         find_inputs(path, MelSettings())
     path = hostile.bomb(tmp_path / "mel.npz")
-    with pytest.raises(MelInputError, match="unpacks to 3221"):
+    with pytest.raises(UserError, match="unpacks to 3221"):
         find_inputs(path, MelSettings())
 
 
@@ -287,7 +288,7 @@ def test_a_recording_is_never_replaced(model_folder, tmp_path):
 def test_two_files_for_one_output_are_refused(tmp_path):
     np.save(tmp_path / "a.npy", natural_mel())
     soundfile.write(tmp_path / "a.wav", np.zeros(1000), 22050)
-    with pytest.raises(MelInputError, match=r"two files are called a"):
+    with pytest.raises(UserError, match=r"two files are called a"):
         find_inputs(tmp_path, MelSettings())
 
 

@@ -1,4 +1,4 @@
-"""A task that nobody foresaw: config, data, model and results of a toy denoiser in one file."""
+"""A third task: config, data, model and results of a toy denoiser in one file."""
 
 import json
 import subprocess

@@ -40,7 +40,7 @@ def pair(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def capture(pair, tmp_path_factory):
-    """A finished run of two epochs."""
+    """Makes a finished run of two epochs."""
     workdir = tmp_path_factory.mktemp("run") / "amp"
     result = run("train", *arguments(pair, workdir), "--config.train.epochs=2")
     assert result.returncode == 0, result.stderr
@@ -63,8 +63,8 @@ def test_a_capture_from_files_to_nam_and_report(capture):
     assert 0 < metrics["esr"]["standard"] < 2
     assert 0 < metrics["linear_esr"] < 1
     assert metrics["latency_samples"] == 95
-    for words in ("nano", "standard", "ESR", "report.html", "found by cross-correlation"):
-        assert words in result.stdout
+    for text in ("nano", "standard", "ESR", "report.html", "found by cross-correlation"):
+        assert text in result.stdout
     assert "Traceback" not in result.stderr
 
 
@@ -89,7 +89,7 @@ def test_the_nam_plays_at_recording_level(capture, pair):
 
 @pytest.mark.slow
 def test_what_comes_next_can_be_pasted(capture, pair, tmp_path):
-    """Every command of the page, in a shell, with a recording in the place of the example."""
+    """Runs every command of the page in a shell, with a recording in place of the example."""
     page = (capture[0] / "report.html").read_text()
     commands = [html.unescape(c) for c in re.findall(r"<code>(.*?)</code>", page)]
     assert len(commands) == 2

@@ -11,7 +11,7 @@ import pytest
 
 from data_pipeline.corpus_preparation import prepare_corpus
 from data_pipeline.synthetic_speech import write_demo_corpus
-from experiments.run.folder import WorkdirError, model_folder
+from experiments.run.folder import RunFolderError, model_folder
 from wf_jax.flows.model_folder import load_model
 
 ROOT = Path(__file__).parents[2]
@@ -50,7 +50,7 @@ def corpus(tmp_path_factory):
 
 @pytest.mark.slow
 def test_a_run_from_corpus_to_report_and_on(corpus, tmp_path):
-    """And a mistake before it leaves nothing that stands in the way of the corrected command."""
+    """A mistake before it leaves nothing that blocks the corrected command."""
     workdir = tmp_path / "run"
     wrong = train(workdir, corpus, "--config.model.height=7", "--config.train.steps=6")
     assert wrong.returncode == 1
@@ -78,8 +78,8 @@ def test_a_run_from_corpus_to_report_and_on(corpus, tmp_path):
 
 def test_a_folder_without_a_vocoder_says_what_it_is(tmp_path):
     (tmp_path / "config.json").write_text(json.dumps({"task": "vocoder"}))
-    with pytest.raises(WorkdirError, match="no model yet"):
+    with pytest.raises(RunFolderError, match="no model yet"):
         model_folder(tmp_path)
     (tmp_path / "config.json").write_text(json.dumps({"task": "capture"}))
-    with pytest.raises(WorkdirError, match="a run of task capture, not a vocoder"):
+    with pytest.raises(RunFolderError, match="a run of task capture, not a vocoder"):
         model_folder(tmp_path)

@@ -1,4 +1,4 @@
-"""The page of a voice, and the whole way from a result to the files of a run."""
+"""The page of a vocoder, and the whole way from a result to the files of a run."""
 
 import base64
 import dataclasses
@@ -16,13 +16,13 @@ from data_pipeline.corpus import Corpus
 from data_pipeline.corpus_preparation import prepare_corpus
 from data_pipeline.synthetic_speech import write_demo_corpus
 from experiments.configs.waveflow import get_config
-from experiments.run.decoration import DecorationError
-from experiments.run.folder import Workdir
+from experiments.run.folder import RunFolder
 from experiments.vocoder.evaluation import Judged
 from experiments.vocoder.figures import latent, likelihood_over_time, loudest_window
 from experiments.vocoder.job import make_task
-from experiments.vocoder.page import VoiceReport, write_voice_report
-from experiments.vocoder.results import Samples, write_results
+from experiments.vocoder.page import VocoderReport, write_vocoder_report
+from experiments.vocoder.results import TrainingSamples, write_results
+from wf_jax.errors import UserError
 from wf_jax.flows.model_folder import load_model
 from wf_jax.flows.synthesis import synthesize
 from wf_jax.modules import split
@@ -46,7 +46,7 @@ def report(rng):
     mel = rng.normal(-5, 2, size=(80, 87))
     noisy = x + 0.01 * rng.normal(size=RATE).astype(np.float32)
     clips = [Judged(i, f"clip-{i}", 1.0, x, noisy, mel, mel + 0.1, SCORES) for i in range(6)]
-    return VoiceReport(
+    return VocoderReport(
         title="a voice",
         sample_rate=RATE,
         hop=256,
@@ -71,16 +71,16 @@ def report(rng):
 
 def page(tmp_path, report):
     path = tmp_path / "report.html"
-    write_voice_report(path, report)
+    write_vocoder_report(path, report)
     return path.read_text()
 
 
 def test_shows_everything(tmp_path, report):
     html = page(tmp_path, report)
-    for words in ("a voice", "3.210", "10.37", "5,912,288", "step 750", "1,000 steps", "1:01:30"):
-        assert words in html
-    for words in ("linear predictor", "1.950", "12.19", "13.45", "clip-5", "1.234", "<td>–</td>"):
-        assert words in html
+    for text in ("a voice", "3.210", "10.37", "5,912,288", "step 750", "1,000 steps", "1:01:30"):
+        assert text in html
+    for text in ("linear predictor", "1.950", "12.19", "13.45", "clip-5", "1.234", "<td>–</td>"):
+        assert text in html
     assert html.count("<audio") == 8  # of four clips, though there are six in the table
     assert html.count("<img") == 5
     assert "--model=&lt;run&gt;" in html
@@ -155,7 +155,7 @@ def test_few_evaluations_and_silence(tmp_path, report, count):
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    """The task of a tiny model on three short clips, and a result as training would give it."""
+    """Makes the task of a tiny model on three short clips, and a result as training returns it."""
     folder = tmp_path_factory.mktemp("voice")
     write_demo_corpus(folder / "clips", clips=3, seconds=0.6)
     prepare_corpus(folder / "clips", folder / "corpus", validation=2)
@@ -216,7 +216,7 @@ def test_the_next_command_repeats_every_option(run, written):
         assert option in command
 
 
-@pytest.mark.parametrize("name", ["judge", "write_metrics", "write_voice_report", "_say"])
+@pytest.mark.parametrize("name", ["judge", "write_metrics", "write_vocoder_report", "_say"])
 def test_a_voice_is_saved_before_what_decorates_it(run, tmp_path, monkeypatch, name):
     task, result, corpus, config = run
 
@@ -224,7 +224,7 @@ def test_a_voice_is_saved_before_what_decorates_it(run, tmp_path, monkeypatch, n
         raise RuntimeError("no font")
 
     monkeypatch.setattr(f"experiments.vocoder.results.{name}", fail)
-    with pytest.raises(DecorationError) as error:
+    with pytest.raises(UserError) as error:
         write_results(tmp_path, task, result, corpus, config)
     assert str(error.value) == (
         f"{tmp_path / 'model'} is complete, but not what is made after it: RuntimeError: no font; "
@@ -240,7 +240,7 @@ def test_samples_that_fail_do_not_end_a_training(run, tmp_path, monkeypatch, cap
         raise RuntimeError("no font")
 
     monkeypatch.setattr("experiments.vocoder.results.picture", fail)
-    Samples(Workdir(tmp_path), task, 1)(10, result.models, {"bits/validation": 9.0})
+    TrainingSamples(RunFolder(tmp_path), task, 1)(10, result.models, {"bits/validation": 9.0})
     said = capsys.readouterr().out
     assert said == (
         f"\n{tmp_path}/samples: nothing shown: RuntimeError: no font; the training goes on\n"
@@ -252,7 +252,7 @@ def test_the_best_is_saved_although_a_killed_session_had_counted_it(run, tmp_pat
     task, result, _, _ = run
     for bits, saved in ((8.5, False), (9.0, True)):
         (tmp_path / "metrics.jsonl").write_text(json.dumps({"step": 7, "bits/validation": bits}))
-        Samples(Workdir(tmp_path), task, 2)(7, result.models, {"bits/validation": 9.0})
+        TrainingSamples(RunFolder(tmp_path), task, 2)(7, result.models, {"bits/validation": 9.0})
         assert (tmp_path / "model").exists() is saved
 
 
@@ -263,7 +263,7 @@ def test_samples_while_training(run, tmp_path, monkeypatch, board):
         pytest.importorskip("tensorboardX")
     else:
         monkeypatch.setitem(sys.modules, "tensorboardX", None)
-    samples = Samples(Workdir(tmp_path), task, 2)
+    samples = TrainingSamples(RunFolder(tmp_path), task, 2)
     for step in (10, 20, 25):
         samples(step, result.models, {"step": step, "bits/validation": 16.0})
     assert [path.name for path in (tmp_path / "samples").iterdir()] == ["step-000020"]
@@ -287,7 +287,7 @@ def test_long_clips_are_cut_for_samples(run, tmp_path, monkeypatch):
     task, result, _, _ = run
     monkeypatch.setitem(sys.modules, "tensorboardX", None)
     monkeypatch.setattr("experiments.vocoder.results.SAMPLES", (3, 0.2))
-    Samples(Workdir(tmp_path), task, 1)(10, result.models, {"bits/validation": 9.0})
+    TrainingSamples(RunFolder(tmp_path), task, 1)(10, result.models, {"bits/validation": 9.0})
     files = list((tmp_path / "samples").rglob("*.wav"))
     assert [soundfile.info(path).frames for path in files] == [4410, 4410]
     assert (tmp_path / "model" / "params.npz").exists()  # the best so far, usable at once

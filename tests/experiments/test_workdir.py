@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from experiments.configs import a2_capture
-from experiments.run.folder import Workdir, WorkdirError, check_same_run, flat_config
+from experiments.run.folder import RunFolder, RunFolderError, check_same_run, flat_config
 from experiments.run.lock import FolderLock, LockedError, check_unlocked
 from wf_jax.training import distributed
 from wf_jax.training.checkpoints import Checkpoints
@@ -26,7 +26,7 @@ time.sleep(60)
 
 
 def begin(folder):
-    """Leaves what a run leaves that has begun."""
+    """Writes the files of a run that has begun."""
     (folder / "metrics.jsonl").write_text('{"step": 18}\n')
 
 
@@ -39,17 +39,17 @@ def test_a_second_process_is_told_who_is_there(tmp_path):
             with pytest.raises(LockedError, match=said):
                 check_unlocked(tmp_path)
             with pytest.raises(LockedError, match=said):
-                Workdir(tmp_path).open(a2_capture.get_config())
+                RunFolder(tmp_path).open(a2_capture.get_config())
         finally:
             process.kill()
     check_unlocked(tmp_path)  # the dead do not stop the living
-    with Workdir(tmp_path) as workdir:
+    with RunFolder(tmp_path) as workdir:
         workdir.open(a2_capture.get_config())
 
 
 def test_a_lock_is_given_back_at_the_end(tmp_path):
     for _ in range(2):
-        with Workdir(tmp_path) as workdir:
+        with RunFolder(tmp_path) as workdir:
             workdir.open(a2_capture.get_config())
             with pytest.raises(LockedError, match="wait for it, stop it, or give another"):
                 FolderLock(tmp_path)
@@ -57,27 +57,29 @@ def test_a_lock_is_given_back_at_the_end(tmp_path):
 
 def test_the_recordings_belong_to_the_run(tmp_path):
     config = a2_capture.get_config()
-    with Workdir(tmp_path) as workdir:
+    with RunFolder(tmp_path) as workdir:
         workdir.open(config, {"di.wav": "1" * 32, "amp.wav": "2" * 32})
-    with Workdir(tmp_path) as workdir:  # nothing was trained yet
+    with RunFolder(tmp_path) as workdir:  # nothing was trained yet
         workdir.open(config, {"di.wav": "1" * 32, "amp.wav": "3" * 32})
     begin(tmp_path)
     with (
-        Workdir(tmp_path) as workdir,
-        pytest.raises(WorkdirError, match="is another one than this run was trained on"),
+        RunFolder(tmp_path) as workdir,
+        pytest.raises(RunFolderError, match="is another one than this run was trained on"),
     ):
         workdir.open(config, {"di.wav": "1" * 32, "amp.wav": "2" * 32})
 
 
 @pytest.mark.parametrize("here", [True, False])
 def test_processes_of_different_configs_are_refused(tmp_path, monkeypatch, here):
-    """The digest of process 0's config is another one: this process's fault, or another's."""
+    """Compares with the digest of process 0's config: the fault is this process's or another's."""
     other = (lambda tree: tree + 1) if here else (lambda tree: tree)
     monkeypatch.setattr(distributed, "from_main", other)
     monkeypatch.setattr(distributed, "all_agree", lambda good: False)
     who = "this process" if here else "another process of this run"
-    with pytest.raises(WorkdirError, match=f"{who} was started with another config than process 0"):
-        Workdir(tmp_path / "run").open(a2_capture.get_config())
+    with pytest.raises(
+        RunFolderError, match=f"{who} was started with another config than process 0"
+    ):
+        RunFolder(tmp_path / "run").open(a2_capture.get_config())
     assert not (tmp_path / "run").exists()
 
 
@@ -86,13 +88,18 @@ def test_an_option_of_another_version_that_is_gone(tmp_path):
     old = flat_config(config) | {"train.mixup": 0.5, "metadata.color": "red"}
     (tmp_path / "config.json").write_text(json.dumps(old))
     begin(tmp_path)
-    with pytest.raises(WorkdirError, match=r"with --config\.train\.mixup=0\.5, which there is no"):
+    with pytest.raises(
+        RunFolderError, match=r"with --config\.train\.mixup=0\.5, which there is no"
+    ):
         check_same_run(tmp_path, config)
-    with Workdir(tmp_path) as workdir, pytest.raises(WorkdirError, match="another version of wf_j"):
+    with (
+        RunFolder(tmp_path) as workdir,
+        pytest.raises(RunFolderError, match="another version of wf_j"),
+    ):
         workdir.open(config)
     del old["train.mixup"]  # what may change may also be gone
     (tmp_path / "config.json").write_text(json.dumps(old))
-    with Workdir(tmp_path) as workdir:
+    with RunFolder(tmp_path) as workdir:
         workdir.open(config)
 
 
@@ -102,12 +109,12 @@ def test_a_torn_config_is_made_again_from_a_checkpoint(tmp_path, damage):
     with Checkpoints(tmp_path / "checkpoints", config=flat_config(config)) as checkpoints:
         checkpoints.save(3, {"a": np.zeros(2)}, {})
     (tmp_path / "config.json").write_text(damage)
-    with Workdir(tmp_path) as workdir:
+    with RunFolder(tmp_path) as workdir:
         workdir.open(config)
     assert json.loads((tmp_path / "config.json").read_text())["task"] == "capture"
     (tmp_path / "config.json").write_text(damage)
     config.train.batch_size = 3
-    with Workdir(tmp_path) as workdir, pytest.raises(WorkdirError, match="batch_size=0, not 3"):
+    with RunFolder(tmp_path) as workdir, pytest.raises(RunFolderError, match="batch_size=0, not 3"):
         workdir.open(config)
 
 
@@ -115,7 +122,7 @@ def test_a_torn_config_is_made_again_from_a_checkpoint(tmp_path, damage):
 def test_damaged_digests_are_said_to_be(tmp_path, capsys, content):
     begin(tmp_path)
     (tmp_path / "inputs.json").write_text(content)
-    with Workdir(tmp_path) as workdir:
+    with RunFolder(tmp_path) as workdir:
         workdir.open(a2_capture.get_config(), {"di.wav": "1" * 32})
     assert f"{tmp_path / 'inputs.json'}: damaged; whether the files are" in capsys.readouterr().out
     assert json.loads((tmp_path / "inputs.json").read_text()) == {"di.wav": "1" * 32}
@@ -126,8 +133,8 @@ def test_pipes_in_a_run_are_not_waited_for(tmp_path, name):
     begin(tmp_path)
     os.mkfifo(tmp_path / name)
     with (
-        Workdir(tmp_path) as workdir,
-        pytest.raises(WorkdirError, match=f"{name}: cannot be read: not a regular file"),
+        RunFolder(tmp_path) as workdir,
+        pytest.raises(RunFolderError, match=f"{name}: cannot be read: not a regular file"),
     ):
         workdir.open(a2_capture.get_config())
 
@@ -145,8 +152,8 @@ def test_a_lock_that_is_none(tmp_path):
 
 
 def start(folder, error, computed="metrics.jsonl", content=""):
-    """A start that makes what starts make, computes a file, and is ended by `error`."""
-    with Workdir(folder) as workdir:
+    """Runs a start that makes the usual files, computes one, and is ended by `error`."""
+    with RunFolder(folder) as workdir:
         workdir.open(a2_capture.get_config(), {"di.wav": "1" * 32})
         for made in ("pair/di.wav", "checkpoints/made", computed):
             (folder / made).parent.mkdir(exist_ok=True)
@@ -159,7 +166,7 @@ def names(folder):
     return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*"))
 
 
-@pytest.mark.parametrize("error", [WorkdirError("none fits"), KeyboardInterrupt(), KeyError("a")])
+@pytest.mark.parametrize("error", [RunFolderError("none fits"), KeyboardInterrupt(), KeyError("a")])
 def test_a_refused_start_leaves_no_folder(tmp_path, error):
     with pytest.raises(type(error)):
         start(tmp_path / "pair" / "not" / "there", error)
@@ -170,8 +177,8 @@ def test_a_refused_start_leaves_a_folder_as_it_was(tmp_path):
     (tmp_path / "pair").mkdir()
     for name in ("notes.txt", "pair/di.wav"):
         (tmp_path / name).touch()
-    with pytest.raises(WorkdirError):
-        start(tmp_path, WorkdirError("none fits"))
+    with pytest.raises(RunFolderError):
+        start(tmp_path, RunFolderError("none fits"))
     assert names(tmp_path) == ["notes.txt", "pair", "pair/di.wav"]
 
 
@@ -179,7 +186,7 @@ def test_a_start_removes_what_a_killed_one_was_writing(tmp_path):
     (tmp_path / "samples" / "step-000002").mkdir(parents=True)
     for name in (".wf_jax-a.json", "samples/step-000002/.wf_jax-b.png", "samples/c.png"):
         (tmp_path / name).touch()
-    with Workdir(tmp_path) as workdir:
+    with RunFolder(tmp_path) as workdir:
         workdir.open(a2_capture.get_config())
     assert [name for name in names(tmp_path) if "." in name] == [
         "config.json",
@@ -190,6 +197,6 @@ def test_a_start_removes_what_a_killed_one_was_writing(tmp_path):
 
 @pytest.mark.parametrize("computed", ["metrics.jsonl", "checkpoints/3"])
 def test_a_run_that_has_begun_keeps_all_whatever_ends_it(tmp_path, computed):
-    with pytest.raises(WorkdirError):
-        start(tmp_path / "run", WorkdirError("too late"), computed, '{"step": 3}\n')
+    with pytest.raises(RunFolderError):
+        start(tmp_path / "run", RunFolderError("too late"), computed, '{"step": 3}\n')
     assert {computed, "config.json", "inputs.json", "lock", "pair"} <= set(names(tmp_path / "run"))

@@ -1,4 +1,4 @@
-"""A part of the examination that does what the name of its folder says."""
+"""A part of the examination that behaves as the name of its folder says."""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-"""Releases of models small enough to test, and what their models say of the same inputs."""
+"""Releases of models small enough to test, with the models' own results."""
 
 import json
 from functools import partial
@@ -36,7 +36,7 @@ def vocoder_release(folder: Path, family: str = "WaveFlow", **options) -> Path:
 
 
 def written(folder: Path, model: Flow, platforms=PLATFORMS, **options) -> Path:
-    """The release of any vocoder."""
+    """Writes the release of any vocoder."""
     folder.mkdir(parents=True)
     about = About("voice", metrics={"log_likelihood": 4.5, "lost": float("nan")})
     write_vocoder(folder, model, about, platforms, say=silent, **options)
@@ -44,7 +44,7 @@ def written(folder: Path, model: Flow, platforms=PLATFORMS, **options) -> Path:
 
 
 def nam(folder: Path, name: str) -> Path:
-    """A .nam file."""
+    """Writes a .nam file."""
     path = folder / f"{name}.nam"
     if name == "A2":
         model = a2.create("nano", np.random.default_rng(0)).scaled(50.0)
@@ -62,12 +62,12 @@ def amp_release(folder: Path, name: str = "A2", platforms=PLATFORMS, **options) 
 
 
 def clip(batch: int, samples: int, seed: int = 5) -> np.ndarray:
-    """Audio [B, T]."""
+    """Returns audio [B, T]."""
     return np.random.default_rng(seed).normal(0, 0.3, (batch, samples)).astype(np.float32)
 
 
 def mels(batch: int, frames: int, seed: int = 6) -> np.ndarray:
-    """Mels [B, M, F]."""
+    """Returns mels [B, M, F]."""
     return np.random.default_rng(seed).standard_normal((batch, 4, frames)).astype(np.float32)
 
 
@@ -84,7 +84,7 @@ def _says(model, keys, audio, mel, lengths, temperature):
 
 
 def model_says(model: Flow, audio: np.ndarray, mel: np.ndarray, seed: int, temperature: float):
-    """Sampled audio [B, F * hop] and nats [B], in one array length for all that is asked."""
+    """Returns sampled audio [B, F * hop] and nats [B] in one array length for all requests."""
     batch, frames = len(mel), mel.shape[2]
     keys = clip_keys(jax.random.key(seed), 2)
     samples = [np.array([n] * batch + [0] * (2 - batch)) for n in (frames * 16, audio.shape[1])]

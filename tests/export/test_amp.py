@@ -1,4 +1,4 @@
-"""A released amp beside its model: any length, blocks with a state, and what it refuses."""
+"""A released amp beside its model: any length, blocks with a state, and refusals."""
 
 import json
 
@@ -35,7 +35,7 @@ def model(folder):
 
 
 def test_long_signals_go_in_stretches(amp, model, monkeypatch):
-    """Each begins where the one before ended, and few sizes are compiled."""
+    """Each stretch begins where the last ended, and few sizes are compiled."""
     monkeypatch.setattr("wf_jax.export.amp.SIZES", (1, 2))
     chunk, before = amp.manifest.amp.chunk, amp._functions["render"]._cache_size()
     for samples in (2 * chunk + 5, 3 * chunk + 1, 4 * chunk):
@@ -55,7 +55,7 @@ def test_blocks_of_every_size_that_was_asked_for(amp, model):
 
 
 def test_a_step_is_compiled_once(amp):
-    """Not again for the state that it gave back."""
+    """Does not compile again for the state that it gave back."""
     before, state = amp._functions["step_64"]._cache_size(), amp.init_state(5)
     for _ in range(3):
         state, _ = amp.step(state, releases.clip(5, 64))
@@ -63,7 +63,7 @@ def test_a_step_is_compiled_once(amp):
 
 
 def test_a_state_is_given_away(amp):
-    """It is changed where it is: no block copies the model's memory."""
+    """Changes the state in place: no block copies the model's memory."""
     state = amp.init_state(1)
     new, _ = amp.step(state, releases.clip(1, 64))
     assert state.is_deleted()
@@ -87,7 +87,7 @@ def test_a_batch_over_devices(folder, amp):
 
 
 def test_sizes_of_a_slimmable_model(tmp_path):
-    """The size that was asked for is in the functions; the file keeps all."""
+    """The requested size is in the functions; the file keeps all."""
     x, small = releases.clip(1, 300), {}
     for size in (0.0, 1.0):
         made = releases.amp_release(tmp_path / str(size) / "amp", "slimmable", size=size)
@@ -119,7 +119,7 @@ def test_a2_for_cpus_alone_takes_its_pass(tmp_path):
 
 
 def test_the_a2_pass_is_rebuilt_as_such(tmp_path, monkeypatch):
-    """Also where it would not be chosen: the arrays of the release are packed for it."""
+    """Covers also a model where it would not be chosen: the release's arrays are packed for it."""
     monkeypatch.setattr("wf_jax.amps.fast.forbidden", lambda: "")
     made = releases.amp_release(tmp_path / "amp", "A2", platforms=("cpu",), blocks=())
     monkeypatch.setattr("wf_jax.amps.fast.forbidden", lambda: "not here")

@@ -1,4 +1,4 @@
-"""Releases where JAX and NumPy alone can be imported, beside what their models say."""
+"""Releases where only JAX and NumPy can be imported, beside their models' results."""
 
 import json
 import os
@@ -16,7 +16,7 @@ from wf_jax.export.check import played
 # Batch and mel frames, or batch and samples: at the lengths of arrays and short of them.
 CLIPS = [(1, 5), (1, 33), (1, 64), (2, 70), (2, 80)]
 SIGNALS = [(1, 1), (1, 300), (1, 8192), (2, 8191), (2, 700)]
-# Of wf_jax; none of them needs more than JAX and NumPy.
+# Modules of wf_jax; none of them needs more than JAX and NumPy.
 OWN = ("export", "audio", "json_values", "bounded_files", "array_files", "errors", "options")
 SCRIPT = (
     f"TAKEN = {OWN}"
@@ -76,7 +76,7 @@ def inputs_of(name, batch, size):
 
 @pytest.fixture(scope="module")
 def answers(tmp_path_factory):
-    """What the releases say in a process without model code, and that process's modules."""
+    """Returns the releases' results in a process without model code, and its modules."""
     folder = tmp_path_factory.mktemp("releases")
     made = {name: releases.vocoder_release(folder / name, name) for name in releases.FLOWS}
     made |= {name: releases.amp_release(folder / name, name) for name in releases.NAMS}
@@ -107,7 +107,7 @@ def answers(tmp_path_factory):
 
 
 def test_nothing_else_was_imported(answers):
-    """Beside what JAX itself comes with (SciPy is one of them): our own readers."""
+    """Allows JAX's own modules (SciPy is one of them) and our own readers."""
     _, _, modules = answers
     packages = {name.split(".")[0] for name in modules} - set(sys.stdlib_module_names)
     own = {name for name in packages if not name.startswith("_cy")}  # Cython's, of SciPy
@@ -119,7 +119,7 @@ def test_nothing_else_was_imported(answers):
 
 @pytest.mark.parametrize("family", releases.FLOWS)
 def test_a_vocoder_says_what_its_model_says(answers, family):
-    """The model is compiled for one array that all clips fit into, and once as it is called."""
+    """Compiles the model for one array that all clips fit into, and once as it is called."""
     _, found, _ = answers
     model = releases.flow(family)
     for batch, frames in CLIPS:

@@ -1,4 +1,4 @@
-"""What is wrong with the files of a release is one line, and nothing of it is run."""
+"""Faults in the files of a release give one line, and nothing of them is run."""
 
 import datetime
 import json
@@ -28,13 +28,13 @@ def original(tmp_path_factory):
 
 @pytest.fixture
 def folder(original, tmp_path):
-    """A copy to damage."""
+    """Makes a copy to damage."""
     return shutil.copytree(original, tmp_path / "voice")
 
 
 @pytest.fixture
 def nothing_is_run(monkeypatch):
-    """Fails where an artefact is read."""
+    """Fails if an artefact is read."""
     monkeypatch.setattr(release, "read", lambda *_: pytest.fail("an artefact was read"))
     monkeypatch.setattr(release, "_rebuilt", lambda *_: pytest.fail("a model was built"))
 
@@ -48,7 +48,7 @@ def fault(folder, **options):
 
 
 def change(folder, **fields):
-    """Fields of the manifest with other values, and everything else as it was."""
+    """Replaces values of fields of the manifest."""
     content = json.loads((folder / MANIFEST).read_text())
     (folder / MANIFEST).write_text(json.dumps(content | fields))
 
@@ -126,7 +126,7 @@ def test_a_manifest_that_is_none(folder, nothing_is_run, fields, expected):
 
 
 def test_a_manifest_that_asks_the_compiler_for_files(tmp_path, nothing_is_run):
-    """Options of XLA write files where they are told to."""
+    """Rejects XLA options that write files to a chosen path."""
     amp = releases.amp_release(tmp_path / "amp", "lstm")
     content = json.loads((amp / MANIFEST).read_text())
     content["amp"]["compiler_options"] = {"xla_dump_to": 1}
@@ -151,7 +151,7 @@ def test_the_manifest_that_was_meant(folder, monkeypatch):
 
 
 def test_arrays_of_another_shape(folder, nothing_is_run):
-    """Every file is as listed, but they do not belong together."""
+    """Covers files that match the list but not each other."""
     with np.load(folder / "params.npz") as file:
         params = dict(file)
     params["flows/start/bias"] = params["flows/start/bias"][:1]
@@ -166,7 +166,7 @@ def test_arrays_of_another_shape(folder, nothing_is_run):
 
 
 def test_an_artefact_that_jax_does_not_read(folder, monkeypatch):
-    """As those of an old jax, though they have not expired: rebuilt, or one line."""
+    """Covers unreadable artefacts that have not expired: rebuilt, or one line."""
     (folder / "mel.jaxexp").write_bytes(b"\0" * 100)
     write_manifest(folder, read_manifest(folder))
     expected = f"jax {jax.__version__} cannot read {folder / 'mel.jaxexp'}"
@@ -199,7 +199,7 @@ def test_artefacts_live_for_six_months(folder):
     ],
 )
 def test_outdated_artefacts_are_rebuilt(folder, original, monkeypatch, fields, expected):
-    """Which is said; and none of the old ones is read."""
+    """Reports the rebuild, and reads none of the old artefacts."""
     change(folder, **fields)
     with monkeypatch.context() as patch:
         patch.setattr(release, "read", lambda *_: pytest.fail("an artefact was read"))
@@ -236,14 +236,14 @@ def test_another_platform(folder, monkeypatch):
 
 
 def test_a_release_says_nothing_of_where_it_was_made(original):
-    """No paths of source files; so it is also the same wherever it is made."""
+    """Contains no paths of source files; so it is the same wherever it is made."""
     for path in original.glob("*.jaxexp"):
         assert b"wf_jax/" not in path.read_bytes()
         assert artefacts.read(path.read_bytes(), path.name)
 
 
 def test_a_model_that_cannot_be_rebuilt(tmp_path):
-    """The file of the release is named, not the copy of it that is worked on."""
+    """Names the file of the release, not its working copy."""
     amp = releases.amp_release(tmp_path / "amp", "lstm", ("cpu",))
     (amp / "model.nam").write_text("{}")
     write_manifest(amp, read_manifest(amp))
@@ -267,7 +267,7 @@ for number in range(10**6):
 
 @pytest.mark.skipif(sys.platform != "linux", reason="renames two folders in one step on Linux")
 def test_a_release_that_is_replaced_meanwhile(folder, tmp_path):
-    """The old one or the new one; never files of both."""
+    """Reads the old one or the new one; never files of both."""
     other = shutil.copytree(folder, tmp_path / "other")
     (other / "config.json").write_text((folder / "config.json").read_text() + " ")
     change(other, name="other")

@@ -1,4 +1,4 @@
-"""Whatever is done to a model folder or a release: it is loaded, or one line says why it is not."""
+"""Damaged model folders and releases: each is loaded, or refused in one line."""
 
 import contextlib
 import dataclasses
@@ -13,10 +13,11 @@ import numpy as np
 import pytest
 
 from experiments.run.folder import model_folder
-from experiments.run.initial import InitialError, read_initial
+from experiments.run.initial import read_initial
 from tests import hostile_files
 from tests.damaged_folders import battery, outcome, read
 from tests.export import small_releases as releases
+from wf_jax.errors import UserError
 from wf_jax.export import load, write
 from wf_jax.export.artefacts import Function, lower
 from wf_jax.export.manifest import MANIFEST, PARAMS
@@ -29,7 +30,7 @@ FAMILIES = tuple(releases.FLOWS)
 
 @pytest.fixture(scope="module")
 def models(tmp_path_factory) -> list[Path]:
-    """A model folder of each family."""
+    """Makes a model folder of each family."""
     place = tmp_path_factory.mktemp("models")
     for family in FAMILIES:
         model = releases.flow(family)
@@ -40,7 +41,7 @@ def models(tmp_path_factory) -> list[Path]:
 
 @pytest.fixture(scope="module")
 def released(tmp_path_factory) -> list[Path]:
-    """Releases of a vocoder and of two amps."""
+    """Makes releases of a vocoder and of two amps."""
     place = tmp_path_factory.mktemp("released")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(write, "lower", _lower_nothing)
@@ -55,7 +56,7 @@ def released(tmp_path_factory) -> list[Path]:
 
 
 def _lower_nothing(function: Function, params: object, platforms: object) -> object:
-    """Makes an artefact that gives back its inputs: nothing here is called."""
+    """Makes an artefact that returns its inputs: nothing here is called."""
     return lower(dataclasses.replace(function, call=lambda params, *x: x), params, platforms)
 
 
@@ -66,7 +67,7 @@ def _expired(folder: Path) -> Path:
 
 
 def sign_model(folder: Path) -> None:
-    """Says in config.json that params.npz is the right one."""
+    """Writes the digest of params.npz into config.json."""
     with contextlib.suppress(OSError, ValueError, TypeError, RecursionError):
         content = json.loads(read(folder / "config.json"))
         data = read(folder / "params.npz")
@@ -86,13 +87,13 @@ def sign_release(folder: Path) -> None:
 
 
 def initial(folder: Path) -> None:
-    """As --init_from reads it."""
+    """Reads it as --init_from does."""
     for value in read_initial(folder).values():
         assert isinstance(value, np.ndarray)
 
 
 def spoken(folder: Path) -> None:
-    """As synthesize and export load it."""
+    """Loads it as synthesize and export do."""
     load_model(model_folder(folder))
 
 
@@ -129,7 +130,7 @@ def test_more_damaged_releases(released, tmp_path, seed):
 
 
 def test_a_fault_is_named(tmp_path, monkeypatch):
-    """That the battery would see it."""
+    """Checks that the battery would notice one."""
     with monkeypatch.context() as patch:
         patch.setattr(hostile_files, "MEMORY", 1 << 26)
         with pytest.raises(AssertionError, match=r"took .* bytes"):
@@ -141,7 +142,7 @@ def test_a_fault_is_named(tmp_path, monkeypatch):
         outcome(tmp_path, lambda folder: np.ones(9 << 28, np.uint8))
 
     def other(folder: Path) -> None:
-        raise InitialError("no name")
+        raise UserError("no name")
 
     with pytest.raises(AssertionError):
         outcome(tmp_path, other)

@@ -1,4 +1,4 @@
-"""Releases of strangers, every digest of which is right: one line, and nothing large is made."""
+"""Hostile releases with correct digests: one line, and nothing large is allocated."""
 
 import json
 import os
@@ -29,7 +29,7 @@ def original(tmp_path_factory):
 
 @pytest.fixture
 def folder(original, tmp_path, monkeypatch):
-    """A copy to damage; nothing in it is run."""
+    """Makes a copy to damage; nothing in it is run."""
     monkeypatch.setattr(release, "read", lambda *_: pytest.fail("an artefact was read"))
     monkeypatch.setattr(release, "_rebuilt", lambda *_: pytest.fail("a model was built"))
     copy = tmp_path / "voice"
@@ -46,7 +46,7 @@ def sign(folder):
 
 
 def change(folder, *names, value):
-    """A value of the manifest."""
+    """Replaces a value of the manifest."""
     content = json.loads((folder / MANIFEST).read_text())
     inner = content
     for name in names[:-1]:

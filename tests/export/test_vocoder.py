@@ -1,4 +1,4 @@
-"""A released vocoder beside its model: batches, long clips, streams, and what it refuses."""
+"""A released vocoder beside its model: batches, long clips, streams, and refusals."""
 
 import dataclasses
 
@@ -23,136 +23,136 @@ def model():
 
 
 @pytest.fixture(scope="module")
-def voice(tmp_path_factory):
+def vocoder(tmp_path_factory):
     return load(releases.vocoder_release(tmp_path_factory.mktemp("release") / "voice"))
 
 
-def programs(voice):
-    return {name: call._cache_size() for name, call in voice._functions.items()}
+def programs(vocoder):
+    return {name: call._cache_size() for name, call in vocoder._functions.items()}
 
 
-def test_many_lengths_share_a_program(voice):
-    """Up to 64 frames one, up to 80 the next; results have the length that was asked for."""
-    key, before = jax.random.key(0), programs(voice)
+def test_many_lengths_share_a_program(vocoder):
+    """Compiles one program up to 64 frames and the next up to 80; results have the asked length."""
+    key, before = jax.random.key(0), programs(vocoder)
     for frames in (1, 2, 17, 40, 64):
         mel, audio = releases.mels(1, frames), releases.clip(1, frames * HOP - 3)
-        assert voice.synthesize(mel, key).shape == (1, frames * HOP)
-        assert voice.log_prob(audio, mel).shape == (1,)
-        assert voice.mel(audio).shape == (1, 4, frames)
-    after = programs(voice)
+        assert vocoder.synthesize(mel, key).shape == (1, frames * HOP)
+        assert vocoder.log_prob(audio, mel).shape == (1,)
+        assert vocoder.mel(audio).shape == (1, 4, frames)
+    after = programs(vocoder)
     assert all(after[name] - before[name] <= 1 for name in after)
     for frames in (65, 70, 79):
-        assert voice.mel(releases.clip(1, frames * HOP)).shape == (1, 4, frames)
-    assert programs(voice)["mel"] <= after["mel"] + 1
+        assert vocoder.mel(releases.clip(1, frames * HOP)).shape == (1, 4, frames)
+    assert programs(vocoder)["mel"] <= after["mel"] + 1
 
 
-def test_clips_of_a_batch_may_have_different_lengths(voice):
-    """Each is what it is alone, but for its key; silence after it."""
+def test_clips_of_a_batch_may_have_different_lengths(vocoder):
+    """Each clip is as alone, but for its key; silence follows it."""
     mel, frames, key = releases.mels(2, 30), np.array([30, 11]), jax.random.key(4)
-    together = voice.synthesize(mel, key, 0.7, frames)
+    together = vocoder.synthesize(mel, key, 0.7, frames)
     assert not together[1, 11 * HOP :].any()
-    cut = voice.synthesize(mel[:, :, :11], key, 0.7)
+    cut = vocoder.synthesize(mel[:, :, :11], key, 0.7)
     np.testing.assert_allclose(together[1, : 11 * HOP], cut[1], atol=1e-6)
-    (first,) = voice.synthesize(mel[:1], key, 0.7)
+    (first,) = vocoder.synthesize(mel[:1], key, 0.7)
     np.testing.assert_allclose(together[0], first, atol=1e-6)
     audio, lengths = releases.clip(2, 300), np.array([300, 117])
-    nats = voice.log_prob(audio, voice.mel(audio, lengths), lengths)  # whatever follows them
-    alone = voice.log_prob(audio[1:, :117], voice.mel(audio[1:, :117]))
+    nats = vocoder.log_prob(audio, vocoder.mel(audio, lengths), lengths)  # whatever follows them
+    alone = vocoder.log_prob(audio[1:, :117], vocoder.mel(audio[1:, :117]))
     np.testing.assert_allclose(nats[1:], alone, rtol=1e-5)
 
 
-def test_temperature(voice):
-    """0 draws not; a new one compiles nothing."""
-    mel, before = releases.mels(1, 20), programs(voice)["synthesize"]
-    mode, again = (voice.synthesize(mel, jax.random.key(seed), 0.0) for seed in (0, 1))
+def test_temperature(vocoder):
+    """Zero draws nothing; a new one compiles nothing."""
+    mel, before = releases.mels(1, 20), programs(vocoder)["synthesize"]
+    mode, again = (vocoder.synthesize(mel, jax.random.key(seed), 0.0) for seed in (0, 1))
     np.testing.assert_array_equal(mode, again)
-    calm, wild = (np.std(voice.synthesize(mel, jax.random.key(0), t)) for t in (0.3, 1.0))
+    calm, wild = (np.std(vocoder.synthesize(mel, jax.random.key(0), t)) for t in (0.3, 1.0))
     assert np.std(mode) < calm < wild
-    assert programs(voice)["synthesize"] <= before + 1
+    assert programs(vocoder)["synthesize"] <= before + 1
 
 
-def test_old_style_keys(voice):
+def test_old_style_keys(vocoder):
     mel = releases.mels(1, 5)
     new, old = jax.random.key(3), jax.random.PRNGKey(3)
-    np.testing.assert_array_equal(voice.synthesize(mel, new), voice.synthesize(mel, old))
+    np.testing.assert_array_equal(vocoder.synthesize(mel, new), vocoder.synthesize(mel, old))
 
 
-def test_a_key_for_each_clip(voice):
-    """Then it sounds as it does alone, whatever row it stands in."""
+def test_a_key_for_each_clip(vocoder):
+    """A clip with its own key sounds as it does alone, whatever row it stands in."""
     mel, keys = releases.mels(2, 30), jax.random.split(jax.random.key(3))
-    together = voice.synthesize(mel, keys, 0.7)
+    together = vocoder.synthesize(mel, keys, 0.7)
     for row, one, key in zip(together, mel, keys, strict=True):
-        np.testing.assert_allclose(row, voice.synthesize(one[None], key, 0.7)[0], atol=1e-6)
+        np.testing.assert_allclose(row, vocoder.synthesize(one[None], key, 0.7)[0], atol=1e-6)
 
 
-def test_what_floats_are_does_not_matter(voice):
+def test_what_floats_are_does_not_matter(vocoder):
     mel, key = releases.mels(1, 5), jax.random.key(3)
-    expected = voice.synthesize(mel, key)
-    np.testing.assert_array_equal(voice.synthesize(mel.astype(np.float64), key), expected)
-    assert voice.synthesize(jnp.asarray(mel, jnp.bfloat16), key).shape == expected.shape
+    expected = vocoder.synthesize(mel, key)
+    np.testing.assert_array_equal(vocoder.synthesize(mel.astype(np.float64), key), expected)
+    assert vocoder.synthesize(jnp.asarray(mel, jnp.bfloat16), key).shape == expected.shape
 
 
 def test_clips_that_are_scaled_to_their_peak(tmp_path):
-    """The mel is that of the scaled clip, the likelihood that of the clip as it is."""
+    """Takes the mel of the scaled clip, the likelihood of the clip as it is."""
     settings = dataclasses.replace(small.MEL, peak_normalise=True)
     model = small.random_model(small.config(channels=3, mel=settings))
     folder = releases.written(tmp_path / "voice", model)
-    voice, quiet = load(folder), 0.01 * releases.clip(1, 300)
+    vocoder, quiet = load(folder), 0.01 * releases.clip(1, 300)
     scaled = quiet * (0.999 / np.abs(quiet).max())
     mel = releases.mel_of(scaled)
-    np.testing.assert_allclose(voice.mel(quiet), mel, atol=1e-4)
+    np.testing.assert_allclose(vocoder.mel(quiet), mel, atol=1e-4)
     (expected,) = clip_log_likelihoods(
         model, [HeldOut("clip", scaled[0], float(scaled[0, 0] / quiet[0, 0]))]
     )
-    np.testing.assert_allclose(voice.log_prob(quiet, mel), expected, rtol=1e-4)
+    np.testing.assert_allclose(vocoder.log_prob(quiet, mel), expected, rtol=1e-4)
 
 
 def test_a_hop_that_is_no_multiple_of_the_height(tmp_path):
-    """Hop 20, height 8: arrays are of whole columns, and a clip may end inside one."""
+    """With hop 20, height 8, arrays are of whole columns, and a clip may end inside one."""
     settings = dataclasses.replace(small.MEL, hop_length=20)
     model = small.random_model(small.config(channels=3, mel=settings, upsample_factors=(4, 5)))
-    voice, mel = load(releases.written(tmp_path / "voice", model)), releases.mels(1, 31)
-    audio = voice.synthesize(mel, jax.random.key(2), 0.7)
+    vocoder, mel = load(releases.written(tmp_path / "voice", model)), releases.mels(1, 31)
+    audio = vocoder.synthesize(mel, jax.random.key(2), 0.7)
     np.testing.assert_allclose(audio, releases.sampled(model, mel, 2, 0.7), atol=1e-5)
-    assert voice.mel(audio[:, :-3]).shape == (1, 4, 31)
+    assert vocoder.mel(audio[:, :-3]).shape == (1, 4, 31)
 
 
 def test_arrays_are_as_long_as_the_release_says(tmp_path, monkeypatch):
     """Another version of this library may fill up to other lengths."""
-    voice = load(releases.vocoder_release(tmp_path / "voice"))
+    vocoder = load(releases.vocoder_release(tmp_path / "voice"))
     monkeypatch.setattr("wf_jax.audio.clips.SMALLEST", 16)
-    assert voice.mel(releases.clip(1, 20 * HOP)).shape == (1, 4, 20)
+    assert vocoder.mel(releases.clip(1, 20 * HOP)).shape == (1, 4, 20)
 
 
 # Long clips and streams
 
 
 @pytest.fixture(scope="module")
-def long(voice):
-    """A mel of 130 frames, and its audio in one piece."""
+def long(vocoder):
+    """Returns a mel of 130 frames, and its audio in one piece."""
     mel = releases.mels(1, 130)
-    return mel, voice.synthesize(mel, jax.random.key(9), 0.8)
+    return mel, vocoder.synthesize(mel, jax.random.key(9), 0.8)
 
 
-def test_pieces_are_the_whole(voice, long):
+def test_pieces_are_the_whole(vocoder, long):
     mel, whole = long
-    pieces = voice.synthesize(mel, jax.random.key(9), 0.8, chunk=40)
+    pieces = vocoder.synthesize(mel, jax.random.key(9), 0.8, chunk=40)
     np.testing.assert_allclose(pieces, whole, atol=1e-5)
 
 
 @pytest.mark.parametrize("portions", [(1,) * 130, (50, 0, 33, 47), (130,)])
-def test_a_stream_is_the_whole(voice, long, portions):
+def test_a_stream_is_the_whole(vocoder, long, portions):
     mel, whole = long
     ends = np.cumsum(portions)[:-1]
-    parts = list(voice.stream(np.split(mel[0], ends, axis=1), jax.random.key(9), 0.8, chunk=24))
+    parts = list(vocoder.stream(np.split(mel[0], ends, axis=1), jax.random.key(9), 0.8, chunk=24))
     assert [len(part) for part in parts] == [24 * HOP] * 5 + [10 * HOP]
     np.testing.assert_allclose(np.concatenate(parts), whole[0], atol=1e-5)
 
 
-def test_a_stream_speaks_as_soon_as_its_context_is_there(voice):
-    """Latency: a chunk and the context after it, no more; and few programs."""
-    context = voice.manifest.vocoder.context_frames
-    arrived, spoken, before = 0, 0, programs(voice)["synthesize"]
+def test_a_stream_speaks_as_soon_as_its_context_is_there(vocoder):
+    """Latency is a chunk and the context after it, no more; few programs are compiled."""
+    context = vocoder.manifest.vocoder.context_frames
+    arrived, spoken, before = 0, 0, programs(vocoder)["synthesize"]
 
     def blocks():
         nonlocal arrived
@@ -161,19 +161,19 @@ def test_a_stream_speaks_as_soon_as_its_context_is_there(voice):
             arrived += 1
             yield column[:, None]
 
-    for part in voice.stream(blocks(), jax.random.key(0), chunk=16):
+    for part in vocoder.stream(blocks(), jax.random.key(0), chunk=16):
         spoken += len(part) // HOP
     assert spoken == 200
-    assert programs(voice)["synthesize"] <= before + 1
+    assert programs(vocoder)["synthesize"] <= before + 1
 
 
-def test_too_little_context_is_another_result(voice, long):
-    """So that the two tests above can fail; and it is nearer, the more there is."""
+def test_too_little_context_is_another_result(vocoder, long):
+    """Shows that the two tests above can fail; more context comes nearer."""
     mel, whole = long
     errors = [
         np.abs(
             np.concatenate(
-                list(voice.stream([mel[0]], jax.random.key(9), 0.8, chunk=24, context=context))
+                list(vocoder.stream([mel[0]], jax.random.key(9), 0.8, chunk=24, context=context))
             )
             - whole[0]
         ).max()
@@ -182,33 +182,33 @@ def test_too_little_context_is_another_result(voice, long):
     assert errors[0] > errors[1] > errors[2] > 1e-5
 
 
-def test_an_empty_stream(voice):
-    assert list(voice.stream([], jax.random.key(0))) == []
+def test_an_empty_stream(vocoder):
+    assert list(vocoder.stream([], jax.random.key(0))) == []
 
 
 def test_a_wavenet_cannot_be_cut(tmp_path):
-    voice = load(releases.vocoder_release(tmp_path / "wavenet", "WaveNet"))
-    assert voice.manifest.vocoder.context_frames is None
+    vocoder = load(releases.vocoder_release(tmp_path / "wavenet", "WaveNet"))
+    assert vocoder.manifest.vocoder.context_frames is None
     with pytest.raises(ReleaseError, match="made in one piece; use synthesize"):
-        voice.stream([releases.mels(1, 5)[0]], jax.random.key(0))
+        vocoder.stream([releases.mels(1, 5)[0]], jax.random.key(0))
 
 
 # Devices and types
 
 
-def test_a_batch_over_devices(voice, tmp_path):
-    """Rows of each device are those of one device; three are no share of two devices."""
+def test_a_batch_over_devices(vocoder, tmp_path):
+    """Rows of each device equal those of one device; three do not divide over two devices."""
     folder = releases.vocoder_release(tmp_path / "voice")
     both = load(folder, devices=jax.devices()[:2])
     mel = releases.mels(2, 20)
-    one, two = (v.synthesize(mel, jax.random.key(0)) for v in (voice, both))
+    one, two = (v.synthesize(mel, jax.random.key(0)) for v in (vocoder, both))
     np.testing.assert_allclose(one, two, atol=1e-6)
     audio = releases.clip(3, 300)
-    np.testing.assert_allclose(both.mel(audio), voice.mel(audio), atol=1e-6)
+    np.testing.assert_allclose(both.mel(audio), vocoder.mel(audio), atol=1e-6)
 
 
-def test_bfloat16(tmp_path, voice, model):
-    """Its nets compute in bfloat16, its audio is float32, its arrays stay as they are."""
+def test_bfloat16(tmp_path, vocoder, model):
+    """Its nets compute in bfloat16; its audio is float32, its arrays are unchanged."""
     half = load(releases.vocoder_release(tmp_path / "voice", dtype="bfloat16"))
     assert half.manifest.dtype == "bfloat16"
     # And it is the default of a model that was trained so.
@@ -216,13 +216,13 @@ def test_bfloat16(tmp_path, voice, model):
     assert read_manifest(trained).dtype == "bfloat16"
     assert {value.dtype for value in half.manifest.params.values()} == {"float32"}
     mel, key = releases.mels(1, 20), jax.random.key(0)
-    ours, exact = half.synthesize(mel, key, 0.7), voice.synthesize(mel, key, 0.7)
+    ours, exact = half.synthesize(mel, key, 0.7), vocoder.synthesize(mel, key, 0.7)
     assert ours.dtype == np.float32
     error = np.sqrt(np.mean(np.square(ours - exact)) / np.mean(np.square(exact)))
     assert 1e-4 < error < 0.05
 
 
-# What is refused
+# Refusals
 
 
 @pytest.mark.parametrize(
@@ -265,8 +265,8 @@ def test_bfloat16(tmp_path, voice, model):
         ),
     ],
 )
-def test_wrong_arguments_are_one_line(voice, call, expected):
+def test_wrong_arguments_are_one_line(vocoder, call, expected):
     with pytest.raises(ReleaseError) as caught:
-        call(voice, jax.random.key(0))
+        call(vocoder, jax.random.key(0))
     assert expected in str(caught.value)
     assert "\n" not in str(caught.value)

@@ -1,4 +1,4 @@
-"""Flows small enough to test, and what WaveFlow is in slow loops, from the facts alone."""
+"""Flows small enough to test, and WaveFlow in slow loops, written from the paper alone."""
 
 from functools import partial
 
@@ -39,7 +39,7 @@ def wavenet_config(**changes) -> WaveNetConfig:
 
 
 def random_model(settings: FlowConfig, seed: int = 0, amount: float = 0.1) -> Flow:
-    """A fresh model with noise on every array: its flows no longer copy.
+    """Adds noise to every array of a fresh model, whose flows would otherwise copy.
 
     The arrays are float64 inside `jax.enable_x64` and float32 outside.
     """
@@ -54,7 +54,7 @@ def random_model(settings: FlowConfig, seed: int = 0, amount: float = 0.1) -> Fl
 
 
 def random_inputs(settings: FlowConfig, batch: int, samples: int, seed: int = 1):
-    """Audio [B, T] and mel [B, M, F] of numpy's float64."""
+    """Draws audio [B, T] and mel [B, M, F] of numpy's float64."""
     rng = np.random.default_rng(seed)
     mel = rng.standard_normal((batch, settings.mel.n_mels, settings.mel.frames(samples)))
     return rng.standard_normal((batch, samples)), mel
@@ -65,7 +65,7 @@ def plain_params(model: Flow) -> dict[str, np.ndarray]:
 
 
 def normed(params: dict[str, np.ndarray], name: str) -> np.ndarray:
-    """Facts 2.5: w = g v / |v|, the norm over all but the output channel."""
+    """Normalises weights: w = g v / |v|, the norm over all but the output channel."""
     kernel, gain = params[f"{name}/kernel"], params[f"{name}/gain"]
     weight = np.zeros_like(kernel)
     for o in range(kernel.shape[-1]):
@@ -74,7 +74,7 @@ def normed(params: dict[str, np.ndarray], name: str) -> np.ndarray:
 
 
 def slow_flow(params, x, c, dilations):
-    """Facts 1.2, 2.1: one flow, x [h, W] and c [h, W, M] -> z [h, W], log scales [h - 1, W].
+    """Computes one flow: x [h, W] and c [h, W, M] -> z [h, W], log scales [h - 1, W].
 
     `params` are those of one flow. Zeros around are in hidden space, after the start product.
     """
@@ -107,7 +107,7 @@ def slow_flow(params, x, c, dilations):
 
 
 def slow_upsample(params, mel, factors):
-    """Facts 2.3: mel [M, F] -> [M, F * hop] in scatter form, an odd factor's extra column cut."""
+    """Upsamples mel [M, F] -> [M, F * hop] in scatter form; an odd factor's last column is cut."""
     for number, s in enumerate(factors):
         name = f"upsampler/layers/{number}"
         kernel = params[f"{name}/kernel"]

@@ -1,4 +1,4 @@
-"""One battery over all families of flows: what `Flow` promises, in float64, for each of them."""
+"""One battery over all families of flows: the contract of `Flow`, in float64."""
 
 import dataclasses
 import functools
@@ -38,7 +38,7 @@ SEEDS = np.arange(4, dtype=np.uint32)
 
 
 def each(names, default):
-    """The variants, those that are not in the default run marked as exhaustive."""
+    """Returns the variants; those outside the default run are marked as exhaustive."""
     return pytest.mark.parametrize(
         "name",
         [pytest.param(n, marks=() if n in default else pytest.mark.exhaustive) for n in names],
@@ -54,7 +54,7 @@ def close(actual, expected, tolerance=1e-10):
 
 @small.jit
 def density(model, x, mel, lengths=None):
-    """z, log_det and log_prob; without a latent log_prob alone."""
+    """Returns z, log_det and log_prob; without a latent log_prob alone."""
     latent = model.forward(x, mel, lengths) if model.config.has_latent else ()
     return *latent, model.log_prob(x, mel, lengths)
 
@@ -71,7 +71,7 @@ def draw(model, seed, mel, temperature):
 
 @small.jit
 def jacobians(model, x, mel, lengths):
-    """dz/dx of every clip [T, B, T]; clips do not depend on each other."""
+    """Computes dz/dx of every clip [T, B, T]; clips do not depend on each other."""
     return jax.jacrev(lambda x: jnp.sum(model.forward(x, mel, lengths)[0], axis=0))(x)
 
 
@@ -88,7 +88,7 @@ def double():
 
 @functools.cache
 def setting(name):
-    """A random model, audio, mel; what follows a clip's end is garbage."""
+    """Makes a random model, audio, mel, and garbage after each clip's end."""
     config = dataclasses.replace(VARIANTS[name], compute_dtype="float64")
     with jax.enable_x64(True):
         model = small.random_model(config)
@@ -107,7 +107,7 @@ def real(x):
 @pytest.mark.usefixtures("double")
 @each(WITH_LATENT, (*FIRST, "2 WaveNets"))
 def test_both_directions(name):
-    """x -> z -> x, and z -> x -> z, where alone a condition in the wrong order shows."""
+    """Checks x -> z -> x, and z -> x -> z, which alone shows a condition in the wrong order."""
     _, model, x, mel = setting(name)
     z, *_ = density(model, x, mel, LENGTHS)
     assert z.dtype == jnp.float64
@@ -119,7 +119,7 @@ def test_both_directions(name):
 @pytest.mark.usefixtures("double")
 @each(WITH_LATENT, (*FIRST[:2], "2 WaveNets"))
 def test_log_det_is_that_of_the_jacobian(name):
-    """A lost log scale, or one of a sample that is not there, is a wrong likelihood."""
+    """Catches a lost log scale, or one of a padded sample."""
     _, model, x, mel = setting(name)
     _, log_det, _ = density(model, x, mel, LENGTHS)
     found = jacobians(model, x, mel, LENGTHS)
@@ -132,9 +132,9 @@ def test_log_det_is_that_of_the_jacobian(name):
 @pytest.mark.usefixtures("double")
 @each(VARIANTS, (*FIRST[:2], "2 WaveNets"))
 def test_a_clip_does_not_depend_on_its_batch(name):
-    """Padding that is not as the edge, a neighbour's mel, or what follows the end would show.
+    """Catches wrong padding, a neighbour's mel, or samples after the end.
 
-    A clip that only fills up the batch has zeros, and nothing that is no number.
+    A clip that only fills up the batch has zeros, never NaN.
     """
     config, model, x, mel = setting(name)
     length, one = LENGTHS[1], slice(1, 2)
@@ -155,7 +155,7 @@ def test_a_clip_does_not_depend_on_its_batch(name):
 @pytest.mark.usefixtures("double")
 @each(VARIANTS, (*FIRST, "2 WaveNets", *WITHOUT))
 def test_log_prob(name):
-    """The constant, the number of real samples and the sign, for a random and a fresh model.
+    """Checks constant, real sample count and sign, for a random and a fresh model.
 
     A fresh model copies, or turns the channels of a column without stretching them.
     """
@@ -183,7 +183,7 @@ def densities(model, x, mel, lengths):
 @pytest.mark.usefixtures("double")
 @each(VARIANTS, ("WaveGlow", "2 WaveNets", "WaveNet of classes"))
 def test_sample(name):
-    """F * hop samples; one key, one result; at temperature 0 there is no noise, but audio."""
+    """Checks F * hop samples, one result per key, and audio without noise at temperature 0."""
     config, model, _, mel = setting(name)
     mel = np.where(mel < -40, 0.5, mel)
     x = draw(model, 0, mel, 1.0)
@@ -200,7 +200,7 @@ def test_sample(name):
 @pytest.mark.usefixtures("double")
 @each(VARIANTS, FIRST[1:])
 def test_gradient(name):
-    """A wrong hand-written backward pass, or a value that is cut off from it, would not train."""
+    """Catches a wrong hand-written backward pass, or a value that is cut off from it."""
     config, model, x, mel = setting(name)
     rng = np.random.default_rng(5)
     values = (model, real(x), mel)
@@ -245,7 +245,7 @@ def test_bfloat16_nets_leave_the_audio_as_it_is(name):
 
 @each(VARIANTS, VARIANTS)
 def test_a_model_is_its_arrays_and_a_folder(name, tmp_path):
-    """Names that clash, an array that is not saved, or another family's class."""
+    """Catches clashing names, an unsaved array, or another family's class."""
     model = new_flow(VARIANTS[name], np.random.default_rng(1))
     definition, params = split(model)
     save_model(tmp_path, model.config, params)
@@ -273,7 +273,7 @@ def test_a_model_is_its_arrays_and_a_folder(name, tmp_path):
 )
 @pytest.mark.parametrize("name", ["WaveFlow of height 8", "WaveGlow", "2 WaveNets", *WITHOUT[:1]])
 def test_faults_of_arguments(name, audio, mel, message):
-    """Every way in says which shapes do not belong together."""
+    """Every entry point names the shapes that do not fit together."""
     model = new_flow(VARIANTS[name], np.random.default_rng(0))
     ways = ("forward", "inverse", "log_prob") if model.config.has_latent else ("log_prob",)
     for way in ways:

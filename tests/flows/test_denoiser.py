@@ -1,4 +1,4 @@
-"""What is subtracted from synthesised audio, against loops and tones of known level."""
+"""The denoiser's subtraction, against loops and tones of known level."""
 
 import dataclasses
 
@@ -18,13 +18,13 @@ SIZE, HOP = small.MEL.n_fft, small.MEL.hop_length  # 64, 16: a quarter, as in th
 
 
 def tone(bins, samples, phase=0.0):
-    """As many turns in a frame as `bins`."""
+    """Makes a tone of `bins` turns per frame."""
     return np.float32(np.cos(2 * np.pi * bins * np.arange(samples) / SIZE + phase))
 
 
 @dataclasses.dataclass(frozen=True)
 class Hum:
-    """Hums at an eighth of the sample rate whatever it is asked to say, loudly at its edges."""
+    """Hums at an eighth of the sample rate for any input, loudly at its edges."""
 
     config: WaveFlowConfig
     level: float
@@ -61,7 +61,7 @@ def slow(audio, amount):
 
 
 def level(audio, bins):
-    """Amplitude of a tone, dB, from the middle of the audio."""
+    """Returns the amplitude of a tone in dB, from the middle of the audio."""
     middle = audio[SIZE : -SIZE // 2 * 2]
     middle = middle[: len(middle) // SIZE * SIZE]
     return 20 * np.log10(
@@ -71,7 +71,7 @@ def level(audio, bins):
 
 @pytest.mark.parametrize("samples", [1, 2, 33, 63, 64, 65, 333, 1000])
 def test_against_loops(samples, rng, monkeypatch):
-    """Frames, edges, overlap and phases, over several blocks and clips below a frame."""
+    """Covers frames, edges, overlap and phases, several blocks, and clips below a frame."""
     monkeypatch.setattr(denoiser, "BLOCK", 7)
     audio = rng.standard_normal(samples).astype(np.float32)
     bias = rng.uniform(0, 8, SIZE // 2 + 1)  # some bins become zero, some do not
@@ -83,7 +83,7 @@ def test_against_loops(samples, rng, monkeypatch):
 
 @pytest.mark.parametrize("size", [2, 6, 66, 1024])
 def test_nothing_to_subtract_gives_the_audio_back(size, rng):
-    """Any frame length that mel settings may have is inverted; and silence stays silence."""
+    """Inverts any frame length that mel settings may have; silence stays silence."""
     audio = rng.standard_normal(3000).astype(np.float32)
     found = Denoiser(np.zeros(size // 2 + 1), size)(audio, 1.0)
     np.testing.assert_allclose(found, audio, atol=1e-6)
@@ -92,7 +92,7 @@ def test_nothing_to_subtract_gives_the_audio_back(size, rng):
 
 
 def test_strength(rng):
-    """0 is the very same samples; what is no strength is refused, NaN too."""
+    """Strength 0 returns the same samples; NaN and other invalid values are refused."""
     subtract = Denoiser(np.ones(SIZE // 2 + 1), SIZE)
     audio = rng.standard_normal(500)  # float64, so that a rounding would be seen
     np.testing.assert_array_equal(subtract(audio, 0.0), audio)
@@ -103,7 +103,7 @@ def test_strength(rng):
 
 
 def test_a_hum_is_taken_out_and_a_loud_tone_is_not(rng):
-    """The model's line falls by its strength, in any phase; what is said stays as it was."""
+    """The model's line falls by its strength, in any phase; speech stays as it was."""
     subtract = Denoiser.of(Hum(small.config(), 0.1))
     said = 0.5 * tone(20, 4000) + 1e-4 * rng.standard_normal(4000).astype(np.float32)
     audio = said + 0.1 * tone(8, 4000, phase=1.0)
@@ -125,7 +125,7 @@ def test_a_hum_is_taken_out_and_a_loud_tone_is_not(rng):
     ],
 )
 def test_the_bias_is_the_model_s_own(family):
-    """Mean magnitudes of what it makes of a mel of zeros and no noise, away from the edges."""
+    """Averages magnitudes for a mel of zeros and no noise, away from the edges."""
     model = small.random_model(FAMILIES[family])
     found = Denoiser.of(model)
     (audio,) = audio_of(model, [np.zeros((4, FRAMES), np.float32)], temperature=0.0, seed=7)
@@ -137,6 +137,6 @@ def test_the_bias_is_the_model_s_own(family):
 
 
 def test_a_model_that_makes_nothing_finite_is_told():
-    """Else a damaged model would silently turn every clip into NaN."""
+    """Otherwise a damaged model would silently turn every clip into NaN."""
     with pytest.raises(DenoiserError, match="for a mel of zeros holds nan"):
         Denoiser.of(Hum(small.config(), float("nan")))

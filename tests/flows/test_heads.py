@@ -33,7 +33,7 @@ DRAWS = 20_000
 
 
 def slow_log_mass(out, x):
-    """Facts 6.4, each component's mass as the difference that it is; the slow way, in float64."""
+    """Computes each component's mass as a plain difference, in float64."""
     logits, mean, log_scale = np.split(np.asarray(out, np.float64), 3)
     scale = np.exp(np.maximum(log_scale, -12))
     above, below = (x - mean + HALF) / scale, (x - mean - HALF) / scale
@@ -48,7 +48,7 @@ def slow_log_mass(out, x):
 
 
 def drawn(head, out, temperature=1.0, seed=0):
-    """Draws from one set of outputs."""
+    """Returns draws from one set of outputs."""
     noise = np.random.default_rng(seed).standard_normal(DRAWS).astype(np.float32)
     keys = jax.random.split(jax.random.key(seed), DRAWS)
     outputs = jnp.broadcast_to(jnp.asarray(out, jnp.float32), (DRAWS, len(out)))
@@ -57,7 +57,7 @@ def drawn(head, out, temperature=1.0, seed=0):
 
 @pytest.mark.parametrize(("dtype", "error"), [("float64", 1e-12), ("float32", 1e-6)])
 def test_the_probabilities_of_all_classes_sum_to_one(dtype, error):
-    """Mass lost or counted twice, at the edges, in narrow components or in wide ones."""
+    """Catches mass lost or counted twice at edges, in narrow or in wide components."""
     with jax.enable_x64(dtype == "float64"):
         x = jnp.asarray(np.linspace(-1, 1, CLASSES), dtype)
         mass = jit(lambda out: LogisticMixture(1, CLASSES).log_mass(out, x))
@@ -72,7 +72,7 @@ def test_the_probabilities_of_all_classes_sum_to_one(dtype, error):
 
 @pytest.mark.parametrize(("dtype", "error"), [("float64", 1e-8), ("float32", 2e-5)])
 def test_logistic_masses_are_those_of_the_slow_formula(dtype, error, rng):
-    """A wrong half class, floor, edge or sum over components; rounding that grows in the tails."""
+    """Catches a wrong half class, floor, edge or component sum, and rounding in the tails."""
     out = rng.standard_normal((400, 9)) * np.repeat([2.0, 0.7, 4.0], 3) - np.repeat([0, 0, 6], 3)
     x = np.clip(rng.standard_normal(400), -1, 1)
     x[:100] = np.clip(out[:100, 3] + np.exp(out[:100, 6]) * rng.standard_normal(100), -1, 1)
@@ -90,7 +90,7 @@ def test_logistic_masses_are_those_of_the_slow_formula(dtype, error, rng):
 
 
 def test_the_usual_midpoint_rule_is_the_exact_mass_of_wide_components():
-    """Public code takes density times width in the tails: the same where a class is narrow.
+    """Public code takes density times width in the tails, which is exact for narrow classes.
 
     It is 1 + (class / scale)^2 / 24 too small otherwise: 2.4 times at the least log scale.
     """
@@ -107,7 +107,7 @@ def test_the_usual_midpoint_rule_is_the_exact_mass_of_wide_components():
 
 @pytest.mark.parametrize("name", HEADS)
 def test_gradients_are_finite_for_extreme_outputs(name, rng):
-    """NaN from a branch that is not taken, log(0), or an overflow, in float32."""
+    """Catches NaN from an unused branch, log(0), or float32 overflow."""
     head = HEADS[name]
     extreme = rng.choice([-1e4, -50.0, -7.0, 0.0, 1.0, 30.0, 1e4], (2000, head.outputs))
     if name == "affine":  # as a flow it has no floor, and e^89 is no float32
@@ -121,7 +121,7 @@ def test_gradients_are_finite_for_extreme_outputs(name, rng):
 
 
 def test_densities_integrate_to_one(rng):
-    """A missing constant: every head's log_prob is a density at full scale 1."""
+    """Catches a missing constant: every head's log_prob is a density at full scale 1."""
     x = np.linspace(-3, 3, 200_001)
     for name in ("gaussian", "affine", "gaussian_mixture"):
         out = np.array([1.5, -0.3]) if name == "affine" else np.array([0.1, -2.0])
@@ -140,7 +140,7 @@ def test_densities_integrate_to_one(rng):
 
 
 def cdf_of(name):
-    """A head, outputs, and the distribution that they stand for."""
+    """Returns a head, outputs, and the distribution that they stand for."""
     if name == "softmax":
         head, logits = Softmax(6), np.array([0.1, -1.0, 0.5, 0.3, 1.0, 0.0])
         below = np.cumsum([0, *np.exp(logits)]) / np.sum(np.exp(logits))
@@ -158,7 +158,7 @@ def cdf_of(name):
 
 @pytest.mark.parametrize("name", ["gaussian_mixture", "logistic_mixture", "softmax"])
 def test_draws_have_the_distribution_of_the_density(name):
-    """A wrong component, noise of a wrong family, or a class whose inside is not even."""
+    """Catches a wrong component, a wrong noise family, or an uneven class interior."""
     head, out, cdf = cdf_of(name)
     values = drawn(head, out)
     assert stats.kstest(values, cdf).pvalue > 1e-3
@@ -167,7 +167,7 @@ def test_draws_have_the_distribution_of_the_density(name):
 
 @pytest.mark.parametrize("name", ["gaussian_mixture", "logistic_mixture"])
 def test_components_come_as_often_as_their_weights_say(name):
-    """Gumbel noise of a wrong sign or scale, or keys that the component and the noise share."""
+    """Catches Gumbel noise of wrong sign or scale, or keys shared with the component."""
     out = np.concatenate([MIXTURE[:3], [-0.5, 0.0, 0.5], np.full(3, -8.0)])
     values = drawn(HEADS[name], out)
     numbers = np.digitize(values, [-0.25, 0.25])
@@ -179,7 +179,7 @@ def test_components_come_as_often_as_their_weights_say(name):
 
 
 def test_the_noise_is_the_place_within_a_component_or_class():
-    """Tails that no random logistic has: equal quantiles of the noise and of the draw."""
+    """Equal quantiles of noise and draw, also in tails that random logistics miss."""
     noise = np.array([-5.3, -2.0, -0.1, 0.0, 1.0, 5.3])
     keys = jax.random.split(jax.random.key(0), 6)
     out = jnp.broadcast_to(jnp.array([0.0, 0.1, -5.0]), (6, 3))
@@ -193,7 +193,7 @@ def test_the_noise_is_the_place_within_a_component_or_class():
 
 
 def test_temperature_zero_takes_the_likeliest():
-    """Any noise left at temperature 0, which may be a traced number."""
+    """Leaves no noise at temperature 0, which may be a traced number."""
     middle = np.mean(HEADS["softmax"].edges()[90:92])
     peak = np.where(np.arange(256) == 90, 0.1, 0.0)
     likeliest = {
@@ -208,7 +208,7 @@ def test_temperature_zero_takes_the_likeliest():
 
 
 def test_classes_are_even_in_mu_law():
-    """A class off by one at its edges, or a curve other than G.711's."""
+    """Catches a class off by one at its edges, or a curve other than G.711's."""
     softmax = HEADS["softmax"]
     edges = softmax.edges()
     for inside in (edges[:-1] + 1e-6, edges[1:] - 1e-6):
@@ -223,7 +223,7 @@ def test_classes_are_even_in_mu_law():
 
 
 def test_mean_and_deviation_say_the_same_as_log_scale_and_shift(rng):
-    """The two Gaussian heads differ (facts 6.1), or the floor is not the deviation's."""
+    """Compares the two Gaussian heads, and the floor of the deviation."""
     log_scale, offset, x, noise = rng.standard_normal((4, 50)).astype(np.float32)
     affine = np.stack([log_scale, offset], axis=-1)
     plain = np.stack([-offset * np.exp(-log_scale), -log_scale], axis=-1)

@@ -1,4 +1,4 @@
-"""Model folders of strangers: one line, soon, and nothing large is made before it is said."""
+"""Hostile model folders: one line, fast, and nothing large is allocated before it."""
 
 import contextlib
 import hashlib
@@ -43,7 +43,7 @@ def members(folder):
 
 
 def sign(folder, **model):
-    """Says in config.json that params.npz is the right one, and what the model is."""
+    """Writes the digest of params.npz into config.json, and a model description."""
     path = folder / "config.json"
     content = json.loads(path.read_text())
     content["params_sha256"] = hashlib.sha256((folder / "params.npz").read_bytes()).hexdigest()
@@ -61,7 +61,7 @@ def fault(folder):
 
 
 def zipped(change):
-    """Params.npz with other members."""
+    """Builds params.npz with other members."""
     return lambda folder: hostile.zip_of(folder / "params.npz", change(members(folder)))
 
 
@@ -214,7 +214,7 @@ def test_a_pipe_is_not_waited_for(folder):
 
 
 def test_least_sizes_are_below_those_of_models():
-    """A model that is refused for its size could not have been loaded."""
+    """A model refused for its size could not have been loaded."""
     for config in (
         SMALL,
         small.config(),
@@ -230,7 +230,7 @@ def test_least_sizes_are_below_those_of_models():
 
 @pytest.mark.slow
 def test_time_and_memory(folder, tmp_path):
-    """3 GiB in 3 MB, a directory of a million names, and a model that fits no machine."""
+    """Covers 3 GiB in 3 MB, a directory of a million names, and a model that fits no machine."""
     hostile.bomb(folder / "params.npz", FIRST)
     assert "is compressed" in hostile.limited(LOADING, sign(folder))
     hostile.patch(folder / "params.npz", 8, b"\0\0")  # as if it were stored
@@ -242,7 +242,7 @@ def test_time_and_memory(folder, tmp_path):
 
 
 def test_the_configuration_of_a_run_is_bounded_too(tmp_path):
-    """Where there is no model below, config.json is looked at for what the folder is."""
+    """Reads config.json only to identify the folder if there is no model below."""
     for content in (b"[" * 100_000, b" " * (2 << 20)):
         (tmp_path / "config.json").write_bytes(content)
         assert model_folder(tmp_path) == tmp_path

@@ -1,4 +1,4 @@
-"""The parts of a flow's net against lax's convolution, autodiff and slow loops, in float64."""
+"""The layers of a flow's net against lax's convolution, autodiff and slow loops, in float64."""
 
 import jax
 import jax.numpy as jnp
@@ -17,7 +17,7 @@ def close(actual, expected, tolerance=1e-12):
 
 
 def plain_conv(kernel, x, dilation, precision):
-    """Facts 2.1: zeros above (causal) and on both sides (centred); no flip."""
+    """Convolves with zeros above (causal) and on both sides (centred); no flip."""
     taps, width = kernel.shape[:2]
     side = width // 2 * dilation[1]
     return lax.conv_general_dilated(
@@ -44,7 +44,7 @@ def plain_conv(kernel, x, dilation, precision):
     ],
 )
 def test_rows_conv_and_both_gradients(rng, taps, dilation):
-    """A hand-written backward pass that is off trains something else (facts 2.1)."""
+    """Catches a hand-written backward pass that is off."""
     with jax.enable_x64(True):
         x = rng.standard_normal((2, 6, 9, 3))
         kernel = rng.standard_normal((*taps, 3, 4))
@@ -62,7 +62,7 @@ def test_rows_conv_and_both_gradients(rng, taps, dilation):
 
 
 def test_rows_conv_sees_no_row_below_and_no_flip():
-    """One impulse, one tap: kernel[k] meets row r - (2 - k) d (facts 2.1)."""
+    """With one impulse and one tap, kernel[k] meets row r - (2 - k) d."""
     x = np.zeros((1, 7, 7, 1), np.float32)
     x[0, 2, 3] = 1
     conv = small.jit(lambda kernel: rows_conv(kernel, x, (2, 1), "highest")[0, :, :, 0])
@@ -75,7 +75,7 @@ def test_rows_conv_sees_no_row_below_and_no_flip():
 
 
 def test_affine_and_its_gradients(rng):
-    """The product with ones must sum over all leading axes, one or several."""
+    """The product with ones sums over all leading axes, one or several."""
     with jax.enable_x64(True):
         weight, bias = rng.standard_normal((3, 5)), rng.standard_normal(5)
         for lead in [(4,), (2, 3, 4)]:
@@ -89,10 +89,9 @@ def test_affine_and_its_gradients(rng):
 
 @pytest.mark.parametrize("shape", [(3, 3, 2, 4), (5, 3), (1, 3)])
 def test_weight_norm(rng, shape):
-    """The norm is per output, over taps and inputs: over all of it would couple the outputs.
+    """The norm is per output, over taps and inputs; over all it would couple the outputs.
 
-    At the start the weight is the kernel: gain = |kernel|, uniform in +-1 / sqrt(fan-in) (facts
-    2.5, 2.6).
+    At the start the weight is the kernel: gain = |kernel|, uniform in +-1 / sqrt(fan-in).
     """
     fresh = WeightNorm(*shape, rng=rng)
     close(fresh.weight, fresh.kernel[...], 1e-6)
@@ -120,10 +119,10 @@ def test_shift(rng, steps):
 
 @pytest.mark.parametrize("factors", [(4, 4), (10, 30), (15, 20), (5,), (3, 5), (2, 1), ()])
 def test_upsampler(rng, factors):
-    """F frames give exactly F * hop, each sum of products as in the scatter form (facts 2.3).
+    """F frames give exactly F * hop, each the sum of products in scatter form.
 
     A shift by one sample would train all the same, but play published weights wrongly. Odd
-    factors: one trailing column is cut (facts 9b).
+    factors: one trailing column is cut.
     """
     with jax.enable_x64(True):
         module = jax.tree.map(
@@ -140,7 +139,7 @@ def test_upsampler(rng, factors):
 
 
 def test_upsampler_with_frames_is_the_short_clip_alone(rng):
-    """Whatever stands beyond a clip's frames must not leak into its last samples."""
+    """Nothing beyond a clip's frames leaks into its last samples."""
     module = Upsampler((4, 3), rng=rng)
     mel = rng.standard_normal((3, 5, 6)).astype(np.float32)
     frames = np.array([6, 2, 3])

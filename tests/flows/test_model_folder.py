@@ -1,4 +1,4 @@
-"""A model folder holds the old model or the new one at every instant, whoever is killed."""
+"""A model folder holds the old or the new model at every instant, even if a writer is killed."""
 
 import random
 import signal
@@ -32,7 +32,7 @@ for number in range(10**6):
 
 
 def values(folder):
-    """The numbers in a model; one where all of it is of one saving."""
+    """Returns the numbers in a model; a single one if all come from one saving."""
     return {float(v) for array in split(load_model(folder))[1].values() for v in np.unique(array)}
 
 

@@ -48,7 +48,7 @@ def source(request):
 
 @small.jit
 def results(model, audio, mel, z_sample, condition):
-    """All that is compared; condition None: our upsampler's, cut to the length of the latent."""
+    """Returns all compared values; condition None means our upsampler's, cut to the latent."""
     upsampled, height = model.upsampler(mel), model.config.height
     z = squeeze(z_sample, height)
     c = upsampled if condition is None else condition.swapaxes(1, 2)
@@ -58,7 +58,7 @@ def results(model, audio, mel, z_sample, condition):
 
 
 def compared(vectors, model, dtype):
-    """Facts 2.3: the sources cut 272 or 768 samples off the condition before they synthesise."""
+    """Cuts as the sources do: 272 or 768 samples off the condition before synthesis."""
     samples = vectors["x_sample"].shape[1]
     z = vectors["z_sample"]
     z = z[:, :samples] if z.ndim == 2 else z[:, 0].swapaxes(1, 2).reshape(len(z), -1)
@@ -75,21 +75,21 @@ def check(vectors, found):
     assert changed > 0.02
     assert of_scale(found["z"], z) < BOUND
     assert of_scale(found["x"], vectors["x_sample"]) < BOUND
-    # `logdet` is the sum over the batch of the log scales (facts 1.3).
+    # `logdet` is the sum over the batch of the log scales.
     assert np.sum(found["log_det"]) == pytest.approx(float(vectors["logdet"]), rel=1e-6)
     if "cond" in vectors:
         assert of_scale(found["upsampled"], vectors["cond"]) < BOUND
 
 
 def test_parity(source):
-    """A transposed kernel, swapped halves, other permutations or cuts all fail (facts 2, 3, 9b)."""
+    """Catches a transposed kernel, swapped halves, other permutations or cuts."""
     vectors, model = source
     check(vectors, compared(vectors, model, np.float32))
 
 
 @pytest.mark.slow
 def test_parity_in_float64(source):
-    """The rest that remains is the sources' own rounding: it does not shrink."""
+    """The remaining difference is the sources' own rounding: it does not shrink."""
     vectors, model = source
     with jax.enable_x64(True):
         config = dataclasses.replace(model.config, compute_dtype="float64")

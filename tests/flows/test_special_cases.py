@@ -1,6 +1,4 @@
-"""The families in one another: WaveFlow as a WaveNet and as a coupling, WaveGlow's net as a plain
-one-dimensional WaveNet (facts 6.1 to 6.3).
-"""
+"""Families that contain one another: WaveFlow as WaveNet and as coupling, WaveGlow as WaveNet."""
 
 import jax
 import jax.numpy as jnp
@@ -16,10 +14,10 @@ from wf_jax.modules import split
 
 
 def as_wavenet(waveflow):
-    """The affine WaveNet that a WaveFlow of one flow and one column is.
+    """Converts a WaveFlow of one flow and one column to the same affine WaveNet.
 
-    Of the columns around there are none: only the middle column of each kernel is ever met. Its
-    norm is a part of the whole kernel's, and the gain shrinks with it.
+    There are no neighbouring columns: only the middle column of each kernel is used. Its norm is a
+    part of the whole kernel's, and the gain shrinks with it.
     """
     settings = waveflow.config
     same = ("mel", "layers", "channels", "upsample_factors", "compute_dtype")
@@ -42,7 +40,7 @@ def as_wavenet(waveflow):
 
 
 def test_a_waveflow_as_high_as_the_clip_is_long_is_a_wavenet():
-    """Facts 6.1: rows that do not see what samples see, or densities in other terms.
+    """Catches rows that see other samples than a WaveNet, or other densities.
 
     The WaveFlow copies the first sample, of which the WaveNet has a density of its own.
     """
@@ -101,7 +99,7 @@ def test_a_waveflow_as_high_as_the_clip_is_long_is_a_wavenet():
 
 
 def slow_columns_net(params, x, c, dilations, kernel_row):
-    """A gated net over columns alone, in loops: x [W, I] and c [W, D] -> [W, O].
+    """Computes a gated net over columns alone, in loops: x [W, I] and c [W, D] -> [W, O].
 
     Every dilated layer is a plain convolution of three taps, centred, with zeros around it.
     """
@@ -132,7 +130,7 @@ def slow_columns_net(params, x, c, dilations, kernel_row):
 
 @pytest.mark.parametrize("flows", [1, 2])
 def test_a_waveflow_of_height_two_is_a_coupling_of_even_and_odd_samples(flows):
-    """Facts 6.2: odd samples from all even ones, and in the second flow the other way round."""
+    """Maps odd samples from all even ones, and in the second flow the other way round."""
     with jax.enable_x64(True):
         settings = config(height=2, flows=flows, permutation="reverse", compute_dtype="float64")
         model = random_model(settings)
@@ -155,7 +153,7 @@ def test_a_waveflow_of_height_two_is_a_coupling_of_even_and_odd_samples(flows):
 
 
 def test_waveglows_net_is_a_plain_convolution_over_columns(rng):
-    """Facts 6.3: one code for all gated layers, of which a single row must use no height tap."""
+    """One code serves all gated layers; a single row must use no height tap."""
     with jax.enable_x64(True):
         shape = NetShape(
             inputs=2,

@@ -8,7 +8,7 @@ HEIGHTS = [2, 8, 16, 32, 64]
 
 
 def test_neighbouring_samples_stand_in_one_column():
-    """Row-major squeezing would give x[13] here (facts 1.1, 9.1)."""
+    """Row-major squeezing would give x[13] here."""
     x = jnp.arange(40)[None]
     squeezed = squeeze(x, 8)
     assert squeezed.shape == (1, 8, 5)
@@ -20,7 +20,7 @@ def test_neighbouring_samples_stand_in_one_column():
 
 @pytest.mark.parametrize("height", HEIGHTS)
 def test_unsqueeze_is_the_inverse(rng, height):
-    """A swap of the wrong axes passes at W = h only: W is another number here (facts 1.1)."""
+    """A swap of the wrong axes passes only at W = h: W is another number here."""
     x = rng.standard_normal((2, 3 * height))
     np.testing.assert_array_equal(unsqueeze(squeeze(x, height)), x)
     rows = rng.standard_normal((2, height, 3))
@@ -28,7 +28,7 @@ def test_unsqueeze_is_the_inverse(rng, height):
 
 
 def test_the_permutations_are_the_published_ones():
-    """Other orders could not run Parakeet's or L0SG's weights (facts 3.1, 3.2)."""
+    """Other orders could not run Parakeet's or L0SG's weights."""
     reverse = [15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0]
     halves = [7, 6, 5, 4, 3, 2, 1, 0, 15, 14, 13, 12, 11, 10, 9, 8]
     assert permutations("bipartite", 8, 16).tolist() == [reverse] * 4 + [halves] * 4
@@ -39,7 +39,7 @@ def test_the_permutations_are_the_published_ones():
 
 @pytest.mark.parametrize("height", HEIGHTS)
 def test_each_is_its_own_inverse(height):
-    """`decode` uses the arrays of `encode` as they are (facts 1.6, 9.2)."""
+    """`decode` uses the arrays of `encode` as they are."""
     for kind in ("reverse", "bipartite"):
         for order in permutations(kind, 6, height):
             np.testing.assert_array_equal(order[order], np.arange(height))
@@ -47,7 +47,7 @@ def test_each_is_its_own_inverse(height):
 
 @pytest.mark.parametrize("height", HEIGHTS)
 def test_composed(height):
-    """The identity for the default 8 flows, but not for 6: the bug of public code (facts 1.6)."""
+    """Gives the identity for the default 8 flows but not for 6, where public code is wrong."""
     rows = np.arange(height)
     for flows in (4, 8):
         np.testing.assert_array_equal(composed(permutations("bipartite", flows, height)), rows)
@@ -61,7 +61,7 @@ def test_composed(height):
 
 
 def test_the_mask_follows_the_samples():
-    """One sample more or less would count a padded sample as real, or drop the last one."""
+    """Catches a padded sample counted as real, or a dropped last sample."""
     mask = sample_mask(jnp.array([0, 1, 5, 8]), 8, 4)
     assert mask.shape == (4, 4, 2)
     np.testing.assert_array_equal(unsqueeze(mask).sum(axis=1), [0, 1, 5, 8])

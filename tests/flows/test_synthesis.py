@@ -1,4 +1,4 @@
-"""Many clips in few programs: nothing but a clip's own mel and the seed may be heard in it."""
+"""Many clips in few programs: only a clip's own mel and the seed determine its audio."""
 
 import dataclasses
 
@@ -30,7 +30,7 @@ def mels(*frames, seed=5):
 
 
 def drawn(seed, frames, hop=HOP):
-    """Noise [T] and seed of a clip that is computed with `seed`."""
+    """Returns noise [T] and seed of a clip that is computed with `seed`."""
     keys = clip_keys(jax.random.key(seed), 1)
     shape = np.zeros((1, 1, frames), np.float32)
     noise, seeds = draw(keys, np.zeros(1, np.int32), shape, hop)
@@ -50,7 +50,7 @@ def model():
 
 @dataclasses.dataclass(frozen=True)
 class Echo:
-    """A flow that plays its noise: it compiles at once, and counts how often."""
+    """Plays its noise: compiles at once, and counts how often."""
 
     config: WaveFlowConfig
     traced: list
@@ -79,7 +79,7 @@ def echo(**changes):
 
 @pytest.mark.parametrize(("clips", "rows"), [(1, 2), (3, 4), (9, 8)])
 def test_a_device_computes_as_many_clips_at_once_as_suit_it(clips, rows):
-    """Two devices, up to four clips on each; no more rows than the clips need."""
+    """Two devices take up to four clips each, with no more rows than clips need."""
     flow, given = echo(), mels(*[7] * clips)
     with chosen(clips=4):
         found = audio(flow, given)
@@ -94,7 +94,7 @@ def test_a_device_computes_as_many_clips_at_once_as_suit_it(clips, rows):
 @pytest.mark.parametrize("frames", [1, 40, 41, 80, 81, 200])
 @pytest.mark.parametrize("hop", [16, 20])
 def test_pieces_cover_a_clip_once(frames, hop):
-    """A frame twice or never would be a click; a cut inside a column a shift of all rows."""
+    """A repeated or missing frame would click; a cut inside a column would shift all rows."""
     mel = dataclasses.replace(small.MEL, hop_length=hop)
     config = small.config(mel=mel, upsample_factors=(4, hop // 4))
     found = clip_pieces(frames, config, 40)
@@ -110,12 +110,12 @@ def test_pieces_cover_a_clip_once(frames, hop):
 
 
 def test_the_context_of_the_paper_s_model():
-    """2040 columns and the upsampler's frames on each side (facts 9.10)."""
+    """Needs 2040 columns and the upsampler's frames on each side."""
     assert context_frames(WaveFlowConfig()) == -(-2040 * 16 // 256) + 2
 
 
 def test_chunks_are_the_whole(model, monkeypatch):
-    """To rounding; with too little context they are not, so that this test can fail."""
+    """Equal to rounding; too little context differs, so that this test can fail."""
     clip = mels(130)
     (whole,) = audio(model, clip)
     (chunked,) = audio(model, clip, chunk=40)
@@ -130,7 +130,7 @@ def test_chunks_are_the_whole(model, monkeypatch):
 
 
 def test_a_clip_is_alone_in_its_batch(model):
-    """Its neighbours, the order, and how many pieces go at once change nothing."""
+    """Neighbours, order and the number of pieces at once change nothing."""
     clips = mels(20, 64, 7)
     together = audio(model, clips)
     assert [len(a) for a in together] == [20 * HOP, 64 * HOP, 7 * HOP]
@@ -146,7 +146,7 @@ def test_a_clip_is_alone_in_its_batch(model):
 
 
 def test_a_hop_that_is_no_multiple_of_the_height():
-    """Hop 20, height 8: a frame is 2.5 columns, and a clip may end inside one (facts 9b)."""
+    """With hop 20, height 8, a frame is 2.5 columns, and a clip may end inside one."""
     mel = MelSettings(
         sample_rate=8000, n_fft=64, hop_length=20, win_length=64, n_mels=4, f_max=4000.0
     )
@@ -172,7 +172,7 @@ def test_a_wavenet_s_clips_are_never_cut():
     ["WaveGlow", "WaveNet", pytest.param("autoregressive flow", marks=pytest.mark.exhaustive)],
 )
 def test_a_clip_is_its_mel_and_seed_in_every_family(family):
-    """Neighbours, order and array length change nothing; the model itself says the same."""
+    """Neighbours, order and array length change nothing; the model itself agrees."""
     model, clips = small.random_model(FAMILIES[family]), mels(61, 20)
     together = audio(model, clips, temperature=0.7, seed=3)
     backwards = audio(model, clips[::-1], temperature=0.7, seed=3)[::-1]
@@ -197,7 +197,7 @@ def test_chunks_of_a_waveglow_are_the_whole(monkeypatch):
 
 
 def test_what_the_noise_does_not_give_comes_from_the_seed(monkeypatch):
-    """A mixture's components would otherwise be the same for every seed, or never again."""
+    """Otherwise a mixture's components would repeat for every seed, or never again."""
     model, clip = small.random_model(FAMILIES["WaveNet"]), mels(10)
     one, again = (audio(model, clip)[0] for _ in range(2))
     np.testing.assert_array_equal(one, again)
@@ -215,7 +215,7 @@ def test_what_the_noise_does_not_give_comes_from_the_seed(monkeypatch):
 
 
 def test_a_frame_s_noise_is_its_own():
-    """Whatever array it is drawn in, from whichever frame on, and beside which clips."""
+    """Independent of its array, of the first frame, and of the clips beside it."""
     keys = clip_keys(jax.random.key(7), 3)
     shape = np.zeros((3, 1, 12), np.float32)
     noise, seeds = draw(keys, np.zeros(3, np.int32), shape, 16)
@@ -231,11 +231,11 @@ def test_a_frame_s_noise_is_its_own():
     )
 
 
-# What is drawn, and what is compiled
+# Noise and compilation
 
 
 def test_temperature_and_seed():
-    """Flows that copy give the noise itself, times the temperature, which compiles nothing."""
+    """Flows that copy give the noise itself times the temperature; a new one compiles nothing."""
     clips = mels(64, 10)
     model = echo()
     one = audio(model, clips)
@@ -258,7 +258,7 @@ def test_temperature_zero_of_a_model_is_its_mode(model):
 
 
 def test_few_programs_for_many_lengths():
-    """Twenty lengths in one call: a compilation per bucket, not per clip."""
+    """Twenty lengths in one call compile once per bucket, not per clip."""
     model = echo()
     lengths = list(range(30, 430, 20))
     found = audio(model, mels(*lengths), chunk=300)
@@ -268,7 +268,7 @@ def test_few_programs_for_many_lengths():
 
 
 def test_clips_are_given_out_as_soon_as_they_are_complete():
-    """A long one among short ones must not hold them all in memory."""
+    """A long clip among short ones must not hold them all in memory."""
     model = echo()
     order = [i for i, _ in synthesize(model, mels(200, 10, 12), chunk=50)]
     assert sorted(order) == [0, 1, 2]

@@ -46,7 +46,7 @@ def window_of(batch):
 
 
 def test_the_first_loss_is_that_of_the_bare_audio():
-    """Facts 1.4, 9.3: 0.918939 + mean(x^2) / 2; a lost constant or normaliser shows at once."""
+    """Expects 0.918939 + mean(x^2) / 2; a lost constant or normaliser shows at once."""
     task = toy_vocoder.task()
     batch = task.batch(0)
     loss, metrics = small.jit(task.loss)(task.init(), batch)
@@ -56,7 +56,7 @@ def test_the_first_loss_is_that_of_the_bare_audio():
 
 
 def test_the_loss_is_the_likelihood_with_the_mel_of_the_window(model):
-    """The mel comes from the window and its context: a frame's shift would be heard."""
+    """The mel comes from the window and its context: a frame's shift would show."""
     task = toy_vocoder.task()
     batch = task.batch(2)
     loss, _ = small.jit(task.loss)(model, batch)
@@ -71,7 +71,7 @@ def test_the_loss_is_the_likelihood_with_the_mel_of_the_window(model):
 
 @pytest.mark.parametrize("one_by_one", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_short_clips_count_their_samples_only(model, one_by_one):
-    """Padding would flatter the likelihood (zeros are likely) and weigh short clips too much."""
+    """Padding would flatter the likelihood (zeros are likely) and overweight short clips."""
     lengths = [64, 40, 7, 64]
     source = NoisyWindows(64, 4, lengths=lengths)
     task = toy_vocoder.task(batch_size=4, source=source, masked=True)
@@ -91,7 +91,7 @@ def test_short_clips_count_their_samples_only(model, one_by_one):
 
 @pytest.mark.parametrize("dequantise", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_silence_is_finite(model, dequantise):
-    """Zeroed files broke public training (facts 7.1.15): log and square root at zero."""
+    """Zeroed files broke public training by a log and square root at zero."""
     task = toy_vocoder.task(dequantise=dequantise)
     batch = task.batch(0)
     batch["audio"][:] = 0
@@ -132,7 +132,7 @@ def draw(seeds, samples):
 
 
 def test_evaluation_is_the_likelihood_of_whole_clips(model):
-    """As computed one by one, with `mel_spectrogram`; the mean is over samples, not over clips."""
+    """Equals single computation with `mel_spectrogram`; the mean is over samples, not clips."""
     clips = toy_vocoder.held_out(90, 33)
     task = toy_vocoder.task(clips=(90, 33))
     found = clip_log_likelihoods(model, clips)
@@ -147,9 +147,9 @@ def test_evaluation_is_the_likelihood_of_whole_clips(model):
 
 @pytest.mark.parametrize("at_once", [1, 3])
 def test_clips_of_any_length_and_gain(at_once):
-    """More clips than devices, in two buckets: each value must come back to its own clip.
+    """With more clips than devices, in two buckets, each value returns to its own clip.
 
-    Facts 1.4: x' = g x has log(g) less, which is given back (1/4 nat in Parakeet's numbers).
+    The density of x' = g x is lower by log(g), which is given back (1/4 nat in Parakeet's numbers).
     """
     clips = toy_vocoder.held_out(70, 1, 1200, 80, 1100, 16)
     clips[3] = HeldOut("loud", 4 * clips[3].audio, gain=4.0)
@@ -166,7 +166,7 @@ def test_clips_of_any_length_and_gain(at_once):
     ("nats", "expected"), [(4.954, 7.853), (5.023, 7.753), (5.059, 7.701), (5.101, 7.641)]
 )
 def test_bits(nats, expected):
-    """The numbers of facts 1.4."""
+    """Expects the published numbers of bits."""
     assert bits_per_sample(nats) == pytest.approx(expected, abs=6e-4)
 
 
@@ -174,7 +174,7 @@ def test_bits(nats, expected):
 
 
 def state_of(folder, task):
-    """The newest checkpoint of a run with a moving average: step and state."""
+    """Returns step and state of the newest checkpoint of a run with a moving average."""
     like = create_state(
         split(task.init())[1],
         make_optimizer("adam", task.axes_of),
@@ -205,7 +205,7 @@ def six_steps(tmp_path_factory):
 
 @pytest.mark.slow
 def test_it_learns(six_steps):
-    """Six steps at a high rate gain already: the gradient points downhill."""
+    """Six steps at a high rate improve already: the gradient points downhill."""
     _, result = six_steps
     first, second = result.history
     assert (first["step"], second["step"]) == (3, 6)
@@ -230,7 +230,7 @@ def test_goes_on_where_it_stopped(six_steps, tmp_path):
 
 
 def test_a_batch_that_is_no_number(tmp_path):
-    """The run names the step and its clips, and what was saved before it is whole."""
+    """The run names the step and its clips; earlier checkpoints stay complete."""
     task = toy_vocoder.task(source=NoisyWindows(64, 2, broken_after=4))
     result = train(task, settings(6), tmp_path)
     assert result.stopped.startswith(
@@ -254,7 +254,7 @@ def test_no_number_at_once_is_an_error(tmp_path):
 
 @pytest.mark.slow
 def test_eight_devices_train_as_one(tmp_path):
-    """Masked clips of unequal length: a mean of the devices' means would be another loss."""
+    """With masked clips of unequal length, a mean of the devices' means would differ."""
     program = Path(toy_vocoder.__file__)
     runs = [
         subprocess.Popen(

@@ -1,4 +1,4 @@
-"""What is WaveFlow's own, in float64: its permutations, rows, reach and slow loops."""
+"""WaveFlow's own properties, in float64: permutations, rows, reach and slow loops."""
 
 import re
 
@@ -62,7 +62,7 @@ def by_row(model, x, mel):
 
 @small.jit
 def jacobian(model, x, mel):
-    """dz/dx [T, T] of one clip."""
+    """Computes dz/dx [T, T] of one clip."""
     return jax.jacrev(lambda x: model.forward(x, mel)[0][0])(x)[:, 0]
 
 
@@ -78,10 +78,10 @@ def cases():
 @pytest.mark.usefixtures("double")
 @pytest.mark.parametrize(("height", "kind", "flows"), [*cases()])
 def test_both_directions(height, kind, flows):
-    """Wrong rows of the condition, a wrong ring buffer or a missing log scale fail here.
+    """Catches wrong rows of the condition, a wrong ring buffer or a missing log scale.
 
-    x -> z -> x and, as the bug of public code shows (facts 1.6) only there, z -> x -> z; log_det
-    against the dense Jacobian; one row at a time against all at once.
+    x -> z -> x and, as the bug of public code shows only there, z -> x -> z; log_det against the
+    dense Jacobian; one row at a time against all at once.
     """
     config = small.config(
         height=height,
@@ -106,7 +106,7 @@ def test_both_directions(height, kind, flows):
 
 @pytest.mark.parametrize("lengths", [pytest.param(None, marks=pytest.mark.slow), [37, 20]])
 def test_row_by_row_in_float32(lengths):
-    """The folded net (skip path, sigmoid) and its caches are the net (facts 4.2), masks too."""
+    """The folded net (skip path, sigmoid) and its caches equal the net, masks too."""
     config = small.config(height=16, flows=4, height_dilations=(1, 3))
     model = small.random_model(config)
     x, mel = (a.astype(np.float32) for a in small.random_inputs(config, 2, 48))
@@ -149,7 +149,7 @@ def test_gradients_row_by_row():
 
 
 def test_density_scales_as_a_density():
-    """Facts 9.8: for identity flows only the quadratic part follows the amplitude.
+    """For identity flows only the quadratic part follows the amplitude.
 
     And for a flow that scales every row but the first, log_det is the share of these rows.
     """
@@ -165,12 +165,12 @@ def test_density_scales_as_a_density():
     np.testing.assert_allclose(likelihood(model, x, mel), expected, rtol=1e-5)
 
 
-# What depends on what
+# Dependencies
 
 
 @pytest.mark.usefixtures("double")
 def test_one_flow_is_causal_over_rows():
-    """Facts 1.2, 9.5: row i sees rows above it and conditions 1..i, and exactly +-7 columns.
+    """Row i sees rows above it and conditions 1..i, and exactly +-7 columns.
 
     A current row in the net would make the inverse impossible; a column fewer would lose context.
     """
@@ -203,7 +203,7 @@ def test_one_flow_is_causal_over_rows():
 
 @small.jit
 def middle_by_all(model, x, c):
-    """How strongly each column of x [h, W] and c takes part in the middle column of the result."""
+    """Returns how much each column of x [h, W] and c affects the result's middle column."""
 
     def both(x, c):
         middle = x.shape[2] // 2
@@ -218,7 +218,7 @@ def middle_by_all(model, x, c):
 @pytest.mark.usefixtures("double")
 @pytest.mark.parametrize(("flows", "kernel"), [(1, 5), pytest.param(3, 3, marks=pytest.mark.slow)])
 def test_the_reach_over_columns(flows, kernel):
-    """A latent column sees `context_columns` columns on each side, exactly (facts 2.2, 9.10).
+    """A latent column sees exactly `context_columns` columns on each side.
 
     Audio sees more: row i follows from the rows above it, each of which has seen its own
     neighbours, so that a flow's reach in synthesis is h - 1 times that of density, falling fast.
@@ -253,7 +253,7 @@ def test_the_reach_over_columns(flows, kernel):
     ("height", "dilations"), [(12, (2, 4, 1)), pytest.param(4, (1, 8, 2), marks=pytest.mark.slow)]
 )
 def test_one_flow_in_slow_loops(height, dilations):
-    """Facts 1.2, 2.1 written out again: taps, halves of the gate, padding in hidden space."""
+    """Compares taps, gate halves and padding in hidden space."""
     config = small.config(height=height, flows=1, layers=3, height_dilations=dilations, **DOUBLE)
     model = small.random_model(config)
     x, mel = small.random_inputs(config, 1, 9 * height)
@@ -274,7 +274,7 @@ def test_one_flow_in_slow_loops(height, dilations):
     ("kind", "flows"), [("bipartite", 6), pytest.param("reverse", 3, marks=pytest.mark.slow)]
 )
 def test_all_flows_in_slow_loops(kind, flows):
-    """Facts 1.6, 3.3: rows of audio and condition change places together, after each flow.
+    """Rows of audio and condition change places together, after each flow.
 
     z comes back in the places of its samples: this undoes the permutations at the end.
     """
@@ -309,7 +309,7 @@ def test_all_flows_in_slow_loops(kind, flows):
     [(64, 5_916_372), (96, 12_782_036), (128, 22_252_756), (256, 86_186_196)],
 )
 def test_parameter_counts_of_the_paper(rng, channels, count):
-    """5.91M, 12.78M, 22.25M, 86.18M: with the gains, skip only in the last layer (facts 2.7)."""
+    """Expects 5.91M, 12.78M, 22.25M, 86.18M: with the gains, skip only in the last layer."""
 
     def counted(flows):
         config = WaveFlowConfig(channels=channels, flows=flows)
@@ -326,13 +326,13 @@ def test_parameter_counts_of_the_paper(rng, channels, count):
 def test_defaults_are_the_paper_s():
     config = WaveFlowConfig()
     assert config.dilations == tuple((1, 2**i) for i in range(8))
-    assert config.context_columns == 2040  # facts 2.2
+    assert config.context_columns == 2040
     assert config.mel.n_mels == 80
 
 
 @pytest.mark.parametrize("height", [2, 8, 12, 16, 24, 32, 48, 64, 96, 128, 256])
 def test_the_receptive_field_covers_the_height(height):
-    """Facts 2.2: r = (kernel - 1) * sum(d) + 1 >= h, or the last row does not see the first."""
+    """Requires r = (kernel - 1) * sum(d) + 1 >= h, so that the last row sees the first."""
     config = WaveFlowConfig(height=height)
     dilations = [d for d, _ in config.dilations]
     assert len(dilations) == 8
@@ -347,7 +347,7 @@ def test_the_receptive_field_covers_the_height(height):
 
 
 def test_the_published_heights():
-    """The table of facts 2.2."""
+    """Compares with the published table of heights and dilations."""
     found = {h: [d for d, _ in WaveFlowConfig(height=h).dilations] for h in (8, 16, 32, 64)}
     assert found == {
         8: [1] * 8,

@@ -1,4 +1,4 @@
-"""WaveGlow against NVIDIA's own code, slow loops and what its layout says of every sample."""
+"""WaveGlow against NVIDIA's own code, slow loops, and the properties of its layout."""
 
 import dataclasses
 import json
@@ -41,7 +41,7 @@ def generate(model, z, mel):
 
 
 def mixings(model):
-    """W of every flow."""
+    """Returns W of every flow."""
     return [np.float64(w) for flows in model.stages for w in flows.mixing[...]]
 
 
@@ -49,7 +49,7 @@ def mixings(model):
 
 
 def test_parity_with_nvidia():
-    """Channel order, order of the condition's bands, halves, early outputs: any of them shows.
+    """Catches wrong channel order, condition bands, halves or early outputs.
 
     The vectors are float32; measured: 3e-7 of scale. The sum of log |det W| is of rotations: zero
     but for rounding, theirs one of float32.
@@ -75,7 +75,7 @@ def test_parity_with_nvidia():
 
 
 def slow_upsample(kernel, bias, mel, hop):
-    """Facts 6.3: mel [M, F] -> [M, F * hop]; frame f adds from its sample f * hop on."""
+    """Upsamples mel [M, F] -> [M, F * hop]; frame f adds from its sample f * hop on."""
     bands, frames = mel.shape
     found = np.zeros((bands, frames * hop)) + bias[:, None]
     for f in range(frames):
@@ -87,7 +87,7 @@ def slow_upsample(kernel, bias, mel, hop):
 
 
 def slow_net(params, x, c, dilations):
-    """Facts 6.3: x [I, W] and c [D, W] -> the net's outputs [W, O]."""
+    """Computes x [I, W] and c [D, W] -> the net's outputs [W, O]."""
     hidden = x.T @ small.normed(params, "net/start") + params["net/start/bias"]
     width, channels = hidden.shape
     skips = np.zeros((width, channels))
@@ -110,7 +110,7 @@ def slow_net(params, x, c, dilations):
 
 @pytest.mark.usefixtures("double")
 def test_all_flows_in_slow_loops():
-    """Facts 6.3 written out: y = W x, shift before log scale, which channels leave and when."""
+    """Spells out y = W x, shift before log scale, and the channels that leave early."""
     config = small.waveglow_config(
         groups=6, mel=dataclasses.replace(small.MEL, hop_length=12), **DOUBLE
     )
@@ -140,7 +140,7 @@ def test_all_flows_in_slow_loops():
 @pytest.mark.usefixtures("double")
 @pytest.mark.parametrize("hops", [1, 3])
 def test_the_upsampler(hops):
-    """The scatter form with its edges; a sample sees `upsampler_frames` frames before its own."""
+    """Compares with the scatter form; a sample sees `upsampler_frames` frames before its own."""
     config = small.waveglow_config(upsample_hops=hops)
     model = GlowUpsampler(config, rng=np.random.default_rng(0))
     kernel, bias = (np.float64(p[...]) for p in (model.kernel, model.bias))
@@ -168,7 +168,7 @@ def jacobian(model, x, mel):
 
 @pytest.mark.usefixtures("double")
 def test_mixing_of_negative_determinant_and_a_column_that_is_not_full():
-    """log |det W|, where torch.logdet is not a number; the last T % groups samples are copied."""
+    """Uses log |det W| where torch.logdet is NaN; the last T % groups samples are copied."""
     config = small.waveglow_config(**DOUBLE)
     model = small.random_model(config)
     for flows in model.stages:
@@ -190,7 +190,7 @@ def test_mixing_of_negative_determinant_and_a_column_that_is_not_full():
 
 @small.jit
 def middle_by_all(model, x, mel):
-    """How strongly each sample takes part in the middle column, of the latent and of the audio."""
+    """Returns how much each sample affects the middle column of latent and audio."""
     groups = model.config.groups
     first = x.shape[1] // groups // 2 * groups
 
@@ -203,7 +203,7 @@ def middle_by_all(model, x, mel):
 
 @pytest.mark.usefixtures("double")
 def test_the_reach_in_both_directions():
-    """Exactly `context_samples` on each side: one less and joined chunks would not be the whole."""
+    """Needs exactly `context_samples` on each side: with one less, joined chunks would differ."""
     config = small.waveglow_config(groups=8, **DOUBLE)
     assert config.context_samples == 3 * (1 + 2) * 8
     model = small.random_model(config, amount=0.3)
@@ -229,7 +229,7 @@ def test_the_reach_in_both_directions():
     ],
 )
 def test_parameter_counts_of_the_paper(rng, flows, channels, count):
-    """17.59M, 34.83M, 87.88M, 268.29M and 47.22M: with the gains, facts 2.7.
+    """Expects 17.59M, 34.83M, 87.88M, 268.29M and 47.22M: with the gains.
 
     One flow of each stage is made, of four or fewer.
     """
@@ -247,7 +247,7 @@ def test_parameter_counts_of_the_paper(rng, flows, channels, count):
 
 
 def test_stages():
-    """Facts 6.3: channels leave before flows 4 and 8, four remain; none leave where it says 0."""
+    """Channels leave before flows 4 and 8, four remain; none leave where the config says 0."""
     assert WaveGlowConfig().stages == ((4, 8), (4, 6), (4, 4))
     assert WaveGlowConfig(flows=6).stages == ((4, 8), (2, 6))
     assert WaveGlowConfig(early_every=0).stages == ((12, 8),)
@@ -268,7 +268,7 @@ def test_stages():
     ],
 )
 def test_faults_of_configurations(values, message):
-    """A net that could not be built says why, in one line."""
+    """A net that could not be built is refused with the reason, in one line."""
     with pytest.raises(ValueError, match=message) as caught:
         small.waveglow_config(**values)
     assert len(str(caught.value).splitlines()) == 1

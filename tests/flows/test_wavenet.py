@@ -1,4 +1,4 @@
-"""WaveNet: sample by sample as all at once, and both as slow loops say, for every head."""
+"""WaveNet: sample by sample as all at once, and both as slow loops, for every head."""
 
 import jax
 import jax.numpy as jnp
@@ -25,7 +25,7 @@ def config(**changes) -> WaveNetConfig:
 
 
 def random_model(settings: WaveNetConfig, amount: float = 0.1) -> WaveNet:
-    """A fresh model with noise on every array, float64 where that is enabled."""
+    """Adds noise to every array of a fresh model, float64 where that is enabled."""
     rng = np.random.default_rng(0)
     return jax.tree.map(
         lambda v: jnp.asarray(
@@ -36,7 +36,7 @@ def random_model(settings: WaveNetConfig, amount: float = 0.1) -> WaveNet:
 
 
 def slow_outputs(params, number, x, c, dilations, kernel):
-    """Facts 6.1, 6.4: net `number` for samples x [T] and conditions c [T, M], in loops over time.
+    """Computes net `number` for samples x [T] and conditions c [T, M], in loops over time.
 
     Hidden units before the first sample are zeros; step t sees the samples before t.
     """
@@ -68,7 +68,7 @@ def slow_outputs(params, number, x, c, dilations, kernel):
 
 
 def plain(model, mel):
-    """Parameters in numpy, and the condition [T, M] of one clip."""
+    """Returns parameters in numpy, and the condition [T, M] of one clip."""
     params = {name: np.asarray(value, np.float64) for name, value in split(model)[1].items()}
     return params, slow_upsample(params, mel, model.config.upsample_factors).T
 
@@ -94,7 +94,7 @@ CASES = [
 
 @pytest.mark.parametrize(("head", "kernel", "layers", "samples", "ragged"), CASES)
 def test_every_drawn_sample_follows_from_those_before_it(head, kernel, layers, samples, ragged):
-    """A cache that is off by a row, or a random number of another sample or clip."""
+    """Catches a cache that is off by a row, or a random number of another sample or clip."""
     with jax.enable_x64(True):
         model = random_model(config(head=head, kernel=kernel, cycle=4, layers=layers), 0.3)
         noise, mel = map(jnp.asarray, random_inputs(model.config, 2, samples))
@@ -118,7 +118,7 @@ def test_every_drawn_sample_follows_from_those_before_it(head, kernel, layers, s
 
 
 def test_caches_round_no_worse_than_all_at_once():
-    """Folded weights or ring caches that lose digits in float32."""
+    """Catches folded weights or ring caches that lose digits in float32."""
     model = random_model(config(compute_dtype="float32", channels=16))
     noise, mel = jnp.float32(random_inputs(model.config, 1, 40)[0]), jnp.ones((1, 4, 3))
     audio = jit(lambda m: m.inverse(noise, mel))(model)
@@ -131,7 +131,7 @@ def test_caches_round_no_worse_than_all_at_once():
     ("kernel", "cycle"), [(3, 2), pytest.param(2, 3, marks=pytest.mark.exhaustive)]
 )
 def test_the_outputs_are_those_of_slow_loops(kernel, cycle):
-    """Anything that both ways through the code have in common: taps, gates, the first sample."""
+    """Catches faults common to both ways through the code: taps, gates, the first sample."""
     with jax.enable_x64(True):
         model = random_model(config(kernel=kernel, cycle=cycle))
         x, mel = random_inputs(model.config, 1, 18)
@@ -143,7 +143,7 @@ def test_the_outputs_are_those_of_slow_loops(kernel, cycle):
 
 @pytest.mark.parametrize("flows", [2, pytest.param(3, marks=pytest.mark.exhaustive)])
 def test_an_autoregressive_flow_is_its_nets_over_turned_samples(flows):
-    """A flow that is not turned, whose condition is not, or a log det that misses a net."""
+    """Catches a flow or condition that is not turned, or a log det that misses a net."""
     with jax.enable_x64(True):
         model = random_model(config(head="affine", flows=flows))
         x, mel = random_inputs(model.config, 2, 14)
@@ -163,7 +163,7 @@ def test_an_autoregressive_flow_is_its_nets_over_turned_samples(flows):
 
 @pytest.mark.parametrize("kernel", [3, pytest.param(2, marks=pytest.mark.exhaustive)])
 def test_a_sample_sees_the_receptive_field_and_no_more(kernel):
-    """A look into the future, at itself, or a receptive field of another size."""
+    """Catches a look into the future or at itself, or another receptive field."""
     with jax.enable_x64(True):
         model = random_model(config(kernel=kernel))
         field = model.config.receptive_field
@@ -178,7 +178,7 @@ def test_a_sample_sees_the_receptive_field_and_no_more(kernel):
 
 
 def test_the_likelihood_is_the_sum_of_the_real_samples():
-    """A head's log_prob and the flow's z and log_det that disagree, or padding that counts."""
+    """Catches disagreement of log_prob, z and log_det, or counted padding."""
     with jax.enable_x64(True):
         model = random_model(config())
         x, mel = random_inputs(model.config, 2, 14)
@@ -201,7 +201,7 @@ def test_the_likelihood_is_the_sum_of_the_real_samples():
     [({}, 4_576_838), ({"flows": 3, "layers": 10, "head": "affine"}, 4_544_842)],
 )
 def test_parameter_counts_are_the_papers(changes, count):
-    """Facts 2.7: 4.57M and 4.54M; a product too many or without its gain."""
+    """Expects 4.57M and 4.54M; catches an extra product or a missing gain."""
     settings = WaveNetConfig(**changes)
     shapes = jax.eval_shape(lambda: WaveNet(settings, np.random.default_rng(0)))
     assert sum(value.size for value in split(shapes)[1].values()) == count
@@ -209,7 +209,7 @@ def test_parameter_counts_are_the_papers(changes, count):
 
 @pytest.mark.parametrize("head", [head for head in HEADS if head not in ("gaussian", "affine")])
 def test_heads_without_a_latent_say_so(head):
-    """A number that is no latent, and a default that trains no mixture apart."""
+    """Catches a number that is no latent, or a default that trains no mixture apart."""
     model = WaveNet(config(head=head, compute_dtype="float32"), np.random.default_rng(0))
     x, mel = np.zeros((1, 16), np.float32), np.zeros((1, 4, 1), np.float32)
     for direction in (model.forward, model.inverse):
@@ -228,6 +228,6 @@ def test_heads_without_a_latent_say_so(head):
     ],
 )
 def test_config_errors_name_the_value(changes, message):
-    """A wrong value that is found only where shapes no longer fit."""
+    """Catches a wrong value found only where shapes no longer fit."""
     with pytest.raises(ValueError, match=message):
         config(**changes)

@@ -1,4 +1,4 @@
-"""A vocoder that trains in seconds. Run as a program it does so on a number of devices."""
+"""A vocoder that trains in seconds; as a program, on a given number of devices."""
 
 import sys
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Weight files: what is read, and that a hostile one ends in one line and runs nothing."""
+"""Weight files: accepted formats; a hostile file ends in one line and runs nothing."""
 
 import io
 import json
@@ -142,7 +142,7 @@ def test_names_of_numpy_1(tmp_path, arrays):
 
 
 def test_pdparams_of_named_pairs(tmp_path, arrays):
-    """As Paddle 2.1 and later write what is nested."""
+    """Reads nested data as Paddle 2.1 and later write it."""
 
     class Parameter:
         def __reduce__(self):
@@ -274,7 +274,7 @@ def test_every_prefix_and_every_flipped_byte_ends_in_a_result_or_one_line(tmp_pa
 
 
 def outcome(path):
-    """What the error says, "" where the file could be read."""
+    """Returns the error message, "" where the file could be read."""
     try:
         read_arrays(path)
     except WeightImportError as error:
@@ -305,7 +305,7 @@ class Call:
 
 
 class TorchPickler(pickle._Pickler):
-    """The pure-Python pickler can write globals that are not installed."""
+    """A pure-Python pickler, which can write globals that are not installed."""
 
     def persistent_id(self, obj):
         return obj.id if isinstance(obj, Storage) else None

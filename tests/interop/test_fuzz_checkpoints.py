@@ -1,4 +1,4 @@
-"""Whatever is done to a peer's checkpoint or its configuration: a model, or one line."""
+"""Damaged published checkpoints and configurations: a model, or one line."""
 
 import json
 import pickle
@@ -42,7 +42,7 @@ def save(path, arrays):
 
 @pytest.fixture(scope="module")
 def checkpoints(tmp_path_factory):
-    """Folders with a checkpoint and its configuration, in every format."""
+    """Makes folders with a checkpoint and its configuration, in every format."""
     place, rng = tmp_path_factory.mktemp("checkpoints"), np.random.default_rng(0)
     sources = {
         "parakeet": (parakeet.checkpoint(rng), parakeet.CONFIG),
@@ -59,7 +59,7 @@ def checkpoints(tmp_path_factory):
 
 
 def converting(folder):
-    """As experiments.convert does it."""
+    """Converts as experiments.convert does."""
     names = [path.name for path in folder.iterdir()]
     (path,) = [name for name in names if name.startswith("checkpoint")] or ["checkpoint.pt"]
     source, config = ("parakeet", "yaml") if "config.yaml" in names else ("nvidia", "json")
@@ -68,7 +68,7 @@ def converting(folder):
 
 @pytest.fixture(autouse=True)
 def nothing_is_run(tmp_path, monkeypatch):
-    """What a pickle runs here leaves a file."""
+    """Checks that no file appears, which executed pickle code would leave."""
     monkeypatch.chdir(tmp_path)
     yield
     assert not (tmp_path / "attacked").exists()

@@ -1,4 +1,4 @@
-"""Checkpoints and configurations of strangers: one line, soon, and nothing large is made before."""
+"""Hostile checkpoints and configurations: one line, fast, and nothing large before it."""
 
 import os
 import pickle
@@ -69,7 +69,7 @@ def test_archives_that_unpack_to_far_more(tmp_path):
 
 
 def test_many_views_of_one_storage(tmp_path):
-    """Each is copied when it becomes a weight."""
+    """Each view is copied when it becomes a weight."""
     count, storage = 1 << 20, {"0": bytes(4 << 20)}
     state = {f"a{n}": tensor("0", (count,), (1,), count=count) for n in range(100)}
     path = torch_file(tmp_path / "a.pt", state, storage)
@@ -94,7 +94,7 @@ def test_a_file_larger_than_any(tmp_path):
 
 @pytest.mark.slow
 def test_no_more_of_a_large_file_is_read_than_its_header(tmp_path):
-    """Files of nearly 2 GiB, the beginning of which is no header."""
+    """Tries files of nearly 2 GiB, whose beginning is no header."""
     begins = {"a.safetensors": safetensors(b"{", b""), "a.pdparams": b"\x80\x02}R"}
     begins["b.pdparams"] = b"\x80\x04\x8e" + struct.pack("<Q", 1 << 40)
     for name, begin in begins.items():
@@ -160,7 +160,7 @@ def test_time_and_memory(tmp_path):
 
 
 def laughs(levels):
-    """Tables that merge those before them."""
+    """Makes tables that merge those before them."""
     first = "a0: &a0 {x0: 1, x1: 1, x2: 1}\n"
     merged = (f"a{n}: &a{n} {{<<: [{', '.join([f'*a{n - 1}'] * 9)}]}}\n" for n in range(1, levels))
     return first + "".join(merged)
@@ -221,6 +221,6 @@ NVIDIA = {
     [(from_parakeet, PARAKEET), (from_l0sg, L0SG), (from_nvidia_waveglow, NVIDIA)],
 )
 def test_configurations_of_huge_or_no_models(importer, config, value):
-    """Every value in turn; there are no arrays that would fit."""
+    """Tries every value in turn; no arrays would fit."""
     for name in [*config, "kernel_size", "upsample_factors", "f_max", "mel_fmax", "win_length"]:
         fault(importer, {}, config | {name: value})

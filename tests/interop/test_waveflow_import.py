@@ -1,4 +1,4 @@
-"""Published WaveFlow checkpoints: every array arrives, at its place; every fault is named."""
+"""Published WaveFlow checkpoints: every array arrives at its place; every fault is named."""
 
 import json
 import re
@@ -67,7 +67,7 @@ def source(request):
 
 
 def shapes(config: WaveFlowConfig) -> dict[str, tuple[int, ...]]:
-    """Our layers: the OIHW shape of each as the sources have it."""
+    """Returns our layers with the OIHW shape that the sources have."""
     c, m = config.channels, config.mel.n_mels
     found = {
         f"upsampler/layers/{j}": (1, 1, 3, 2 * factor)
@@ -82,7 +82,7 @@ def shapes(config: WaveFlowConfig) -> dict[str, tuple[int, ...]]:
 
 
 def layer_names(table, ours, config):
-    """The names there of one of our layers, one for each flow, and its arrangement."""
+    """Returns the names there of one of our layers, one per flow, and its arrangement."""
     numbers = [int(n) for n in re.findall(r"\d+", ours)]
     generic = re.sub(r"(upsampler/layers/)\d+", r"\1{j}", ours)
     generic = re.sub(r"(flows/layers/)\d+", r"\1{l}", generic)
@@ -93,7 +93,7 @@ def layer_names(table, ours, config):
 
 
 def checkpoint(table, config, rng, *, style="weight_norm", skip_only=False):
-    """A source's random arrays, in one of the spellings of weight norm, and what ours must be."""
+    """Makes a source's random arrays, in a spelling of weight norm, and our expected arrays."""
     arrays, expected, last = {}, {}, f"flows/layers/{config.layers - 1}/out"
     for ours, shape in shapes(config).items():
         names, arrangement = layer_names(table, ours, config)
@@ -279,7 +279,7 @@ def test_an_empty_checkpoint(read):
 
 
 def test_parakeet_of_2019():
-    """The YAML of its first release."""
+    """Reads the YAML of its first release."""
     text = {"sample_rate": 22050, "fft_window_shift": 256, "fft_window_size": 1024}
     text |= {"fft_size": 1024, "mel_bands": 80, "mel_fmin": 0.0, "mel_fmax": 8000.0, "seed": 1}
     text |= {"n_flows": 8, "n_group": 16, "n_layers": 8, "n_channels": 64, "kernel_h": 3}
@@ -360,7 +360,7 @@ def test_a_configuration_that_is_no_table():
 @pytest.mark.parametrize(
     ("name", "count"),
     [
-        # 2.7 of the facts: with weight norm, the last layer's residual half dropped.
+        # With weight norm, the last layer's residual half dropped.
         ("parakeet_h8_c32", 8),
         ("parakeet_h32_c16_small", 4),
         ("l0sg_h16_c32_bipartize", 4),

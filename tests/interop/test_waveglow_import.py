@@ -1,4 +1,4 @@
-"""NVIDIA's WaveGlow checkpoints: every array arrives, at its place; every fault is named."""
+"""NVIDIA's WaveGlow checkpoints: every array arrives at its place; every fault is named."""
 
 import json
 import pickle
@@ -40,7 +40,7 @@ def drawn(rng, *shape):
 
 
 def layers(net, channels):
-    """The weight-normed layers of one net: our name, theirs, their kernel's shape."""
+    """Returns the weight-normed layers of one net: our name, theirs, their kernel's shape."""
     yield "start", f"{net}.start", (CHANNELS, channels // 2, 1)
     for n in range(LAYERS):
         outputs = CHANNELS if n == LAYERS - 1 else 2 * CHANNELS
@@ -51,13 +51,13 @@ def layers(net, channels):
 
 
 def arranged(ours, kernel):
-    """Their [O, I, taps] as ours, in slow loops for the condition."""
+    """Rearranges their [O, I, taps] as ours, in slow loops for the condition."""
     if ours.endswith("conv"):
         return np.einsum("oit->tio", kernel)[None]
     if not ours.endswith("condition"):
         return kernel[:, :, 0].T
     found = np.zeros((GROUPS * BANDS, len(kernel)), np.float32)
-    for m in range(BANDS):  # facts 6.3: theirs at m * groups + i
+    for m in range(BANDS):  # theirs at m * groups + i
         for i in range(GROUPS):
             found[i * BANDS + m] = kernel[:, m * GROUPS + i, 0]
     return found
@@ -79,7 +79,7 @@ def spelled(name, kernel, gain, bias, style):
 
 
 def checkpoint(rng, *, style="weight_norm", fused=True):
-    """Random arrays of NVIDIA's code, and what each of ours must be."""
+    """Makes random arrays of NVIDIA's code, and the expected ones of ours."""
     arrays = {"upsample.weight": drawn(rng, BANDS, BANDS, 4 * HOP)}
     arrays["upsample.bias"] = drawn(rng, BANDS)
     expected = {"upsampler/kernel": np.einsum("iot->tio", arrays["upsample.weight"])}
@@ -112,7 +112,7 @@ def checkpoint(rng, *, style="weight_norm", fused=True):
 
 
 def check(params, expected):
-    """Every array of ours is what it must be, and there are no others."""
+    """Checks that all arrays of ours match, and that there are no others."""
     names = {name if isinstance(name, str) else name[0] for name in expected}
     assert set(params) == names
     for key, value in expected.items():
@@ -123,14 +123,14 @@ def check(params, expected):
 @pytest.mark.parametrize("fused", [True, False])
 @pytest.mark.parametrize("style", ["weight_norm", "parametrized"])
 def test_every_array_arrives_at_its_place(rng, style, fused):
-    """A transposed matrix, bands and samples changed over, a flow at another's place."""
+    """Catches a transposed matrix, swapped bands and samples, or a flow at a wrong place."""
     arrays, expected = checkpoint(rng, style=style, fused=fused)
     check(waveglow_params(arrays, waveglow_config(VALUES)), expected)
 
 
 @pytest.mark.parametrize("fused", [True, False])
 def test_weights_without_weight_norm_are_the_same_weights(rng, fused):
-    """A gain that is not the norm of each output, which slices of the fused layer keep."""
+    """Catches a gain unlike the norm of each output, which slices of the fused layer keep."""
     arrays, expected = checkpoint(rng, style="removed", fused=fused)
     params = waveglow_params(arrays, waveglow_config(VALUES))
     for key, value in expected.items():
@@ -145,7 +145,7 @@ def test_weights_without_weight_norm_are_the_same_weights(rng, fused):
 
 
 def test_a_checkpoint_becomes_a_model_folder(rng, tmp_path):
-    """The command's path: files, model, folder and back; its family and names are the model's."""
+    """Follows the command's path: files, model, folder and back, with family and names."""
     arrays, expected = checkpoint(rng)
     np.savez(tmp_path / "a.npz", **{f"module.{name}": value for name, value in arrays.items()})
     (tmp_path / "a.json").write_text(json.dumps(VALUES))
@@ -167,7 +167,7 @@ def test_a_checkpoint_becomes_a_model_folder(rng, tmp_path):
 
 
 def test_each_fault_of_an_array_is_named(rng):
-    """Missing, of another shape or not a number: the message says which."""
+    """The message tells missing, misshapen and non-finite arrays apart."""
     config = waveglow_config(VALUES)
     arrays, _ = checkpoint(rng)
     for name, value in arrays.items():
@@ -182,7 +182,7 @@ def test_each_fault_of_an_array_is_named(rng):
 
 @pytest.mark.parametrize("style", ["weight_norm", "removed"])
 def test_what_is_left_over_is_listed(rng, style):
-    """Both spellings of the conditions at once, or a flow too many, is another model."""
+    """Both spellings of the conditions at once, or an extra flow, are another model."""
     arrays, _ = checkpoint(rng, fused=False, style=style)
     other, _ = checkpoint(rng, style=style)
     both = arrays | {name: value for name, value in other.items() if "cond_layer." in name}
@@ -229,7 +229,7 @@ def test_the_released_configuration():
     ],
 )
 def test_faults_of_configurations(values, message):
-    """What cannot be a WaveGlow is said in the source's words, in one line."""
+    """Configurations that are no WaveGlow's are refused in the source's words, in one line."""
     with pytest.raises(WeightImportError, match=message) as caught:
         waveglow_config(VALUES | {"waveglow_config": VALUES["waveglow_config"] | values})
     assert len(str(caught.value).splitlines()) == 1

@@ -41,7 +41,7 @@ def vocoder():
 
 
 def digests(task, mesh):
-    """Of the batches as they lie on the devices of all processes."""
+    """Hashes the batches as they lie on the devices of all processes."""
     batches = Batches(task, mesh, lambda step: 1)
     for step in range(STEPS):
         arrays = multihost_utils.process_allgather(batches.take(step), tiled=True)

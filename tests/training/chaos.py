@@ -1,9 +1,9 @@
-"""Runs that are killed and terminated at random, and started again on other devices: a table.
+"""Runs killed and terminated at random and restarted on other devices, as a table.
 
     python -m tests.training.chaos [RUNS_OF_EACH_KIND]
 
-Every run must come to its last step; with the very bits of an uninterrupted run where all of its
-sessions had one layout, else with the same losses to 1e-5; and lose less than it had not saved.
+Every run must reach its last step: with the bits of an uninterrupted run if all sessions had one
+layout, else with the same losses to 1e-5. It may lose only unsaved steps.
 """
 
 import random
@@ -31,7 +31,7 @@ LAYOUTS = ((1, 1), (1, 2), (1, 4), (2, 1), (2, 2))  # processes, devices in each
 
 
 def last_state(workdir: Path) -> dict[str, int]:
-    """Fingerprints of all arrays of the last checkpoint."""
+    """Returns fingerprints of all arrays of the last checkpoint."""
     task = ToyTask()
     params = split(task.init())[1]
     like = create_state(
@@ -44,7 +44,7 @@ def last_state(workdir: Path) -> dict[str, int]:
 
 
 def one(folder: Path, kind: str, choose: random.Random, whole: dict) -> dict:
-    """A run that is stopped once or twice: what happened, and whether all is well."""
+    """Runs one that is stopped once or twice; returns what happened and whether all is well."""
     sessions, lost, complaints = [], 0, ""
     for _ in range(choose.choice([1, 1, 2])):
         layout = choose.choice([x for x in LAYOUTS if x[0] == 2 or kind == "SIGKILL"])

@@ -1,4 +1,4 @@
-"""Runs of the toy task as processes of their own."""
+"""Runs the toy task in separate processes."""
 
 import json
 import os
@@ -20,7 +20,7 @@ def free_port():
 
 
 def start(module, workdir, processes, devices, *arguments, **environment):
-    """`module` with WORKDIR DISTRIBUTED and the arguments; `devices` in each process."""
+    """Starts `module` with WORKDIR DISTRIBUTED and arguments; `devices` in each process."""
     address = f"127.0.0.1:{free_port()},{processes}"
     environment = {"JAX_NUM_CPU_DEVICES": str(devices), "PYTHONPATH": str(ROOT), **environment}
     return [
@@ -41,12 +41,12 @@ def start(module, workdir, processes, devices, *arguments, **environment):
 
 
 def launch(workdir, processes, devices, *, pause=0.0, epochs=12, interval=5):
-    """The toy task, with a pause before each step and a checkpoint every `interval` steps."""
+    """Starts the toy task; pauses before each step and saves every `interval` steps."""
     return start("tests.training.toy", workdir, processes, devices, pause, epochs, interval)
 
 
 def finish(run, timeout=120):
-    """Exit codes, what process 0 printed, and all complaints."""
+    """Returns exit codes, process 0's output, and all complaints."""
     said = [process.communicate(timeout=timeout) for process in run]
     printed = [line for line in said[0][0].splitlines() if not line.startswith("[Gloo]")]
     return [process.returncode for process in run], printed, "".join(err for _, err in said)
@@ -59,7 +59,7 @@ def records(workdir):
 
 
 def wait_for_steps(workdir, steps, run=()):
-    """Until that many are recorded, or a process has ended."""
+    """Waits until that many are recorded, or a process has ended."""
     deadline = time.monotonic() + 90
     while not any(record["step"] >= steps for record in records(workdir)):
         assert time.monotonic() < deadline, "the run did not start"

@@ -9,7 +9,7 @@ from tests.training.processes import finish, start
 @pytest.mark.exhaustive
 @pytest.mark.parametrize(("processes", "devices"), [(2, 2), (1, 4)])
 def test_both_tasks_train_on_several_devices_as_on_one(tmp_path, processes, devices):
-    """The same batches in the same order, and the same losses."""
+    """Gives the same batches in the same order, and the same losses."""
     lines = {}
     layouts = {"many": (processes, devices), "one": (1, 1)}
     for name, (count, each) in layouts.items():

@@ -1,4 +1,4 @@
-"""Checkpoints: what comes back is what was saved, or it is said."""
+"""Checkpoints: restored values are the saved ones, or the fault is reported."""
 
 import json
 import os
@@ -75,7 +75,7 @@ def test_the_newest_and_the_best_stay(tmp_path):
 
 @pytest.mark.parametrize("jump", [-1e8, 1e8])
 def test_a_clock_that_jumps(tmp_path, monkeypatch, jump):
-    """Years back or ahead between two saves: the newest is the one of the latest step."""
+    """Years back or ahead between two saves, the newest is the one of the latest step."""
     true = time.time
     with Checkpoints(tmp_path, keep=2) as checkpoints:
         checkpoints.save(1, state(), {})
@@ -130,7 +130,7 @@ def flipped(path):
 @pytest.mark.slow
 @pytest.mark.parametrize("damage", [truncated, flipped, deleted])
 def test_damage_to_any_one_file_is_noticed_or_harmless(tmp_path, caplog, damage):
-    """Never other values than were saved; with a message if it is the checkpoint before."""
+    """Never restores other values than were saved; reports a fall-back to an older checkpoint."""
     whole = tmp_path / "whole"
     save_two(whole)
     newest = jax.tree.map(lambda x: x + 1, state())
@@ -297,7 +297,7 @@ def test_fingerprint_of_other_types(dtype):
 
 
 def test_folders_whose_names_are_no_steps(tmp_path):
-    """Digits of other scripts, zeros in front, and more than a counter holds."""
+    """Tries digits of other scripts, leading zeros, and more than a counter holds."""
     save_two(tmp_path)
     for name in ("²", "٣", "007", "9" * 20):
         (tmp_path / name).mkdir()

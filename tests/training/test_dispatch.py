@@ -1,4 +1,4 @@
-"""The layouts of the work give one result: parts of a batch, steps per dispatch, sharded state."""
+"""Layouts that give the same result: parts of a batch, steps per dispatch, sharded state."""
 
 import dataclasses
 
@@ -116,7 +116,7 @@ def test_what_does_not_split_is_an_error(tmp_path, change, message):
 
 
 def test_a_step_of_other_shapes_is_refused_not_compiled():
-    """Nothing is traced again after the first step."""
+    """Traces nothing again after the first step."""
     dispatcher = Dispatcher(ToyTask(), PLAIN, lambda step: 1)
     with dispatcher:
         state = dispatcher.create(dispatcher.params)
@@ -159,7 +159,7 @@ def test_a_trace_of_steps_within_a_dispatch(tmp_path):
 
 
 def test_the_best_evaluation_stays(tmp_path):
-    """Saved by the clock at any step: the best is of those that follow an evaluation."""
+    """Saved by the clock at any step, the best is of those that follow an evaluation."""
     checkpoints = CheckpointSettings(minutes=1e-9, keep=1, keep_best=1)
     rising = dataclasses.replace(PLAIN, learning_rate=0.7, checkpoints=checkpoints)
     result = train(ToyTask(), rising, tmp_path)

@@ -84,7 +84,7 @@ def test_others_that_do_not_come(monkeypatch):
 
 
 def test_who_does_not_come_to_a_slurm_job_is_named(monkeypatch, capsys):
-    """What JAX recognises by itself is waited for as what the flag says."""
+    """Waits for what JAX detects by itself as for the flag."""
     monkeypatch.setattr(distributed, "START_SECONDS", 1.5)
     monkeypatch.setattr(rendezvous, "SAID_SECONDS", 0.3)
     job = {**SLURM, "SLURM_STEP_NODELIST": "localhost", "SLURM_PROCID": "0"}
@@ -107,7 +107,7 @@ def test_a_cluster_that_jax_does_not_know_is_left_to_it(monkeypatch):
 
 @pytest.mark.slow
 def test_two_processes_train_as_one(tmp_path):
-    """2 x 2, 1 x 4, 1 x 1 devices: the same losses, and the same parameters to rounding."""
+    """Layouts 2 x 2, 1 x 4 and 1 x 1 give the same losses, and parameters to rounding."""
     layouts = {"two": (2, 2), "four": (1, 4), "one": (1, 1)}
     runs = {name: launch(tmp_path / name, *layout) for name, layout in layouts.items()}
     printed = {}
@@ -123,7 +123,7 @@ def test_two_processes_train_as_one(tmp_path):
 
 @pytest.mark.slow
 def test_sigterm_to_one_of_two_and_on(tmp_path):
-    """Both agree on a step, save, and ask to be started again; what follows is as if unbroken."""
+    """Both agree on a step, save, and ask to be started again; the rest is as if unbroken."""
     run = launch(tmp_path / "run", 2, 1, pause=0.02, epochs=400)
     wait_for_steps(tmp_path / "run", 5)
     run[1].send_signal(signal.SIGTERM)

@@ -1,4 +1,4 @@
-"""FLOP counts against XLA's own where there is no loop, against formulas, and of both models."""
+"""FLOP counts against XLA's own without loops, against formulas, and of both models."""
 
 import itertools
 import time
@@ -41,7 +41,7 @@ def convolution(**options):
 
 
 def strided_gradient(x, kernel):
-    """Of both arguments: one convolution with holes in its input, one with holes in its kernel."""
+    """Returns gradients of both arguments: convolutions with holes in the input or the kernel."""
     y, transpose = jax.vjp(convolution(window_strides=(2, 3), padding="SAME"), x, kernel)
     return transpose(jnp.ones_like(y))
 
@@ -102,7 +102,7 @@ def test_arithmetic_by_the_element_roughly_as_xla(name):
 
 
 def test_fourier_transforms_by_the_formula():
-    """Facts of FFTW's benchmark: 5 N log2 N, and half of it where one side is real."""
+    """Uses FFTW's benchmark formula: 5 N log2 N, half of it where one side is real."""
     whole, half = floats(7, 1024, dtype=jnp.complex64), floats(7, 513, dtype=jnp.complex64)
     assert program_flops(jnp.fft.fft, whole) == 7 * 5 * 1024 * 10
     assert program_flops(jnp.fft.rfft, floats(7, 1024)) == 7 * 2.5 * 1024 * 10
@@ -199,7 +199,7 @@ def test_what_is_computed_again_counts_again():
 
 
 def test_all_devices_together():
-    """XLA tells the share of one device of two."""
+    """XLA reports the share of one device of two."""
     mesh = jax.make_mesh((2,), ("data",), (AxisType.Auto,))
     function = jax.shard_map(jnp.matmul, mesh=mesh, in_specs=(SPLIT, WHOLE), out_specs=SPLIT)
     assert program_flops(function, A, A) == 2 * 24**3 == 2 * xla_flops(function, A, A)
@@ -224,7 +224,7 @@ def test_a_trace_counts_as_its_function():
 
 
 def of_loss(task, batch, axis=None):
-    """(params, batch) -> loss, and shapes to count it with."""
+    """Returns (params, batch) -> loss, and shapes to count it with."""
     definition, params = split(jax.eval_shape(task.init))
     return lambda params, batch: task.loss(definition(params), batch, axis)[0], params, batch
 
@@ -312,7 +312,7 @@ def test_capture():
 
 
 def test_the_rate_is_what_a_product_timed_by_hand_gives():
-    """Of both devices together, within the noise of a machine that others use, too."""
+    """Both devices together, within the noise of a machine that others use, too."""
     a, seconds = jnp.full((768, 768), 1e-3), []
     for _ in range(6):
         start = time.perf_counter()
@@ -326,7 +326,7 @@ def test_the_rate_is_what_a_product_timed_by_hand_gives():
     [([0.02], 256), ([0.001, 0.02], 896), ([1e-6, 0.02], 1024), ([0.014, 0.016], 384)],
 )
 def test_the_product_grows_until_it_takes_long_enough(monkeypatch, seconds, size):
-    """Until 0.015 s. Of six calls per size the first one compiles, and one is held up."""
+    """Grows until 0.015 s; of six calls per size one compiles and one is delayed."""
     steps = [s for s in seconds for s in (9.9, s, s, s, 7.7, s)]
     clock = itertools.accumulate(steps)
     monkeypatch.setattr(flops, "time", SimpleNamespace(perf_counter=lambda: next(clock)))

@@ -1,4 +1,4 @@
-"""Whatever is done to a run's folder: it goes on, or one line says why it does not."""
+"""Damaged run folders: the run goes on, or one line gives the reason."""
 
 import shutil
 import sys
@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from experiments.configs import a2_capture
-from experiments.run.folder import Workdir, check_same_run, flat_config
+from experiments.run.folder import RunFolder, check_same_run, flat_config
 from experiments.run.initial import read_initial
 from experiments.run.reading import find_runs, read_run
 from tests.damaged_folders import battery
@@ -35,9 +35,9 @@ def state():
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    """What a capture leaves, its model small."""
+    """Makes the folder of a capture with a small model."""
     folder = tmp_path_factory.mktemp("runs") / "run"
-    with Workdir(folder) as workdir:
+    with RunFolder(folder) as workdir:
         workdir.open(CONFIG, INPUTS)
     with Checkpoints(folder / "checkpoints", config=flat_config(CONFIG)) as checkpoints:
         for step in (1, 2):
@@ -52,7 +52,7 @@ def run(tmp_path_factory):
 
 
 def continued(folder):
-    """As train does it, up to the first step; run_main makes lines of the system's errors."""
+    """Continues as train does, up to the first step; run_main turns system errors into lines."""
     try:
         _continued(folder)
     except OSError as error:
@@ -61,7 +61,7 @@ def continued(folder):
 
 def _continued(folder):
     check_same_run(folder, CONFIG)
-    with Workdir(folder) as workdir:
+    with RunFolder(folder) as workdir:
         workdir.open(CONFIG, INPUTS)
         with Checkpoints(folder / "checkpoints", config=flat_config(CONFIG)) as checkpoints:
             restored = checkpoints.restore(state())
@@ -74,13 +74,13 @@ def _continued(folder):
 
 
 def initial(folder):
-    """As --init_from reads it."""
+    """Reads it as --init_from does."""
     for value in read_initial(folder).values():
         assert isinstance(value, np.ndarray)
 
 
 def compared(folder):
-    """As experiments.runs reads it."""
+    """Reads it as experiments.runs does."""
     for found in find_runs(folder):
         run = read_run(found)
         assert run.best("esr/nano", higher=False) is None or run.step >= 0

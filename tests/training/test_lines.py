@@ -1,4 +1,4 @@
-"""The lines that a run shows."""
+"""The lines that a run prints."""
 
 import time
 

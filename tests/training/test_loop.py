@@ -36,7 +36,7 @@ def test_same_seed_same_bits(tmp_path):
 
 
 def test_the_best_is_kept_per_model(tmp_path):
-    """A rate that overshoots: each line keeps its own best step, not the last."""
+    """At a rate that overshoots each line keeps its own best step, not the last."""
     result = train(ToyTask(), Settings(epochs=40, learning_rate=0.7), tmp_path)
     task = ToyTask()
     np.testing.assert_allclose(
@@ -93,7 +93,7 @@ def test_a_signal_ends_the_run_politely(tmp_path, name, code):
 @pytest.mark.parametrize("moment", ["loss", "evaluate"])
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
 def test_a_signal_while_it_compiles_or_first_evaluates(tmp_path, monkeypatch, name, moment):
-    """Ends the run after the next step, with what there is, and gives the signals back."""
+    """Ends the run after the next step with the results so far, and restores the signals."""
     handlers = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
     task, raised = ToyTask(), []
     take = getattr(task, moment)
@@ -115,7 +115,7 @@ def test_a_signal_while_it_compiles_or_first_evaluates(tmp_path, monkeypatch, na
 
 
 def test_stopped_by_hand_the_last_evaluation_counts(tmp_path):
-    """For the result; what is saved goes on as if unbroken."""
+    """It counts for the result; the saved state continues as if unbroken."""
     task = ToyTask()
     take = task.batch
 
@@ -158,7 +158,7 @@ def test_a_run_that_diverges_at_once_is_an_error(tmp_path):
 
 
 class Unjudged(ToyTask):
-    """Its score is no number from the given evaluation on."""
+    """A task whose score is NaN from the given evaluation on."""
 
     def __init__(self, first):
         super().__init__()
@@ -199,7 +199,7 @@ def test_split_and_join_again():
 
 
 def test_a_run_that_goes_on_publishes_what_may_not_have_been(tmp_path):
-    """A session that was killed, or terminated, after a save and before it published."""
+    """Covers a session killed or terminated between a save and its publication."""
     shown = []
 
     def publish(step, module, record):

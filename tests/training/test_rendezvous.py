@@ -1,4 +1,4 @@
-"""Processes find each other, and hear who is missing."""
+"""Processes find each other, and learn who is missing."""
 
 import socket
 import threading
@@ -16,7 +16,7 @@ def port():
 
 
 def start(port, count, index, seconds=20.0):
-    """A process in a thread; what it said, and what it ended with."""
+    """Starts a process in a thread; returns its output and its end."""
     said, ended = [], []
 
     def run():

@@ -20,7 +20,7 @@ def axes_of(name, shape):
 
 
 def gradients(rng, dtype, scale=1.0):
-    # Of unequal strength along rows and columns, so that the bases have an order to find.
+    # Unequal strength along rows and columns gives the bases an order to find.
     def one(shape):
         value = rng.standard_normal(shape)
         for axis in range(1, len(shape)):
@@ -32,7 +32,7 @@ def gradients(rng, dtype, scale=1.0):
 
 
 def slow_direction(history, every=5, decay=0.95, epsilon=1e-8):
-    """The direction after a history of gradients [m, n], by algorithm 3 with damped factors."""
+    """Returns the direction after gradients [m, n], by algorithm 3 with damped factors."""
     first = np.float64(history[0])
     m, n = first.shape
     left, right = first @ first.T, first.T @ first
@@ -150,7 +150,7 @@ def test_sides_above_the_limit_stay_diagonal(rng):
 
 
 def test_a_rotated_problem_takes_rotated_steps(rng):
-    """With W -> U W V both factors turn, and so does the direction; Adam's does not."""
+    """With W -> U W V both factors and the direction turn; Adam's does not."""
     u, v = (np.linalg.qr(rng.standard_normal((6, 6)))[0] for _ in range(2))
     strong = np.diag(
         2.0 ** -np.arange(6)
@@ -164,7 +164,7 @@ def test_a_rotated_problem_takes_rotated_steps(rng):
 
 
 def test_a_skewed_quadratic_is_solved_in_fewer_steps_than_by_adam(rng):
-    """f(W) = |A (W - W0) B|^2 with A and B of condition 30 in random bases."""
+    """Minimises f(W) = |A (W - W0) B|^2 with A and B of condition 30 in random bases."""
     spread = 30.0 ** np.linspace(0, -1, 6)
     a, b = (np.linalg.qr(rng.standard_normal((6, 6)))[0] * spread for _ in range(2))
     a, b = a.T.astype(np.float32), b.astype(np.float32)

@@ -1,4 +1,4 @@
-"""What a run takes of another one's parameters."""
+"""Parameters that a run takes from another one."""
 
 import jax.numpy as jnp
 import numpy as np
@@ -8,12 +8,12 @@ from wf_jax.training.warm_start import warm_start
 
 
 def model(**shapes):
-    """Parameters of ones, named a, b, ..."""
+    """Returns parameters of ones, named a, b, ..."""
     return {name: jnp.ones(shape) for name, shape in shapes.items()}
 
 
 def other(**shapes):
-    """Parameters of another run: 2, 3, ..."""
+    """Returns parameters of another run: 2, 3, ..."""
     return {name: np.full(shape, i + 2.0) for i, (name, shape) in enumerate(shapes.items())}
 
 

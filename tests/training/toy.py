@@ -1,4 +1,4 @@
-"""A task that compiles at once: N lines fitted to points. Run as a program it trains one."""
+"""A task that compiles at once: N lines fitted to points; as a program, it trains one."""
 
 import sys
 import time
