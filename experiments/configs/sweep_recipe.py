@@ -10,11 +10,11 @@ A change of the number of windows or of their length keeps the samples that are 
 
 from typing import Any
 
-STEPS = 150  # of the default's 16 windows of 8,192 samples
+STEPS = 150  # of 16 windows of 8,192 samples
 
 
 def get_sweep() -> list[dict[str, Any]]:
-    """Returns the default, and one change at a time."""
+    """Sixteen windows a step, and one change at a time."""
     changes: list[dict[str, Any]] = [
         {},
         {"train.learning_rate": 0.01},
@@ -30,4 +30,4 @@ def get_sweep() -> list[dict[str, Any]]:
         {"loss.mrstft": 0.002},
         {"train.weight_decay": 0.0},
     ]
-    return [{"train.steps": STEPS} | change for change in changes]
+    return [{"train.steps": STEPS, "train.batch_size": 16} | change for change in changes]
