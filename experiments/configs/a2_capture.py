@@ -6,8 +6,8 @@
 `a2_capture:demo` captures the built-in amp instead and needs no files.
 
 Expected of a minute of DI through a high-gain amp: ESR 0.051 (nano) and 0.022 (standard) after 300
-steps of 16 windows; of the demo 0.003 and 0.001 after 209. With train.optimizer=adam 0.050 and 0.023 after 2,300
-steps, the demo 0.008 and 0.002 after 500.
+steps of 16 windows; of the demo 0.003 and 0.001 after 209. With train.optimizer=adam 0.050 and
+0.023 after 2,300 steps, the demo 0.008 and 0.002 after 500.
 """
 
 from experiments.capture.config import CaptureConfig, Data
