@@ -55,14 +55,14 @@ def _check_files(options: flags.FlagValues) -> None:
     output = Path(options.output)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # said when the files are read
-        for path in (options.input, *(() if output.is_dir() else (output,))):
+        for path in (options.input, *(() if os.path.isdir(output) else (output,))):
             AudioFile(path)
     if not options.plot:
         return
     plot = Path(options.plot)
-    if plot.is_dir() or not plot.suffix:
+    if os.path.isdir(plot) or not plot.suffix:
         check_folder(plot)
-    elif output.is_dir():
+    elif os.path.isdir(output):
         raise UserError(f"--plot={plot}: one picture, but --output is a folder; name a folder")
     elif plot.suffix.lower() not in PICTURES:
         raise UserError(f"--plot={plot}: end its name with {', '.join(PICTURES)}")
@@ -76,7 +76,7 @@ def _picture(output: Path, plot: str | None) -> Path:
     if not plot:
         return usual
     named = Path(plot)
-    if named.suffix and not named.is_dir():
+    if named.suffix and not os.path.isdir(named):
         return named
     named.mkdir(parents=True, exist_ok=True)
     return named / usual.name

@@ -8,7 +8,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import IO
 
-from wf_jax.errors import UserError
+from wf_jax.errors import UserError, short
 from wf_jax.json_values import parse_json
 
 try:
@@ -48,7 +48,7 @@ class FolderLock:
         except BlockingIOError:
             with file:
                 file.seek(0)
-                raise LockedError(f"{folder}: {who_holds(file.read())}") from None
+                raise LockedError(f"{folder}: {who_holds(file.read(_LONGEST))}") from None
         except OSError:
             file.close()
             return
@@ -81,15 +81,15 @@ def check_unlocked(folder: Path) -> None:
         try:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise LockedError(f"{folder}: {who_holds(file.read())}") from None
+            raise LockedError(f"{folder}: {who_holds(file.read(_LONGEST))}") from None
 
 
 def who_holds(text: str | bytes) -> str:
     """Describes the owner of a lock as part of a message, with the remedy."""
     try:
-        owner = parse_json(text)
-        who = f"process {owner['process']} on {owner['host']} has trained"
-        since = f" since {owner['since']}"
+        owner = parse_json(text[:_LONGEST])
+        process, host, since = (short(owner[key], 60) for key in ("process", "host", "since"))
+        who, since = f"process {process} on {host} has trained", f" since {since}"
     except (ValueError, KeyError, TypeError, RecursionError):
         who, since = "another process trains", ""
     return f"{who} here{since}; wait for it, stop it, or give another --workdir"

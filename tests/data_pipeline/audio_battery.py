@@ -28,7 +28,6 @@ from data_pipeline.audio_headers import AudioFileWarning
 from data_pipeline.corpus import Corpus
 from experiments import check_capture, prepare, render
 from experiments.capture.job import _probe
-from experiments.capture.job import options as capture_options
 from experiments.configs import a2_capture
 from experiments.releases import sources as release_sources
 from experiments.vocoder import mel_inputs
@@ -123,7 +122,11 @@ class Commands:
     def _check(self, path: Path, *options: str) -> None:
         text = io.StringIO()
         with contextlib.redirect_stdout(text):
-            code = check_capture.main(["check_capture", *options, f"--plot={self.folder}/x.png"])
+            try:
+                arguments = ["check_capture", *options, f"--plot={self.folder}/x.png"]
+                code = check_capture.main(arguments)
+            except SystemExit as error:  # a header that cannot be used
+                raise AudioFileError(str(error.code)) from None
         errors = [line for line in text.getvalue().splitlines() if line.startswith("ERROR")]
         if bool(errors) != bool(code):
             raise Broken(f"exit code {code} after {errors}")
@@ -156,7 +159,7 @@ class Commands:
         config = a2_capture.get_config()
         config.data.input, config.data.output = str(self.di), str(path)
         config.data.output_channel = 1
-        capture_options.check(config)
+        config.check()
 
     def probe(self, path: Path) -> None:
         _probe(str(path))

@@ -33,7 +33,7 @@ from experiments.releases import sources as release_sources
 from experiments.releases.card import _metrics
 from experiments.run import sweep
 from experiments.run.folder import RunFolder, check_same_run, flat_config, model_folder
-from experiments.run.lock import _holder
+from experiments.run.lock import who_holds
 from experiments.run.sweep_file import read_sweep
 from experiments.run.table import compare, json_lines, text
 from experiments.vocoder.job import held_out_clips
@@ -214,7 +214,7 @@ class Readers:
         owner = {"host": "a", "process": 12, "since": "2026-01-01"}
         path.write_bytes(damaged_json(owner, self.draw))
         with path.open() as file:
-            raise UserError(f"{path}: {_holder(file)}")
+            raise UserError(f"{path}: {who_holds(file.read())}")
 
 
 def evaluate_corpus(folder: Path) -> None:

@@ -28,12 +28,13 @@ def given(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("again", [True, False])
-def test_sigterm_says_what_was_saved_and_how_to_go_on(given, capsys, again):
+def test_sigterm_says_what_was_saved_and_how_to_go_on(given, capsys, monkeypatch, again):
     result = SimpleNamespace(
         again=again, stopped="stopped by SIGTERM", steps=12, diverged=False, finished=not again
     )
-    task = SimpleNamespace(run=lambda config, folder, session: result)
-    assert train._run(task, None) == (AGAIN if again else 0)
+    monkeypatch.setattr("experiments.run.job.job_of", lambda config: None)
+    monkeypatch.setattr("experiments.run.job.execute", lambda job, folder, session: result)
+    assert train._run(None) == (AGAIN if again else 0)
     said = capsys.readouterr().out
     if not again:
         assert said == ""
