@@ -86,8 +86,7 @@ def _need_packages() -> None:
     if missing:
         raise UserError(
             f"{' and '.join(missing)} not installed; make an environment for it: python3 -m venv "
-            ".onnx && .onnx/bin/pip install \
-        -r experiments/onnx_export/requirements.txt, then use "
+            ".onnx && .onnx/bin/pip install -r experiments/onnx_export/requirements.txt, then use "
             ".onnx/bin/python"
         )
 

@@ -85,7 +85,7 @@ def test_a_signal_outside_of_a_training_is_a_line(capsys, name, code, said):
     assert capsys.readouterr().err.strip().startswith(said)
 
     with ending_politely():
-        stopped = run_main(lambda: signal.raise_signal(getattr(signal, name)), (), 2, "none")
+        stopped = run_main(lambda: signal.raise_signal(getattr(signal, name)), 2, "none")
     assert stopped == code
     (line,) = capsys.readouterr().err.strip().splitlines()
     assert line.startswith(said)

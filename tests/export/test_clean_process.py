@@ -17,7 +17,10 @@ from wf_jax.export.check import played
 CLIPS = [(1, 5), (1, 33), (1, 64), (2, 70), (2, 80)]
 SIGNALS = [(1, 1), (1, 300), (1, 8192), (2, 8191), (2, 700)]
 # Modules of wf_jax; none of them needs more than JAX and NumPy.
-OWN = ("export", "audio", "json_values", "bounded_files", "array_files", "errors", "options")
+OWN = (
+    *("export", "audio", "json_values", "bounded_files", "array_files", "errors", "options"),
+    *("levels", "old_names"),
+)
 SCRIPT = (
     f"TAKEN = {OWN}"
     + """
