@@ -160,7 +160,7 @@ def _flag_error(message: str, config: str, values: flags.FlagValues) -> str:
 def _config_error(config: str, reason: str) -> str:
     if "config_config" in reason and "get_config" in reason:
         reason = "it has no get_config()"
-    elif reason.startswith(f"ValueError: {config.partition(':')[0]}:"):
+    elif reason.startswith(f"ValueError: {Path(config.partition(':')[0]).stem}:"):
         return reason.removeprefix("ValueError: ")
     return f"{config.partition(':')[0]}: {reason}; see experiments/configs"
 

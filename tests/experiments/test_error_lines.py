@@ -44,8 +44,8 @@ MISTAKES = {
         f"{CAPTURE}:demo --workdir=file/new": "is a file; give another folder",
         f"{CAPTURE}:demo --workdir=/proc/new": "/proc/new: cannot be written: No such file",
         f"{CAPTURE}:demo --workdir={'x' * 300}": "xxx: cannot be written: File name too long",
-        f"{CAPTURE}:loud --workdir=new": "a2_capture.py:loud does not exist; use a2_capture.py:de",
-        "train --workdir=new": "--config is missing: The run's configuration, e.g.",
+        f"{CAPTURE}:loud --workdir=new": "a2_capture:loud does not exist; use a2_capture:de",
+        "train --workdir=new": "--config is missing: a2_capture, waveflow:64, ..., or",
         "train --config= --workdir=new": "--config= is empty; name a config file",
         "train --config=none.py --workdir=new": "none.py: no such config file; see experiments",
         "train --config=folder --workdir=new": "folder: a folder; name a config file",
@@ -80,7 +80,7 @@ MISTAKES = {
         f"{VOICE} --config.data.corpus=di.wav": "di.wav: ",
         f"{VOICE} --config.data.corpus=folder": "folder",
         f"{VOICE} --config.data.corpus=corpus --config.model.height=7": "height 7 is not an even",
-        f"{VOICE.replace('tiny', '65')}": "waveflow.py:65 does not exist; use tiny, demo, or",
+        f"{VOICE.replace('tiny', '65')}": "waveflow:65 does not exist; use tiny, demo, or",
     },
     "render": {
         "render --model=none.nam --input=di.wav --output=y.wav": "none.nam: cannot be read: No su",
@@ -208,7 +208,7 @@ MISTAKES = {
         f"{COMPARE} --workdir=new": "--config.data.corpus is missing",
         f"{COMPARE}:demo --workdir=file": "is a file; give another folder",
         f"{COMPARE}:demo --workdir=new --config.train.step=1": "--config.train.step: no such opti",
-        f"{COMPARE}:big --workdir=new": "likelihood.py:big does not exist; use tiny, demo or paper",
+        f"{COMPARE}:big --workdir=new": "likelihood:big does not exist; use tiny, demo or paper",
         f"compare --config={ROOT}/experiments/configs/waveflow.py:demo --workdir=new": (
             "--config has no members to compare; use"
         ),
