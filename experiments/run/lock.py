@@ -42,7 +42,7 @@ class FolderLock:
         self.held = False  # where the file system has no locks
         if fcntl is None:
             return
-        file = (folder / NAME).open("a+")
+        file = (folder / NAME).open("a+", errors="replace")
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -77,7 +77,7 @@ def check_unlocked(folder: Path) -> None:
     """
     if fcntl is None or not (folder / NAME).is_file():  # a pipe would be waited for
         return
-    with contextlib.suppress(OSError), (folder / NAME).open() as file:
+    with contextlib.suppress(OSError), (folder / NAME).open(errors="replace") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except BlockingIOError:

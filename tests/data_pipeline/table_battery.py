@@ -213,7 +213,7 @@ class Readers:
         read_rows(path)
         owner = {"host": "a", "process": 12, "since": "2026-01-01"}
         path.write_bytes(damaged_json(owner, self.draw))
-        with path.open() as file:
+        with path.open(errors="replace") as file:
             raise UserError(f"{path}: {who_holds(file.read())}")
 
 

@@ -143,8 +143,8 @@ def test_a_lock_that_is_none(tmp_path):
     os.mkfifo(tmp_path / "lock")
     check_unlocked(tmp_path)
     (tmp_path / "lock").unlink()
-    with (tmp_path / "lock").open("w") as file:
-        file.write("[" * 100_000)
+    with (tmp_path / "lock").open("wb") as file:
+        file.write(b"\xff" + b"[" * 100_000)
         file.flush()
         fcntl.flock(file, fcntl.LOCK_EX)
         with pytest.raises(LockedError, match="another process trains here"):
