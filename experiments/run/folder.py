@@ -254,8 +254,8 @@ def _compare(workdir: Path, old: dict[str, Any], new: dict[str, Any]) -> None:
             if name not in new and not name.startswith(CHANGEABLE):
                 raise RunFolderError(
                     f"{workdir}: another version of wf_jax began this run, with --config."
-                    f"{short(name)}={short(old[name])}, which there is no more; give another --workdir, or go on with "
-                    "that version"
+                    f"{short(name)}={short(old[name])}, which there is no more; give another "
+                    "--workdir, or go on with that version"
                 )
             if old.get(name, new.get(name)) != new.get(name) and not name.startswith(CHANGEABLE):
                 option, before = short(name), short(old.get(name))
