@@ -6,7 +6,7 @@
 `a2_capture:demo` captures the built-in amp instead and needs no files.
 
 Expected of a minute of DI through a high-gain amp: ESR 0.051 (nano) and 0.022 (standard) after 300
-steps of 16 windows; of the demo 0.003 and 0.001 after 209. With train.optimizer=adam 0.050 and
+steps of 16 windows; of the demo 0.002 and 0.001 after 260 of 8. With train.optimizer=adam 0.050 and
 0.023 after 2,300 steps, the demo 0.008 and 0.002 after 500.
 """
 
@@ -23,7 +23,7 @@ def get_config(argument: str = "") -> CaptureConfig:
     if argument == "demo":
         config.source = "a2_capture:demo"
         config.data = Data(input="demo")
-        config.train.minutes = 1.5
+        config.train.minutes = 1.2
     elif argument:
         raise ValueError(f"a2_capture:{argument} does not exist; use a2_capture:demo")
     return config

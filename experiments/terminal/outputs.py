@@ -42,7 +42,8 @@ def check_folder(path: Path) -> None:
 
 def _try(path: Path, folder: Path) -> None:
     try:
-        with tempfile.TemporaryDirectory(prefix=HIDDEN, dir=folder):
+        # It has no name, or not for long: a killed process leaves nothing.
+        with tempfile.TemporaryFile(prefix=HIDDEN, dir=folder):
             pass
     except OSError as error:
         raise OutputError(f"{path}: cannot be written: {why(error)}") from None
