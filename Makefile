@@ -2,12 +2,24 @@
 #   make demo    train a capture of the built-in amp and the built-in voice; both on one page,
 #                runs/demo/report.html
 #   make test    run the test suite
+#   make quick   the part of it that answers within a minute
 #   make test-all   and the combinations that repeat what it shows
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test test-all lint clean
+# Files that compile next to nothing.
+QUICK := $(wildcard tests/test_*.py) \
+	$(patsubst %,tests/amps/test_%.py,a2_detector activations nam_reading native_activations slow_nam) \
+	$(patsubst %,tests/audio/test_%.py,clips loudness_probe) \
+	$(patsubst %,tests/data_pipeline/test_%.py,audio_files checks corpus corpus_layouts latency linear_prediction \
+		standard_files synthetic) \
+	$(patsubst %,tests/experiments/test_%.py,capture_models join_reports options prepare settings sweep workdir) \
+	$(patsubst %,tests/flows/test_%.py,denoiser reference squeeze) \
+	$(patsubst %,tests/interop/test_%.py,files waveflow_import waveglow_import) \
+	$(patsubst %,tests/training/test_%.py,lines matrices schedule warm_start)
+
+.PHONY: demo test quick test-all lint clean
 
 demo: $(VENV)/.installed
 	$(BIN)/python -m experiments.train --config=a2_capture:demo --workdir=runs/demo/amp
@@ -16,6 +28,9 @@ demo: $(VENV)/.installed
 
 test: $(VENV)/.installed
 	$(BIN)/python -m pytest --numprocesses=auto --maxprocesses=8 --dist=loadfile --no-loadscope-reorder
+
+quick: $(VENV)/.installed
+	$(BIN)/python -m pytest --quiet --numprocesses=auto --maxprocesses=8 --dist=loadfile $(QUICK)
 
 test-all: $(VENV)/.installed
 	$(BIN)/python -m pytest --numprocesses=auto --maxprocesses=8 --dist=loadfile --no-loadscope-reorder -m 'exhaustive or not exhaustive'
