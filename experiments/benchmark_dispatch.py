@@ -1,4 +1,4 @@
-"""What a training step costs the host, beside what it costs the devices.
+"""Measure what a training step costs the host, beside what it costs the devices.
 
     python -m experiments.benchmark_dispatch --task=a2 --task=waveflow_64 --task=waveflow_tiny
 

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 from absl import app, flags
 
 from data_pipeline.corpus import Corpus
-from experiments.run.folder import model_folder, write_json
+from experiments.run.json_files import write_json
+from experiments.run.model_folder import model_folder
 from experiments.terminal.outputs import check_file
 from experiments.terminal.start import no_arguments, parse_flags, set_up
 from wf_jax.bounded_files import read_json

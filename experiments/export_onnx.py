@@ -20,7 +20,7 @@ import numpy as np
 from absl import app, flags
 
 from experiments.onnx_export.target import target
-from experiments.run.folder import model_folder
+from experiments.run.model_folder import model_folder
 from experiments.terminal.start import no_arguments, parse_flags, set_up
 from wf_jax.amps.nam_file import read_nam
 from wf_jax.atomic import why

@@ -27,11 +27,6 @@ from wf_jax.training.metrics import Progress, duration
 if TYPE_CHECKING:
     from wf_jax.amps.model import AmpModel
 
-
-class RenderError(UserError):
-    """What is asked for cannot be done; one line with the remedy."""
-
-
 _MODEL = flags.DEFINE_string("model", None, "The .nam file")
 _INPUT = flags.DEFINE_string("input", None, "An audio file, or a folder of them")
 _OUTPUT = flags.DEFINE_string("output", None, "The WAV file to write, or the folder")
@@ -76,27 +71,27 @@ def _jobs(source: Path, target: Path) -> list[tuple[Path, Path]]:
     """The recordings to play, each with the WAV file that it becomes.
 
     Raises:
-        OutputError, RenderError: a name cannot be used.
+        UserError: a name cannot be used.
     """
     if not os.path.isdir(source):  # which takes a name that is too long for a missing one
         if target.is_dir():
-            raise RenderError(f"{target}: the output is a folder; name the WAV file to write")
+            raise UserError(f"{target}: the output is a folder; name the WAV file to write")
         if target.suffix.lower() != ".wav":
-            raise RenderError(f"{target}: the output is a WAV file; let its name end in .wav")
+            raise UserError(f"{target}: the output is a WAV file; let its name end in .wav")
         check_file(target)
         return [(source, target)]
     files = sorted(path for path in source.iterdir() if path.suffix.lower() in SUFFIXES)
     if not files:
-        raise RenderError(f"{source}: no audio files ({', '.join(SUFFIXES)}); name another folder")
+        raise UserError(f"{source}: no audio files ({', '.join(SUFFIXES)}); name another folder")
     for one, other in itertools.pairwise(sorted(files, key=lambda path: path.stem)):
         if one.stem == other.stem:
-            raise RenderError(
+            raise UserError(
                 f"{source}: {one.name} and {other.name} would both become {one.stem}.wav; move "
                 "one away"
             )
     check_folder(target)
     if target.exists() and target.resolve() == source.resolve():
-        raise RenderError(f"{target}: the output folder is the input folder; name another")
+        raise UserError(f"{target}: the output folder is the input folder; name another")
     return [(path, target / f"{path.stem}.wav") for path in files]
 
 
@@ -124,7 +119,7 @@ def _load(file: NamFile) -> "AmpModel":
 
 
 def _compile(model: "AmpModel") -> None:
-    """So that no clock runs meanwhile."""
+    """Compiles the model before the clock of a file runs."""
     from wf_jax.amps.render import render
 
     Progress().update("compiling (a few seconds)")
@@ -133,7 +128,7 @@ def _compile(model: "AmpModel") -> None:
 
 
 def _fault(source: Path, target: Path, rate: float | None) -> str | None:
-    """Why a recording cannot be played, in one line; looks at its header only."""
+    """Says why a recording cannot be played, in one line; looks at its header only."""
     try:
         if target.exists() and target.resolve() == source.resolve():
             return f"{target}: the output is the input; name another file"

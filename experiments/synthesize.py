@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import soundfile
 from absl import app, flags
 
-from experiments.run.folder import model_folder
+from experiments.run.model_folder import model_folder
 from experiments.terminal.outputs import check_folder
 from experiments.terminal.start import no_arguments, parse_flags, set_up
 from experiments.vocoder.mel_inputs import MelInput, find_inputs, passed_over

@@ -13,9 +13,10 @@ from ml_collections import config_flags
 
 from experiments.run.config import RunConfig
 from experiments.run.exit_codes import INTERRUPTED
-from experiments.run.folder import RunFolder, check_same_run
+from experiments.run.folder import RunFolder
 from experiments.run.initial import check_initial, read_initial
 from experiments.run.lock import check_unlocked
+from experiments.run.same_run import check_same_run
 from experiments.run.sweep import check_trials, configs_of, read_sweep, run_sweep
 from experiments.terminal.command_lines import same_command
 from experiments.terminal.outputs import check_folder

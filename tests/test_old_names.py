@@ -5,8 +5,8 @@ import json
 
 import pytest
 
-from experiments.run.folder import check_same_run
 from experiments.run.reading import read_run
+from experiments.run.same_run import check_same_run
 from tests.flows import small
 from wf_jax.audio.mel_settings import MelSettings
 from wf_jax.errors import UserError

@@ -1,4 +1,4 @@
-"""Where compiled programs are kept between processes."""
+"""The folder in which compiled programs are kept between processes."""
 
 import os
 import sys

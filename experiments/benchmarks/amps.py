@@ -185,7 +185,7 @@ def whole_on(cores: int, arguments: list[str]) -> dict[str, Any]:
 
 
 def environment() -> dict[str, Any]:
-    """What the figures depend on."""
+    """Describes the machine and the versions that the figures depend on."""
     return {
         "device": jax.devices()[0].device_kind,
         "processor": _processor(),

@@ -80,7 +80,7 @@ def training(config: WaveFlowConfig, options: Any) -> tuple[Callable[[], object]
 
 
 def seconds_of(call: Callable[[], object]) -> float:
-    """How long a call takes until its result is there."""
+    """Times a call until its result is there, in seconds."""
     start = time.perf_counter()
     jax.block_until_ready(call())
     return time.perf_counter() - start

@@ -1,4 +1,4 @@
-"""What `benchmark_amps` found, as tables for a terminal and as a picture."""
+"""The figures of `benchmarks/amps.py` as tables for a terminal and as a picture."""
 
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ COLOURS = {"native": "#d9662b", "jax": "#2b6cd9", "core": "#3c9a5f"}
 
 
 def stream_table(result: dict[str, Any]) -> str:
-    """What `stream` found, for a terminal."""
+    """Sets out the figures of `stream` for a terminal."""
     shown = ("min", "p50", "p99", "p99.9", "max", "mean")
     lines = [
         f"{result['blocks']:,} blocks of {result['block']} samples, each timed by itself, in "
@@ -56,7 +56,7 @@ def draw_stream(path: Path, result: dict[str, Any], title: str) -> None:
 
 
 def whole_table(results: dict[int, dict[str, Any]], seconds: float) -> str:
-    """What `whole` found on several numbers of cores, for a terminal."""
+    """Sets out the figures of `whole` on several numbers of cores for a terminal."""
     lines = [
         f"{seconds:g} s rendered as a whole file",
         f"{'cores':>5} {'engine':<13}{'x real time':>12}{'GFLOP/s':>9}{'of a matrix product':>21}",

@@ -28,9 +28,7 @@ from wf_jax.whole_files import temporary_folder
 class CaptureJob(Job):
     """Checks a recorded pair, trains on it, and writes model.nam, metrics.json and report.html."""
 
-    def __init__(self, config: CaptureConfig):
-        """Stores the config; reads nothing yet."""
-        self.config = config
+    config: CaptureConfig
 
     def prepare(self, folder: RunFolder) -> CaptureTask:
         """Reads and checks the pair.

@@ -20,7 +20,7 @@ from experiments.capture.page import CaptureReport, SizeReport, write_capture_re
 from experiments.report.words import describe_esr
 from experiments.run.continuation import longer
 from experiments.run.decoration import decorating
-from experiments.run.folder import write_metrics
+from experiments.run.json_files import write_metrics
 from experiments.terminal.command_lines import command
 from wf_jax.amps.capture import CaptureTask
 from wf_jax.amps.model import AmpModel

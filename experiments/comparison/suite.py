@@ -13,8 +13,8 @@ from experiments.comparison.speaking_speed import real_time
 from experiments.comparison.table import Line, table
 from experiments.run.decoration import decorating
 from experiments.run.exit_codes import AGAIN, INTERRUPTED
-from experiments.run.folder import write_json
 from experiments.run.job import attempt
+from experiments.run.json_files import write_json
 from experiments.run.reading import number, read_result
 from experiments.run.sweep import finished, train_each
 from wf_jax.atomic import is_remote, write_text

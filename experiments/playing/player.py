@@ -1,4 +1,4 @@
-"""What plays a guitar through a model: called by the sound system for every block."""
+"""A guitar played through a model: called by the sound system for every block."""
 
 import dataclasses
 import time
@@ -15,7 +15,7 @@ FADE = 0.02  # seconds from one model to the next
 
 @dataclasses.dataclass
 class Meter:
-    """What was heard since the last look.
+    """The levels and the load since the last look.
 
     Attributes:
         input: largest magnitude that came in.

@@ -14,9 +14,10 @@ from data_pipeline.corpus import Corpus
 from data_pipeline.corpus_index import CorpusError
 from data_pipeline.synthetic import plucked_di
 from data_pipeline.synthetic_speech import synthetic_speech
-from experiments.run.folder import RunFolderError, model_folder
+from experiments.run.json_files import read_table
+from experiments.run.model_folder import model_folder
+from experiments.run.same_run import RunFolderError
 from wf_jax.amps.nam_file import NamFile, read_nam
-from wf_jax.bounded_files import read_json
 from wf_jax.errors import UserError
 from wf_jax.flows.model_folder import check_model, load_model
 from wf_jax.levels import FULL_SCALE
@@ -60,7 +61,7 @@ def find_source(model: str, name: str | None, example: str | None) -> Source:
     if path.is_dir():
         return _vocoder(path, name or path.resolve().name, example)
     if named.is_dir():
-        return _amp(path, name or named.resolve().name, _json(named / "metrics.json"), example)
+        return _amp(path, name or named.resolve().name, read_table(named / "metrics.json"), example)
     return _amp(path, name, {}, example)
 
 
@@ -88,7 +89,7 @@ def _file_or_folder(path: Path) -> Path:
         raise UserError(f"{path}: no such file or folder; name a run, a model or a .nam file")
     if path.is_dir() and (path / "model.nam").is_file():
         return path / "model.nam"
-    if path.is_dir() and _json(path / "config.json").get("task") == "capture":
+    if path.is_dir() and read_table(path / "config.json").get("task") == "capture":
         raise UserError(f"{path}: this run has no model.nam yet; wait for its end")
     return path
 
@@ -103,7 +104,7 @@ def _vocoder(path: Path, name: str, example: str | None) -> Source:
         audio, description = _recording(Path(example), rate), Path(example).name
     else:
         audio, description = _held_out(path, rate)
-    return Source(name, _json(path / "metrics.json"), model, audio, rate, description)
+    return Source(name, read_table(path / "metrics.json"), model, audio, rate, description)
 
 
 def _amp(path: Path, name: str | None, metrics: dict[str, Any], example: str | None) -> Source:
@@ -122,7 +123,7 @@ def _amp(path: Path, name: str | None, metrics: dict[str, Any], example: str | N
 def _held_out(path: Path, rate: int) -> tuple[np.ndarray, str]:
     """Returns a clip held out by the run, if its corpus is at hand, else built-in speech."""
     try:
-        folder = _json(path / "config.json")["data.corpus"]
+        folder = read_table(path / "config.json")["data.corpus"]
         corpus = Corpus.open(path / "corpus" if folder == "demo" else folder)
         clip = corpus.select("validation")[0]
     except (OSError, KeyError, TypeError, IndexError, CorpusError):
@@ -135,15 +136,6 @@ def _recording(path: Path, rate: int) -> np.ndarray:
     audio = read_mono(path)
     samples = audio.samples[: math.ceil(EXAMPLE_SECONDS * audio.sample_rate)]
     return soxr.resample(samples, audio.sample_rate, rate, quality="VHQ").astype(np.float32)
-
-
-def _json(path: Path) -> dict[str, Any]:
-    """Reads a JSON file of a run; {} where it holds nothing yet."""
-    try:
-        content = read_json(path)
-    except (OSError, ValueError):
-        return {}
-    return content if isinstance(content, dict) else {}
 
 
 def _stored(file: NamFile) -> dict[str, Any]:

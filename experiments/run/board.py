@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 from matplotlib.image import imread
 
-from experiments.run.folder import RunFolder, RunFolderError
+from experiments.run.folder import RunFolder
+from experiments.run.same_run import RunFolderError
 from wf_jax.atomic import why
 
 GROUPS = ("learning_rate", "gradient_norm")  # shown beside all names with a slash

@@ -58,7 +58,7 @@ class BucketLock:
 
     @property
     def held(self) -> bool:
-        """Whether this process has the lock."""
+        """True if this process has the lock."""
         return bool(self._generation)
 
     def release(self) -> None:

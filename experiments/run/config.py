@@ -4,7 +4,7 @@ Nothing here needs JAX: a wrong value is reported within a second.
 """
 
 import dataclasses
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from wf_jax.options import (
     COUNT,
@@ -100,3 +100,18 @@ class RunConfig:
 def own(settings: type, name: str) -> dataclasses.Field:
     """Makes an option like another dataclass's, whose default follows from another option."""
     return like(settings, name, OWN, also=OWN)
+
+
+def flat_config(config: Any) -> dict[str, Any]:
+    """Flattens a config to {"train.steps": 100, ...}."""
+    return _flat(dataclasses.asdict(config))
+
+
+def _flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in tree.items():
+        if isinstance(value, dict):
+            flat |= _flat(value, f"{prefix}{key}.")
+        else:
+            flat[prefix + key] = list(value) if isinstance(value, tuple) else value
+    return flat

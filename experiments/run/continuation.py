@@ -2,8 +2,7 @@
 
 from pathlib import Path
 
-from experiments.run.config import RunConfig
-from experiments.run.folder import flat_config
+from experiments.run.config import RunConfig, flat_config
 from experiments.terminal.command_lines import command, differences
 from experiments.terminal.presets import load_preset
 

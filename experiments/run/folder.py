@@ -1,7 +1,6 @@
 """The folder of a run: its config, checkpoints, metrics and results."""
 
 import contextlib
-import dataclasses
 import hashlib
 import json
 import os
@@ -14,42 +13,17 @@ from typing import Any, Self
 import numpy as np
 
 from experiments.run.bucket_lock import BucketLock
+from experiments.run.config import flat_config
+from experiments.run.json_files import write_json
 from experiments.run.lock import NAME as FOLDER_LOCK
 from experiments.run.lock import FolderLock
-from wf_jax.atomic import folder_path, is_remote, naming, read_text, why, write_text
-from wf_jax.bounded_files import LARGEST_RECORDS, read_json
-from wf_jax.errors import UserError, short
-from wf_jax.old_names import current_names
+from experiments.run.same_run import RunFolderError, compare_config, has_begun, known_inputs
+from wf_jax.atomic import folder_path, is_remote, naming, why
 from wf_jax.whole_files import sweep
-
-# Options that may change between two sessions of one run.
-CHANGEABLE = (
-    "train.epochs",
-    "train.steps",
-    "train.minutes",
-    "train.samples_every",
-    "train.substeps",
-    "train.shards",
-    "checkpoints.",
-    # A run that diverged goes on from its last good checkpoint.
-    "train.learning_rate",
-    "train.warmup",
-    "train.hold",
-    "train.end",
-    "train.clip_norm",
-    "metadata.",
-    "source",
-    "data.loudness_probe",
-)
-
 
 # Files that a start makes before the first step, with the built-in recordings.
 _MADE = ("pair", "clips", "corpus")
 _BEGINNINGS = ("config.json", "inputs.json", "metrics.jsonl", "checkpoints", *_MADE, FOLDER_LOCK)
-
-
-class RunFolderError(UserError):
-    """A run's folder that cannot be used; one line with the remedy."""
 
 
 class RunFolder:
@@ -142,10 +116,11 @@ class RunFolder:
             if not self._remote:
                 for place, _, _ in os.walk(self.shared):
                     sweep(Path(place))
-        _compare(self.shared, _read_config(self.shared / "config.json"), flat_config(config))
+        compare_config(self.shared, flat_config(config))
+        known = known_inputs(self.shared, inputs)
         with _writing(self.shared):
             write_json(self.shared / "config.json", flat_config(config))
-        _write_inputs(self.shared, inputs)
+            write_json(self.shared / "inputs.json", {**known, **inputs})
 
     def _take_lock(self) -> FolderLock | BucketLock:
         from wf_jax.training.distributed import say
@@ -158,7 +133,7 @@ class RunFolder:
 
     def _forget(self) -> None:
         """Removes the files of this start, unless something was computed; keeps another's files."""
-        if _has_begun(self.shared):
+        if has_begun(self.shared):
             return
         for path in self._missing:
             with contextlib.suppress(OSError):
@@ -214,11 +189,6 @@ class RunFolder:
             say(f"copied to {self}")
 
 
-def flat_config(config: Any) -> dict[str, Any]:
-    """Flattens a config to {"train.steps": 100, ...}."""
-    return _flat(dataclasses.asdict(config))
-
-
 def _make(workdir: Path) -> None:
     try:
         with naming(workdir):
@@ -233,123 +203,3 @@ def _writing(workdir: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise RunFolderError(f"{workdir}: cannot be written: {why(error)}") from None
-
-
-def check_same_run(workdir: Path, config: Any) -> None:
-    """Compares a config with that of the run in a folder, if one has begun there.
-
-    Raises:
-        RunFolderError: an option that may not change has.
-    """
-    _compare(workdir, _read_object(workdir / "config.json") or {}, flat_config(config))
-
-
-def _compare(workdir: Path, old: dict[str, Any], new: dict[str, Any]) -> None:
-    old = current_names(old)
-    if "train.decay" in old:  # of before there was a choice
-        old.setdefault("train.optimizer", "adam")
-        del old["train.decay"]
-    if old and _has_begun(workdir):
-        for name in sorted(old.keys() | new.keys()):
-            if name not in new and not name.startswith(CHANGEABLE):
-                raise RunFolderError(
-                    f"{workdir}: another version of wf_jax began this run, with --config."
-                    f"{short(name)}={short(old[name])}, which there is no more; give another "
-                    "--workdir, or go on with that version"
-                )
-            if old.get(name, new.get(name)) != new.get(name) and not name.startswith(CHANGEABLE):
-                option, before = short(name), short(old.get(name))
-                raise RunFolderError(
-                    f"{workdir}: this run was started with --config.{option}={before}, "
-                    f"not {new.get(name)}; give another --workdir, or the old value to continue"
-                )
-
-
-def _write_inputs(workdir: Path, inputs: Mapping[str, str]) -> None:
-    from wf_jax.training.distributed import say
-
-    path = workdir / "inputs.json"
-    old = _read_object(path)
-    if old is None or not all(isinstance(digest, str) for digest in old.values()):
-        say(f"{path}: damaged; whether the files are those of before cannot be told")
-        old = {}
-    if _has_begun(workdir):
-        for name in sorted(old.keys() & inputs.keys()):
-            if old[name] != inputs[name]:
-                raise RunFolderError(
-                    f"{workdir}: {name} is another one than this run was trained on (digest "
-                    f"{inputs[name]:.12}, not {old[name]:.12}); give another --workdir, or bring "
-                    "the old one back"
-                )
-    with _writing(workdir):
-        write_json(path, {**old, **inputs})
-
-
-def _read_config(path: Path) -> dict[str, Any]:
-    """Reads the config of the run; if its file is damaged, the one in its newest checkpoint."""
-    config = _read_object(path)
-    if config is None:
-        from wf_jax.training.checkpoints import saved_config
-
-        config = saved_config(path.parent / "checkpoints")
-    return config
-
-
-def _read_object(path: Path) -> dict[str, Any] | None:
-    """Reads a JSON object; {} where there is no file, None where it is damaged."""
-    try:
-        with naming(path):
-            content = read_json(path) if path.exists() else {}
-    except OSError as error:
-        raise RunFolderError(f"{path}: cannot be read: {why(error)}") from None
-    except ValueError:
-        return None
-    return content if isinstance(content, dict) else None
-
-
-def _has_begun(workdir: Path) -> bool:
-    """Returns whether the run has computed anything; a failed start does not count."""
-    saved = workdir / "checkpoints"
-    if saved.is_dir() and any(path.name.isdigit() for path in saved.iterdir()):
-        return True
-    return bool(read_text(workdir / "metrics.jsonl", LARGEST_RECORDS))
-
-
-def model_folder(folder: Path) -> Path:
-    """Returns the folder of the vocoder: `model` of a training run, or a converted folder.
-
-    Raises:
-        RunFolderError: the folder of a run that has none.
-    """
-    inside = folder / "model"
-    if inside.is_dir():
-        return inside
-    try:
-        task = read_json(folder / "config.json").get("task")
-    except (OSError, ValueError, AttributeError):  # it is said when it is loaded
-        return folder
-    if task == "vocoder":
-        raise RunFolderError(f"{folder}: this run has no model yet; wait for its first evaluation")
-    if task:
-        raise RunFolderError(f"{folder}: a run of task {task}, not a vocoder; name another folder")
-    return folder
-
-
-def write_json(path: Path, content: Any) -> None:
-    """Writes JSON whole or not at all."""
-    write_text(path, json.dumps(content, indent=2) + "\n")
-
-
-def write_metrics(workdir: Path, metrics: dict[str, Any], *, reported: bool) -> None:
-    """Writes metrics.json: the result, and whether its report is written."""
-    write_json(workdir / "metrics.json", {**metrics, "reported": reported})
-
-
-def _flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in tree.items():
-        if isinstance(value, dict):
-            flat |= _flat(value, f"{prefix}{key}.")
-        else:
-            flat[prefix + key] = list(value) if isinstance(value, tuple) else value
-    return flat

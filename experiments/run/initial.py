@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from experiments.run.folder import RunFolderError, model_folder
+from experiments.run.model_folder import model_folder
+from experiments.run.same_run import RunFolderError
 from wf_jax.atomic import is_remote
 from wf_jax.errors import UserError
 

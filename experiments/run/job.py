@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import jax
+import numpy as np
 
-from experiments.run.config import RunConfig
+from experiments.run.config import RunConfig, flat_config
 from experiments.run.exit_codes import AGAIN, INTERRUPTED
-from experiments.run.folder import RunFolder, flat_config
+from experiments.run.folder import RunFolder
+from experiments.run.json_files import write_metrics
 from experiments.run.settings import length, read_settings
 from wf_jax.errors import UserError
 from wf_jax.platforms import choices
@@ -37,6 +39,10 @@ class Job(Protocol):
     config: Any
     what: str
 
+    def __init__(self, config: RunConfig):
+        """Reads nothing yet."""
+        self.config = config
+
     def prepare(self, folder: RunFolder) -> Task:
         """Reads the data and makes the task; a refusal leaves nothing in the folder.
 
@@ -57,11 +63,16 @@ class Job(Protocol):
         del folder
 
     def finish(self, folder: Path, result: Result) -> None:
-        """Writes the results: the model first, then the rest; process 0 alone.
+        """Writes the results, in process 0 alone: the model first, then what decorates it.
+
+        As it stands here it writes metrics.json, which `experiments.runs` and sweeps read.
 
         Raises:
-            UserError: the model is written, and something failed after that.
+            DecorationError: the model is written, and something failed after that.
         """
+        best = {name: float(np.mean(value)) for name, value in result.metrics.items()}
+        kept = {name: getattr(result, name) for name in ("steps", "minutes", "stopped", "finished")}
+        write_metrics(folder, {"best": best, **kept}, reported=True)
 
 
 def job_of(config: RunConfig) -> Job:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from experiments.run.json_files import read_table
 from wf_jax.bounded_files import (
     LARGEST_CONFIG,
     LARGEST_RECORDS,
@@ -200,7 +201,9 @@ def read_run(folder: Path) -> Run:
     task = config.get("task") if isinstance(config, dict) else None
     if not isinstance(task, str) or not task.isprintable() or len(task) > _LONGEST_TASK:
         raise RunError(f"{path}: damaged (it names no task); {remedy}")
-    return Run(folder, config, _records(folder / "metrics.jsonl"), _json(folder / "metrics.json"))
+    return Run(
+        folder, config, _records(folder / "metrics.jsonl"), read_table(folder / "metrics.json")
+    )
 
 
 def judged(result: dict[str, Any]) -> dict[str, float]:
@@ -217,7 +220,7 @@ def judged(result: dict[str, Any]) -> dict[str, float]:
 
 def read_result(folder: Path) -> dict[str, Any]:
     """Reads metrics.json of a run; empty if missing or damaged."""
-    return _json(folder / "metrics.json")
+    return read_table(folder / "metrics.json")
 
 
 def number(value: Any) -> float | None:
@@ -234,11 +237,3 @@ def _records(path: Path) -> list[dict[str, Any]]:
     except TooLargeError as error:
         raise RunError(f"{path}: {error}; leave this folder out") from None
     return [r for r in parse_records(text) if number(r["step"]) is not None]
-
-
-def _json(path: Path) -> dict[str, Any]:
-    try:
-        content = read_json(path)
-    except (OSError, ValueError):
-        return {}
-    return content if isinstance(content, dict) else {}

@@ -23,9 +23,7 @@ from wf_jax.training.loop import Result
 class VocoderJob(Job):
     """Trains on a corpus, and writes a model folder, samples, metrics.json and report.html."""
 
-    def __init__(self, config: VocoderConfig):
-        """Stores the config; reads nothing yet."""
-        self.config = config
+    config: VocoderConfig
 
     def prepare(self, folder: RunFolder) -> VocoderTask:
         """Opens and checks the corpus; makes the built-in one in the run's folder.

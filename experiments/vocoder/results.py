@@ -20,7 +20,8 @@ from experiments.report.drawing import picture
 from experiments.run.board import Board
 from experiments.run.continuation import longer
 from experiments.run.decoration import decorating, showing
-from experiments.run.folder import RunFolder, write_metrics
+from experiments.run.folder import RunFolder
+from experiments.run.json_files import write_metrics
 from experiments.terminal.command_lines import command
 from experiments.vocoder import figures
 from experiments.vocoder.config import VocoderConfig

@@ -107,7 +107,7 @@ def test_blocks_of_every_size_are_the_same_bit_for_bit(kind, nano):
 
 
 def test_minutes_in_random_blocks_do_not_drift(nano):
-    """Of noise and silence in turn; all rings go round a thousand times."""
+    """Plays noise and silence in turn; all rings go round a thousand times."""
     x = noise(nano, 48000 * 60)
     x[x.size // 3 : x.size // 2] = 0.0
     expected = np.concatenate(list(render(nano, [x], 1, "native")))

@@ -29,11 +29,14 @@ from data_pipeline.corpus_preparation import prepare_corpus
 from experiments import evaluate, prepare
 from experiments.accelerator.report import read_rows
 from experiments.configs import a2_capture
-from experiments.releases import sources as release_sources
 from experiments.releases.card import _metrics
 from experiments.run import sweep
-from experiments.run.folder import RunFolder, check_same_run, flat_config, model_folder
+from experiments.run.config import flat_config
+from experiments.run.folder import RunFolder
+from experiments.run.json_files import read_table
 from experiments.run.lock import who_holds
+from experiments.run.model_folder import model_folder
+from experiments.run.same_run import check_same_run
 from experiments.run.sweep_file import read_sweep
 from experiments.run.table import compare, json_lines, text
 from experiments.vocoder.job import held_out_clips
@@ -155,7 +158,7 @@ class Readers:
             result = damaged_json(RESULT, draw) if damaged[2] else json.dumps(RESULT).encode()
             (folder / "metrics.json").write_bytes(result)
             sweep._same(folder, a2_capture.get_config())
-            list(_metrics(release_sources._json(folder / "metrics.json")))
+            list(_metrics(read_table(folder / "metrics.json")))
         list(sweep._summary({"one": "finished", "two": "finished"}, top, "sweep"))
         for name in ("one", "two"):
             evaluate_corpus(top / name)

@@ -19,8 +19,9 @@ from experiments.comparison import suite as comparison
 from experiments.configs import a2_capture
 from experiments.releases.sources import find_source
 from experiments.run.curves import curves
-from experiments.run.folder import RunFolder, RunFolderError
+from experiments.run.folder import RunFolder
 from experiments.run.reading import RunError, find_runs, read_run
+from experiments.run.same_run import RunFolderError
 from experiments.run.sweep import configs_of
 from experiments.run.sweep_file import read_sweep
 from experiments.run.table import compare

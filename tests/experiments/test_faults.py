@@ -22,7 +22,8 @@ from data_pipeline.corpus_preparation import prepare_corpus
 from data_pipeline.synthetic_speech import write_demo_corpus
 from experiments.configs.waveflow import get_config
 from experiments.run.board import Board
-from experiments.run.folder import RunFolder, RunFolderError
+from experiments.run.folder import RunFolder
+from experiments.run.same_run import RunFolderError
 from experiments.run.settings import read_settings
 from wf_jax.flows.model_folder import load_model, save_model
 from wf_jax.flows.waveflow import WaveFlow

@@ -24,8 +24,9 @@ from data_pipeline.corpus_preparation import prepare_corpus
 from data_pipeline.synthetic_speech import write_demo_corpus
 from experiments.configs.waveflow import get_config
 from experiments.run import bucket_lock
-from experiments.run.folder import RunFolder, RunFolderError
+from experiments.run.folder import RunFolder
 from experiments.run.lock import LockedError
+from experiments.run.same_run import RunFolderError
 from experiments.run.sweep import finished
 from tests.experiments import fake_gcs
 from wf_jax.atomic import copy_files, folder_path, is_remote, read_text, write_text

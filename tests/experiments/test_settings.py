@@ -5,7 +5,9 @@ import json
 import pytest
 
 from experiments.configs import a2_capture, waveflow
-from experiments.run.folder import RunFolder, RunFolderError, flat_config
+from experiments.run.config import flat_config
+from experiments.run.folder import RunFolder
+from experiments.run.same_run import RunFolderError
 from experiments.run.settings import read_settings
 from wf_jax.platforms import choices, chosen
 from wf_jax.training.schedule import Schedule

@@ -11,7 +11,8 @@ import pytest
 
 from data_pipeline.corpus_preparation import prepare_corpus
 from data_pipeline.synthetic_speech import write_demo_corpus
-from experiments.run.folder import RunFolderError, model_folder
+from experiments.run.model_folder import model_folder
+from experiments.run.same_run import RunFolderError
 from wf_jax.flows.model_folder import load_model
 
 ROOT = Path(__file__).parents[2]

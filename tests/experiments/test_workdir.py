@@ -10,8 +10,10 @@ import numpy as np
 import pytest
 
 from experiments.configs import a2_capture
-from experiments.run.folder import RunFolder, RunFolderError, check_same_run, flat_config
+from experiments.run.config import flat_config
+from experiments.run.folder import RunFolder
 from experiments.run.lock import FolderLock, LockedError, check_unlocked
+from experiments.run.same_run import RunFolderError, check_same_run
 from wf_jax.training import distributed
 from wf_jax.training.checkpoints import Checkpoints
 

@@ -9,7 +9,7 @@ import zipfile
 import numpy as np
 import pytest
 
-from experiments.run.folder import model_folder
+from experiments.run.model_folder import model_folder
 from tests import hostile_files as hostile
 from tests.flows import small
 from wf_jax.flows.model_folder import ModelFolderError, load_model, save_model

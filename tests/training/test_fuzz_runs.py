@@ -9,9 +9,11 @@ import numpy as np
 import pytest
 
 from experiments.configs import a2_capture
-from experiments.run.folder import RunFolder, check_same_run, flat_config
+from experiments.run.config import flat_config
+from experiments.run.folder import RunFolder
 from experiments.run.initial import read_initial
 from experiments.run.reading import find_runs, read_run
+from experiments.run.same_run import check_same_run
 from tests.damaged_folders import battery
 from wf_jax.atomic import why
 from wf_jax.errors import UserError

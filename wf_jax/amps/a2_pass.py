@@ -111,7 +111,7 @@ class A2Pass:
 
     @property
     def finite_memory(self) -> bool:
-        """Whether an output depends on no more than `receptive_field` samples: yes."""
+        """True: an output depends on no more than `receptive_field` samples."""
         return True
 
     @property
@@ -263,7 +263,7 @@ class A2Pass:
 
 
 def _convolve(layer: Layer, seen: jax.Array, index: int, x: jax.Array) -> jax.Array:
-    """What the layer sees [I, (span + T) / 16, 16], audio x [T / 16, 16] -> z [T / 16, C, 16].
+    """Convolves a layer's input [I, (span + T) / 16, 16], audio x [T / 16, 16], to [T / 16, C, 16].
 
     With outputs in this order XLA's inner loop runs over C while 16 samples of every input wait in
     registers, so that each product is one instruction: 5.2 us for a layer of nano over 4096
@@ -323,5 +323,5 @@ def _flat(seen: jax.Array) -> jax.Array:
 
 
 def _history(state: State, index: int) -> jax.Array:
-    """What convolution `index` saw last: [I, span]."""
+    """The last columns that convolution `index` saw, [I, span]."""
     return state[: None if index else 1, ENDS[index] - SPANS[index] : ENDS[index]]

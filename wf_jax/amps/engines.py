@@ -1,4 +1,4 @@
-"""Which engine plays a model on streams and files: the native one, or JAX."""
+"""The choice of the engine that plays a model on streams and files: the native one, or JAX."""
 
 import importlib.util
 from typing import TYPE_CHECKING
@@ -12,7 +12,7 @@ AUTO, NATIVE, JAX = ENGINES = ("auto", "native", "jax")
 
 
 def plays_natively(model: "Playable", engine: str = AUTO) -> bool:
-    """Whether the native engine plays a model.
+    """Decides whether the native engine plays a model.
 
     Args:
         model: of several sizes the one to play.

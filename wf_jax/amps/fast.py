@@ -1,4 +1,4 @@
-"""Which of JAX's passes a model takes in a release: the general one, or that of A2 alone.
+"""The choice of the JAX pass of a model in a release: the general one, or that of A2 alone.
 
 Streams and files are played by the native engine (engines.py), which a release does not hold.
 """
@@ -26,7 +26,7 @@ def fastest(model: AmpModel, a2_fast: bool = True) -> Playable:
 
 
 def forbidden() -> str:
-    """Why A2 models do not take the A2 pass here; "" where they do."""
+    """Says why A2 models do not take the A2 pass here; "" where they do."""
     if os.environ.get(SWITCH, "1") == "0":
         return f"{SWITCH}=0 forbids the A2 pass"
     if not choices().a2_pass:
@@ -35,5 +35,5 @@ def forbidden() -> str:
 
 
 def compiler_options(model: Playable) -> dict[str, int]:
-    """What to give `jax.jit` for a program that plays a model."""
+    """The options of `jax.jit` for a program that plays a model."""
     return a2_pass.COMPILER_OPTIONS if isinstance(model, A2Pass) else {}

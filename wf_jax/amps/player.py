@@ -9,7 +9,7 @@ from wf_jax.amps.fast import Playable
 
 
 class Stream(Protocol):
-    """How an engine plays one stream of audio."""
+    """One stream of audio through an engine."""
 
     def reset(self) -> None:
         """Goes back to before the first sample."""

@@ -1,7 +1,8 @@
 """Converts published checkpoints to our models."""
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from wf_jax.lazy_names import lazy_names
 
 if TYPE_CHECKING:
     from wf_jax.interop.errors import WeightImportError as WeightImportError
@@ -14,26 +15,17 @@ if TYPE_CHECKING:
     from wf_jax.interop.waveglow import from_nvidia_waveglow as from_nvidia_waveglow
     from wf_jax.interop.waveglow import waveglow_config as waveglow_config
 
-# Imported at their first use: what checks a file here needs no JAX.
-_HOMES = {
-    "WeightImportError": "errors",
-    "read_arrays": "files",
-    "read_config": "source_config",
-    "from_l0sg": "waveflow",
-    "from_parakeet": "waveflow",
-    "l0sg_config": "waveflow",
-    "parakeet_config": "waveflow",
-    "from_nvidia_waveglow": "waveglow",
-    "waveglow_config": "waveglow",
-}
-
-
-def __getattr__(name: str) -> Any:
-    """The class or function of this name.
-
-    Raises:
-        AttributeError: there is none.
-    """
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+__getattr__ = lazy_names(
+    __name__,
+    {
+        "WeightImportError": "errors",
+        "read_arrays": "files",
+        "read_config": "source_config",
+        "from_l0sg": "waveflow",
+        "from_parakeet": "waveflow",
+        "l0sg_config": "waveflow",
+        "parakeet_config": "waveflow",
+        "from_nvidia_waveglow": "waveglow",
+        "waveglow_config": "waveglow",
+    },
+)

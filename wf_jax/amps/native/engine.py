@@ -81,7 +81,7 @@ def empty(size: int) -> np.ndarray:
 
 
 def address(array: np.ndarray) -> int:
-    """Where an array begins."""
+    """The address of an array's first number."""
     return array.__array_interface__["data"][0]
 
 

@@ -74,7 +74,7 @@ def host() -> Target:
 
 
 def machine_of(target: Target) -> llvm.TargetMachine:
-    """What compiles for a processor."""
+    """The compiler for a processor."""
     return llvm.Target.from_triple(target.triple).create_target_machine(
         cpu=target.cpu, features=target.features, opt=3, reloc="pic", codemodel="jitdefault"
     )

@@ -1,4 +1,4 @@
-"""Where in the arena each step reads and writes.
+"""The plan of the arena: the places that each step reads and writes.
 
 The arena is one array of float32: weights, one line of header, then a buffer for every signal. A
 signal that convolutions look back on is a ring of a power of two of samples, whose beginning is
@@ -106,7 +106,7 @@ class _Planner:
         return residual
 
     def _after_head(self, index: int) -> Buffer:
-        """Where the head output of an array goes."""
+        """The place that the head output of an array goes to."""
         shape = self._shape
         rows = shape.arrays[index].head_channels
         if index + 1 < len(shape.arrays):

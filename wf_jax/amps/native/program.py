@@ -111,7 +111,7 @@ class _Body:
         return self.emit.at(self.emit.arguments["arena"], buffer.offset)
 
     def _now(self, buffer: Buffer) -> Value:
-        """Where the current piece stands in a buffer."""
+        """The address of the current piece in a buffer."""
         if not buffer.span:
             return self._base(buffer)
         return self.emit.at(

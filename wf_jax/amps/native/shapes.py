@@ -1,4 +1,4 @@
-"""Which models the native engine plays, and the shape that its code is compiled for.
+"""The models that the native engine plays, and the shape that its code is compiled for.
 
 A shape is the model's `WaveNetConfig` without what the code does not depend on. llvmlite is not
 imported here: `inspect` asks, too.
@@ -89,7 +89,7 @@ def _activation(activation: Activation) -> Activation:
 
 
 def _kinds(array: LayerArrayConfig) -> Iterator[tuple]:
-    """What tells the layers of an array apart; not their dilations and weights."""
+    """The parts by which code tells the layers of an array apart; not dilations and weights."""
     array = _array(array)
     return zip(
         array.kernel_sizes,

@@ -24,7 +24,7 @@ class Buffer:
 
 @dataclasses.dataclass(frozen=True)
 class LayerKind:
-    """What the code of a dilated layer depends on; layers of a kind share one function.
+    """Everything that the code of a dilated layer depends on; layers of a kind share one function.
 
     Attributes:
         inputs: channels that its convolution sees: its own, or the audio's in the first layer,
@@ -77,7 +77,7 @@ class LayerStep:
 
 @dataclasses.dataclass(frozen=True)
 class ConvKind:
-    """What the code of a plain convolution depends on; an activation may follow."""
+    """Everything that the code of a plain convolution depends on; an activation may follow."""
 
     inputs: int
     outputs: int

@@ -33,7 +33,7 @@ class Tile:
     # Rows of a signal
 
     def row(self, pointer: Value, stride: Value, channel: Value | int) -> Value:
-        """Where the tile begins in a channel."""
+        """The address of the tile in a channel."""
         channel = int64(channel) if isinstance(channel, int) else channel
         start = self.builder.mul(stride, channel)
         return self.emit.at(pointer, self.builder.add(start, self.time))
@@ -48,7 +48,7 @@ class Tile:
             self.emit.store(value, place, v * self.emit.lanes)
 
     def tap(self, tap: Value, taps: int) -> Value:
-        """Where the tile begins in what a tap sees of the source, a ring."""
+        """The address of the tile as one tap sees it in the source, a ring."""
         a, builder = self.arguments, self.builder
         back = builder.mul(builder.sub(int64(taps - 1), tap), a["dilation"])
         index = builder.and_(builder.sub(a["position"], back), a["mask"])

@@ -17,7 +17,7 @@ from wf_jax.amps.wavenet_layer import Conv, Layer, Pointwise
 
 
 class ConvWeights(NamedTuple):
-    """What a plain convolution takes: kernel [O, I, K], bias [O], and what follows it."""
+    """The weights of a plain convolution: kernel [O, I, K], bias [O], and what follows it."""
 
     kernel: np.ndarray
     bias: np.ndarray
@@ -25,7 +25,7 @@ class ConvWeights(NamedTuple):
 
 
 class LayerWeights(NamedTuple):
-    """What a dilated layer takes: its own, and the 1x1 convolution [C, I] before the first."""
+    """The weights of a dilated layer: its own, and the 1x1 convolution [C, I] before the first."""
 
     layer: Layer
     rechannel: np.ndarray
@@ -45,7 +45,7 @@ def fill(arena: np.ndarray, plan: Plan, target: Target, model: WaveNet) -> int:
 
 
 def _of_steps(model: WaveNet, plan: Plan) -> list[ConvWeights | LayerWeights]:
-    """What each step takes its weights from."""
+    """The source of each step's weights."""
     result: list[ConvWeights | LayerWeights] = []
     post, post_convs = model.config.post_head, list(model.post_head)
     after = post.activation if post else None
@@ -105,7 +105,7 @@ def _layer(kind: LayerKind, weights: LayerWeights, target: Target) -> list[np.nd
 def _product(
     bias: np.ndarray, before: list[np.ndarray], kernel: np.ndarray, tiles: list
 ) -> list[np.ndarray]:
-    """Of each tile: bias, the matrices [O, S] before, and the kernel [O, I, K]."""
+    """The numbers of each tile in order: bias, matrices [O, S] before, and the kernel [O, I, K]."""
     parts = []
     for tile in tiles:
         rows = list(tile)

@@ -1,0 +1,26 @@
+"""The model that a run of a vocoder keeps."""
+
+from pathlib import Path
+
+from experiments.run.same_run import RunFolderError
+from wf_jax.bounded_files import read_json
+
+
+def model_folder(folder: Path) -> Path:
+    """Returns the folder of the vocoder: `model` of a training run, or a converted folder.
+
+    Raises:
+        RunFolderError: the folder of a run that has none.
+    """
+    inside = folder / "model"
+    if inside.is_dir():
+        return inside
+    try:
+        task = read_json(folder / "config.json").get("task")
+    except (OSError, ValueError, AttributeError):  # it is said when it is loaded
+        return folder
+    if task == "vocoder":
+        raise RunFolderError(f"{folder}: this run has no model yet; wait for its first evaluation")
+    if task:
+        raise RunFolderError(f"{folder}: a run of task {task}, not a vocoder; name another folder")
+    return folder
