@@ -55,7 +55,11 @@ def stream(
     """
     x = two_tones(model, seconds)
     blocks = [x[i : i + block] for i in range(0, len(x) - block + 1, block)]
-    players = {engine: Player(model, block, engine) for engine in engines(model)}
+    players, ready = {}, {}
+    for engine in engines(model):
+        start = time.perf_counter()
+        players[engine] = Player(model, block, engine)
+        ready[engine] = time.perf_counter() - start
     play = {name: partial(_play, player, blocks) for name, player in players.items()}
     with tempfile.TemporaryDirectory() as folder:
         if core:
@@ -77,6 +81,7 @@ def stream(
         "blocks": rounds * len(blocks),
         "deadline_us": deadline,
         "players": {name: statistics_of(each, deadline) for name, each in times.items()},
+        "ready_seconds": ready,
         "times_us": times,
     }
 

@@ -23,6 +23,10 @@ def stream_table(result: dict[str, Any]) -> str:
     for name, v in result["players"].items():
         values = "".join(f"{v[key]:9.1f}" for key in shown)
         lines.append(f"{NAMES[name]:<8}{values}{v['real_time']:14.1f}{v['late']:7.2%}")
+    lines += [
+        f"{NAMES[name]} was ready to play after {seconds:.3f} s"
+        for name, seconds in result["ready_seconds"].items()
+    ]
     if "native" in result["players"]:
         players = result["players"]
         lines += [
