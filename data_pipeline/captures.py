@@ -1,4 +1,4 @@
-"""Loads a recorded pair for capture training: checks, aligns, splits and normalises it."""
+"""Loads a recorded pair for capture training: checks, aligns, splits and normalizes it."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,7 +64,7 @@ def load_capture(
     level_dbfs: float = -18.0,
     standard_files: tuple[StandardFile, ...] = STANDARD_FILES,
 ) -> Capture:
-    """Reads, checks, splits, aligns and normalises a pair, in this order.
+    """Reads, checks, splits, aligns and normalizes a pair, in this order.
 
     Args:
         input_path: the DI that was played.
@@ -78,7 +78,7 @@ def load_capture(
         receptive_field: samples that the model sees.
         window: training outputs per item, in samples.
         batch_size: items per batch; the training part must hold one batch.
-        level_dbfs: RMS level of the training output after normalisation.
+        level_dbfs: RMS level of the training output after normalization.
         standard_files: the known standard files.
 
     Returns:

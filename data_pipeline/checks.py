@@ -23,7 +23,7 @@ QUIET_PEAK = 1e-2  # -40 dBFS
 QUIET_DI_PEAK = 10.0 ** (-26.0 / 20.0)  # 20 dB below where a DI usually peaks
 USUAL_DI_PEAK = -6.0  # dBFS
 QUIET_PART = 40.0  # dB that the held-out part may be below the training part
-DC_RATIO = 0.05  # of the RMS; an offset left unmodelled then adds 0.0025 to the ESR
+DC_RATIO = 0.05  # of the RMS; an offset left unmodeled then adds 0.0025 to the ESR
 FLAT_RUN = 3
 FLAT_EDGE = 4.0 / 2**15  # a run that a 16-bit sine's rounded top makes steps by one unit only
 

@@ -95,7 +95,7 @@ class Windows:
         after: int,
         batch_size: int,
         seed: int,
-        peak_normalise: bool = False,
+        peak_normalize: bool = False,
     ):
         """Draws from the clips of `split`.
 
@@ -107,7 +107,7 @@ class Windows:
             after: samples of context on the right, 0 or more.
             batch_size: windows in a batch, B.
             seed: 0 or more.
-            peak_normalise: bring each clip's peak to 0.999, silence excepted; see
+            peak_normalize: bring each clip's peak to 0.999, silence excepted; see
                 wf_jax.levels.peak_gain.
 
         Raises:
@@ -128,7 +128,7 @@ class Windows:
         self._positions = np.maximum(1, lengths - window + 1)
         self._ends = np.cumsum(self._positions)
         self._gains = np.ones(len(lengths), np.float32)
-        if peak_normalise:
+        if peak_normalize:
             self._gains[:] = [peak_gain(clip.peak) for clip in self._clips]
 
     def batch(self, step: int, rows: np.ndarray | None = None) -> dict[str, np.ndarray]:
@@ -141,7 +141,7 @@ class Windows:
         Returns:
             audio: float32 [B, before + window + after], full scale is 1.0, times the gain.
             length: int32 [B], real samples in the window: all, or those of a shorter clip.
-            gain: float32 [B], factor on the audio; 1.0 without peak normalisation.
+            gain: float32 [B], factor on the audio; 1.0 without peak normalization.
         """
         chosen, starts = self._draw(step)
         if rows is not None:
@@ -191,6 +191,6 @@ class Windows:
 
 def _reflect(position: np.ndarray, length: int) -> np.ndarray:
     """Maps positions of any size to 0 .. length - 1, mirrored at the first and last sample."""
-    period = max(1, 2 * (length - 1))  # a single sample has no neighbours and is repeated
+    period = max(1, 2 * (length - 1))  # a single sample has no neighbors and is repeated
     position = position % period
     return np.minimum(position, period - position) if length > 1 else position

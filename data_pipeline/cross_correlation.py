@@ -104,8 +104,8 @@ def cut(signal: np.ndarray, start: int, stop: int) -> np.ndarray:
 
 
 def _energy(segment: np.ndarray) -> float:
-    centred = segment - segment.mean()
-    return float(centred @ centred)
+    centered = segment - segment.mean()
+    return float(centered @ centered)
 
 
 def _taper(length: int) -> np.ndarray:
@@ -132,7 +132,7 @@ def predictor(spectra: np.ndarray) -> np.ndarray:
 def _in_units_of_noise(segments: np.ndarray, skip: int) -> tuple[np.ndarray, np.ndarray]:
     """Scales mean curve [L] and segments [S, L] to unit noise, whitened between lags.
 
-    The signals' remaining colour makes the curve wander slowly; on a real pair the first samples of
+    The signals' remaining color makes the curve wander slowly; on a real pair the first samples of
     the response stood out by 3 standard deviations with it, and by 15 without. The first `skip`
     lags are spoilt and left out; the predictor fills over the last of them.
     """

@@ -282,7 +282,7 @@ def _asymmetry(curve: np.ndarray, peak: int, sample_rate: int) -> float:
 
 
 def _parabola_top(height: np.ndarray, peak: int) -> float:
-    """Offset, -0.5 to 0.5, of the top of the parabola through the peak and its neighbours."""
+    """Offset, -0.5 to 0.5, of the top of the parabola through the peak and its neighbors."""
     if not 0 < peak < len(height) - 1:
         return 0.0
     left, middle, right = height[peak - 1 : peak + 2]

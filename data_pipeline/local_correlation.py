@@ -4,7 +4,7 @@ The spectra are flattened twice: by the linear predictors of the whole file (cro
 and by the square root of each window's own cross-spectrum, halfway to the phase transform (Knapp
 and Carter 1976), because the spectrum of a single note is a row of lines, at whose period many lags
 look alike. The lags are then read off together, as the path through all windows that explains
-them best (Viterbi's algorithm): a window that several lags fit goes with its neighbours.
+them best (Viterbi's algorithm): a window that several lags fit goes with its neighbors.
 """
 
 from dataclasses import dataclass

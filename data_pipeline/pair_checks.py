@@ -218,15 +218,15 @@ def check_polarity(y: Audio, latency: Latency) -> Finding | None:
 
 
 def check_output_is_no_standard_file(
-    x: Audio, y: Audio, recognised_output: StandardFile | None
+    x: Audio, y: Audio, recognized_output: StandardFile | None
 ) -> Finding | None:
     """Refuses an output that is a standard input file: the two were swapped."""
-    if recognised_output is None:
+    if recognized_output is None:
         return None
     return Finding(
         "direction",
         "error",
-        f"{y.path.name}: is the standard input file version {recognised_output.version}, given as"
+        f"{y.path.name}: is the standard input file version {recognized_output.version}, given as"
         " the output",
         _swap(x, y),
     )

@@ -16,7 +16,7 @@ from data_pipeline.latency import (
     latency_from_playing,
     manual_latency,
 )
-from data_pipeline.standard_files import STANDARD_FILES, StandardFile, recognise
+from data_pipeline.standard_files import STANDARD_FILES, StandardFile, recognize
 from data_pipeline.timing import Timing, best_esr, measure_timing
 
 BATCH_SIZE = 16
@@ -103,7 +103,7 @@ def check_capture(
     if x is None or y is None:
         unreadable = [finding for finding in (unreadable_input, unreadable_output) if finding]
         return PairReport(tuple(unreadable), input=x, output=y)
-    standard = recognise(x, standard_files)
+    standard = recognize(x, standard_files)
     lengths = checks.check_lengths(x, y, standard)
     if used.is_part:
         findings = [pair_checks.check_used(x, y, used.start_seconds, used.stop_seconds, standard)]
@@ -116,7 +116,7 @@ def check_capture(
     if any(short):
         return PairReport(tuple(filter(None, short)), None, None, standard, x, y)
     findings += _file_findings(x, y, standard)
-    swapped = None if standard else recognise(y, standard_files)
+    swapped = None if standard else recognize(y, standard_files)
     findings.append(pair_checks.check_output_is_no_standard_file(x, y, swapped))
     y = _padded(y, len(x.samples)) if standard and lengths.level != "error" else y
     report = PairReport(tuple(f for f in findings if f), None, None, standard, x, y)

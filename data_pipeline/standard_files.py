@@ -174,7 +174,7 @@ STANDARD_FILES = (
 )
 
 
-def recognise(
+def recognize(
     audio: Audio, standard_files: Sequence[StandardFile] = STANDARD_FILES
 ) -> StandardFile | None:
     """Returns the standard file that `audio` is, or None for a user's own recording.
@@ -185,7 +185,7 @@ def recognise(
 
     Returns:
         The layout: first whichever has the file's MD5, else the first one at the same sample rate
-        all of whose slices match. Float files are never recognised weakly, because their samples
+        all of whose slices match. Float files are never recognized weakly, because their samples
         are not exact multiples of 2^-23 after an export.
     """
     for candidate in standard_files:

@@ -1,6 +1,6 @@
 """Built-in speech-like audio from a seed, so that a first run needs no recording.
 
-A source-filter synthesiser after Klatt (Software for a cascade/parallel formant synthesizer, JASA
+A source-filter synthesizer after Klatt (Software for a cascade/parallel formant synthesizer, JASA
 1980): band-limited glottal pulses and noise through moving resonances, syllable by syllable. It
 says nothing, but has what a vocoder must learn: pitch, formants, hiss, bursts and pauses.
 """
@@ -36,10 +36,10 @@ _VOWELS = np.array(
 )
 _BANDWIDTHS = (70.0, 100.0, 140.0)  # Hz
 _FRICATIVES = [(6500.0, 2500.0), (3200.0, 1500.0), (7500.0, 5000.0), (1600.0, 1200.0)]  # s sh f h
-_BURSTS = [(1000.0, 1200.0), (4500.0, 3000.0), (2200.0, 1000.0)]  # p t k: centre, width in Hz
+_BURSTS = [(1000.0, 1200.0), (4500.0, 3000.0), (2200.0, 1000.0)]  # p t k: center, width in Hz
 _FRAME_HOP = 0.01  # seconds
 # Columns of a track of points between which everything moves in straight lines.
-_TIME, _VOICE, _NOISE, _CENTRE, _WIDTH, _F1 = 0, 1, 2, 3, 4, 5  # then F2, F3
+_TIME, _VOICE, _NOISE, _CENTER, _WIDTH, _F1 = 0, 1, 2, 3, 4, 5  # then F2, F3
 
 
 def write_demo_corpus(
@@ -89,7 +89,7 @@ def _levelled(x: np.ndarray, active: np.ndarray) -> np.ndarray:
     return x * min(gain, (PEAK - 0.01) / (np.abs(x).max() + 1e-12))
 
 
-# The script: tracks of (time, voice, noise, noise centre, noise width, F1, F2, F3)
+# The script: tracks of (time, voice, noise, noise center, noise width, F1, F2, F3)
 
 
 def _script(rng: np.random.Generator, seconds: float) -> tuple[np.ndarray, np.ndarray]:
@@ -266,9 +266,9 @@ def _tract_response(rows: np.ndarray, delay: np.ndarray, sample_rate: int) -> np
 
 def _noise_response(rows: np.ndarray, delay: np.ndarray, sample_rate: int) -> np.ndarray:
     """One wide resonance above a high-pass of 6 dB per octave."""
-    centre = np.minimum(rows[:, _CENTRE, None], 0.38 * sample_rate)
+    center = np.minimum(rows[:, _CENTER, None], 0.38 * sample_rate)
     width = rows[:, _WIDTH, None]
-    return _unit_power((1 - 0.95 * delay) * _resonance(centre, width, delay, sample_rate))
+    return _unit_power((1 - 0.95 * delay) * _resonance(center, width, delay, sample_rate))
 
 
 def _resonance(

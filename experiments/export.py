@@ -5,9 +5,9 @@
     python -m experiments.export --rebuild --output=RELEASE
 
 The model is a training run, a folder of `experiments.convert`, or a .nam file. The release has its
-arrays, one artefact per function for batches and clips of any size, a manifest with the digest of
+arrays, one artifact per function for batches and clips of any size, a manifest with the digest of
 every file, a README.md and an example; `wf_jax.export.load(RELEASE)` reads it. `--rebuild` makes
-the artefacts of a release anew, which JAX promises to read for six months only.
+the artifacts of a release anew, which JAX promises to read for six months only.
 """
 
 import sys
@@ -45,7 +45,7 @@ _LICENSE = flags.DEFINE_string("license", "", "Of the model, for its README: cc-
 _EXAMPLE = flags.DEFINE_string(
     "example", None, "Recording to make example.wav of: speech to say again, or a DI to play"
 )
-_REBUILD = flags.DEFINE_bool("rebuild", False, "Make the artefacts of the release --output anew")
+_REBUILD = flags.DEFINE_bool("rebuild", False, "Make the artifacts of the release --output anew")
 
 
 def main(argv: list[str]) -> None:
@@ -53,7 +53,7 @@ def main(argv: list[str]) -> None:
     set_up()
     no_arguments(argv, "--output=DIR")
     if bool(_MODEL.value) == _REBUILD.value:
-        sys.exit("give --model=..., or --rebuild to make the artefacts of --output anew")
+        sys.exit("give --model=..., or --rebuild to make the artifacts of --output anew")
     if _REBUILD.value:
         for flag in (_PLATFORMS, _DTYPE, _BLOCKS, _SLIM, _NAME, _LICENSE, _EXAMPLE):
             if flags.FLAGS[flag.name].present:

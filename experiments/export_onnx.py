@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 _MODEL = flags.DEFINE_string("model", None, "Folder of a run or a converted model, or a .nam file")
 _OUTPUT = flags.DEFINE_string("output", None, "The .onnx file to write, or a folder for it")
-_FRAMES = flags.DEFINE_integer("frames", 128, "Mel frames that a vocoder synthesises at once", 1)
+_FRAMES = flags.DEFINE_integer("frames", 128, "Mel frames that a vocoder synthesizes at once", 1)
 _BLOCK = flags.DEFINE_integer("block", 64, "Samples that an amp plays at once", 1)
 _SLIM = flags.DEFINE_float(
     "slim", 1.0, "Size of an amp that has several: 0 smallest, 1 largest", 0.0, 1.0

@@ -44,7 +44,7 @@ _ANY_SCALE = flags.DEFINE_bool("any_scale", False, "Take mels whose values look 
 
 
 def main(argv: list[str]) -> None:
-    """Synthesises every input; a bad one stops the command before anything is computed."""
+    """Synthesizes every input; a bad one stops the command before anything is computed."""
     set_up()
     no_arguments(argv, "--input=DIR")
     output = Path(_OUTPUT.value)

@@ -1,4 +1,4 @@
-"""Levels: bits of a known density; one rule of peak normalisation from corpus to voice."""
+"""Levels: bits of a known density; one rule of peak normalization from corpus to voice."""
 
 import math
 import wave
@@ -16,7 +16,7 @@ from wf_jax import levels
 from wf_jax.audio import mel
 
 RATE = 22050
-SETTINGS = mel.MelSettings(peak_normalise=True)
+SETTINGS = mel.MelSettings(peak_normalize=True)
 
 
 def test_a_uniform_density_over_all_int16_values_takes_sixteen_bits():
@@ -49,7 +49,7 @@ def test_a_clip_is_trained_judged_and_spoken_at_one_gain(tmp_path, peak, silent)
             file.writeframes(samples[:length].tobytes())
     prepare_corpus(tmp_path / "clips", tmp_path / "corpus", sample_rate=RATE, validation=1)
     corpus = Corpus.open(tmp_path / "corpus")
-    (trained,) = Windows(corpus, "train", 64, 0, 0, 1, 0, peak_normalise=True).batch(0)["gain"]
+    (trained,) = Windows(corpus, "train", 64, 0, 0, 1, 0, peak_normalize=True).batch(0)["gain"]
     (judged,) = held_out_clips(corpus, SETTINGS)
     (spoken,) = find_inputs(tmp_path / "clips" / "a.wav", SETTINGS)
     expected = 1.0 if silent else 0.999 * 32768 / peak

@@ -43,6 +43,8 @@ def test_old_names_become_those_of_today():
         ({"model": {"mel": OLD}}, {"model": {"mel": NEW}}),
         ({"vocoder": {"hop": 16, "mel": OLD}}, {"vocoder": {"hop": 16, "mel": NEW}}),
         ({f"mel.{k}": v for k, v in OLD.items()}, {f"mel.{k}": v for k, v in NEW.items()}),
+        ({"train": {"dequantise": True}}, {"train": {"dequantize": True}}),
+        ({"train.dequantise": True}, {"train.dequantize": True}),
     ):
         assert current_names(old) == new
         assert current_names(new) == new

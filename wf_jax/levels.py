@@ -1,4 +1,4 @@
-"""Levels of audio: full scale, peak normalisation, and likelihoods per sample in nats and bits.
+"""Levels of audio: full scale, peak normalization, and likelihoods per sample in nats and bits.
 
 NumPy and JAX arrays are given and returned as they are; nothing here imports either.
 """
@@ -7,7 +7,7 @@ import math
 from typing import TypeVar
 
 FULL_SCALE = 32768  # int16 counts for 1.0
-NORMALISED_PEAK = 0.999  # of a clip after peak normalisation
+NORMALIZED_PEAK = 0.999  # of a clip after peak normalization
 # -60 dBFS: a clip below is silence and keeps its level; the dither of a 16-bit file peaks at -84.
 SILENT_PEAK = 1e-3
 LOG_FULL_SCALE = math.log(FULL_SCALE)  # nats between densities of x in [-1, 1) and of int16 steps
@@ -17,11 +17,11 @@ _Values = TypeVar("_Values")  # a number or an array
 
 
 def peak_gain(peak: float) -> float:
-    """Returns the gain that brings a clip of this peak to NORMALISED_PEAK; 1 for silence.
+    """Returns the gain that brings a clip of this peak to NORMALIZED_PEAK; 1 for silence.
 
     `wf_jax.audio.mel.peak_gain` is the same rule for arrays of audio.
     """
-    return NORMALISED_PEAK / peak if peak >= SILENT_PEAK else 1.0
+    return NORMALIZED_PEAK / peak if peak >= SILENT_PEAK else 1.0
 
 
 def bits_per_sample(nats: _Values) -> _Values:

@@ -24,7 +24,7 @@ class Choices:
         a2_pass: whether A2 models in a release are their own pass, which is written for a CPU's
             vector registers.
         substeps: training steps per dispatch, where a run leaves that open.
-        clips: number that each device synthesises or evaluates at once.
+        clips: number that each device synthesizes or evaluates at once.
         chunk: samples of a file that a model computes at once: as many as fit a core's cache, or
             enough to keep a device busy with each.
         autotuning: whether a GPU's compiler times variants of every product; see

@@ -81,7 +81,7 @@ def _quick() -> dict[str, int | bool]:
 
 
 def device_jit(small: bool) -> Jit:
-    """Compiles for the examined device; fast but not optimised in a rehearsal on a CPU."""
+    """Compiles for the examined device; fast but not optimized in a rehearsal on a CPU."""
     return host_jit if small and jax.default_backend() == "cpu" else jax.jit
 
 

@@ -23,7 +23,7 @@ from wf_jax.amps import a2, lstm, save_nam
 from wf_jax.amps.model import AmpModel
 from wf_jax.audio.mel import mel_spectrogram
 from wf_jax.export import Amp, Vocoder, load
-from wf_jax.export.artefacts import platform_of
+from wf_jax.export.artifacts import platform_of
 from wf_jax.flows.flow import Flow
 from wf_jax.flows.model_folder import save_model
 from wf_jax.flows.waveflow_config import WaveFlowConfig
@@ -132,7 +132,7 @@ def _folder(examined: Examined) -> Path:
 
 
 def _loaded(row: Row, folder: Path) -> Vocoder | Amp:
-    """Loads a release whose artefacts are used as they are, without a rebuild from the model."""
+    """Loads a release whose artifacts are used as they are, without a rebuild from the model."""
     start = time.perf_counter()
     with warnings.catch_warnings():
         warnings.simplefilter("error", UserWarning)

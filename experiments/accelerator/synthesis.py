@@ -1,4 +1,4 @@
-"""Part `synthesis`: flows synthesise audio, in times real time, with the round-trip error."""
+"""Part `synthesis`: flows synthesize audio, in times real time, with the round-trip error."""
 
 import itertools
 from collections.abc import Callable
@@ -48,7 +48,7 @@ ALL = tuple(dict.fromkeys((*FIRST, *itertools.product(MODELS, (1, 16), PRECISION
 
 
 def measure(report: Report, options: Options) -> None:
-    """Synthesises mels of ten seconds (one if small), by model, number of clips and precision."""
+    """Synthesizes mels of ten seconds (one if small), by model, number of clips and precision."""
     peak = matrix_rate(precision="highest")
     cases = [
         {"model": model, "clips": clips, "precision": precision}

@@ -1,4 +1,4 @@
-"""Part `train`: trains a WaveFlow of C = 64 for the remaining time and synthesises clips.
+"""Part `train`: trains a WaveFlow of C = 64 for the remaining time and synthesizes clips.
 
 This process leaves the accelerator alone: the commands that it runs need it, one after the other.
 """
@@ -171,7 +171,7 @@ def _cells(record: dict[str, Any]) -> dict[str, float]:
 
 
 def _speak(report: Report, options: Options, corpus: Path, run: Path) -> None:
-    """Adds a row for each held-out clip that the model resynthesises."""
+    """Adds a row for each held-out clip that the model resynthesizes."""
     originals, spoken = options.folder / "originals", options.folder / "spoken"
     originals.mkdir()
     opened = Corpus.open(corpus)

@@ -75,7 +75,7 @@ def training(config: WaveFlowConfig, options: Any) -> tuple[Callable[[], object]
         return sent
 
     samples = batch_size * window
-    # Forward and backward, without what rematerialisation computes again.
+    # Forward and backward, without what rematerialization computes again.
     return take, samples / config.mel.sample_rate, 3 * samples * forward_flop(config)
 
 

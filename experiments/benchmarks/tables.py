@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from wf_jax.whole_files import write_whole
 
 NAMES = {"native": "native", "jax": "JAX", "core": "the core"}
-COLOURS = {"native": "#d9662b", "jax": "#2b6cd9", "core": "#3c9a5f"}
+COLORS = {"native": "#d9662b", "jax": "#2b6cd9", "core": "#3c9a5f"}
 
 
 def stream_table(result: dict[str, Any]) -> str:
@@ -45,11 +45,11 @@ def draw_stream(path: Path, result: dict[str, Any], title: str) -> None:
     everything = np.concatenate(list(result["times_us"].values()))
     edges = np.geomspace(everything.min() * 0.9, everything.max() * 1.1, 120)
     for name, times in result["times_us"].items():
-        axes.hist(times, edges, histtype="step", linewidth=1.5, color=COLOURS[name])
+        axes.hist(times, edges, histtype="step", linewidth=1.5, color=COLORS[name])
         for key, style in (("p50", "-"), ("p99.9", ":")):
             value = result["players"][name][key]
             label = f"{NAMES[name]}, {key} {value:.0f} µs"
-            axes.axvline(value, color=COLOURS[name], linestyle=style, linewidth=1, label=label)
+            axes.axvline(value, color=COLORS[name], linestyle=style, linewidth=1, label=label)
     deadline = result["deadline_us"]
     axes.axvline(deadline, color="#444444", linewidth=2, label=f"deadline {deadline:.0f} µs")
     axes.set(xscale="log", yscale="log", xlabel="microseconds per block", ylabel="blocks")

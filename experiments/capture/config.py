@@ -114,7 +114,7 @@ class CaptureConfig(run.RunConfig):
         data: the recorded pair.
         model: the models to train.
         train: the training options.
-        loss: the loss to minimise.
+        loss: the loss to minimize.
         metadata: the .nam file's metadata of the gear.
     """
 
@@ -137,7 +137,7 @@ class CaptureConfig(run.RunConfig):
         """Returns the optimizer's own recipe, overridden by the config."""
         train = self.train
         if train.optimizer == "soap":
-            rate, usual = 0.02, Schedule(warmup=0.05, hold=0.6, end=0.02)
+            rate, usual = 0.02, Schedule(warmup=0.05, hold=0.8, end=0.02)
         else:
             # The NAM trainer's: times 0.994 per epoch; the same fall over a run in steps or
             # minutes.

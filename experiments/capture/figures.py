@@ -7,14 +7,14 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from experiments.report.drawing import BLUE, FFT, GREY, ORANGE, VIOLET, frames, mean_level
+from experiments.report.drawing import BLUE, FFT, GRAY, ORANGE, VIOLET, frames, mean_level
 
-COLOURS = {"target": GREY, "nano": ORANGE, "standard": BLUE}
+COLORS = {"target": GRAY, "nano": ORANGE, "standard": BLUE}
 
 
-def colour(size: str) -> str:
-    """Returns the line colour of a size, the same in every picture."""
-    return COLOURS.get(size, VIOLET)
+def color(size: str) -> str:
+    """Returns the line color of a size, the same in every picture."""
+    return COLORS.get(size, VIOLET)
 
 
 def esr_over_time(
@@ -26,10 +26,10 @@ def esr_over_time(
     minutes = [record["minutes"] for record in history]
     for size, best in sizes.items():
         curve = np.array([record[f"esr/{size}"] for record in history])
-        axes.plot(minutes, curve, color=colour(size), marker="." if len(curve) < 30 else "")
+        axes.plot(minutes, curve, color=color(size), marker="." if len(curve) < 30 else "")
         at = int(np.argmin(curve))
         label = f"{size}, best {best:.4f} (kept)"
-        axes.plot(minutes[at], curve[at], "o", color=colour(size), label=label)
+        axes.plot(minutes[at], curve[at], "o", color=color(size), label=label)
     if linear_esr is not None:
         label = f"best linear filter {linear_esr:.3f}"
         axes.axhline(linear_esr, color="#888888", linestyle="--", linewidth=1, label=label)
@@ -48,11 +48,11 @@ def waveforms(target: np.ndarray, predictions: dict[str, np.ndarray], sample_rat
     seconds = np.arange(start, stop) / sample_rate
     figure = Figure(figsize=(9, 4.6), layout="constrained")
     above, below = figure.subplots(2, 1, sharex=True, sharey=True)
-    above.plot(seconds, target[start:stop], color=COLOURS["target"], linewidth=2.4, label="target")
+    above.plot(seconds, target[start:stop], color=COLORS["target"], linewidth=2.4, label="target")
     for size, prediction in predictions.items():
-        above.plot(seconds, prediction[start:stop], color=colour(size), linewidth=1.1, label=size)
+        above.plot(seconds, prediction[start:stop], color=color(size), linewidth=1.1, label=size)
         error = prediction[start:stop] - target[start:stop]
-        below.plot(seconds, error, color=colour(size), linewidth=1.1, label=f"{size} error")
+        below.plot(seconds, error, color=color(size), linewidth=1.1, label=f"{size} error")
     below.axhline(0, color="#888888", linewidth=0.6)
     below.set_xlabel("seconds into the held-out audio")
     for axes in (above, below):
@@ -81,10 +81,10 @@ def error_over_time(
     seconds = (np.arange(len(target) // hop) + 0.5) * hop / sample_rate
     figure = Figure(figsize=(9, 3.2), layout="constrained")
     axes = figure.subplots()
-    axes.plot(seconds, _level(target, hop), color=COLOURS["target"], linewidth=2.4, label="target")
+    axes.plot(seconds, _level(target, hop), color=COLORS["target"], linewidth=2.4, label="target")
     for size, prediction in predictions.items():
         error = _level(prediction - target, hop)
-        axes.plot(seconds, error, color=colour(size), linewidth=1.1, label=f"{size} error")
+        axes.plot(seconds, error, color=color(size), linewidth=1.1, label=f"{size} error")
     axes.set_xlabel("seconds into the held-out audio")
     axes.set_ylabel("dB")
     axes.grid(alpha=0.25)
@@ -127,12 +127,12 @@ def spectra(target: np.ndarray, predictions: dict[str, np.ndarray], sample_rate:
     figure = Figure(figsize=(9, 3.6), layout="constrained")
     axes = figure.subplots()
     frequency = np.fft.rfftfreq(FFT, 1 / sample_rate)[1:]
-    axes.plot(frequency, mean_level(target), color=COLOURS["target"], linewidth=2.4)
+    axes.plot(frequency, mean_level(target), color=COLORS["target"], linewidth=2.4)
     axes.lines[-1].set_label("target")
     for size, prediction in predictions.items():
-        axes.plot(frequency, mean_level(prediction), color=colour(size), linewidth=1, label=size)
+        axes.plot(frequency, mean_level(prediction), color=color(size), linewidth=1, label=size)
         error = mean_level(prediction - target)
-        axes.plot(frequency, error, color=colour(size), linewidth=1, linestyle=":")
+        axes.plot(frequency, error, color=color(size), linewidth=1, linestyle=":")
         axes.lines[-1].set_label(f"{size} error")
     axes.set_xscale("log")
     axes.set_xlim(40, sample_rate / 2)

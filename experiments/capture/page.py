@@ -86,7 +86,7 @@ def _result(report: CaptureReport) -> str:
         return describe_esr(size.best_esr, report.linear_esr, report.steps)
 
     cards = "".join(
-        f'<div class="result" style="border-color:{figures.colour(name)}"><h3>{escape(name)}</h3>'
+        f'<div class="result" style="border-color:{figures.color(name)}"><h3>{escape(name)}</h3>'
         f"<p><strong>ESR {size.best_esr:.4f}</strong><br>{escape(verdict(size))}</p>"
         f"<p>{size.parameters:,} parameters, best at epoch {size.best_epoch}</p></div>"
         for name, size in report.sizes.items()
@@ -94,7 +94,7 @@ def _result(report: CaptureReport) -> str:
     linear = ""
     if report.linear_esr is not None:
         linear = (
-            f"<p>For comparison, the best linear filter, which is what an equaliser could do, "
+            f"<p>For comparison, the best linear filter, which is what an equalizer could do, "
             f"reaches {report.linear_esr:.4f}.</p>"
         )
     return (

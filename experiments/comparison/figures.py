@@ -8,10 +8,10 @@ from matplotlib.figure import Figure
 
 from experiments.comparison.paper_likelihoods import ROWS, Row
 from experiments.comparison.table import Line
-from experiments.report.drawing import BLUE, GREY, ORANGE, VIOLET
+from experiments.report.drawing import BLUE, GRAY, ORANGE, VIOLET
 from wf_jax.whole_files import write_whole
 
-COLOURS = {"WaveFlow": ORANGE, "WaveGlow": BLUE, "WaveNet": VIOLET}
+COLORS = {"WaveFlow": ORANGE, "WaveGlow": BLUE, "WaveNet": VIOLET}
 LABEL = "evaluations of a net, one after the other, for a second of audio"
 
 
@@ -39,7 +39,7 @@ def _points(axes: Axes, lines: Sequence[Line | Row], labels: Sequence[str]) -> N
         right = line.sequential_steps > 5000
         legend = None if line.family in shown else line.family
         shown.add(line.family)
-        axes.plot(*place, "o", color=COLOURS[line.family], label=legend)
+        axes.plot(*place, "o", color=COLORS[line.family], label=legend)
         axes.annotate(
             label,
             place,
@@ -47,7 +47,7 @@ def _points(axes: Axes, lines: Sequence[Line | Row], labels: Sequence[str]) -> N
             textcoords="offset points",
             ha="right" if right else "left",
             fontsize=8,
-            color=GREY,
+            color=GRAY,
         )
     axes.set(xscale="log", xlabel=LABEL, ylabel="log-likelihood, nats per sample")
     axes.grid(alpha=0.25)
@@ -55,7 +55,7 @@ def _points(axes: Axes, lines: Sequence[Line | Row], labels: Sequence[str]) -> N
 
 
 def _room(line: Line | Row, lines: Sequence[Line | Row]) -> float:
-    """Returns the label's vertical shift in points that keeps it off its neighbour's."""
+    """Returns the label's vertical shift in points that keeps it off its neighbor's."""
     near = _near(lines)
     for other in lines:
         gap = line.log_likelihood - other.log_likelihood

@@ -1,4 +1,4 @@
-"""Measures how fast a flow synthesises."""
+"""Measures how fast a flow synthesizes."""
 
 import statistics
 import time

@@ -6,7 +6,7 @@
 OUTPUT.mlirbc is StableHLO's portable form, for PJRT, IREE and others. OUTPUT.txt lists the
 arguments of its `main` in their order: type, rank, sizes, name. OUTPUT.data holds their bytes, as
 far as they are known: the arrays of the model, then, of an amp, the state of silence.
-cpp_host.md shows a host. The artefacts of a release have sizes that only JAX fills in, so this
+cpp_host.md shows a host. The artifacts of a release have sizes that only JAX fills in, so this
 takes the model itself, and all packages of wf_jax.
 """
 
@@ -21,7 +21,7 @@ from wf_jax.export.manifest import PARAMS, PLATFORMS, ReleaseError, copied, read
 from wf_jax.export.release import params_of
 
 if TYPE_CHECKING:
-    from wf_jax.export.artefacts import Function
+    from wf_jax.export.artifacts import Function
 
 
 def write_module(release: Path, name: str, output: str, platform: str, **sizes: int) -> None:
@@ -32,7 +32,7 @@ def write_module(release: Path, name: str, output: str, platform: str, **sizes: 
     if name not in manifest.functions:
         raise ReleaseError(f"{release}: {name} is none of {', '.join(manifest.functions)}")
     params = params_of(release / PARAMS, files[PARAMS], manifest)
-    from wf_jax.export.artefacts import lower  # and with it JAX and the models
+    from wf_jax.export.artifacts import lower  # and with it JAX and the models
     from wf_jax.export.rebuild import functions_of
 
     with copied(files) as folder:

@@ -1,4 +1,4 @@
-"""A batch job: all devices of a TPU synthesise every mel of a bucket, with a release.
+"""A batch job: all devices of a TPU synthesize every mel of a bucket, with a release.
 
     python -m experiments.examples.tpu_batch gs://BUCKET/release gs://BUCKET/mels gs://BUCKET/wavs
 
@@ -22,7 +22,7 @@ CLIPS = 8  # of like length per device and call
 
 
 def run(release: str, source: str, target: str) -> int:
-    """Synthesises source/*.npy, [M, F] each, to target/*.wav; returns the number of files."""
+    """Synthesizes source/*.npy, [M, F] each, to target/*.wav; returns the number of files."""
     vocoder = load(epath.Path(release), devices=jax.local_devices())
     if not isinstance(vocoder, Vocoder):
         raise ReleaseError(f"{release}: an amp, which speaks no mels; name a vocoder's release")

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from wf_jax.errors import printable
-from wf_jax.export.artefacts import SUFFIX
+from wf_jax.export.artifacts import SUFFIX
 from wf_jax.export.manifest import EXAMPLE, PARAMS, Manifest
 
 # Metrics of runs and .nam files, with units.

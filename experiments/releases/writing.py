@@ -14,7 +14,7 @@ from experiments.releases.card import card
 from experiments.releases.sources import Source
 from wf_jax.audio.mel import MelSettings, peak_gain
 from wf_jax.export import Amp, ReleaseError, Vocoder, load
-from wf_jax.export.artefacts import platform_of
+from wf_jax.export.artifacts import platform_of
 from wf_jax.export.check import amp_differences, fault_of, vocoder_differences
 from wf_jax.export.manifest import (
     CARD,
@@ -76,7 +76,7 @@ def make_release(source: Source, options: ReleaseOptions, output: Path) -> None:
 
 
 def remake_release(output: Path) -> None:
-    """Remakes the artefacts of a release, and its README.md unless somebody edited it.
+    """Remakes the artifacts of a release, and its README.md unless somebody edited it.
 
     Raises:
         ReleaseError: the release is none, is damaged, or differs from the model afterwards.
@@ -165,7 +165,7 @@ def _tried(folder: Path, manifest: Manifest) -> tuple[Release, dict[str, float]]
 
 
 def _example(release: Release, source: Source) -> tuple[bytes, str]:
-    """Makes a WAV file of the source's example, resynthesised or played, and its description."""
+    """Makes a WAV file of the source's example, resynthesized or played, and its description."""
     x = source.example[None]
     if isinstance(release, Amp):
         inputs = release.manifest.amp.input_channels

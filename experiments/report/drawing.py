@@ -1,11 +1,11 @@
-"""Files, colours and short-time spectra for the pictures of both reports."""
+"""Files, colors and short-time spectra for the pictures of both reports."""
 
 import io
 
 import numpy as np
 from matplotlib.figure import Figure
 
-GREY, BLUE, ORANGE, VIOLET = "#555555", "#2a78b5", "#d9762b", "#7a5ea8"
+GRAY, BLUE, ORANGE, VIOLET = "#555555", "#2a78b5", "#d9762b", "#7a5ea8"
 FFT = 2048
 
 

@@ -12,14 +12,14 @@ import numpy as np
 import soundfile
 
 from experiments.report.style import STYLE
-from wf_jax.levels import NORMALISED_PEAK
+from wf_jax.levels import NORMALIZED_PEAK
 from wf_jax.whole_files import atomic_path
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 PLAYER_SECONDS = 10
-# Markers of a page's contents, by which `experiments.join_reports` recognises a page.
+# Markers of a page's contents, by which `experiments.join_reports` recognizes a page.
 BEGIN, END = "</style></head><body><main>", "</main></body></html>\n"
 
 
@@ -85,7 +85,7 @@ def image(figure: "Figure", kind: str, title: str) -> str:
 def common_gain(clips: Iterable[np.ndarray]) -> float:
     """Returns one factor for all, so that levels compare; below 1 only against clipping."""
     peak = max(float(np.abs(x).max(initial=0.0)) for x in clips)
-    return 1.0 if peak < 1 else NORMALISED_PEAK / peak
+    return 1.0 if peak < 1 else NORMALIZED_PEAK / peak
 
 
 def players(clips: Mapping[str, np.ndarray], sample_rate: int, gain: float) -> str:

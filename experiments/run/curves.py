@@ -17,8 +17,8 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormat
 from experiments.run.table import HIGHER, Row, Table, other_audio, title, value
 from wf_jax.levels import bits_per_sample, nats_per_sample
 
-# Ten colours that stay apart beside each other; the runs after them are dashed, then dotted.
-COLOURS = (
+# Ten colors that stay apart beside each other; the runs after them are dashed, then dotted.
+COLORS = (
     "#2a78b5",
     "#d9762b",
     "#2f8f4e",
@@ -84,7 +84,7 @@ def _row(part: SubFigure, table: Table, axis: str) -> None:
     """Draws the panels of one task, with a title above and the runs' names beside them."""
     rows, panels = _evaluated(table), _panels(table)
     lines = [
-        {"color": COLOURS[i % len(COLOURS)], "linestyle": DASHES[i // len(COLOURS) % len(DASHES)]}
+        {"color": COLORS[i % len(COLORS)], "linestyle": DASHES[i // len(COLORS) % len(DASHES)]}
         for i in range(len(rows))
     ]
     width = 1.8 if len(rows) < 7 else 1.3

@@ -43,7 +43,7 @@ class Train(run.Train):
     """The training options of a vocoder.
 
     Attributes:
-        dequantise: add noise of one int16 step to the audio.
+        dequantize: add noise of one int16 step to the audio.
         evaluate_every: steps between evaluations of the held-out clips.
         samples_every: evaluations between audio samples and pictures.
     """
@@ -52,7 +52,7 @@ class Train(run.Train):
     learning_rate: float = like(Settings, "learning_rate", 2e-4)
     weight_decay: float = like(Settings, "weight_decay", 0.0)
     batch_size: int = option(8, COUNT)
-    dequantise: bool = False
+    dequantize: bool = False
     evaluate_every: int = option(2000, COUNT)
     samples_every: int = option(5, COUNT)
 
@@ -101,9 +101,9 @@ class VocoderConfig(run.RunConfig):
                 "--config.model.compute_dtype=float64 is for checks only; choose float32 or "
                 "bfloat16"
             )
-        if self.train.dequantise and getattr(self.model, "head", "") in CLASSES:
+        if self.train.dequantize and getattr(self.model, "head", "") in CLASSES:
             raise VocoderConfigError(
-                f"--config.train.dequantise: a {self.model.head} head is of classes already; "
+                f"--config.train.dequantize: a {self.model.head} head is of classes already; "
                 "leave it out"
             )
         self.flow_config(DEMO_RATE if self.is_demo else _sample_rate(self.data.corpus))

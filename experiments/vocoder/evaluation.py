@@ -85,7 +85,7 @@ def judge(model: Flow, clips: Sequence[HeldOut]) -> list[Judged]:
 def _judged(model: Flow, clips: Sequence[HeldOut]) -> Iterator[Judged]:
     """Yields each clip as soon as it is done, in order of length."""
     likelihoods, rate = clip_log_likelihoods(model, clips), model.config.mel.sample_rate
-    for number, mel, synthesis in resynthesise(model, clips):
+    for number, mel, synthesis in resynthesize(model, clips):
         clip = clips[number]
         original, new = (x / np.float32(clip.gain) for x in (clip.audio, synthesis))
         likelihood = likelihoods[number]
@@ -105,7 +105,7 @@ def _compare(original: np.ndarray, synthesis: np.ndarray, sample_rate: int) -> S
     return scores
 
 
-def resynthesise(
+def resynthesize(
     model: Flow, clips: Sequence[HeldOut]
 ) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
     """Yields number, mel [M, F] and new audio [T] of every clip, at the scale of the model."""

@@ -8,9 +8,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from experiments.report.drawing import BLUE, FFT, GREY, ORANGE, VIOLET, mean_level
+from experiments.report.drawing import BLUE, FFT, GRAY, ORANGE, VIOLET, mean_level
 
-COLOURS = {"original": GREY, "resynthesis": BLUE}
+COLORS = {"original": GRAY, "resynthesis": BLUE}
 _DASHES = ("--", ":", "-.")
 _RANGE = 80.0  # dB of a mel picture
 
@@ -60,7 +60,7 @@ def draw_log_mels(
     """Draws both log-mels on the two axes of a figure, over frames."""
     levels = [20 / math.log(10) * mel for mel in (original, resynthesis)]
     top = float(levels[0].max())
-    for axes, level, name in zip(panels, levels, COLOURS, strict=True):
+    for axes, level, name in zip(panels, levels, COLORS, strict=True):
         image = axes.imshow(
             level, origin="lower", aspect="auto", vmin=top - _RANGE, vmax=top, cmap="magma"
         )
@@ -76,8 +76,8 @@ def waveforms(original: np.ndarray, resynthesis: np.ndarray, sample_rate: int) -
     start, stop = loudest_window(original, sample_rate)
     seconds = np.arange(start, stop) / sample_rate
     panels = figure.subplots(2, 1, sharex=True, sharey=True)
-    for axes, x, name in zip(panels, (original, resynthesis), COLOURS, strict=True):
-        axes.plot(seconds, x[start:stop], color=COLOURS[name], linewidth=1.2)
+    for axes, x, name in zip(panels, (original, resynthesis), COLORS, strict=True):
+        axes.plot(seconds, x[start:stop], color=COLORS[name], linewidth=1.2)
         axes.set_ylabel(f"{name}\nfull scale 1")
         axes.grid(alpha=0.25)
     panels[-1].set_xlabel("seconds into the clip")
@@ -96,14 +96,14 @@ def latent(z: np.ndarray) -> Figure:
     """Plots the density of z [T] beside the standard normal, on a linear and a log scale."""
     figure = Figure(figsize=(9, 3.4), layout="constrained")
     edges = np.linspace(-6, 6, 121)
-    centres, width = (edges[1:] + edges[:-1]) / 2, edges[1] - edges[0]
+    centers, width = (edges[1:] + edges[:-1]) / 2, edges[1] - edges[0]
     density = np.histogram(z, edges)[0] / (len(z) * width)
-    normal = np.exp(-0.5 * centres**2) / math.sqrt(2 * math.pi)
+    normal = np.exp(-0.5 * centers**2) / math.sqrt(2 * math.pi)
     label = f"z: mean {z.mean():.2f}, deviation {z.std():.2f}"
     panels = figure.subplots(1, 2)
     for axes, scale in zip(panels, ("linear", "log"), strict=True):
         axes.stairs(density, edges, fill=True, color=BLUE, alpha=0.5, label=label)
-        axes.plot(centres, normal, color=ORANGE, linewidth=1.5, label="standard normal")
+        axes.plot(centers, normal, color=ORANGE, linewidth=1.5, label="standard normal")
         axes.set_yscale(scale)
         axes.set_xlabel("z")
         axes.grid(alpha=0.25)
@@ -120,8 +120,8 @@ def spectra(original: np.ndarray, resynthesis: np.ndarray, sample_rate: int) -> 
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
     frequency = np.fft.rfftfreq(FFT, 1 / sample_rate)[1:]
     levels = [mean_level(x) for x in (original, resynthesis)]
-    for level, (name, colour) in zip(levels, COLOURS.items(), strict=True):
-        above.plot(frequency, level, color=colour, linewidth=1.4, label=name)
+    for level, (name, color) in zip(levels, COLORS.items(), strict=True):
+        above.plot(frequency, level, color=color, linewidth=1.4, label=name)
     below.plot(frequency, levels[1] - levels[0], color=VIOLET, linewidth=1)
     below.axhline(0, color="#888888", linewidth=0.6)
     highest = levels[0].max()
@@ -150,9 +150,9 @@ def sample(
     panels = figure.subplots(2, 2, sharex="row", sharey="row", height_ratios=(2, 1))
     seconds = np.arange(len(audio[0])) / sample_rate
     draw_log_mels(figure, panels[0], *mels)
-    for axes, below, mel, x, name in zip(*panels, mels, audio, COLOURS, strict=True):
+    for axes, below, mel, x, name in zip(*panels, mels, audio, COLORS, strict=True):
         axes.images[0].set_extent((0, len(x) / sample_rate, -0.5, len(mel) - 0.5))
-        below.plot(seconds, x, color=COLOURS[name], linewidth=0.4)
+        below.plot(seconds, x, color=COLORS[name], linewidth=0.4)
         below.set_xlim(0, len(x) / sample_rate)
         below.set_xlabel("seconds")
         below.grid(alpha=0.25)

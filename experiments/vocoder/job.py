@@ -70,7 +70,7 @@ def make_task(config: VocoderConfig, model: FlowConfig, corpus: Corpus) -> Vocod
         *mel_context(model.mel, window),
         training.batch_size,
         training.seed,
-        model.mel.peak_normalise,
+        model.mel.peak_normalize,
     )
     held_out = held_out_clips(corpus, model.mel)
     if not held_out:
@@ -88,7 +88,7 @@ def make_task(config: VocoderConfig, model: FlowConfig, corpus: Corpus) -> Vocod
         steps_per_epoch=max(samples // (window * training.batch_size), 1),
         evaluate_every=training.evaluate_every,
         masked=any(clip.samples < window for clip in clips),
-        dequantise=training.dequantise,
+        dequantize=training.dequantize,
         seed=training.seed,
     )
 
@@ -97,7 +97,7 @@ def held_out_clips(corpus: Corpus, settings: MelSettings) -> list[HeldOut]:
     """Returns the clips of the validation split, at the scale that the model sees."""
     clips = []
     for clip in corpus.select("validation"):
-        gain = peak_gain(clip.peak) if settings.peak_normalise else 1.0
+        gain = peak_gain(clip.peak) if settings.peak_normalize else 1.0
         audio = corpus.audio(clip) * np.float32(gain / FULL_SCALE)
         clips.append(HeldOut(clip.name, audio, gain))
     return clips

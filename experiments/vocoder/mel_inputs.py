@@ -32,7 +32,7 @@ _REMEDIES = {
 
 @dataclasses.dataclass(frozen=True)
 class MelInput:
-    """One clip to synthesise.
+    """One clip to synthesize.
 
     Attributes:
         path: path of the input.
@@ -120,7 +120,7 @@ def _from_audio(path: Path, settings: MelSettings) -> MelInput:
         x = soxr.resample(x, audio.sample_rate, rate, quality="VHQ")
     if not len(x):
         raise UserError(f"{path}: nothing is left of it at {rate} Hz; give a longer recording")
-    gain = peak_gain(float(np.abs(x).max())) if settings.peak_normalise else 1.0
+    gain = peak_gain(float(np.abs(x).max())) if settings.peak_normalize else 1.0
     return MelInput(path, clip_mel(x * np.float32(gain), settings), len(x), gain)
 
 

@@ -81,7 +81,7 @@ def write_vocoder_report(path: str | Path, report: VocoderReport) -> None:
 
 def _result(report: VocoderReport) -> str:
     cards = "".join(
-        f'<div class="result" style="border-color:{figures.COLOURS["resynthesis"]}">'
+        f'<div class="result" style="border-color:{figures.COLORS["resynthesis"]}">'
         f"<h3>{escape(name)}</h3><p><strong>{escape(value)}</strong></p><p>{escape(note)}</p></div>"
         for name, value, note in (
             ("Held-out likelihood", f"{report.log_likelihood:.3f}", "nats per sample"),
@@ -135,7 +135,7 @@ def _pictures(report: VocoderReport) -> list[Picture]:
             "Mel spectrograms",
             figures.log_mels(clip.mel, clip.resynthesis_mel, report.hop / rate),
             "png",
-            f"{clip.name}, on one colour scale. What the right one has that the left one has not "
+            f"{clip.name}, on one color scale. What the right one has that the left one has not "
             "is audible.",
         ),
         Picture(

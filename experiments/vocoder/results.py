@@ -25,7 +25,7 @@ from experiments.run.json_files import write_metrics
 from experiments.terminal.command_lines import command
 from experiments.vocoder import figures
 from experiments.vocoder.config import VocoderConfig
-from experiments.vocoder.evaluation import judge, latent, mean_scores, resynthesise
+from experiments.vocoder.evaluation import judge, latent, mean_scores, resynthesize
 from experiments.vocoder.page import VocoderReport, write_vocoder_report
 from experiments.vocoder.wav_output import write_clipped
 from wf_jax.audio.clips import clip_mel
@@ -33,7 +33,7 @@ from wf_jax.flows.config import FlowConfig
 from wf_jax.flows.flow import Flow
 from wf_jax.flows.model_folder import save_model
 from wf_jax.flows.vocoder import HeldOut, VocoderTask
-from wf_jax.levels import NORMALISED_PEAK, bits_per_sample, nats_per_sample
+from wf_jax.levels import NORMALIZED_PEAK, bits_per_sample, nats_per_sample
 from wf_jax.modules import split
 from wf_jax.training.loop import Result
 from wf_jax.training.metrics import duration, finite, read_records
@@ -48,7 +48,7 @@ _BASELINE_CLIPS = 1000  # of the training ones, evenly spread: more change no di
 
 
 class TrainingSamples:
-    """Shows a run while it trains: resynthesised held-out clips, and TensorBoard data.
+    """Shows a run while it trains: resynthesized held-out clips, and TensorBoard data.
 
     `workdir`/samples/step-000500/NAME.wav and .png; scalars, audio and pictures for TensorBoard in
     `workdir`/tensorboard, if tensorboardX is installed. Also keeps the best model so far in
@@ -81,7 +81,7 @@ class TrainingSamples:
     def _speak(self, step: int, model: Flow) -> None:
         folder, settings = self._folder / f"step-{step:06d}", model.config.mel
         folder.mkdir(parents=True, exist_ok=True)
-        for number, mel, new in resynthesise(model, self._clips):
+        for number, mel, new in resynthesize(model, self._clips):
             clip = self._clips[number]
             name, mels = clip.name.replace("/", "_"), (mel, clip_mel(new, settings))
             levels = tuple(x / np.float32(clip.gain) for x in (clip.audio, new))
@@ -156,7 +156,7 @@ def _best_so_far(path: Path) -> float:
 
 
 def is_slow(config: FlowConfig) -> bool:
-    """Returns whether a model synthesises too slowly to be asked for much."""
+    """Returns whether a model synthesizes too slowly to be asked for much."""
     return config.sequential_steps(config.mel.sample_rate) > SLOW
 
 
@@ -183,7 +183,7 @@ def _baselines(corpus: Corpus) -> dict[str, float]:
 
 def _history(result: Result, task: VocoderTask) -> list[dict[str, Any]]:
     """Returns the comparable records: scaled clips are judged at another level."""
-    left_out = "nll/train" if task.config.mel.peak_normalise else ""
+    left_out = "nll/train" if task.config.mel.peak_normalize else ""
     return [{k: v for k, v in record.items() if k != left_out} for record in result.history]
 
 
@@ -212,11 +212,11 @@ def _facts(
 ) -> dict[str, str]:
     model, mel, training = task.config, task.config.mel, config.train
     held = sum(len(clip.audio) for clip in task.held_out) / mel.sample_rate
-    learnt = sum(clip.samples for clip in corpus.select("train")) / mel.sample_rate
-    scaled = f", each clip scaled to a peak of {NORMALISED_PEAK}" if mel.peak_normalise else ""
+    learned = sum(clip.samples for clip in corpus.select("train")) / mel.sample_rate
+    scaled = f", each clip scaled to a peak of {NORMALIZED_PEAK}" if mel.peak_normalize else ""
     return {
         "corpus": f"{_corpus_name(config, corpus)}, {mel.sample_rate} Hz{scaled}",
-        "trained on": f"{len(corpus.select('train'))} clips, {duration(learnt / 60)}",
+        "trained on": f"{len(corpus.select('train'))} clips, {duration(learned / 60)}",
         "held out": f"{len(task.held_out)} clips, {duration(held / 60)}",
         "model": model.describe(),
         "mel": f"{mel.n_mels} bands, {mel.f_min:g} to {mel.f_max:g} Hz, {mel.n_fft} samples "
@@ -226,7 +226,7 @@ def _facts(
         "optimizer": f"{training.optimizer}, rate {training.learning_rate:g}, falling from "
         f"{training.hold:g} of the run to {training.end:g} of it",
         "options": f"gradient norm at most {training.clip_norm:g} (0: any), average of the weights "
-        f"{training.average_decay:g} (0: none), dequantised: {training.dequantise}",
+        f"{training.average_decay:g} (0: none), dequantized: {training.dequantize}",
         "seed": str(training.seed),
         "device": f"{jax.device_count()} {jax.devices()[0].device_kind}",
         "versions": f"Python {platform.python_version()}, jax {jax.__version__}",

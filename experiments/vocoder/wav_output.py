@@ -1,4 +1,4 @@
-"""Writes WAV files of synthesised audio: limited at full scale, never wrapped."""
+"""Writes WAV files of synthesized audio: limited at full scale, never wrapped."""
 
 from pathlib import Path
 

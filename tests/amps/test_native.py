@@ -115,6 +115,32 @@ def test_minutes_in_random_blocks_do_not_drift(nano):
     np.testing.assert_array_equal(in_blocks(Player(nano, 4096, "native"), x, sizes), expected)
 
 
+@pytest.mark.parametrize("minutes", [4, pytest.param(24 * 60, marks=pytest.mark.exhaustive)])
+def test_a_day_in_random_blocks_repeats_itself_in_the_same_memory(nano, minutes):
+    """The same minute over and over: from the second on, each is the one before it."""
+    x = noise(nano, 48000 * 60)
+    player, rng = Player(nano, 4096, "native"), np.random.default_rng(3)
+    y, expected, begun = np.empty_like(x), None, 0
+    for minute in range(minutes):
+        at = 0
+        while at < len(x):
+            block = x[at : at + int(rng.integers(1, 4097))]
+            player(block, out=y[at : at + len(block)])
+            at += len(block)
+        if minute == 1:
+            expected = y.copy()
+        assert minute < 2 or np.array_equal(y, expected)
+        if minute == 2:
+            begun = _resident()
+    assert _resident() < begun + 8e6
+
+
+def _resident() -> float:
+    """Bytes of this process in memory; 0 where the system does not tell."""
+    status = Path("/proc/self/statm")
+    return int(status.read_text().split()[1]) * 4096.0 if status.exists() else 0.0
+
+
 @pytest.mark.parametrize("cores", [2, 3])
 def test_stretches_are_the_same_bit_for_bit(cores):
     model = a1((6, 4), (1, 2, 4))

@@ -91,7 +91,7 @@ def test_any_length_gives_its_begun_hops(samples, hop, center):
     assert np.isfinite(out).all()
 
 
-def test_block_centred_frames_are_in_time():
+def test_block_centered_frames_are_in_time():
     """A burst in the middle of block 10 shows in frame 10 most, and alike in 9 and 11."""
     x = np.zeros(20 * 256, np.float32)
     middle = 10 * 256 + 128
@@ -132,7 +132,7 @@ def test_integer_audio_and_short_excerpts_are_refused():
 
 def test_peak_gain():
     x = np.float32([[0.1, -0.5], [0, 0], [2, 1]])
-    gain = peak_gain(x, MelSettings(peak_normalise=True))
+    gain = peak_gain(x, MelSettings(peak_normalize=True))
     np.testing.assert_allclose(gain, [[0.999 / 0.5], [1], [0.999 / 2]], rtol=1e-6)
     np.testing.assert_array_equal(peak_gain(x, MelSettings()), np.ones((3, 1)))
 

@@ -84,7 +84,7 @@ def test_periodicity_is_the_share_of_the_periodic_power():
 
 
 def test_pitch_of_speech_is_that_of_its_script():
-    """Compares with the synthesiser's script: median 12 cents off, its jitter; 5% gross errors."""
+    """Compares with the synthesizer's script: median 12 cents off, its jitter; 5% gross errors."""
     track, pitch = speech._script(np.random.default_rng(3), 6.0)
     f0, _, voiced = pitch_track(speech.synthetic_speech(6.0, RATE, seed=3), RATE)
     time = np.arange(len(f0)) * 220 / RATE

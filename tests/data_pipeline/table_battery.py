@@ -125,7 +125,7 @@ class Readers:
             batch = Windows(corpus, "train", 256, 10, 10, 2, 0, True).batch(0)
             if not np.isfinite(batch["audio"]).all():
                 raise Broken("audio that is no numbers")
-            for clip in held_out_clips(corpus, MelSettings(peak_normalise=True)):
+            for clip in held_out_clips(corpus, MelSettings(peak_normalize=True)):
                 if not np.isfinite(clip.audio).all() or np.abs(clip.audio).max() > 2:
                     raise Broken("a clip of no audio")
         finally:

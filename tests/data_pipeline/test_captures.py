@@ -76,7 +76,7 @@ def error_of(files, **options):
     return message
 
 
-def test_alignment_split_and_normalisation(files, signals):
+def test_alignment_split_and_normalization(files, signals):
     x, y = (np.float32(s).astype(float) for s in signals)
     capture = load_capture(*files, **SMALL)
     assert (capture.name, capture.sample_rate, capture.standard_version) == ("amp", RATE, None)

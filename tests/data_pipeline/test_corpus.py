@@ -671,12 +671,12 @@ def test_windows_stay_in_their_split(tmp_path):
         np.testing.assert_array_equal(windows.batch(0)["audio"][0], row)
 
 
-def test_peak_normalisation_reaches_the_same_peak_and_spares_silence():
+def test_peak_normalization_reaches_the_same_peak_and_spares_silence():
     corpus, audio = in_memory([40, 60])
     loud, quiet = corpus.clips
     quiet = replace(quiet, rms_dbfs=-math.inf, peak=0.0)
     corpus = Corpus(corpus.folder, replace(corpus.index, clips=(loud, quiet)), corpus._audio)
-    windows = Windows(corpus, "train", 40, 5, 5, 99, seed=0, peak_normalise=True)
+    windows = Windows(corpus, "train", 40, 5, 5, 99, seed=0, peak_normalize=True)
     plain = Windows(corpus, "train", 40, 5, 5, 99, seed=0).batch(0)
     batch, numbers = windows.batch(0), [origin(name)[0] for name in windows.names(0)]
     assert set(numbers) == {0, 1}

@@ -8,7 +8,7 @@ import pytest
 import soundfile
 
 from data_pipeline.audio_files import read_audio
-from data_pipeline.standard_files import STANDARD_FILES, SliceMd5, recognise
+from data_pipeline.standard_files import STANDARD_FILES, SliceMd5, recognize
 
 RATE = 48_000
 
@@ -43,52 +43,52 @@ def rewrite(path, values, rate=RATE):
 def test_strong_recognition_is_by_the_bytes(crafted):
     path, _, entry = crafted
     strong = replace(entry, file_md5=hashlib.md5(path.read_bytes()).hexdigest(), slice_md5s=())
-    assert recognise(read_audio(path), (strong,)) is strong
+    assert recognize(read_audio(path), (strong,)) is strong
     path.write_bytes(path.read_bytes() + b"\0")
-    assert recognise(read_audio(path), (strong,)) is None
+    assert recognize(read_audio(path), (strong,)) is None
 
 
 def test_the_middle_may_be_replaced(crafted):
     path, values, entry = crafted
     changed = values.copy()
     changed[500:2600] = 0
-    assert recognise(rewrite(path, changed), (entry,)) is entry
+    assert recognize(rewrite(path, changed), (entry,)) is entry
     longer = np.insert(values, 1000, 0)
-    assert recognise(rewrite(path, longer), (entry,)) is entry
+    assert recognize(rewrite(path, longer), (entry,)) is entry
 
 
 @pytest.mark.parametrize("at", [0, 499, 2600, 2999])
 def test_start_and_end_may_not(crafted, at):
     path, values, entry = crafted
     values[at] += 1
-    assert recognise(rewrite(path, values), (entry,)) is None
+    assert recognize(rewrite(path, values), (entry,)) is None
 
 
 def test_the_rate_must_be_the_same(crafted):
     path, values, entry = crafted
-    assert recognise(rewrite(path, values, 44_100), (entry,)) is None
+    assert recognize(rewrite(path, values, 44_100), (entry,)) is None
     at_44 = replace(entry, sample_rate=44_100)
-    assert recognise(rewrite(path, values, 44_100), (entry, at_44)) is at_44
+    assert recognize(rewrite(path, values, 44_100), (entry, at_44)) is at_44
 
 
-def test_float_files_are_not_recognised_weakly(crafted):
+def test_float_files_are_not_recognized_weakly(crafted):
     path, values, entry = crafted
     soundfile.write(path, values / 2.0**23, RATE, subtype="FLOAT")
     np.testing.assert_array_equal(read_audio(path).samples, values / 2.0**23)
-    assert recognise(read_audio(path), (entry,)) is None
+    assert recognize(read_audio(path), (entry,)) is None
 
 
 def test_first_match_in_the_order_of_the_table(crafted):
     path, _, entry = crafted
     other = replace(entry, version="2.0.0")
-    assert recognise(read_audio(path), (other, entry)).version == "2.0.0"
-    assert recognise(read_audio(path), (entry, other)).version == "3.0.0"
+    assert recognize(read_audio(path), (other, entry)).version == "2.0.0"
+    assert recognize(read_audio(path), (entry, other)).version == "3.0.0"
 
 
 def test_files_shorter_than_a_slice_and_own_playing(crafted):
     path, values, entry = crafted
-    assert recognise(rewrite(path, values[:300]), (entry,)) is None
-    assert recognise(read_audio(path)) is None
+    assert recognize(rewrite(path, values[:300]), (entry,)) is None
+    assert recognize(read_audio(path)) is None
 
 
 def test_the_table_is_consistent():

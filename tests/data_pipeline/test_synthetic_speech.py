@@ -44,7 +44,7 @@ def test_level_and_peak(seed, rate):
     assert np.percentile(level, 2) == pytest.approx(-65, abs=1.5)  # pauses
 
 
-def normalised_autocorrelation(frames, lags):
+def normalized_autocorrelation(frames, lags):
     """Returns the largest correlation of each frame with itself `lags` later, [F]."""
     width = frames.shape[1] - max(lags)
     head = frames[:, :width]
@@ -59,7 +59,7 @@ def normalised_autocorrelation(frames, lags):
 def test_has_periodic_and_noisy_parts(clip):
     frames = np.lib.stride_tricks.sliding_window_view(clip, 800)[::220]
     loud = frames[10 * np.log10(np.mean(frames**2, axis=1)) > -40]
-    periodicity = normalised_autocorrelation(loud, range(RATE // 230, RATE // 85))
+    periodicity = normalized_autocorrelation(loud, range(RATE // 230, RATE // 85))
     assert np.mean(periodicity > 0.9) > 0.35
     assert np.mean(periodicity < 0.6) > 0.04
     # The noisy ones are hiss: most of them have their weight far higher.

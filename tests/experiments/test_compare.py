@@ -14,7 +14,7 @@ import pytest
 from data_pipeline.corpus_preparation import prepare_corpus
 from data_pipeline.synthetic_speech import write_demo_corpus
 from experiments.comparison import suite as comparison
-from experiments.comparison.figures import COLOURS, draw
+from experiments.comparison.figures import COLORS, draw
 from experiments.comparison.paper_likelihoods import ROWS
 from experiments.comparison.suite import members_of
 from experiments.comparison.table import Line, table
@@ -46,12 +46,12 @@ def test_every_name_of_a_config_file_makes_a_model(file):
 
 
 def test_every_family_is_everywhere():
-    """Every family has a model, a config file and a colour."""
+    """Every family has a model, a config file and a color."""
     assert (
         set(CONFIGS)
         == set(MODELS)
         == {file.Model.family for file in (waveflow, waveglow, wavenet)}
-        == set(COLOURS)
+        == set(COLORS)
     )
 
 
@@ -142,7 +142,7 @@ def test_what_no_training_could_mend_is_said_first(tmp_path):
     config = get_config("tiny")
     with pytest.raises(UserError, match=r"data.corpus is missing.*likelihood:demo"):
         comparison.compare(config, tmp_path)
-    config.data.corpus, config.train.dequantise = "demo", True
+    config.data.corpus, config.train.dequantize = "demo", True
     with pytest.raises(UserError, match=r"wavenet_logistic_mixture: --config.*dequant"):
         comparison.compare(config, tmp_path)
 

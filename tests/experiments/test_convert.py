@@ -159,7 +159,7 @@ def edit(folder, change):
         (lambda c: c.update(format="other/1"), "format 'other/1' is none of wf_jax"),
         (lambda c: c.update(params_sha256=None), "params.npz: not the file that config.json"),
         (lambda c: c.update(model=None), "WaveFlowConfig is not a table"),
-        (lambda c: c["model"].update(colour=1), "colour is unknown"),
+        (lambda c: c["model"].update(color=1), "color is unknown"),
         (lambda c: c["model"].pop("flows"), "flows is missing"),
         (lambda c: c["model"].update(flows="2"), "flows '2' is not of type int"),
         (lambda c: c["model"].update(flows=True), "flows True is not of type int"),

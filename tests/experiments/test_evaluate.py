@@ -91,7 +91,7 @@ def test_judging_equals_the_definitions(model, workdir):
 
 def test_scores_are_at_the_level_of_the_recording(model, workdir):
     corpus = Corpus.open(workdir / "corpus")
-    scaled = held_out_clips(corpus, dataclasses.replace(CONFIG.mel, peak_normalise=True))[:1]
+    scaled = held_out_clips(corpus, dataclasses.replace(CONFIG.mel, peak_normalize=True))[:1]
     assert scaled[0].gain > 1.1
     (clip,) = judge(model, scaled)
     original = corpus.audio(corpus.select("validation")[0]) / np.float32(32768)

@@ -22,7 +22,7 @@ from tests.export import small_releases as releases
 from tests.flows import small
 from wf_jax.errors import UserError
 from wf_jax.export import ReleaseError, load
-from wf_jax.export.artefacts import lower
+from wf_jax.export.artifacts import lower
 from wf_jax.export.manifest import MANIFEST, digest, read_manifest
 from wf_jax.export.rebuild import functions_of
 from wf_jax.flows.model_folder import save_model
@@ -193,7 +193,7 @@ def test_nothing_is_left_of_a_release_that_fails(played, tmp_path, monkeypatch):
 
 
 def test_rebuilding(played, tmp_path):
-    """Makes new artefacts and dates; keeps model, arrays, example and an edited README."""
+    """Makes new artifacts and dates; keeps model, arrays, example and an edited README."""
     source = find_source(str(played / "model.nam"), "other", None)
     output = tmp_path / "release"
     make_release(source, CPU, output)
@@ -236,7 +236,7 @@ REFUSED = [
     (["--model=.", "--blocks=64,0"], "--blocks: '0' is no number of samples from 1 to"),
     (["--model=.", "--slim=nan"], "--slim=nan is not a number; give a finite one"),
     (["--model=.", "--output=gs://bucket/release"], "give a local folder, and copy it there"),
-    ([], "give --model=..., or --rebuild to make the artefacts of --output anew"),
+    ([], "give --model=..., or --rebuild to make the artifacts of --output anew"),
     (["--rebuild"], "no such folder; name one that experiments.export wrote"),
     (["--rebuild", "--blocks=32"], "--blocks: --rebuild makes what was asked for before"),
 ]
@@ -324,7 +324,7 @@ def test_the_amp_service(played, exported, tmp_path):
 
 
 def test_the_batch_job(exported, tmp_path, monkeypatch, capsys):
-    """Synthesises every mel, of any length, and remakes missing files identically."""
+    """Synthesizes every mel, of any length, and remakes missing files identically."""
     (tmp_path / "mels").mkdir()
     for name, frames in (("a", 5), ("b", 31), ("c", 12)):
         np.save(tmp_path / "mels" / f"{name}.npy", releases.mels(1, frames)[0])

@@ -116,7 +116,7 @@ def test_onnxruntime_plays_an_amp_block_by_block(amp, tmp_path, rng):
 @converts
 @pytest.mark.slow
 @pytest.mark.parametrize("settings", [small.config(), small.waveglow_config()], ids=type)
-def test_onnxruntime_synthesises(settings, tmp_path, rng):
+def test_onnxruntime_synthesizes(settings, tmp_path, rng):
     import onnxruntime
 
     folder = saved_flow(tmp_path / "model", settings)

@@ -494,7 +494,7 @@ def test_local_passes_a_signal_on_and_does_not_start_again(local, tmp_path, numb
     assert starts(tmp_path, 2) == [1, 1]
 
 
-def test_local_starts_again_when_one_process_is_signalled(local, tmp_path):
+def test_local_starts_again_when_one_process_is_signaled(local, tmp_path):
     env = environment(tmp_path, **local(("wait", 0)))
     with subprocess.Popen(["bash", JOBS / "local.sh", CONFIG], env=env) as script:
         wait_until(lambda: notes(tmp_path, "waits.0"))
@@ -569,9 +569,9 @@ word=${words[0]}
 [[ $PWD == */host0/* ]] || word=${words[-1]}
 until [[ -f train.pid ]]; do sleep 0.01; done
 wait_for_signal() {
-    trap 'touch "$HERE/signalled"' TERM
+    trap 'touch "$HERE/signaled"' TERM
     touch "../waits"
-    until [[ -e $HERE/signalled ]]; do sleep 0.02; done
+    until [[ -e $HERE/signaled ]]; do sleep 0.02; done
 }
 case $word in
     preempted) echo PREEMPTED >"$HERE/state"; exit 255 ;;

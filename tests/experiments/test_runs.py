@@ -436,7 +436,7 @@ def test_nothing_evaluated_gives_no_picture(tmp_path):
         (["{}/a", "--output={}/x.pdf"], ["x.pdf: not a .png or .svg"]),
         (["{}/a", "--output={}/none/x.png"], ["x.png: cannot be written: No such file"]),
         (["{}/a", "--x=epochs"], ["--x=epochs", "<step|minutes>"]),
-        (["{}/a", "--colour=red"], ["--colour is no option"]),
+        (["{}/a", "--color=red"], ["--color is no option"]),
     ],
 )
 def test_bad_input_is_one_line(tmp_path, arguments, expected):

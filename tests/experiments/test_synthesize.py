@@ -88,7 +88,7 @@ def test_a_folder_of_recordings_and_mels(model_folder, recordings, tmp_path):
 def test_other_families_and_the_denoiser(family, tmp_path, rng):
     """Plays a model without latent; options reach it, and its tones have their own scale."""
     config = FAMILIES[family]
-    settings = dataclasses.replace(config.mel, peak_normalise=True)
+    settings = dataclasses.replace(config.mel, peak_normalize=True)
     model = small.random_model(dataclasses.replace(config, mel=settings))
     save_model(tmp_path / "model", model.config, split(model)[1])
     samples = 90 * settings.hop_length - 5  # as long in arrays as the denoiser's
@@ -140,10 +140,10 @@ def test_a_recording_of_another_rate_is_refused_or_resampled(tmp_path):
     assert abs(item.samples - 11025) <= 1
 
 
-def test_peak_normalised_models_get_their_scale_and_give_back_the_users(tmp_path):
+def test_peak_normalized_models_get_their_scale_and_give_back_the_users(tmp_path):
     x = 0.1 * synthetic_speech(0.5)
     soundfile.write(tmp_path / "x.wav", x, 22050, subtype="FLOAT")
-    (item,) = find_inputs(tmp_path / "x.wav", MelSettings(peak_normalise=True))
+    (item,) = find_inputs(tmp_path / "x.wav", MelSettings(peak_normalize=True))
     assert item.gain == pytest.approx(0.999 / np.abs(x).max(), rel=1e-5)
     (plain,) = find_inputs(tmp_path / "x.wav", MelSettings())
     assert np.median(item.mel - plain.mel) == pytest.approx(np.log(item.gain), abs=0.1)
@@ -158,7 +158,7 @@ def natural_mel():
     [
         (np.exp, "linear"),
         (lambda m: m / np.log(10), "log10"),
-        (lambda m: (m + 11.5) / 14, "normalised|0 to 1|0..1"),
+        (lambda m: (m + 11.5) / 14, "normalized|0 to 1|0..1"),
         (lambda m: m.T, "transpose"),
         (lambda m: m[:40], "bands"),
         (lambda m: np.where(m > 0, np.nan, m), "NaN"),
@@ -167,7 +167,7 @@ def natural_mel():
         (lambda m: m[:, :0], "frames"),
     ],
 )
-def test_a_mel_of_another_shape_or_scale_is_recognised(change, says, tmp_path):
+def test_a_mel_of_another_shape_or_scale_is_recognized(change, says, tmp_path):
     path = tmp_path / "mel.npy"
     np.save(path, change(natural_mel()))
     with pytest.raises(UserError, match=says) as error:

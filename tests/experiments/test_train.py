@@ -70,7 +70,7 @@ def test_a_capture_from_files_to_nam_and_report(capture):
 
 @pytest.mark.slow
 def test_the_nam_plays_at_recording_level(capture, pair):
-    """Normalisation is undone: the file's own output has the ESR that was reported."""
+    """Normalization is undone: the file's own output has the ESR that was reported."""
     workdir, _ = capture
     di, amp = (soundfile.read(path, dtype="float32")[0] for path in pair)
     start = len(di) - 2 * 48000

@@ -126,8 +126,8 @@ def test_latent_density_is_a_density(rng):
     axes = latent(z).axes[0]
     density, edges, _ = axes.patches[0].get_data()
     assert np.sum(density * np.diff(edges)) == pytest.approx(1, abs=1e-3)
-    centres = (edges[1:] + edges[:-1]) / 2
-    np.testing.assert_allclose(density, np.exp(-(centres**2) / 2) / np.sqrt(2 * np.pi), atol=0.02)
+    centers = (edges[1:] + edges[:-1]) / 2
+    np.testing.assert_allclose(density, np.exp(-(centers**2) / 2) / np.sqrt(2 * np.pi), atol=0.02)
 
 
 def test_loudest_window():

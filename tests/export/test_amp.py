@@ -11,7 +11,7 @@ from tests.export import small_releases as releases
 from wf_jax.amps import load_nam
 from wf_jax.amps.a2_pass import IS_FAST
 from wf_jax.export import ReleaseError, load
-from wf_jax.export.artefacts import lower
+from wf_jax.export.artifacts import lower
 from wf_jax.export.check import played
 from wf_jax.export.functions import amp_functions
 from wf_jax.export.manifest import MANIFEST

@@ -14,7 +14,7 @@ import pytest
 
 from experiments.releases.writing import remake_release
 from tests.export import small_releases as releases
-from wf_jax.export import ReleaseError, artefacts, load, release
+from wf_jax.export import ReleaseError, artifacts, load, release
 from wf_jax.export.manifest import LIFETIME, MANIFEST, digest, read_manifest, read_release
 from wf_jax.export.write import write_manifest
 
@@ -34,8 +34,8 @@ def folder(original, tmp_path):
 
 @pytest.fixture
 def nothing_is_run(monkeypatch):
-    """Fails if an artefact is read."""
-    monkeypatch.setattr(release, "read", lambda *_: pytest.fail("an artefact was read"))
+    """Fails if an artifact is read."""
+    monkeypatch.setattr(release, "read", lambda *_: pytest.fail("an artifact was read"))
     monkeypatch.setattr(release, "_rebuilt", lambda *_: pytest.fail("a model was built"))
 
 
@@ -146,7 +146,7 @@ def test_the_manifest_that_was_meant(folder, monkeypatch):
     meant = digest((folder / MANIFEST).read_bytes())
     assert load(folder, sha256=meant.upper()).sample_rate == 8000
     change(folder, name="other")
-    monkeypatch.setattr(release, "read", lambda *_: pytest.fail("an artefact was read"))
+    monkeypatch.setattr(release, "read", lambda *_: pytest.fail("an artifact was read"))
     assert f"not {meant}" in fault(folder, sha256=meant)
 
 
@@ -165,8 +165,8 @@ def test_arrays_of_another_shape(folder, nothing_is_run):
     assert f"{folder / 'params.npz'}: damaged" in fault(folder)
 
 
-def test_an_artefact_that_jax_does_not_read(folder, monkeypatch):
-    """Covers unreadable artefacts that have not expired: rebuilt, or one line."""
+def test_an_artifact_that_jax_does_not_read(folder, monkeypatch):
+    """Covers unreadable artifacts that have not expired: rebuilt, or one line."""
     (folder / "mel.jaxexp").write_bytes(b"\0" * 100)
     write_manifest(folder, read_manifest(folder))
     expected = f"jax {jax.__version__} cannot read {folder / 'mel.jaxexp'}"
@@ -180,7 +180,7 @@ def test_an_artefact_that_jax_does_not_read(folder, monkeypatch):
 # Age, and where it runs
 
 
-def test_artefacts_live_for_six_months(folder):
+def test_artifacts_live_for_six_months(folder):
     manifest = read_manifest(folder)
     created = datetime.date.fromisoformat(manifest.created)
     assert datetime.date.fromisoformat(manifest.expires) - created == LIFETIME
@@ -198,11 +198,11 @@ def test_artefacts_live_for_six_months(folder):
         ({"jax_version": "0.99.1"}, f"made by jax 0.99.1, newer than {jax.__version__}"),
     ],
 )
-def test_outdated_artefacts_are_rebuilt(folder, original, monkeypatch, fields, expected):
-    """Reports the rebuild, and reads none of the old artefacts."""
+def test_outdated_artifacts_are_rebuilt(folder, original, monkeypatch, fields, expected):
+    """Reports the rebuild, and reads none of the old artifacts."""
     change(folder, **fields)
     with monkeypatch.context() as patch:
-        patch.setattr(release, "read", lambda *_: pytest.fail("an artefact was read"))
+        patch.setattr(release, "read", lambda *_: pytest.fail("an artifact was read"))
         with pytest.warns(UserWarning, match=expected) as warned:
             rebuilt = load(folder)
     text = str(warned[0].message)
@@ -216,7 +216,7 @@ def test_outdated_artefacts_are_rebuilt(folder, original, monkeypatch, fields, e
         np.testing.assert_allclose(nats, load(original).log_prob(audio, mel), rtol=1e-5)
 
 
-def test_outdated_artefacts_without_the_model_s_code(folder, monkeypatch):
+def test_outdated_artifacts_without_the_model_s_code(folder, monkeypatch):
     change(folder, expires="2026-01-31")
     monkeypatch.setitem(sys.modules, "wf_jax.export.rebuild", None)
     found = fault(folder)
@@ -239,7 +239,7 @@ def test_a_release_says_nothing_of_where_it_was_made(original):
     """Contains no paths of source files; so it is the same wherever it is made."""
     for path in original.glob("*.jaxexp"):
         assert b"wf_jax/" not in path.read_bytes()
-        assert artefacts.read(path.read_bytes(), path.name)
+        assert artifacts.read(path.read_bytes(), path.name)
 
 
 def test_a_model_that_cannot_be_rebuilt(tmp_path):

@@ -19,7 +19,7 @@ from tests.damaged_folders import battery, outcome, read
 from tests.export import small_releases as releases
 from wf_jax.errors import UserError
 from wf_jax.export import load, write
-from wf_jax.export.artefacts import Function, lower
+from wf_jax.export.artifacts import Function, lower
 from wf_jax.export.manifest import MANIFEST, PARAMS
 from wf_jax.flows.model_folder import load_model, save_model
 from wf_jax.modules import split
@@ -56,7 +56,7 @@ def released(tmp_path_factory) -> list[Path]:
 
 
 def _lower_nothing(function: Function, params: object, platforms: object) -> object:
-    """Makes an artefact that returns its inputs: nothing here is called."""
+    """Makes an artifact that returns its inputs: nothing here is called."""
     return lower(dataclasses.replace(function, call=lambda params, *x: x), params, platforms)
 
 

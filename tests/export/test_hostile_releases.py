@@ -30,7 +30,7 @@ def original(tmp_path_factory):
 @pytest.fixture
 def folder(original, tmp_path, monkeypatch):
     """Makes a copy to damage; nothing in it is run."""
-    monkeypatch.setattr(release, "read", lambda *_: pytest.fail("an artefact was read"))
+    monkeypatch.setattr(release, "read", lambda *_: pytest.fail("an artifact was read"))
     monkeypatch.setattr(release, "_rebuilt", lambda *_: pytest.fail("a model was built"))
     copy = tmp_path / "voice"
     copy.mkdir()

@@ -94,7 +94,7 @@ def test_what_floats_are_does_not_matter(vocoder):
 
 def test_clips_that_are_scaled_to_their_peak(tmp_path):
     """Takes the mel of the scaled clip, the likelihood of the clip as it is."""
-    settings = dataclasses.replace(small.MEL, peak_normalise=True)
+    settings = dataclasses.replace(small.MEL, peak_normalize=True)
     model = small.random_model(small.config(channels=3, mel=settings))
     folder = releases.written(tmp_path / "voice", model)
     vocoder, quiet = load(folder), 0.01 * releases.clip(1, 300)

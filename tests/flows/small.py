@@ -65,7 +65,7 @@ def plain_params(model: Flow) -> dict[str, np.ndarray]:
 
 
 def normed(params: dict[str, np.ndarray], name: str) -> np.ndarray:
-    """Normalises weights: w = g v / |v|, the norm over all but the output channel."""
+    """Normalizes weights: w = g v / |v|, the norm over all but the output channel."""
     kernel, gain = params[f"{name}/kernel"], params[f"{name}/gain"]
     weight = np.zeros_like(kernel)
     for o in range(kernel.shape[-1]):
@@ -91,7 +91,7 @@ def slow_flow(params, x, c, dilations):
                 a[r, w] = params[f"{name}/conv/bias"] + params[f"{name}/condition/bias"]
                 a[r, w] += c[r, w] @ matrix
                 for i in range(3):  # tap 2 is the current row: causal
-                    for j in range(3):  # tap 1 is the current column: centred
+                    for j in range(3):  # tap 1 is the current column: centered
                         row, column = r + (i - 2) * down, w + (j - 1) * across
                         if row >= 0 and 0 <= column < width:
                             a[r, w] += hidden[row, column] @ kernel[i, j]

@@ -132,7 +132,7 @@ def test_log_det_is_that_of_the_jacobian(name):
 @pytest.mark.usefixtures("double")
 @each(VARIANTS, (*FIRST[:2], "2 WaveNets"))
 def test_a_clip_does_not_depend_on_its_batch(name):
-    """Catches wrong padding, a neighbour's mel, or samples after the end.
+    """Catches wrong padding, a neighbor's mel, or samples after the end.
 
     A clip that only fills up the batch has zeros, never NaN.
     """

@@ -48,8 +48,8 @@ def slow(audio, amount):
     x = np.concatenate([audio, np.zeros(max(0, SIZE - len(audio)))]).astype(np.float64)
     total, weight = np.zeros(len(x)), np.zeros(len(x))
     mirrored = [*range(len(x)), *range(len(x) - 2, 0, -1)]
-    for centre in range(-SIZE, len(x) + SIZE, HOP):
-        places = np.arange(centre - SIZE // 2, centre + SIZE // 2)
+    for center in range(-SIZE, len(x) + SIZE, HOP):
+        places = np.arange(center - SIZE // 2, center + SIZE // 2)
         spectrum = np.fft.rfft(windowed(x[[mirrored[n % len(mirrored)] for n in places]]))
         magnitude = np.maximum(np.abs(spectrum) - amount, 0)
         frame = windowed(np.fft.irfft(magnitude * np.exp(1j * np.angle(spectrum))))

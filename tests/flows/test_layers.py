@@ -17,7 +17,7 @@ def close(actual, expected, tolerance=1e-12):
 
 
 def plain_conv(kernel, x, dilation, precision):
-    """Convolves with zeros above (causal) and on both sides (centred); no flip."""
+    """Convolves with zeros above (causal) and on both sides (centered); no flip."""
     taps, width = kernel.shape[:2]
     side = width // 2 * dilation[1]
     return lax.conv_general_dilated(

@@ -16,7 +16,7 @@ from wf_jax.modules import split
 def as_wavenet(waveflow):
     """Converts a WaveFlow of one flow and one column to the same affine WaveNet.
 
-    There are no neighbouring columns: only the middle column of each kernel is used. Its norm is a
+    There are no neighboring columns: only the middle column of each kernel is used. Its norm is a
     part of the whole kernel's, and the gain shrinks with it.
     """
     settings = waveflow.config
@@ -101,7 +101,7 @@ def test_a_waveflow_as_high_as_the_clip_is_long_is_a_wavenet():
 def slow_columns_net(params, x, c, dilations, kernel_row):
     """Computes a gated net over columns alone, in loops: x [W, I] and c [W, D] -> [W, O].
 
-    Every dilated layer is a plain convolution of three taps, centred, with zeros around it.
+    Every dilated layer is a plain convolution of three taps, centered, with zeros around it.
     """
 
     def weight(name):

@@ -7,7 +7,7 @@ from wf_jax.flows.squeeze import composed, permutations, sample_mask, squeeze, u
 HEIGHTS = [2, 8, 16, 32, 64]
 
 
-def test_neighbouring_samples_stand_in_one_column():
+def test_neighboring_samples_stand_in_one_column():
     """Row-major squeezing would give x[13] here."""
     x = jnp.arange(40)[None]
     squeezed = squeeze(x, 8)

@@ -130,7 +130,7 @@ def test_chunks_are_the_whole(model, monkeypatch):
 
 
 def test_a_clip_is_alone_in_its_batch(model):
-    """Neighbours, order and the number of pieces at once change nothing."""
+    """Neighbors, order and the number of pieces at once change nothing."""
     clips = mels(20, 64, 7)
     together = audio(model, clips)
     assert [len(a) for a in together] == [20 * HOP, 64 * HOP, 7 * HOP]
@@ -172,7 +172,7 @@ def test_a_wavenet_s_clips_are_never_cut():
     ["WaveGlow", "WaveNet", pytest.param("autoregressive flow", marks=pytest.mark.exhaustive)],
 )
 def test_a_clip_is_its_mel_and_seed_in_every_family(family):
-    """Neighbours, order and array length change nothing; the model itself agrees."""
+    """Neighbors, order and array length change nothing; the model itself agrees."""
     model, clips = small.random_model(FAMILIES[family]), mels(61, 20)
     together = audio(model, clips, temperature=0.7, seed=3)
     backwards = audio(model, clips[::-1], temperature=0.7, seed=3)[::-1]

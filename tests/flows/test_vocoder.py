@@ -46,7 +46,7 @@ def window_of(batch):
 
 
 def test_the_first_loss_is_that_of_the_bare_audio():
-    """Expects 0.918939 + mean(x^2) / 2; a lost constant or normaliser shows at once."""
+    """Expects 0.918939 + mean(x^2) / 2; a lost constant or normalizer shows at once."""
     task = toy_vocoder.task()
     batch = task.batch(0)
     loss, metrics = small.jit(task.loss)(task.init(), batch)
@@ -89,10 +89,10 @@ def test_short_clips_count_their_samples_only(model, one_by_one):
     np.testing.assert_allclose(loss, energy / sum(lengths) + CONSTANT, rtol=1e-5)
 
 
-@pytest.mark.parametrize("dequantise", [False, pytest.param(True, marks=pytest.mark.slow)])
-def test_silence_is_finite(model, dequantise):
+@pytest.mark.parametrize("dequantize", [False, pytest.param(True, marks=pytest.mark.slow)])
+def test_silence_is_finite(model, dequantize):
     """Zeroed files broke public training by a log and square root at zero."""
-    task = toy_vocoder.task(dequantise=dequantise)
+    task = toy_vocoder.task(dequantize=dequantize)
     batch = task.batch(0)
     batch["audio"][:] = 0
     (loss, _), gradients = small.jit(jax.value_and_grad(task.loss, has_aux=True))(model, batch)
@@ -101,10 +101,10 @@ def test_silence_is_finite(model, dequantise):
         assert np.isfinite(gradient).all(), name
 
 
-def test_dequantisation_noise():
+def test_dequantization_noise():
     """One int16 step wide at the scale of the file, so times the gain; the same at each call."""
     source = NoisyWindows(64, 2, gain=1e4)  # so that float32 can tell
-    task, plain = (toy_vocoder.task(source=source, dequantise=on) for on in (True, False))
+    task, plain = (toy_vocoder.task(source=source, dequantize=on) for on in (True, False))
     first, again, later = task.batch(0), task.batch(0), task.batch(1)
     for name, value in first.items():
         np.testing.assert_array_equal(value, again[name])
@@ -200,7 +200,7 @@ def settings(steps):
 @pytest.fixture(scope="module")
 def six_steps(tmp_path_factory):
     folder = tmp_path_factory.mktemp("whole")
-    return folder, train(toy_vocoder.task(dequantise=True), settings(6), folder)
+    return folder, train(toy_vocoder.task(dequantize=True), settings(6), folder)
 
 
 @pytest.mark.slow
@@ -217,8 +217,8 @@ def test_it_learns(six_steps):
 def test_goes_on_where_it_stopped(six_steps, tmp_path):
     """The same bits in parameters, average, moments and best: nothing lives outside the state."""
     folder, whole = six_steps
-    train(toy_vocoder.task(dequantise=True), settings(3), tmp_path)
-    resumed = train(toy_vocoder.task(dequantise=True), settings(6), tmp_path)
+    train(toy_vocoder.task(dequantize=True), settings(3), tmp_path)
+    resumed = train(toy_vocoder.task(dequantize=True), settings(6), tmp_path)
     (steps, ours), (steps_whole, theirs) = (
         state_of(where, toy_vocoder.task()) for where in (tmp_path, folder)
     )

@@ -221,7 +221,7 @@ def test_the_reach_over_columns(flows, kernel):
     """A latent column sees exactly `context_columns` columns on each side.
 
     Audio sees more: row i follows from the rows above it, each of which has seen its own
-    neighbours, so that a flow's reach in synthesis is h - 1 times that of density, falling fast.
+    neighbors, so that a flow's reach in synthesis is h - 1 times that of density, falling fast.
     """
     height = 4
     config = small.config(

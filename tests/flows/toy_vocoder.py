@@ -62,7 +62,7 @@ if __name__ == "__main__":
 
     windows = NoisyWindows(64, 8, lengths=[64, 10, 64, 33, 64, 64, 1, 50])
     result = train(
-        task(batch_size=8, source=windows, masked=True, dequantise=True, evaluate_every=1),
+        task(batch_size=8, source=windows, masked=True, dequantize=True, evaluate_every=1),
         Settings(steps=3, learning_rate=0.01, clip_norm=1.0),
         Path(sys.argv[2]),
     )

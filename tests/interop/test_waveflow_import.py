@@ -297,7 +297,7 @@ def test_parakeet_with_sections():
     assert config.height_dilations == (1, 2, 4, 1, 2, 4, 1, 2)
     assert config.upsample_factors == (10, 30)
     assert (config.mel.hop_length, config.mel.f_max, config.mel.n_mels) == (300, 12000.0, 80)
-    assert config.mel.peak_normalise
+    assert config.mel.peak_normalize
     assert not config.mel.center
     more = parakeet_config({"data": data | {"n_mels": 80, "f_max": 8000}, "model": model})
     assert more.mel.f_max == 8000.0

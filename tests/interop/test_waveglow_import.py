@@ -204,7 +204,7 @@ def test_a_pickled_model_is_refused_with_the_remedy(tmp_path):
 
 
 def test_the_released_configuration():
-    """NVIDIA's config.json is the default of `WaveGlowConfig`; the mel has centred frames."""
+    """NVIDIA's config.json is the default of `WaveGlowConfig`; the mel has centered frames."""
     net = {"n_layers": 8, "n_channels": 256, "kernel_size": 3}
     model = {"n_mel_channels": 80, "n_flows": 12, "n_group": 8, "n_early_every": 4}
     model |= {"n_early_size": 2, "WN_config": net}
@@ -214,7 +214,7 @@ def test_the_released_configuration():
     config = waveglow_config({"waveglow_config": model, "data_config": data})
     assert config == WaveGlowConfig()
     assert config.mel.center
-    assert not config.mel.peak_normalise
+    assert not config.mel.peak_normalize
     assert waveglow_config(model | data) == config  # flat
 
 

@@ -36,7 +36,7 @@ def capture():
 def vocoder():
     lengths = [64, 10, 64, 33, 64, 64, 1, 50]
     source = toy_vocoder.NoisyWindows(64, 8, lengths=lengths)
-    options = {"masked": True, "dequantise": True, "evaluate_every": 1, "clips": (90, 33)}
+    options = {"masked": True, "dequantize": True, "evaluate_every": 1, "clips": (90, 33)}
     return toy_vocoder.task(batch_size=8, source=source, **options)
 
 

@@ -14,7 +14,7 @@ from wf_jax.training.distributed import (
     AGAIN,
     DistributedError,
     NotTogetherError,
-    recognise,
+    recognize,
     start,
 )
 
@@ -48,8 +48,8 @@ BY_JAX = (None, None, None)
         ({"OMPI_COMM_WORLD_SIZE": "2"}, BY_JAX),
     ],
 )
-def test_clusters_are_recognised(environment, found):
-    assert recognise(environment) == found
+def test_clusters_are_recognized(environment, found):
+    assert recognize(environment) == found
 
 
 @pytest.mark.parametrize(
@@ -62,7 +62,7 @@ def test_clusters_are_recognised(environment, found):
 )
 def test_half_a_cluster_is_an_error(environment, message):
     with pytest.raises(DistributedError, match=message):
-        recognise(environment)
+        recognize(environment)
 
 
 @pytest.mark.parametrize("choice", ["yes", "host,2,0", "host:1,2", "host:80,2,2", "host:80,0,0"])
@@ -73,7 +73,7 @@ def test_what_the_flag_takes(choice):
 
 def test_a_package_alone_is_no_tpu(monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: name)
-    assert recognise({}) is None
+    assert recognize({}) is None
 
 
 def test_others_that_do_not_come(monkeypatch):

@@ -282,7 +282,7 @@ def test_two_devices_do_the_work_of_one():
     )
     together = program_flops(split_up, params, batch)
     alone = program_flops(jax.value_and_grad(loss), params, batch)
-    assert 1 < together / alone < 1.03  # weights are normalised on each
+    assert 1 < together / alone < 1.03  # weights are normalized on each
 
 
 @pytest.mark.slow

@@ -98,12 +98,12 @@ def test_a_signal_while_it_compiles_or_first_evaluates(tmp_path, monkeypatch, na
     task, raised = ToyTask(), []
     take = getattr(task, moment)
 
-    def signalled(*arguments):
+    def signaled(*arguments):
         if not raised:
             raised.append(signal.raise_signal(getattr(signal, name)))
         return take(*arguments)
 
-    monkeypatch.setattr(task, moment, signalled)
+    monkeypatch.setattr(task, moment, signaled)
     stopped = train(task, dataclasses.replace(FAST, substeps=1), tmp_path / "a")
     assert (stopped.stopped, stopped.again) == (f"stopped by {name}", name == "SIGTERM")
     assert exit_code(stopped) == {"SIGINT": 130, "SIGTERM": 75}[name]

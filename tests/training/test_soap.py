@@ -164,7 +164,7 @@ def test_a_rotated_problem_takes_rotated_steps(rng):
 
 
 def test_a_skewed_quadratic_is_solved_in_fewer_steps_than_by_adam(rng):
-    """Minimises f(W) = |A (W - W0) B|^2 with A and B of condition 30 in random bases."""
+    """Minimizes f(W) = |A (W - W0) B|^2 with A and B of condition 30 in random bases."""
     spread = 30.0 ** np.linspace(0, -1, 6)
     a, b = (np.linalg.qr(rng.standard_normal((6, 6)))[0] * spread for _ in range(2))
     a, b = a.T.astype(np.float32), b.astype(np.float32)

@@ -48,7 +48,7 @@ def config(size: str, sample_rate: float = 48000.0) -> WaveNetConfig:
 
 
 def create(size: str, rng: np.random.Generator, sample_rate: float = 48000.0) -> WaveNet:
-    """A freshly initialised A2 model; `sample_rate` in Hz."""
+    """A freshly initialized A2 model; `sample_rate` in Hz."""
     return WaveNet(config(size, sample_rate), head_scale=HEAD_SCALE, weights=Uniform(rng))
 
 

@@ -90,7 +90,7 @@ class CaptureTask(Task):
             sample_rate: Hz, written into the models.
             batch_size: windows per step and capture.
             window: output samples per window (the trainer's ny).
-            loss_weights: what to minimise.
+            loss_weights: what to minimize.
             seed: of the first weights and of the order of windows.
             sequences_at_once: windows per pass through the network, those of several captures
                 counted together; what suits the device if None.

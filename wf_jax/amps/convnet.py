@@ -25,7 +25,7 @@ class ConvNetConfig:
     Attributes:
         channels: width C of every block.
         dilations: samples between the two taps, one per block.
-        batchnorm: whether each convolution is normalised; it has no bias then.
+        batchnorm: whether each convolution is normalized; it has no bias then.
         activation: of every block.
         groups: of every convolution but the head.
         in_channels: channels of the audio.
@@ -59,7 +59,7 @@ class BatchNorm(nnx.Module):
         self.epsilon = _constants(weights.constant((1,), 1e-5))
 
     def __call__(self, z: jax.Array) -> jax.Array:
-        """Normalises z [C, T]."""
+        """Normalizes z [C, T]."""
         deviation = np.sqrt(np.asarray(self.variance) + np.asarray(self.epsilon))
         scale = self.scale[...] / deviation.astype(z.dtype)
         bias = self.bias[...] - scale * np.asarray(self.mean, z.dtype)

@@ -77,7 +77,7 @@ causal_conv.defvjp(_causal_conv_forward, _causal_conv_backward)
 def affine(kernel: jax.Array, bias: jax.Array, x: jax.Array) -> jax.Array:
     """Computes kernel [O, I] @ x [I, T] + bias [O], with the bias gradient as a product.
 
-    XLA's row reduction on CPU is not vectorised; a product with ones is.
+    XLA's row reduction on CPU is not vectorized; a product with ones is.
     """
     return product(kernel, x) + bias[:, None]
 

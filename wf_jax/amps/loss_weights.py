@@ -20,7 +20,7 @@ class LossWeights:
     Attributes:
         mrstft: weight of the multi-resolution STFT loss.
         pre_emphasis: coefficient c of x[t] - c x[t - 1] in the two losses below.
-        pre_emphasis_mse: weight of the MSE of pre-emphasised signals.
+        pre_emphasis_mse: weight of the MSE of pre-emphasized signals.
         pre_emphasis_mrstft: weight of their multi-resolution STFT loss.
     """
 

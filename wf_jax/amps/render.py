@@ -61,13 +61,18 @@ def render(
         waiting.append(np.asarray(block, np.float32))
         size += len(waiting[-1])
         if size >= player.capacity:
-            joined = np.concatenate(waiting)
+            joined = _joined(waiting)
             while len(joined) >= player.capacity:
                 yield player(joined[: player.capacity])
                 joined = joined[player.capacity :]
             waiting, size = [joined], len(joined)
     if size:
-        yield player(np.concatenate(waiting))
+        yield player(_joined(waiting))
+
+
+def _joined(blocks: list[np.ndarray]) -> np.ndarray:
+    """Returns them as one array; a file that came as one is not copied."""
+    return blocks[0] if len(blocks) == 1 else np.concatenate(blocks)
 
 
 def _player(model: Playable, devices: int | None, engine: str) -> "NativeStretches | _Stretches":

@@ -1,6 +1,6 @@
 """The signal that a model's loudness and gain are measured with: one second of plucked strings.
 
-NAM measures them with a recorded second of guitar. Ours is synthesised, with the same length,
+NAM measures them with a recorded second of guitar. Ours is synthesized, with the same length,
 peak and RMS, so that figures of models measured with either are comparable.
 """
 

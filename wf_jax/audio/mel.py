@@ -1,8 +1,8 @@
 """Log-mel spectrograms as vocoders take them, as differentiable jnp functions.
 
-Magnitude STFT with a periodic Hann window, Slaney's mel scale with area-normalised triangles,
+Magnitude STFT with a periodic Hann window, Slaney's mel scale with area-normalized triangles,
 natural log. `center=True` is librosa's framing (Parakeet's first WaveFlow, Tacotron 2),
-`center=False` that of HiFi-GAN and PaddleSpeech: frame t is centred on the block of samples
+`center=False` that of HiFi-GAN and PaddleSpeech: frame t is centered on the block of samples
 [t hop, (t + 1) hop).
 """
 
@@ -16,7 +16,7 @@ from jax import lax
 from wf_jax.audio.mel_settings import MelSettings as MelSettings
 from wf_jax.audio.mel_settings import mel_filterbank as mel_filterbank
 from wf_jax.audio.stft import frames_from, hann
-from wf_jax.levels import NORMALISED_PEAK, SILENT_PEAK
+from wf_jax.levels import NORMALIZED_PEAK, SILENT_PEAK
 
 # Least power of a bin: the gradient of the magnitude stays finite in silence, and nothing that
 # reaches a floor of 1e-12 or more changes.
@@ -28,7 +28,7 @@ def mel_spectrogram(x: jax.Array, settings: MelSettings) -> jax.Array:
 
     The clip is filled up with zeros to whole hops, then reflected at both ends. A clip too short
     to be reflected once is reflected to and fro. For whole hops these are librosa's frames (its
-    first T / hop, where it centres); for other lengths librosa reflects the clip itself, and the
+    first T / hop, where it centers); for other lengths librosa reflects the clip itself, and the
     frames that reach beyond its end differ.
 
     Args:
@@ -121,14 +121,14 @@ def mel_of_context(x: jax.Array, settings: MelSettings) -> jax.Array:
 def peak_gain(x: jax.Array, settings: MelSettings) -> jax.Array:
     """Returns the gain [..., 1] that clips [..., T] are multiplied by first.
 
-    `wf_jax.levels.peak_gain` where the settings ask for peak normalisation; 1 where not.
+    `wf_jax.levels.peak_gain` where the settings ask for peak normalization; 1 where not.
     """
     x = _floating(x)
-    if not settings.peak_normalise:
+    if not settings.peak_normalize:
         return jnp.ones((*x.shape[:-1], 1), x.dtype)
     peak = jnp.max(jnp.abs(x), axis=-1, keepdims=True, initial=0.0)
     silent = peak < SILENT_PEAK
-    return jnp.where(silent, 1.0, NORMALISED_PEAK / jnp.where(silent, 1.0, peak))
+    return jnp.where(silent, 1.0, NORMALIZED_PEAK / jnp.where(silent, 1.0, peak))
 
 
 def _floating(x: jax.Array) -> jax.Array:

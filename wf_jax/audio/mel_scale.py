@@ -1,4 +1,4 @@
-"""Recognises mel spectrograms that are not natural logs of magnitudes, before they are vocoded.
+"""Recognizes mel spectrograms that are not natural logs of magnitudes, before they are vocoded.
 
 Goes by the range of their values alone. In doubt it says nothing: a clip may be silent, quiet,
 loud, noisy, or smooth from a text-to-speech front end.
@@ -33,7 +33,7 @@ def describe_scale(mel: np.ndarray, settings: MelSettings) -> str | None:
     if fault:
         return fault
     mel = mel.astype(np.float64)
-    rules = (_not_logarithmic, _clipped_elsewhere, _narrow, _too_low, _too_high, _normalised)
+    rules = (_not_logarithmic, _clipped_elsewhere, _narrow, _too_low, _too_high, _normalized)
     return next(filter(None, (rule(mel, settings) for rule in rules)), None)
 
 
@@ -87,7 +87,7 @@ def _number_fault(mel: np.ndarray) -> str | None:
 
 
 def _not_logarithmic(mel: np.ndarray, settings: MelSettings) -> str | None:
-    """Recognises mels that are positive throughout: every band would be above 0 dB at once."""
+    """Recognizes mels that are positive throughout: every band would be above 0 dB at once."""
     low, high, ceiling = mel.min(), mel.max(), _ceiling(settings)
     if low < 0:
         return None
@@ -99,11 +99,11 @@ def _not_logarithmic(mel: np.ndarray, settings: MelSettings) -> str | None:
         return _line(mel, "linear magnitudes", f"np.log({log_of})")
     if ceiling + _SLACK < high < ceiling + _SLACK + LOG_FULL_SCALE:
         return None  # see _too_high
-    return _line(mel, "normalised", _UNDO)
+    return _line(mel, "normalized", _UNDO)
 
 
 def _too_low(mel: np.ndarray, settings: MelSettings) -> str | None:
-    """Recognises values below ln(floor): decibels, power, or another floor, by how far."""
+    """Recognizes values below ln(floor): decibels, power, or another floor, by how far."""
     floor, low = np.log(settings.floor), np.quantile(mel, 0.001)
     if low >= floor - _SLACK:
         return None
@@ -120,13 +120,13 @@ def _too_low(mel: np.ndarray, settings: MelSettings) -> str | None:
 
 
 def _too_high(mel: np.ndarray, settings: MelSettings) -> str | None:
-    """Recognises values above those of full-scale audio."""
+    """Recognizes values above those of full-scale audio."""
     if mel.max() <= _ceiling(settings) + _SLACK:
         return None
     if np.ptp(mel) > 30:
         return _line(mel, "decibels (20 log10)", f"mel * {_NATURAL_PER_DB:.6f}")
     if abs(mel.mean()) < 0.5:
-        return _line(mel, "normalised", _UNDO)
+        return _line(mel, "normalized", _UNDO)
     if mel.mean() < 0:
         return _line(mel, "the natural log of power", "mel / 2, about")
     return _line(
@@ -135,7 +135,7 @@ def _too_high(mel: np.ndarray, settings: MelSettings) -> str | None:
 
 
 def _clipped_elsewhere(mel: np.ndarray, settings: MelSettings) -> str | None:
-    """Recognises values clipped to the floor of another scale."""
+    """Recognizes values clipped to the floor of another scale."""
     low = mel.min()
     if np.count_nonzero(mel < low + 1e-3) < _PILED_UP:
         return None
@@ -143,19 +143,19 @@ def _clipped_elsewhere(mel: np.ndarray, settings: MelSettings) -> str | None:
         return _log10(mel, settings)
     for limit in (1, 4):
         if abs(low + limit) < 1e-3 and mel.max() < limit + 1e-3:
-            return _line(mel, f"normalised to -{limit}..{limit}", _UNDO)
+            return _line(mel, f"normalized to -{limit}..{limit}", _UNDO)
     return None
 
 
-def _normalised(mel: np.ndarray, settings: MelSettings) -> str | None:
+def _normalized(mel: np.ndarray, settings: MelSettings) -> str | None:
     """Finds too many values above 0 dB: 3% of speech 10 dB above the usual level, 25% in -4..4."""
     if mel.min() < -6 or np.mean(mel > 0) < 0.15:
         return None
-    return _line(mel, "normalised", _UNDO)
+    return _line(mel, "normalized", _UNDO)
 
 
 def _narrow(mel: np.ndarray, settings: MelSettings) -> str | None:
-    """Recognises speech as log10, whatever floor it was clipped to.
+    """Recognizes speech as log10, whatever floor it was clipped to.
 
     Its loudest 0.5% lie 1.7 to 2.4 above the median, where natural logs have 3.9 or more, in noise
     of the same level 3.4. Noise alone is as narrow, but deviates by less than 0.6; speech as log10

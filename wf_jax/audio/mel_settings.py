@@ -20,13 +20,13 @@ class MelSettings:
         sample_rate: Hz.
         n_fft: samples per frame, even.
         hop_length: samples between frames.
-        win_length: samples under the Hann window, even, centred in the frame.
+        win_length: samples under the Hann window, even, centered in the frame.
         n_mels: M.
         f_min: lower edge of the first band, Hz.
         f_max: upper edge of the last band, Hz.
         floor: least mel magnitude; the least log-mel is ln(floor).
-        center: whether frame t is centred on sample t hop rather than on its block of hop samples.
-        peak_normalise: whether clips are scaled to a peak of 0.999 first; see `peak_gain`.
+        center: whether frame t is centered on sample t hop rather than on its block of hop samples.
+        peak_normalize: whether clips are scaled to a peak of 0.999 first; see `peak_gain`.
     """
 
     sample_rate: int = option(22050, Number(0, 10_000_000, above=True))
@@ -38,7 +38,7 @@ class MelSettings:
     f_max: float = option(8000.0, Number(0, 5_000_000, above=True))
     floor: float = option(1e-5, Number(1e-12, 1, below=True))
     center: bool = True
-    peak_normalise: bool = False
+    peak_normalize: bool = False
 
     def __post_init__(self) -> None:
         """Raises ValueError, one line with the remedy, for settings that make no mel."""

@@ -10,17 +10,17 @@ LOWEST, HIGHEST = 60.0, 400.0  # Hz
 LOWEST_RATE = 4000  # Hz, of the audio
 HOP = 0.01  # seconds
 _WINDOW = 0.025  # seconds under each comparison
-_DIP = 0.15  # the first lag whose normalised difference dips below this is the period
-_VOICED = 0.25  # greatest normalised difference of a voiced frame
+_DIP = 0.15  # the first lag whose normalized difference dips below this is the period
+_VOICED = 0.25  # greatest normalized difference of a voiced frame
 _SILENCE = 1e-3  # RMS of full scale below which nothing is voiced, -60 dB
 _BLOCK = 1024  # frames at a time, for memory
 
 
 def pitch_track(x: np.ndarray, sample_rate: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Pitch, periodicity and voicing every 10 ms; frame i is centred on sample i * hop.
+    """Pitch, periodicity and voicing every 10 ms; frame i is centered on sample i * hop.
 
-    Periodicity is the normalised correlation r(l) / sqrt(e(0) e(l)) of 25 ms with those one
-    period l later, clipped to 0..1. A frame is voiced where YIN's normalised difference is
+    Periodicity is the normalized correlation r(l) / sqrt(e(0) e(l)) of 25 ms with those one
+    period l later, clipped to 0..1. A frame is voiced where YIN's normalized difference is
     below 0.25 and its RMS above -60 dB of full scale.
 
     Args:
@@ -55,11 +55,11 @@ def _track_frames(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     frames = frames - frames.mean(axis=1, keepdims=True)
     correlation, now, later = _correlate(frames, longest)
-    difference = _normalised_difference(correlation, now, later)
+    difference = _normalized_difference(correlation, now, later)
     lag = _first_dip(difference, int(sample_rate / HIGHEST))
     offset = _vertex(difference, lag)
-    normalised = correlation / np.maximum(np.sqrt(now * later), 1e-12)
-    periodicity = np.clip(_parabola(normalised, lag, offset), 0, 1)
+    normalized = correlation / np.maximum(np.sqrt(now * later), 1e-12)
+    periodicity = np.clip(_parabola(normalized, lag, offset), 0, 1)
     loud = np.sqrt(np.mean(frames**2, axis=1)) > _SILENCE
     voiced = loud & (difference[np.arange(len(lag)), lag] < _VOICED)
     f0 = np.where(voiced, sample_rate / (lag + offset), 0.0)
@@ -77,7 +77,7 @@ def _correlate(frames: np.ndarray, longest: int) -> tuple[np.ndarray, np.ndarray
     return correlation, later[:, :1], later
 
 
-def _normalised_difference(
+def _normalized_difference(
     correlation: np.ndarray, now: np.ndarray, later: np.ndarray
 ) -> np.ndarray:
     """YIN's equation 8: d(l) over its mean up to l; 1 at lag 0 and in silence."""
@@ -99,7 +99,7 @@ def _first_dip(difference: np.ndarray, shortest: int) -> np.ndarray:
 
 def _vertex(values: np.ndarray, lag: np.ndarray) -> np.ndarray:
     """Offset in -0.5..0.5 of the minimum of the parabola through three lags: [F]."""
-    before, at, after = _neighbours(values, lag)
+    before, at, after = _neighbors(values, lag)
     curvature = before - 2 * at + after
     curved = curvature > 1e-12
     offset = 0.5 * (before - after) / np.where(curved, curvature, 1.0)
@@ -108,10 +108,10 @@ def _vertex(values: np.ndarray, lag: np.ndarray) -> np.ndarray:
 
 def _parabola(values: np.ndarray, lag: np.ndarray, offset: np.ndarray) -> np.ndarray:
     """Evaluates the parabola through three lags at lag + offset: [F]."""
-    before, at, after = _neighbours(values, lag)
+    before, at, after = _neighbors(values, lag)
     return at + 0.5 * (after - before) * offset + 0.5 * (before - 2 * at + after) * offset**2
 
 
-def _neighbours(values: np.ndarray, lag: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _neighbors(values: np.ndarray, lag: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     row = np.arange(len(lag))
     return values[row, lag - 1], values[row, lag], values[row, lag + 1]

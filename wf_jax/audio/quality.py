@@ -1,4 +1,4 @@
-"""Compares synthesised audio with its recording: spectrum, cepstrum, pitch and voicing.
+"""Compares synthesized audio with its recording: spectrum, cepstrum, pitch and voicing.
 
 Reference and synthesis have the same length and are compared frame by frame, without time warping.
 """

@@ -6,7 +6,7 @@ import numpy as np
 
 
 def frames(x: jax.Array, hop: int, window_length: int) -> jax.Array:
-    """Cuts frames of `window_length` samples centred on 0, hop, 2 hop, ...; edges are reflected.
+    """Cuts frames of `window_length` samples centered on 0, hop, 2 hop, ...; edges are reflected.
 
     Args:
         x: [..., T], T above window_length // 2.

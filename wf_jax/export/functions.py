@@ -14,7 +14,7 @@ from wf_jax.amps.fast import Playable
 from wf_jax.audio.clips import SMALLEST
 from wf_jax.audio.draws import KEY_KIND, draw
 from wf_jax.audio.mel import mel_of_clips, peak_gain
-from wf_jax.export.artefacts import Function
+from wf_jax.export.artifacts import Function
 from wf_jax.export.manifest import Value
 from wf_jax.flows.families import new_flow
 from wf_jax.flows.flow import Flow

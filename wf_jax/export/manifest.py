@@ -33,7 +33,7 @@ MANIFEST, CONFIG, PARAMS, CARD, EXAMPLE = (
 PLATFORMS = ("cpu", "cuda", "tpu", "rocm")
 OPTIONS = {"xla_cpu_prefer_vector_width"}
 NAM = "model.nam"  # an amp's model as it was given: what it is rebuilt from
-# JAX reads what it serialised for so long; see its documentation, "Compatibility guarantees".
+# JAX reads what it serialized for so long; see its documentation, "Compatibility guarantees".
 LIFETIME = datetime.timedelta(days=180)
 LARGEST_MANIFEST = 1 << 22  # bytes; that of a WaveGlow has 100 KiB
 LOOKS = 20  # at a folder in which a release takes the place of another
@@ -105,8 +105,8 @@ class VocoderFacts:
         hop: samples of a mel frame.
         bands: of the mel.
         smallest_frames: least length in frames that the functions take: shorter clips are filled.
-        context_frames: on both sides of a piece of a clip that is synthesised in pieces; None: a
-            clip is synthesised in one.
+        context_frames: on both sides of a piece of a clip that is synthesized in pieces; None: a
+            clip is synthesized in one.
         cut_frames: pieces begin, and arrays end, at multiples of it.
         mel: how the mel is made: the fields of wf_jax.audio.mel.MelSettings.
     """
@@ -157,10 +157,10 @@ class Manifest:
         license: of the model, as hubs write it; "" where nobody said.
         model: the architecture in words.
         created: date, UTC.
-        expires: date from which on the artefacts are not used any more.
-        jax_version: that the artefacts were made with; older ones do not use them.
+        expires: date from which on the artifacts are not used any more.
+        jax_version: that the artifacts were made with; older ones do not use them.
         wf_jax_version: that the release was made with.
-        platforms: that the artefacts were lowered for.
+        platforms: that the artifacts were lowered for.
         dtype: of the products: "float32" or "bfloat16". What goes in and out is float32.
         vocoder: set of a vocoder.
         amp: set of an amp.

@@ -1,4 +1,4 @@
-"""Rebuilds the functions of a release from its model, where its artefacts cannot be used.
+"""Rebuilds the functions of a release from its model, where its artifacts cannot be used.
 
 Needs all packages of wf_jax; the rest of this package, but for `write`, does not.
 """
@@ -8,7 +8,7 @@ from pathlib import Path
 from wf_jax.amps import load_nam
 from wf_jax.amps.a2_pass import A2Pass
 from wf_jax.amps.fast import Playable
-from wf_jax.export.artefacts import Function
+from wf_jax.export.artifacts import Function
 from wf_jax.export.functions import amp_functions, vocoder_functions
 from wf_jax.export.manifest import NAM, AmpFacts, Manifest
 from wf_jax.flows.flow import Flow

@@ -1,6 +1,6 @@
 """Loads the functions of a release folder with JAX and NumPy alone.
 
-Checks come first: every file against its digest, then the age of the artefacts. Those that this
+Checks come first: every file against its digest, then the age of the artifacts. Those that this
 JAX may not read any more, or not yet, are replaced by the functions of the model itself, where
 its code is at hand.
 """
@@ -18,7 +18,7 @@ import numpy as np
 
 from wf_jax.array_files import ArrayFileError, open_npz, shown
 from wf_jax.export.amp import Amp
-from wf_jax.export.artefacts import UnreadableError, platform_of, read
+from wf_jax.export.artifacts import UnreadableError, platform_of, read
 from wf_jax.export.manifest import (
     PARAMS,
     Manifest,
@@ -44,7 +44,7 @@ def load(
         sha256: of its manifest.json, as the export printed it: then nothing but that release is
             accepted. Without it the release is as trustworthy as the place that it comes from.
         devices: that share the rows of each batch; JAX's default device if None.
-        allow_expired: use artefacts after their date, as a container that is pinned to the JAX that
+        allow_expired: use artifacts after their date, as a container that is pinned to the JAX that
             made them may.
 
     Returns:
@@ -54,7 +54,7 @@ def load(
         ReleaseError: one line; nothing of a release with a damaged file is run.
 
     Warns:
-        UserWarning: the artefacts cannot be used, and the functions were rebuilt.
+        UserWarning: the artifacts cannot be used, and the functions were rebuilt.
     """
     folder = Path(folder) if isinstance(folder, str) else folder
     manifest, files = read_release(folder, sha256)
@@ -62,7 +62,7 @@ def load(
     fault = outdated(manifest, allow_expired)
     if not fault:
         try:
-            functions = _artefacts(folder, files, manifest, devices)
+            functions = _artifacts(folder, files, manifest, devices)
         except UnreadableError as error:
             fault = str(error)
     if fault:
@@ -72,7 +72,7 @@ def load(
 
 
 def outdated(manifest: Manifest, allow_expired: bool = False) -> str:
-    """Says why the artefacts should not be used here; "" where they can be."""
+    """Says why the artifacts should not be used here; "" where they can be."""
     today = datetime.datetime.now(datetime.UTC).date()
     if today >= datetime.date.fromisoformat(manifest.expires) and not allow_expired:
         return f"its functions expired on {manifest.expires}"
@@ -83,7 +83,7 @@ def outdated(manifest: Manifest, allow_expired: bool = False) -> str:
     return ""
 
 
-def _artefacts(
+def _artifacts(
     folder: Path,
     files: Mapping[str, bytes],
     manifest: Manifest,

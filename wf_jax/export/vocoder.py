@@ -79,7 +79,7 @@ class Vocoder:
         *,
         chunk: int = CHUNK,
     ) -> np.ndarray:
-        """Synthesises audio of mels, as `Flow.sample` of the model does for the same key.
+        """Synthesizes audio of mels, as `Flow.sample` of the model does for the same key.
 
         Args:
             mel: floats [B, M, F], natural log of magnitudes, as `mel` makes them.
@@ -121,7 +121,7 @@ class Vocoder:
         chunk: int = STREAMED,
         context: int | None = None,
     ) -> Iterator[np.ndarray]:
-        """Synthesises one clip while its mel is still arriving.
+        """Synthesizes one clip while its mel is still arriving.
 
         A chunk is spoken as soon as `context` frames after it are there. With the model's own
         context, the default, the parts are what `synthesize` gives for the whole, to rounding;
@@ -165,7 +165,7 @@ class Vocoder:
         keys: np.ndarray,
         temperature: np.float32,
     ) -> Iterator[np.ndarray]:
-        """Synthesises each piece of a clip, in arrays of one length."""
+        """Synthesizes each piece of a clip, in arrays of one length."""
         hop, size = self.hop, self._size(longest)
         for piece, window in parts:
             first = np.full(1, piece.before, np.int32)
@@ -251,7 +251,7 @@ def _typed(key: Any) -> jax.Array:
     """Converts one key or several, also those of the old kind, to typed ones.
 
     Raises:
-        ReleaseError: it is no key, or of another kind than the artefacts take.
+        ReleaseError: it is no key, or of another kind than the artifacts take.
     """
     remedy = f'give jax.random.key(seed, impl="{KEY_KIND}")'
     if not isinstance(key, jax.Array):

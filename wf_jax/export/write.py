@@ -1,4 +1,4 @@
-"""Makes the folder of a release from a model: arrays, artefacts, and the manifest over them."""
+"""Makes the folder of a release from a model: arrays, artifacts, and the manifest over them."""
 
 import dataclasses
 import datetime
@@ -20,7 +20,7 @@ from wf_jax.amps.describe import words
 from wf_jax.amps.fast import compiler_options, fastest
 from wf_jax.amps.nam_models import load_nam
 from wf_jax.audio.clips import SMALLEST
-from wf_jax.export.artefacts import SUFFIX, Function, lower
+from wf_jax.export.artifacts import SUFFIX, Function, lower
 from wf_jax.export.functions import amp_functions, reconfigured, vocoder_functions
 from wf_jax.export.manifest import (
     CONFIG,
@@ -68,16 +68,16 @@ def write_vocoder(
     dtype: str | None = None,
     say: Callable[[str], object] = print,
 ) -> Manifest:
-    """Writes the machine-readable files of a release: config, arrays, artefacts, manifest.
+    """Writes the machine-readable files of a release: config, arrays, artifacts, manifest.
 
     Args:
         folder: an empty folder.
         model: of any family.
         about: for the manifest.
-        platforms: see artefacts.lower.
+        platforms: see artifacts.lower.
         dtype: of the nets' products, "float32" or "bfloat16"; the model's own if None. The arrays
             stay float32.
-        say: called with a line for each artefact.
+        say: called with a line for each artifact.
 
     Returns:
         The manifest.
@@ -119,10 +119,10 @@ def write_amp(
         folder: an empty folder.
         nam: the file.
         about: for the manifest.
-        platforms: see artefacts.lower.
+        platforms: see artifacts.lower.
         blocks: sizes to export a `step` for, in samples.
         size: of a model that has several, 0 smallest to 1 largest.
-        say: called with a line for each artefact.
+        say: called with a line for each artifact.
 
     Raises:
         NamFileError: the file cannot be used.
@@ -174,7 +174,7 @@ def _finish(
     platforms: Sequence[str],
     say: Callable[[str], object],
 ) -> Manifest:
-    """Writes the artefacts and the manifest."""
+    """Writes the artifacts and the manifest."""
     signatures = {}
     for function in functions:
         start, file = time.monotonic(), function.name + SUFFIX

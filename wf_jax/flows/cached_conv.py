@@ -20,7 +20,7 @@ def cached_conv(
 ) -> "RingConv | PairConv":
     """Returns the faster of the two for a kernel [K, K', C, O] and its (height, width) dilation.
 
-    Without `transformed` the plain sums. The transforms subtract neighbours, which would magnify
+    Without `transformed` the plain sums. The transforms subtract neighbors, which would magnify
     the rounding of products that are less than float32 (bfloat16, TF32).
     """
     transform = column_transform(kernel.shape[1], transformed=transformed)

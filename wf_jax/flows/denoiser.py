@@ -1,4 +1,4 @@
-"""Removes the tones that a flow adds to all synthesised audio.
+"""Removes the tones that a flow adds to all synthesized audio.
 
 Squeezed flows leave faint lines at multiples of the sample rate over the height. As in NVIDIA's
 WaveGlow, the magnitude spectrum of the model's audio for zero noise is subtracted.

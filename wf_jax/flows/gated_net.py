@@ -33,7 +33,7 @@ class NetShape:
         conditions: D, channels of its condition.
         channels: C, residual channels.
         outputs: O.
-        taps: of the dilated layers, in height (causal) and in width (centred).
+        taps: of the dilated layers, in height (causal) and in width (centered).
         dilations: of every layer, in height and in width.
         dtype: of the products.
         precision: of float32 products.

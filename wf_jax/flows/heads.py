@@ -121,8 +121,8 @@ class LogisticMixture:
         """Computes the log of the probability of the class at x [...]."""
         logits, mean, log_scale = self._parts(out)
         half = 1 / (self.classes - 1)
-        centred, inverse = x[..., None] - mean, jnp.exp(-log_scale)
-        above, below = inverse * (centred + half), inverse * (centred - half)
+        centered, inverse = x[..., None] - mean, jnp.exp(-log_scale)
+        above, below = inverse * (centered + half), inverse * (centered - half)
         inside = _log_difference(above, below, np.log(2 * half) - log_scale)
         lowest, highest = jax.nn.log_sigmoid(above), jax.nn.log_sigmoid(-below)
         edge = 1 - half  # x may be a rounding away from the class it means

@@ -29,11 +29,11 @@ class WeightNorm(nnx.Module):
 
     @property
     def weight(self) -> jax.Array:
-        """The normalised weights, in the kernel's shape."""
-        return normalised(self.kernel[...], self.gain[...])
+        """The normalized weights, in the kernel's shape."""
+        return normalized(self.kernel[...], self.gain[...])
 
 
-def normalised(kernel: jax.Array, gain: jax.Array) -> jax.Array:
+def normalized(kernel: jax.Array, gain: jax.Array) -> jax.Array:
     """Scales a kernel [..., O] to the norms `gain` [O], each over all other axes."""
     norm = jnp.sqrt(jnp.sum(jnp.square(kernel), axis=tuple(range(kernel.ndim - 1))))
     return kernel * (gain / norm)
@@ -53,7 +53,7 @@ def shift(x: jax.Array, steps: int, axis: int) -> jax.Array:
 def affine(weight: jax.Array, bias: jax.Array, x: jax.Array, precision: str) -> jax.Array:
     """Computes x [..., I] @ weight [I, O] + bias [O], with the bias gradient as a product.
 
-    XLA's reduction over leading axes on CPU is not vectorised; a product with ones is. The
+    XLA's reduction over leading axes on CPU is not vectorized; a product with ones is. The
     precision is an argument because a hand-written backward pass is traced outside of any context.
     """
     return jnp.matmul(x, weight, precision=precision) + bias
@@ -82,7 +82,7 @@ affine.defvjp(_affine_forward, _affine_backward)
 def rows_conv(
     kernel: jax.Array, x: jax.Array, dilation: tuple[int, int], precision: str
 ) -> jax.Array:
-    """Convolves over rows and columns, causal in height, centred in width, zeros around.
+    """Convolves over rows and columns, causal in height, centered in width, zeros around.
 
     One product of all taps of a column at once; the outputs of the width taps are then shifted
     and added. Height taps that see no row at all are left out.

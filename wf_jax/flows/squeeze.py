@@ -1,6 +1,6 @@
 """Audio as rows and columns, and the order of the rows.
 
-Column-major: X[b, i, j] = x[b, j * h + i], so neighbouring samples stand in one column
+Column-major: X[b, i, j] = x[b, j * h + i], so neighboring samples stand in one column
 (WaveFlow, section 3).
 """
 

@@ -1,4 +1,4 @@
-"""Synthesises audio from any number of mels of any length, in few compiled programs.
+"""Synthesizes audio from any number of mels of any length, in few compiled programs.
 
 Short clips are filled up to one of few lengths; long ones are cut into chunks that carry the
 context of the flows on both sides, so that the result is what one pass over the whole clip gives,

@@ -71,7 +71,7 @@ class VocoderTask(Task):
         steps_per_epoch: int,
         evaluate_every: int,
         masked: bool = False,
-        dequantise: bool = False,
+        dequantize: bool = False,
         seed: int = 0,
     ):
         """Sets up the task.
@@ -85,13 +85,13 @@ class VocoderTask(Task):
             steps_per_epoch: what counts as an epoch.
             evaluate_every: steps between evaluations.
             masked: True if any window may be longer than its clip.
-            dequantise: add noise of one int16 step, which bounds the density of silence.
+            dequantize: add noise of one int16 step, which bounds the density of silence.
             seed: of the first weights and of that noise.
         """
         self.config, self.windows, self.held_out = config, windows, held_out
         self.window, self.batch_size, self.seed = window, batch_size, seed
         self.steps_per_epoch, self.evaluate_every = steps_per_epoch, evaluate_every
-        self.masked, self.dequantise = masked, dequantise
+        self.masked, self.dequantize = masked, dequantize
         self.one_by_one = choices().sequences == 1
         self.batch_axes = dict.fromkeys(("audio", "length", "gain", "noise"), 0)
         self.batch_seconds = batch_size * window / config.mel.sample_rate
@@ -125,7 +125,7 @@ class VocoderTask(Task):
         At the scale that the model sees: `gain` times full scale 1.
         """
         settings, audio = model.config.mel, batch["audio"]
-        if self.dequantise:
+        if self.dequantize:
             audio = audio + _rounding(batch["noise"], audio.shape[1]) * batch["gain"][:, None]
         frames = settings.frames(self.window)
         needed = (frames - 1) * settings.hop_length + settings.n_fft

@@ -72,7 +72,7 @@ class WaveFlowConfig(FlowConfig):
     def context_columns(self) -> int:
         """Columns on each side that a column of z depends on, over all flows.
 
-        In the other direction a row sees rows that have already seen their own neighbours, so
+        In the other direction a row sees rows that have already seen their own neighbors, so
         that a column of x depends, ever more faintly, on height - 1 times as many.
         """
         return self.flows * (self.kernel // 2) * sum(width for _, width in self.dilations)

@@ -102,7 +102,7 @@ class GlowFlow(nnx.Module):
 class WaveGlow(Flow):
     """Audio x <-> latent z, both [B, T], given mel [B, M, F].
 
-    Groups of g neighbouring samples are the channels of T / g columns. Each flow mixes the channels
+    Groups of g neighboring samples are the channels of T / g columns. Each flow mixes the channels
     of a column by a matrix and maps half of them by the others; after every few flows some channels
     leave as latent. log_det is the sum of all log scales and of log |det W| per column.
 

@@ -14,7 +14,7 @@ class WaveGlowConfig(FlowConfig):
     """The static description of a WaveGlow; defaults are NVIDIA's released 256-channel model.
 
     Attributes:
-        groups: neighbouring samples that become the channels of one column; even.
+        groups: neighboring samples that become the channels of one column; even.
         flows: mixing and coupling, each with a net of its own.
         early_every: flows between early outputs; 0 for none.
         early_size: channels that leave at each of them; even.

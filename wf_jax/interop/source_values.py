@@ -63,7 +63,7 @@ def as_import_errors() -> Iterator[None]:
         raise WeightImportError(f"the source configuration makes no model: {error}") from None
 
 
-def tacotron_mel(values: SourceValues, bands: int, peak_normalise: bool) -> MelSettings:
+def tacotron_mel(values: SourceValues, bands: int, peak_normalize: bool) -> MelSettings:
     """Reads mel settings under Tacotron 2's names, which L0SG and NVIDIA's WaveGlow have too."""
     return MelSettings(
         sample_rate=values.integer("sampling_rate", default=22050),
@@ -74,5 +74,5 @@ def tacotron_mel(values: SourceValues, bands: int, peak_normalise: bool) -> MelS
         f_min=values.frequency("mel_fmin", default=0.0),
         f_max=values.frequency("mel_fmax", default=8000.0),
         center=True,
-        peak_normalise=peak_normalise,
+        peak_normalize=peak_normalize,
     )

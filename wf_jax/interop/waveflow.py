@@ -258,7 +258,7 @@ def _parakeet_mel(values: SourceValues, hop: int) -> MelSettings:
         f_min=values.frequency("f_min", "fmin", "mel_fmin", default=0.0),
         f_max=values.frequency("f_max", "fmax", "mel_fmax", default=highest),
         center=first,
-        peak_normalise=not first,
+        peak_normalize=not first,
     )
 
 

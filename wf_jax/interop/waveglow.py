@@ -46,7 +46,7 @@ def waveglow_config(source: Mapping[str, Any]) -> WaveGlowConfig:
             layers=values.integer("n_layers"),
             channels=values.integer("n_channels"),
             kernel=values.integer("kernel_size"),
-            mel=tacotron_mel(values, bands, peak_normalise=False),
+            mel=tacotron_mel(values, bands, peak_normalize=False),
         )
 
 

@@ -53,7 +53,7 @@ class StepClock:
     def report(self) -> dict[str, float]:
         """Returns, per step in seconds, time/step, time/data, time/device, time/host; and speeds.
 
-        speed/steps (per second), speed/audio (times real time), speed/gflops and speed/utilisation
+        speed/steps (per second), speed/audio (times real time), speed/gflops and speed/utilization
         (share of `peak`) where they are known; memory/host_gb and memory/device_gb at their peak.
         """
         report = {"memory/host_gb": _peak_memory()}
@@ -72,7 +72,7 @@ class StepClock:
         if self._flops:
             report["speed/gflops"] = self._flops / step / 1e9
             if self._peak:
-                report["speed/utilisation"] = self._flops / step / self._peak
+                report["speed/utilization"] = self._flops / step / self._peak
         return report
 
     @property

@@ -37,8 +37,8 @@ def parse(choice: str) -> tuple[str, int, int]:
     return match[1], int(match[2]), int(match[3])
 
 
-def recognise(environment: Mapping[str, str]) -> tuple[str | None, int | None, int | None] | None:
-    """Recognises a cluster: (address, count, index), None where JAX knows; None for one process.
+def recognize(environment: Mapping[str, str]) -> tuple[str | None, int | None, int | None] | None:
+    """Recognizes a cluster: (address, count, index), None where JAX knows; None for one process.
 
     Raises:
         DistributedError: a cluster of several processes that this one cannot join.

@@ -18,7 +18,7 @@ from jax.experimental import multihost_utils
 
 from wf_jax.mesh import gather_processes
 from wf_jax.training import rendezvous
-from wf_jax.training.clusters import DistributedError, parse, recognise
+from wf_jax.training.clusters import DistributedError, parse, recognize
 from wf_jax.training.peers import BEAT_SECONDS, PeerWatch
 
 AGAIN = 75  # exit code: start me again (EX_TEMPFAIL of sysexits.h)
@@ -37,7 +37,7 @@ def start(choice: str = "auto", environment: Mapping[str, str] = os.environ) -> 
     """Joins the processes of a run, if it has several.
 
     Args:
-        choice: "auto" recognises Cloud TPU, GKE TPU slices, Slurm and Open MPI, and is one process
+        choice: "auto" recognizes Cloud TPU, GKE TPU slices, Slurm and Open MPI, and is one process
             anywhere else; "none" is one process; "HOST:PORT,COUNT,INDEX" names process 0's
             address, how many there are, and which this is.
         environment: where "auto" looks.
@@ -49,7 +49,7 @@ def start(choice: str = "auto", environment: Mapping[str, str] = os.environ) -> 
     global _watch
     if choice == "none":
         return
-    found = recognise(environment) if choice == "auto" else parse(choice)
+    found = recognize(environment) if choice == "auto" else parse(choice)
     if found is None:
         return
     address, count, index = found

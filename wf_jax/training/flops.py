@@ -1,6 +1,6 @@
 """Counts the floating-point operations of a program, and measures those per second of a device.
 
-Utilisation is FLOP/s over `matrix_rate` times devices. Counted on the jaxpr: XLA's own count (jax
+Utilization is FLOP/s over `matrix_rate` times devices. Counted on the jaxpr: XLA's own count (jax
 0.10.2, 0.12.0.1) takes a loop's body once, and of a program for many devices the share of one.
 """
 
@@ -27,7 +27,7 @@ def program_flops(function: Callable[..., Any], *args: Any, unknown_trips: int =
     Two per multiply-add of a product or convolution; one per element of other arithmetic
     (transcendentals, comparisons and selections too) and of what a reduction reads; 5 N log2 N for
     a complex FFT and half of that for a real one, as FFTW counts. Moves, conversions and integers
-    are free, and so is what no result needs; what rematerialisation computes again counts again.
+    are free, and so is what no result needs; what rematerialization computes again counts again.
     Matrix decompositions and sorts count one per element, which is far too little.
 
     Args:

@@ -139,8 +139,8 @@ def train(
         # Dispatch by dispatch, the host one ahead of the devices
         sent: Sent | None = None
         trouble: tuple[int, str] | None = None  # the step that diverged, and on what
-        signalled, finished = "", budget.progress(step, minutes) >= 1
-        while not (finished or signalled):
+        signaled, finished = "", budget.progress(step, minutes) >= 1
+        while not (finished or signaled):
             rates = [
                 settings.rate(budget.progress(s, minutes)) for s in range(step, step + plan(step))
             ]
@@ -162,12 +162,12 @@ def train(
                 if trouble:
                     break
                 agreed = previous.agreed
-            minutes, signalled = Control.decided(agreed, budget.minutes, signal.received)
+            minutes, signaled = Control.decided(agreed, budget.minutes, signal.received)
             finished = budget.progress(step, minutes) >= 1
 
             metric, record, scores = None, None, None
             passed = minutes - saved_at
-            if finished or signalled == "SIGINT" or step % every == 0:
+            if finished or signaled == "SIGINT" or step % every == 0:
                 with clock.waiting("device"):
                     last = jax.device_get(sent)
                 timing = clock.report()
@@ -183,7 +183,7 @@ def train(
                     break
                 names = list(task.best_metrics.values())
                 scores = {name: evaluation[name] for name in names}
-                if step % every == 0 or not signalled:
+                if step % every == 0 or not signaled:
                     state, scores = dispatcher.update_best(state, scores), None
                     metric = float(np.mean([np.mean(evaluation[n]) for n in names]))
                     passed *= 2  # a checkpoint with a metric is worth more than one without
@@ -194,13 +194,13 @@ def train(
 
             due = when.minutes and passed >= when.minutes
             due = due or (when.steps and step % when.steps == 0)
-            if due or finished or signalled:
+            if due or finished or signaled:
                 if jax.device_get(sent).diverged_at is None:  # or the next turn says so
                     checkpoints.save(step, state, {"minutes": minutes}, metric)
                 saved_at = minutes
             if scores:  # of a run stopped by hand: for the result, not for its continuation
                 state = dispatcher.update_best(state, scores)
-            if publish and record and signalled != "SIGTERM":
+            if publish and record and signaled != "SIGTERM":
                 publish(step, module, record)
                 clock.start()
             lines.step(step, records)
@@ -208,7 +208,7 @@ def train(
         models = dispatcher.module(state.best.params)
 
     # How it ended
-    stopped = budget.end(step) if finished else f"stopped by {signalled}"
+    stopped = budget.end(step) if finished else f"stopped by {signaled}"
     if trouble:
         stopped = (
             f"the training diverged at step {trouble[0]} ({trouble[1]}): lower "
@@ -227,7 +227,7 @@ def train(
         stopped=stopped,
         finished=finished and not trouble,
         diverged=trouble is not None,
-        again=signalled == "SIGTERM" and not trouble,
+        again=signaled == "SIGTERM" and not trouble,
     )
 
 

@@ -1,4 +1,4 @@
-"""Serialises functions as StableHLO, for batches and clips of any size, and reads them back.
+"""Serializes functions as StableHLO, for batches and clips of any size, and reads them back.
 
 https://docs.jax.dev/en/latest/export/export.html; the file holds JAX's own calling convention
 around the portable StableHLO of a function.
@@ -40,7 +40,7 @@ class Function:
 
 
 class UnreadableError(ReleaseError):
-    """An artefact that this JAX does not read."""
+    """An artifact that this JAX does not read."""
 
 
 def lower(
