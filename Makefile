@@ -1,12 +1,15 @@
 # Two targets do everything on a machine that has python3 (with venv) and make:
 #   make demo    train a capture of the built-in amp and the built-in voice; both on one page,
 #                runs/demo/report.html
-#   make test    run the test suite
+#   make test    run the test suite, a few minutes
 #   make quick   the part of it that answers within a minute
-#   make test-all   and the combinations that repeat what it shows
+#   make test-slow  what takes longer: real trainings, killed processes, long compilations
+#   make test-all   both, and the combinations that repeat what they show
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+
+PYTEST := $(BIN)/python -m pytest --numprocesses=auto --maxprocesses=8 --dist=loadfile --no-loadscope-reorder
 
 # Files that compile next to nothing.
 QUICK := $(wildcard tests/test_*.py) \
@@ -19,7 +22,7 @@ QUICK := $(wildcard tests/test_*.py) \
 	$(patsubst %,tests/interop/test_%.py,files waveflow_import waveglow_import) \
 	$(patsubst %,tests/training/test_%.py,lines matrices schedule warm_start)
 
-.PHONY: demo test quick test-all lint clean
+.PHONY: demo test quick test-slow test-all lint clean
 
 demo: $(VENV)/.installed
 	$(BIN)/python -m experiments.train --config=a2_capture:demo --workdir=runs/demo/amp
@@ -27,13 +30,16 @@ demo: $(VENV)/.installed
 	$(BIN)/python -m experiments.join_reports --output=runs/demo/report.html runs/demo/amp runs/demo/voice
 
 test: $(VENV)/.installed
-	$(BIN)/python -m pytest --numprocesses=auto --maxprocesses=8 --dist=loadfile --no-loadscope-reorder
+	$(PYTEST)
 
 quick: $(VENV)/.installed
-	$(BIN)/python -m pytest --quiet --numprocesses=auto --maxprocesses=8 --dist=loadfile $(QUICK)
+	$(PYTEST) --quiet $(QUICK)
+
+test-slow: $(VENV)/.installed
+	$(PYTEST) -m 'slow and not exhaustive'
 
 test-all: $(VENV)/.installed
-	$(BIN)/python -m pytest --numprocesses=auto --maxprocesses=8 --dist=loadfile --no-loadscope-reorder -m 'exhaustive or not exhaustive'
+	$(PYTEST) -m 'exhaustive or not exhaustive'
 
 lint: $(VENV)/.installed
 	$(BIN)/ruff check .

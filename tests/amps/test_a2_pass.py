@@ -79,6 +79,7 @@ def test_blocks_equal_the_generic_model(fast, block, expected):
     assert np.abs(expected).max() > 0.05
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("length", [64, pytest.param(256, marks=pytest.mark.exhaustive)])
 def test_players_of_both_passes_agree(fast, model, length):
     """Repeats the core's own test: 2048 samples in blocks after silence."""
@@ -91,6 +92,7 @@ def test_players_of_both_passes_agree(fast, model, length):
     assert np.ptp(theirs) > 0.05
 
 
+@pytest.mark.slow
 def test_only_the_counted_samples_advance(fast, block, expected):
     x, state, y, start = two_tone(1024), fast.silence(), [], 0
     for count in (64, 0, 1, 63, 17, 48):
@@ -105,6 +107,7 @@ def test_only_the_counted_samples_advance(fast, block, expected):
     np.testing.assert_allclose(after, expected[:, start : start + 64], atol=1e-5)
 
 
+@pytest.mark.slow
 def test_scan_and_block_follow_each_other(fast, block, scan, expected):
     x = two_tone(64 + 8192 + 64)
     state, first = block(fast, fast.silence(), x[:, :64])
@@ -122,6 +125,7 @@ def test_silence_stays_as_it_is(fast, scan, block):
     np.testing.assert_allclose(quiet, np.broadcast_to(y[:, -1:], (1, 64)), atol=1e-5)
 
 
+@pytest.mark.slow
 def test_standard_equals_the_generic_model(scan):
     model, x = random_model("standard"), two_tone(4096)
     fast = A2Pass.of(model)

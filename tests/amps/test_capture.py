@@ -194,6 +194,7 @@ def test_every_window_once_an_epoch_in_an_order_of_seed_and_epoch(audio):
     np.testing.assert_array_equal(task.batch(3)["windows"], make_task(audio).batch(3)["windows"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("row", "column"), [(0, 0), (0, -1), (1, 0), (1, -1)])
 def test_windows_are_contiguous_and_do_not_overlap(audio, row, column):
     """Item i has the targets from i * ny + RF - 1 on: the trainer's rule."""
@@ -261,6 +262,7 @@ def test_training_learns_and_keeps_the_best_of_each_size(audio, tmp_path):
 # Other models than A2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name",
     [

@@ -93,6 +93,7 @@ def test_silence_and_valid(config, rng):
     np.testing.assert_allclose(valid, expected[:, lookback:], atol=2e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("config", CONFIGS[:2])
 def test_gradient_equals_float64_differences(config, rng):
     with jax.enable_x64(True):

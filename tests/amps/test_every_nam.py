@@ -70,6 +70,7 @@ def in_blocks(player, x, blocks):
 SIMILAR = ("_no_shift", "activation_", "identity_", "_default", "_lstm", "_nested", "_layers")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name", [again(name) if any(s in name for s in SIMILAR) else name for name in EXAMPLES]
 )
@@ -87,6 +88,7 @@ def test_plays_in_blocks_as_the_slow_form_plays(name):
 SIZES = [(name, size) for name in EXAMPLES for size in sizes(EXAMPLES[name]()) if size is not None]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "size"),
     [
@@ -110,6 +112,7 @@ def test_written_and_read_again_it_is_the_same(name):
     assert once["weights"] == [float(np.float32(w)) for w in document["weights"]]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", KINDS)
 def test_the_whole_and_the_valid_part_equal_the_blocks(name):
     model = example(name)
@@ -159,6 +162,7 @@ def test_gradient_equals_float64_differences(name):
         assert any(jnp.any(gradient != 0) for gradient in gradients.values())
 
 
+@pytest.mark.slow
 def test_scaled_models_are_as_much_louder():
     for name in ("gated", "post_stack_head", "lstm", "convnet", "linear_bias", "sequential"):
         model = example(name)

@@ -130,6 +130,7 @@ def battery(path: Path, texts: list[bytes], number: int, seed: int) -> Counter:
 TEXTS = {name: text_of(build()) for name, build in EXAMPLES.items()}
 
 
+@pytest.mark.slow
 def test_damaged_examples(path):
     counts = battery(path, [*TEXTS.values()], 80, seed=1)
     assert min(counts.values()) > 10

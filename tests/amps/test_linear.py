@@ -51,6 +51,7 @@ CONFIGS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("config", CONFIGS, ids=str)
 def test_plays_as_numpy_in_blocks_of_any_size(config, rng):
     model, values = drawn(config)

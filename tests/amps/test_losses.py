@@ -67,6 +67,7 @@ def test_published_mse_and_esr():
 # to 1e-6 of torch's float64, and both float32 results within that rounding of each other.
 
 
+@pytest.mark.slow
 def test_mrstft_in_float64_equals_torch_in_float64():
     p, t = signals()
     with jax.enable_x64(True):
@@ -75,6 +76,7 @@ def test_mrstft_in_float64_equals_torch_in_float64():
     assert slow_mrstft(p[None], t[None]) == pytest.approx(0.49856362641531593, rel=1e-12)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("published", [(1.0,), (1.0, 0.1)], ids=["one", "batch"])
 def test_published_mrstft(published):
     p, t = signals()
@@ -93,6 +95,7 @@ def test_gradient_is_finite_in_silence():
     assert np.isfinite(gradient).all()
 
 
+@pytest.mark.slow
 def test_gradient_equals_float64_differences(rng):
     p, t, d = rng.normal(size=(3, 2, 3000))
     with jax.enable_x64(True):
@@ -102,6 +105,7 @@ def test_gradient_equals_float64_differences(rng):
     np.testing.assert_allclose(slope, (ahead - behind) / 2e-6, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_norms_run_over_the_whole_batch_on_any_number_of_devices(rng):
     p, t = rng.normal(size=(2, 4, 2048)).astype(np.float32)
     t *= np.float32([[1], [0.1], [2], [0.5]])

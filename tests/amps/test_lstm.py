@@ -83,6 +83,7 @@ def test_silence_is_half_a_second_from_the_stored_beginning(rng):
     assert drawn(LSTMConfig(1, 1, 3, sample_rate=None))[0].prewarm_samples == 1
 
 
+@pytest.mark.slow
 def test_gradient_equals_float64_differences(rng):
     config = LSTMConfig(2, 1, 3)
     with jax.enable_x64(True):

@@ -58,6 +58,7 @@ def test_loudness_and_gain_equal_those_stored(nam_reference, tmp_path):
 # Writing and reading back
 
 
+@pytest.mark.slow
 def test_saved_and_loaded_again_is_bit_identical(container, tmp_path):
     save_nam(container, tmp_path / "m.nam")
     again = load_nam(tmp_path / "m.nam")
@@ -77,11 +78,13 @@ def test_boundary_belongs_to_the_larger_model(container):
     assert channels == [3, 3, 8, 8]
 
 
+@pytest.mark.slow
 def test_container_plays_its_largest_model(container, rng):
     x = jnp.asarray(rng.normal(size=(1, 100)), jnp.float32)
     np.testing.assert_array_equal(jax.jit(container)(x), jax.jit(container.models[1])(x))
 
 
+@pytest.mark.slow
 def test_metadata_merge(container, document, tmp_path):
     largest = document["config"]["submodels"][1]["model"]["metadata"]
     assert document["metadata"]["loudness"] == largest["loudness"]

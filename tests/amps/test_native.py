@@ -49,6 +49,7 @@ def assert_close(actual, expected, relative=5e-6):
     np.testing.assert_allclose(actual, expected, atol=relative * scale)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name",
     [again(name) if i % 4 and name not in KINDS else name for i, name in enumerate(EXAMPLES)],
@@ -82,6 +83,7 @@ def test_a1_equals_the_general_pass(channels):
     assert np.ptp(expected) > 1e-4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", ["nano", "standard"])
 def test_a2_equals_the_general_pass(size):
     model = a2.create(size, np.random.default_rng(0))

@@ -115,6 +115,7 @@ def test_a_shape_seen_before_plays_at_once(folder):
     assert min(taken) < 0.3  # 0.02 s on an idle machine
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "tiles",
     [

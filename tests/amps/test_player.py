@@ -33,6 +33,7 @@ def play(player, x, block):
     return np.concatenate([np.array(player(x[i : i + block])) for i in range(0, len(x), block)])
 
 
+@pytest.mark.slow
 def test_reset_repeats_bit_for_bit(player, x):
     player.reset()
     first = play(player, x, 64)

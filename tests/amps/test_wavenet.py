@@ -60,6 +60,7 @@ def test_two_arrays_equal_slow_float64(rng):
     np.testing.assert_allclose(model(jnp.asarray(x[None], jnp.float32))[0], expected, atol=2e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("blocks", [[1, 2, 500, 2, 1, 500], [1006]])
 def test_blocks_give_the_same_as_the_whole(rng, blocks):
     model = two_arrays(rng)
@@ -73,6 +74,7 @@ def test_blocks_give_the_same_as_the_whole(rng, blocks):
     np.testing.assert_allclose(jnp.concatenate(outputs, axis=1), jax.jit(model)(x), atol=2e-7)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("make", [lambda rng: a2.create("nano", rng), two_arrays])
 def test_long_audio_in_chunks_equals_valid_with_silence_before(rng, make):
     model = make(rng)
@@ -128,6 +130,7 @@ def test_affine_and_its_gradients_equal_autodiff(rng):
             np.testing.assert_allclose(a, b, rtol=1e-11, atol=1e-11)
 
 
+@pytest.mark.slow
 def test_gradient_equals_float64_differences(rng):
     """Compares hand-written backward passes with central differences of the float64 forward."""
     with jax.enable_x64(True):

@@ -38,6 +38,7 @@ def test_clip_mel_is_that_of_the_clip(rng, samples, center):
     )
 
 
+@pytest.mark.slow
 def test_mels_of_clips_in_one_array(rng):
     """Each mel equals that of the clip alone, with silence after it."""
     settings, lengths = MelSettings(), np.array([3000, 513, 256, 1])

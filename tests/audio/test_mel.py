@@ -82,6 +82,7 @@ def test_excerpt_with_context_is_the_whole_clips(rng, center, first):
     np.testing.assert_allclose(mel_of_context(excerpt, mel), whole, atol=1e-5)
 
 
+@pytest.mark.slow
 @settings(max_examples=25, deadline=None)
 @given(st.integers(0, 1500), st.sampled_from([50, 200, 255, 400]), st.booleans())
 def test_any_length_gives_its_begun_hops(samples, hop, center):

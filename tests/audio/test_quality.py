@@ -105,6 +105,7 @@ def test_equal_audio_is_perfect(clip):
     assert multi_resolution_stft_distance(clip, clip) == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("samples", [3, 300, 8000])
 def test_silence_and_short_clips_have_no_nan(samples):
     silence = np.zeros(samples)
@@ -173,6 +174,7 @@ def test_cepstral_distortion_grows_with_distance_at_any_rate(rate):
     assert 2 < far < 20
 
 
+@pytest.mark.slow
 def test_stft_distance_is_the_loss(clip):
     y = 0.9 * clip + 1e-3
     expected = multi_resolution_stft(np.float32(y)[None], np.float32(clip)[None])

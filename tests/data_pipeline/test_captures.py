@@ -322,6 +322,7 @@ def test_what_is_judged_begins_after_the_context(longer, longer_signals):
         load_capture(*longer, **(options | {"receptive_field": 20_000}))
 
 
+@pytest.mark.slow
 def test_lost_samples_cost_something_and_a_part_is_in_step(longer, longer_signals):
     x, y = longer_signals
     rewrite(longer[1], np.r_[y[: 5 * RATE], y[5 * RATE + 64 :]])
@@ -353,6 +354,7 @@ def test_a_part_that_is_not_there(files, start, stop, fault):
     assert fault in error_of(files, used=Used(start, stop))
 
 
+@pytest.mark.slow
 def test_a_drift_is_undone_where_asked(longer, longer_signals):
     _, y = longer_signals
     drifting = soxr.resample(y, RATE, RATE * 1.0001, quality="VHQ")

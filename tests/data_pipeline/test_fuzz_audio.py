@@ -20,6 +20,7 @@ BATTERY = "tests.data_pipeline.audio_battery"
 REFUSED = ("MP3", "NIST", "VOC")  # of which nobody can tell whether all is there
 
 
+@pytest.mark.slow
 def test_damaged_files_in_every_command():
     counts = counts_of(BATTERY, 0, 60)
     assert min(counts[state] for state in ("read", "noted", "refused")) > 5

@@ -45,6 +45,7 @@ def measured(pair, change):
     return measure_timing(pair[0], change(pair[1]), RATE)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("samples", [1, 4, 64, 512, -64])
 def test_samples_lost_or_doubled(pair, samples):
     found = measured(pair, lambda y: lose(y, samples, 10.0))
@@ -163,6 +164,7 @@ def steady(**changes):
     return replace(Timing(np.zeros(0), np.zeros(0), 0.0), **changes)
 
 
+@pytest.mark.slow
 def test_the_cost_of_a_loss_between_the_parts(playing):
     """A model that learned one delay is judged at another: 2 (1 - autocorrelation)."""
     y = lfilter(*butter(2, 0.05), playing(10.0))

@@ -47,6 +47,7 @@ def test_a_part_that_raises_or_is_killed_costs_no_other_its_results(tmp_path):
     assert "killed by SIGKILL" in text
 
 
+@pytest.mark.slow
 def test_a_late_part_is_ended_and_the_next_one_runs(tmp_path, monkeypatch):
     monkeypatch.setattr(run, "PATIENCE", 0.0)
     _, parts = run_named(tmp_path, "late", "fine", seconds=30)
@@ -88,6 +89,7 @@ def test_a_folder_that_is_something_else_is_left_alone(tmp_path):
     assert (tmp_path / "fine" / "model.nam").read_text() == "precious"
 
 
+@pytest.mark.slow
 def test_a_run_that_is_cut_off_leaves_tables_and_no_process(tmp_path):
     command = [sys.executable, "-m", "experiments.accelerator", f"--output={tmp_path}", "--small"]
     with subprocess.Popen([*command, "--parts=parity"], cwd=ROOT) as process:

@@ -78,6 +78,7 @@ def test_hostile_names_are_text(tmp_path, report):
     assert "&lt;script&gt;" in html
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["amp_$1_$2", "$^$", r"$\foo$", "a$b"])
 def test_a_dollar_in_a_file_name_is_a_dollar(tmp_path, report, name):
     def draw(axes):

@@ -75,6 +75,7 @@ def test_a_silent_end(config, signals, tmp_path):
     assert "learning_rate" not in said
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("options", "error", "said"),
     [
@@ -91,6 +92,7 @@ def test_a_refused_start_leaves_no_folder(config, tmp_path, short, options, erro
     assert said in refusal(config, tmp_path / "run", error)
 
 
+@pytest.mark.slow
 def test_the_built_in_pair_is_kept_with_the_run(tmp_path, stopped, short):
     with pytest.raises(StoppedError):
         job.execute(capture.CaptureJob(get_config("demo")), RunFolder(tmp_path / "run"), Session())

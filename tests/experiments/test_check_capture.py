@@ -97,6 +97,7 @@ def test_a_folder_of_recordings(folder, capsys):
     assert "can not be read as audio" in summary[3]
 
 
+@pytest.mark.slow
 def test_latencies_that_differ_are_said_beside_each_other(folder, capsys):
     recordings = folder / "recordings"
     y = read_audio(recordings / "good.wav").samples
@@ -125,6 +126,7 @@ def test_a_part_and_another_model(folder, capsys):
     assert "the model needs 3.17 s" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_a_drift_is_resampled_away_where_asked(folder, capsys):
     recording = folder / "recordings" / "good.wav"
     y = read_audio(recording).samples

@@ -97,6 +97,7 @@ def error_line(result):
     return line
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CAPTURES)
 def test_a_capture(place, tmp_path, name):
     options, says = CAPTURES[name]

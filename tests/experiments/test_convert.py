@@ -61,6 +61,7 @@ def arguments(folder):
     return [*inputs, "--source=parakeet", f"--output={folder}/model"]
 
 
+@pytest.mark.slow
 def test_a_checkpoint_becomes_a_model(files):
     folder, arrays = files
     result = run(*arguments(folder))

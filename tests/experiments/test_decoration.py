@@ -78,6 +78,7 @@ SAID = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FAULTS)
 def test_a_capture_is_written_before_what_decorates_it(trained, tmp_path, monkeypatch, name):
     """Covers a recording whose name is no UTF-8, and an ESR that JSON cannot hold."""

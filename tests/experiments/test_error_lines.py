@@ -324,6 +324,7 @@ def contents(folder):
     return {path: path.stat().st_size for path in folder.rglob("*") if path.is_file()}
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "wait4"), reason="this system counts no seconds of a process")
 @pytest.mark.parametrize(("line", "says"), CASES)
 def test_a_mistake_is_one_line_at_once(place, line, says):

@@ -71,6 +71,7 @@ def test_table_and_file(workdir, tmp_path):
     assert not (workdir / "evaluation.json").exists()
 
 
+@pytest.mark.slow
 def test_judging_equals_the_definitions(model, workdir):
     corpus = Corpus.open(workdir / "corpus")
     clips = held_out_clips(corpus, CONFIG.mel)
@@ -89,6 +90,7 @@ def test_judging_equals_the_definitions(model, workdir):
     np.testing.assert_allclose(latent(model, clips[0]), z[0], atol=1e-4)
 
 
+@pytest.mark.slow
 def test_scores_are_at_the_level_of_the_recording(model, workdir):
     corpus = Corpus.open(workdir / "corpus")
     scaled = held_out_clips(corpus, dataclasses.replace(CONFIG.mel, peak_normalize=True))[:1]

@@ -73,6 +73,7 @@ def played(tmp_path_factory):
     return folder / "release"
 
 
+@pytest.mark.slow
 def test_the_release_of_a_run(exported):
     output, result = exported
     names = {path.name for path in output.iterdir()}
@@ -122,6 +123,7 @@ def test_its_example_is_audio(exported):
     assert read_manifest(exported[0]).example.startswith("the built-in voice")
 
 
+@pytest.mark.slow
 def test_the_readme_s_code_without_our_package(played):
     """Runs the lines under "JAX alone" as they stand there."""
     text = (played / "README.md").read_text()
@@ -192,6 +194,7 @@ def test_nothing_is_left_of_a_release_that_fails(played, tmp_path, monkeypatch):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_rebuilding(played, tmp_path):
     """Makes new artifacts and dates; keeps model, arrays, example and an edited README."""
     source = find_source(str(played / "model.nam"), "other", None)
@@ -291,6 +294,7 @@ def test_a_run_that_has_no_model_yet(tmp_path, task):
 # Examples
 
 
+@pytest.mark.slow
 def test_the_speech_service(exported, tmp_path):
     np.save(tmp_path / "mel.npy", releases.mels(1, 20)[0])
     wav = tmp_path / "speech.wav"

@@ -60,6 +60,7 @@ def saved_flow(folder, settings):
     return folder
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(INSTALLED, reason="jax2onnx is installed here")
 def test_without_jax2onnx_it_says_how_to_make_an_environment(amp, tmp_path):
     line = refused(f"--model={amp}", f"--output={tmp_path}/out")

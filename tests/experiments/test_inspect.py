@@ -35,6 +35,7 @@ def inspect(files, *names):
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
+@pytest.mark.slow
 def test_says_what_a_file_holds(files):
     done = inspect(files, "a2.nam", "nearly.nam", "broken.nam")
     assert done.returncode == 1
@@ -57,6 +58,7 @@ def test_says_why_the_native_engine_does_not_play(files):
     assert "played by JAX; of the native engine: it plays no condition_dsp" in said
 
 
+@pytest.mark.slow
 def test_every_architecture_has_a_description(files):
     done = inspect(files, *(f"{name}.nam" for name in EXAMPLES))
     assert (done.returncode, done.stderr) == (0, "")

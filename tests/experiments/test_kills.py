@@ -249,6 +249,7 @@ OFTEN = [pytest.mark.slow, pytest.mark.exhaustive]
 KILLED = [CaptureTraining, VocoderTraining, Rebuilding, Preparing]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("killed", "count"), [(Preparing, 6), *(pytest.param(k, COUNT, marks=OFTEN) for k in KILLED)]
 )

@@ -42,6 +42,7 @@ def test_audio_beyond_4_gib_has_a_header_that_can_say_so(tmp_path, samples, magi
     assert (tmp_path / "a.wav").read_bytes()[:4] == magic
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "command",
     [

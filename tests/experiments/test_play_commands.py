@@ -74,6 +74,7 @@ def program(path, code):
     return path
 
 
+@pytest.mark.slow
 def test_benchmark_says_what_is_wrong_with_the_core(folder):
     core = program(folder / "bad", "import sys; print('x'); sys.exit('no such model')")
     options = {"case": "stream", "seconds": 0.1, "rounds": 1, "model": folder / "amp.nam"}
@@ -86,6 +87,7 @@ def test_benchmark_says_what_is_wrong_with_the_core(folder):
     assert "a program, for --case=stream; name its file" in done.stderr
 
 
+@pytest.mark.slow
 def test_benchmark_times_every_block(folder):
     options = {"case": "stream", "seconds": 0.2, "rounds": 2, "output": folder / "bench.json"}
     core = program(folder / "core", CORE)

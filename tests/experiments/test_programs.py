@@ -41,6 +41,7 @@ def use(cache: Path, *flags: str, **environment: str) -> tuple[str, int]:
     return value, int(hits)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="the folder of Linux")
 def test_the_next_process_finds_them_and_damage_is_harmless(tmp_path):
     first = use(tmp_path)
@@ -55,6 +56,7 @@ def test_the_next_process_finds_them_and_damage_is_harmless(tmp_path):
     assert use(tmp_path) == (first[0], len(kept))  # it was written anew
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="the folder of Linux")
 def test_where_they_are_kept(tmp_path):
     use(tmp_path / "off", "--programs=off")

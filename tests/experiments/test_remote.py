@@ -144,6 +144,7 @@ time.sleep(60)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("elsewhere", [False, True])
 def test_a_second_process_is_told_who_is_there(server, bucket, monkeypatch, elsewhere):
     if elsewhere:  # as another machine sees it: it cannot ask for the process

@@ -49,7 +49,6 @@ def corpus(tmp_path_factory):
     return folder / "corpus"
 
 
-@pytest.mark.slow
 def test_a_run_from_corpus_to_report_and_on(corpus, tmp_path):
     """A mistake before it leaves nothing that blocks the corrected command."""
     workdir = tmp_path / "run"

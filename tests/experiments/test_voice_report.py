@@ -187,6 +187,7 @@ def written(run, tmp_path, capsys):
     return tmp_path, capsys.readouterr()
 
 
+@pytest.mark.slow
 def test_a_run_leaves_model_metrics_and_page(run, written):
     task, result, _, _ = run
     folder, output = written

@@ -34,6 +34,7 @@ def model(folder):
     return load_nam(folder / "model.nam")
 
 
+@pytest.mark.slow
 def test_long_signals_go_in_stretches(amp, model, monkeypatch):
     """Each stretch begins where the last ended, and few sizes are compiled."""
     monkeypatch.setattr("wf_jax.export.amp.SIZES", (1, 2))
@@ -75,6 +76,7 @@ def test_a_state_is_given_away(amp):
     np.testing.assert_array_equal(one, two)
 
 
+@pytest.mark.slow
 def test_a_batch_over_devices(folder, amp):
     both = load(folder, devices=jax.devices()[:2])
     for batch in (2, 3):
@@ -86,6 +88,7 @@ def test_a_batch_over_devices(folder, amp):
         np.testing.assert_allclose(np.concatenate([y, z], 1), expected, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_sizes_of_a_slimmable_model(tmp_path):
     """The requested size is in the functions; the file keeps all."""
     x, small = releases.clip(1, 300), {}
@@ -118,6 +121,7 @@ def test_a2_for_cpus_alone_takes_its_pass(tmp_path):
     np.testing.assert_allclose(amp.render(x), played(load_nam(made / "model.nam"), x), atol=1e-5)
 
 
+@pytest.mark.slow
 def test_the_a2_pass_is_rebuilt_as_such(tmp_path, monkeypatch):
     """Covers also a model where it would not be chosen: the release's arrays are packed for it."""
     monkeypatch.setattr("wf_jax.amps.fast.forbidden", lambda: "")

@@ -109,6 +109,7 @@ def answers(tmp_path_factory):
         return made, dict(outputs), set(json.loads(result.stdout))
 
 
+@pytest.mark.slow
 def test_nothing_else_was_imported(answers):
     """Allows JAX's own modules (SciPy is one of them) and our own readers."""
     _, _, modules = answers

@@ -56,6 +56,7 @@ def change(folder, **fields):
 # Files
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FILES)
 def test_a_changed_file(folder, nothing_is_run, name):
     data = bytearray((folder / name).read_bytes())

@@ -55,6 +55,7 @@ def change(folder, *names, value):
     (folder / MANIFEST).write_text(json.dumps(content))
 
 
+@pytest.mark.slow
 def test_archives_that_are_none(folder):
     params = folder / "params.npz"
     hostile.mark_encrypted(params)

@@ -31,6 +31,7 @@ def programs(vocoder):
     return {name: call._cache_size() for name, call in vocoder._functions.items()}
 
 
+@pytest.mark.slow
 def test_many_lengths_share_a_program(vocoder):
     """Compiles one program up to 64 frames and the next up to 80; results have the asked length."""
     key, before = jax.random.key(0), programs(vocoder)
@@ -46,6 +47,7 @@ def test_many_lengths_share_a_program(vocoder):
     assert programs(vocoder)["mel"] <= after["mel"] + 1
 
 
+@pytest.mark.slow
 def test_clips_of_a_batch_may_have_different_lengths(vocoder):
     """Each clip is as alone, but for its key; silence follows it."""
     mel, frames, key = releases.mels(2, 30), np.array([30, 11]), jax.random.key(4)
@@ -92,6 +94,7 @@ def test_what_floats_are_does_not_matter(vocoder):
     assert vocoder.synthesize(jnp.asarray(mel, jnp.bfloat16), key).shape == expected.shape
 
 
+@pytest.mark.slow
 def test_clips_that_are_scaled_to_their_peak(tmp_path):
     """Takes the mel of the scaled clip, the likelihood of the clip as it is."""
     settings = dataclasses.replace(small.MEL, peak_normalize=True)
@@ -107,6 +110,7 @@ def test_clips_that_are_scaled_to_their_peak(tmp_path):
     np.testing.assert_allclose(vocoder.log_prob(quiet, mel), expected, rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_a_hop_that_is_no_multiple_of_the_height(tmp_path):
     """With hop 20, height 8, arrays are of whole columns, and a clip may end inside one."""
     settings = dataclasses.replace(small.MEL, hop_length=20)
@@ -117,6 +121,7 @@ def test_a_hop_that_is_no_multiple_of_the_height(tmp_path):
     assert vocoder.mel(audio[:, :-3]).shape == (1, 4, 31)
 
 
+@pytest.mark.slow
 def test_arrays_are_as_long_as_the_release_says(tmp_path, monkeypatch):
     """Another version of this library may fill up to other lengths."""
     vocoder = load(releases.vocoder_release(tmp_path / "voice"))
@@ -134,6 +139,7 @@ def long(vocoder):
     return mel, vocoder.synthesize(mel, jax.random.key(9), 0.8)
 
 
+@pytest.mark.slow
 def test_pieces_are_the_whole(vocoder, long):
     mel, whole = long
     pieces = vocoder.synthesize(mel, jax.random.key(9), 0.8, chunk=40)
@@ -186,6 +192,7 @@ def test_an_empty_stream(vocoder):
     assert list(vocoder.stream([], jax.random.key(0))) == []
 
 
+@pytest.mark.slow
 def test_a_wavenet_cannot_be_cut(tmp_path):
     vocoder = load(releases.vocoder_release(tmp_path / "wavenet", "WaveNet"))
     assert vocoder.manifest.vocoder.context_frames is None
@@ -196,6 +203,7 @@ def test_a_wavenet_cannot_be_cut(tmp_path):
 # Devices and types
 
 
+@pytest.mark.slow
 def test_a_batch_over_devices(vocoder, tmp_path):
     """Rows of each device equal those of one device; three do not divide over two devices."""
     folder = releases.vocoder_release(tmp_path / "voice")
@@ -207,6 +215,7 @@ def test_a_batch_over_devices(vocoder, tmp_path):
     np.testing.assert_allclose(both.mel(audio), vocoder.mel(audio), atol=1e-6)
 
 
+@pytest.mark.slow
 def test_bfloat16(tmp_path, vocoder, model):
     """Its nets compute in bfloat16; its audio is float32, its arrays are unchanged."""
     half = load(releases.vocoder_release(tmp_path / "voice", dtype="bfloat16"))

@@ -104,6 +104,7 @@ def real(x):
     return np.where(np.arange(SAMPLES) < LENGTHS[:, None], x, 0)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("double")
 @each(WITH_LATENT, (*FIRST, "2 WaveNets"))
 def test_both_directions(name):
@@ -116,6 +117,7 @@ def test_both_directions(name):
     close(density(model, generate(model, x, mel, LENGTHS), mel, LENGTHS)[0], real(x))
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("double")
 @each(WITH_LATENT, (*FIRST[:2], "2 WaveNets"))
 def test_log_det_is_that_of_the_jacobian(name):
@@ -129,6 +131,7 @@ def test_log_det_is_that_of_the_jacobian(name):
         assert not np.any(found[length:, b])
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("double")
 @each(VARIANTS, (*FIRST[:2], "2 WaveNets"))
 def test_a_clip_does_not_depend_on_its_batch(name):
@@ -152,6 +155,7 @@ def test_a_clip_does_not_depend_on_its_batch(name):
             assert not np.any(ours - real(ours))
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("double")
 @each(VARIANTS, (*FIRST, "2 WaveNets", *WITHOUT))
 def test_log_prob(name):
@@ -180,6 +184,7 @@ def densities(model, x, mel, lengths):
     return model.head.log_prob(model.parameters(x, mel, lengths), x)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("double")
 @each(VARIANTS, ("WaveGlow", "2 WaveNets", "WaveNet of classes"))
 def test_sample(name):
@@ -197,6 +202,7 @@ def test_sample(name):
         close(still, generate(model, np.zeros_like(x), mel, np.full(4, SAMPLES)))
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("double")
 @each(VARIANTS, FIRST[1:])
 def test_gradient(name):
@@ -222,6 +228,7 @@ def test_gradient(name):
         assert np.any(value) or parameter.endswith("start/kernel"), parameter
 
 
+@pytest.mark.slow
 @each(VARIANTS, FIRST)
 def test_bfloat16_nets_leave_the_audio_as_it_is(name):
     """Audio, latents and scales stay float32: a fresh flow copies every bit."""

@@ -120,6 +120,7 @@ def test_an_archive_cut_off_at_every_place(folder):
         assert "params.npz: damaged" in fault(sign(folder))
 
 
+@pytest.mark.slow
 def test_a_changed_byte_is_found_or_harms_nothing(folder):
     whole = (folder / "params.npz").read_bytes()
     for place in range(0, len(whole), 61):

@@ -48,6 +48,7 @@ def test_a_reader_finds_one_model_while_another_is_written(tmp_path):
             process.kill()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kills", [6, pytest.param(100, marks=pytest.mark.exhaustive)])
 def test_a_writer_that_is_killed_leaves_one_model(tmp_path, kills):
     chance = random.Random(0)

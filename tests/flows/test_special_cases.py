@@ -39,6 +39,7 @@ def as_wavenet(waveflow):
     return definition({name: jnp.asarray(value) for name, value in params.items()})
 
 
+@pytest.mark.slow
 def test_a_waveflow_as_high_as_the_clip_is_long_is_a_wavenet():
     """Catches rows that see other samples than a WaveNet, or other densities.
 

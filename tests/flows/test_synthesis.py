@@ -114,6 +114,7 @@ def test_the_context_of_the_paper_s_model():
     assert context_frames(WaveFlowConfig()) == -(-2040 * 16 // 256) + 2
 
 
+@pytest.mark.slow
 def test_chunks_are_the_whole(model, monkeypatch):
     """Equal to rounding; too little context differs, so that this test can fail."""
     clip = mels(130)
@@ -129,6 +130,7 @@ def test_chunks_are_the_whole(model, monkeypatch):
     assert near.max() < HOP * context_frames(model.config)
 
 
+@pytest.mark.slow
 def test_a_clip_is_alone_in_its_batch(model):
     """Neighbors, order and the number of pieces at once change nothing."""
     clips = mels(20, 64, 7)
@@ -145,6 +147,7 @@ def test_a_clip_is_alone_in_its_batch(model):
     np.testing.assert_allclose(together[0], direct[0], atol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_hop_that_is_no_multiple_of_the_height():
     """With hop 20, height 8, a frame is 2.5 columns, and a clip may end inside one."""
     mel = MelSettings(
@@ -167,6 +170,7 @@ def test_a_wavenet_s_clips_are_never_cut():
     assert (piece.before, piece.first, piece.last, piece.after) == (0, 0, 5000, 5000)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "family",
     ["WaveGlow", "WaveNet", pytest.param("autoregressive flow", marks=pytest.mark.exhaustive)],
@@ -185,6 +189,7 @@ def test_a_clip_is_its_mel_and_seed_in_every_family(family):
     np.testing.assert_allclose(together[1], direct, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_chunks_of_a_waveglow_are_the_whole(monkeypatch):
     """Its context is exact in both directions; without any the chunks differ."""
     model, clip = small.random_model(FAMILIES["WaveGlow"]), mels(130)
@@ -196,6 +201,7 @@ def test_chunks_of_a_waveglow_are_the_whole(monkeypatch):
     assert np.abs(bare - whole).max() > 1e-3
 
 
+@pytest.mark.slow
 def test_what_the_noise_does_not_give_comes_from_the_seed(monkeypatch):
     """Otherwise a mixture's components would repeat for every seed, or never again."""
     model, clip = small.random_model(FAMILIES["WaveNet"]), mels(10)
@@ -214,6 +220,7 @@ def test_what_the_noise_does_not_give_comes_from_the_seed(monkeypatch):
     synthesis._PROGRAMS.clear()
 
 
+@pytest.mark.slow
 def test_a_frame_s_noise_is_its_own():
     """Independent of its array, of the first frame, and of the clips beside it."""
     keys = clip_keys(jax.random.key(7), 3)
@@ -257,6 +264,7 @@ def test_temperature_zero_of_a_model_is_its_mode(model):
     assert np.any(first)
 
 
+@pytest.mark.slow
 def test_few_programs_for_many_lengths():
     """Twenty lengths in one call compile once per bucket, not per clip."""
     model = echo()

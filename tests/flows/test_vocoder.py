@@ -131,6 +131,7 @@ def draw(seeds, samples):
 # Evaluation
 
 
+@pytest.mark.slow
 def test_evaluation_is_the_likelihood_of_whole_clips(model):
     """Equals single computation with `mel_spectrogram`; the mean is over samples, not clips."""
     clips = toy_vocoder.held_out(90, 33)
@@ -229,6 +230,7 @@ def test_goes_on_where_it_stopped(six_steps, tmp_path):
     assert kept[0] == kept[1]
 
 
+@pytest.mark.slow
 def test_a_batch_that_is_no_number(tmp_path):
     """The run names the step and its clips; earlier checkpoints stay complete."""
     task = toy_vocoder.task(source=NoisyWindows(64, 2, broken_after=4))

@@ -75,6 +75,7 @@ def cases():
                 yield pytest.param(*case, marks=marks, id=f"{height}-{kind}-{flows}")
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("double")
 @pytest.mark.parametrize(("height", "kind", "flows"), [*cases()])
 def test_both_directions(height, kind, flows):

@@ -166,6 +166,7 @@ def jacobian(model, x, mel):
     return jax.jacrev(lambda x: model.forward(x, mel)[0][0])(x)[:, 0]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("double")
 def test_mixing_of_negative_determinant_and_a_column_that_is_not_full():
     """Uses log |det W| where torch.logdet is NaN; the last T % groups samples are copied."""
@@ -201,6 +202,7 @@ def middle_by_all(model, x, mel):
     return jnp.abs(jax.jacrev(both)(x)).max(axis=(1, 2))
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("double")
 def test_the_reach_in_both_directions():
     """Needs exactly `context_samples` on each side: with one less, joined chunks would differ."""

@@ -92,6 +92,7 @@ CASES = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("head", "kernel", "layers", "samples", "ragged"), CASES)
 def test_every_drawn_sample_follows_from_those_before_it(head, kernel, layers, samples, ragged):
     """Catches a cache that is off by a row, or a random number of another sample or clip."""
@@ -117,6 +118,7 @@ def test_every_drawn_sample_follows_from_those_before_it(head, kernel, layers, s
         np.testing.assert_allclose(audio, redrawn, atol=1e-10)
 
 
+@pytest.mark.slow
 def test_caches_round_no_worse_than_all_at_once():
     """Catches folded weights or ring caches that lose digits in float32."""
     model = random_model(config(compute_dtype="float32", channels=16))

@@ -144,6 +144,7 @@ def test_weights_without_weight_norm_are_the_same_weights(rng, fused):
             np.testing.assert_allclose(found, value, rtol=1e-6, err_msg=name)
 
 
+@pytest.mark.slow
 def test_a_checkpoint_becomes_a_model_folder(rng, tmp_path):
     """Follows the command's path: files, model, folder and back, with family and names."""
     arrays, expected = checkpoint(rng)

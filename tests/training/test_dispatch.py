@@ -81,6 +81,7 @@ class WideTask(ToyTask):
         return {"esr/line": jnp.sum(error)}
 
 
+@pytest.mark.slow
 def test_a_split_state_is_the_same_state(tmp_path, monkeypatch):
     """Parameters, moments, average and best are split; checkpoints fit every layout."""
     monkeypatch.setattr(mesh, "SMALLEST_SHARDED", 4)

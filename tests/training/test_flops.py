@@ -249,6 +249,7 @@ def vocoder(config, batch_size, window, **options):
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("one_by_one", [False, True])
 def test_waveflow(one_by_one):
     """Windows and flows are loops, the backward pass runs each flow again: 4 times forward."""

@@ -92,6 +92,7 @@ def compared(folder):
 USES = (continued, initial, compared)
 
 
+@pytest.mark.slow
 def test_damaged_runs(run, tmp_path):
     assert min(battery([run], tmp_path, 24, 1, USES).values()) > 1
 

@@ -136,6 +136,7 @@ def test_stopped_by_hand_the_last_evaluation_counts(tmp_path):
     np.testing.assert_array_equal(resumed.models.slope[...], whole.models.slope[...])
 
 
+@pytest.mark.slow
 def test_minutes_are_a_budget(tmp_path):
     began = time.monotonic()
     result = train(ToyTask(pause=0.01), Settings(minutes=0.05, learning_rate=0.05), tmp_path)

@@ -81,6 +81,7 @@ def directions(history, dtype, optimizer=None):
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("steps", [1, 4, 6, 17])
 def test_equals_the_paper_in_float64(rng, steps):
     with jax.enable_x64(True):
@@ -122,6 +123,7 @@ def test_the_first_bases_are_nearly_eigenvectors(rng):
         np.testing.assert_allclose(np.diag(values), np.linalg.eigvalsh(factor)[::-1], rtol=0.02)
 
 
+@pytest.mark.slow
 def test_float32_is_near_float64(rng):
     history = [gradients(rng, np.float32) for _ in range(12)]
     single = directions(history, jnp.float32)
@@ -163,6 +165,7 @@ def test_a_rotated_problem_takes_rotated_steps(rng):
         np.testing.assert_allclose(found, u @ expected @ v, atol=2e-4)
 
 
+@pytest.mark.slow
 def test_a_skewed_quadratic_is_solved_in_fewer_steps_than_by_adam(rng):
     """Minimizes f(W) = |A (W - W0) B|^2 with A and B of condition 30 in random bases."""
     spread = 30.0 ** np.linspace(0, -1, 6)
