@@ -661,6 +661,29 @@ def test_a_batch_depends_on_seed_and_step_alone():
     assert Windows(corpus, "train", seed=4, **options).names(0) != windows.names(0)
 
 
+def test_windows_of_a_batch_are_independent():
+    """Places of two windows of a batch say nothing of each other, as in a weak shuffle they do."""
+    corpus, _ = in_memory([10_000] * 20)
+    windows = Windows(corpus, "train", 1, 0, 0, batch_size=8, seed=0)
+    names = [origin(name) for step in range(2000) for name in windows.names(step)]
+    places = np.array([10_000 * number + start for number, start in names]).reshape(-1, 8)
+    for apart in (1, 2, 4):
+        between = (places[:, apart:] - places[:, :-apart]).ravel() % 200_000
+        counts = np.bincount(between // 3125, minlength=64)
+        expected = len(between) / 64
+        statistic = ((counts - expected) ** 2 / expected).sum()
+        assert statistic < 103.5  # chi-squared with 63 degrees of freedom: exceeded in 1 of 1000
+
+
+def test_rows_are_those_of_the_whole_batch():
+    corpus, _ = in_memory([400, 500, 600])
+    windows = Windows(corpus, "train", 50, 10, 10, batch_size=8, seed=3)
+    for step, rows in ((0, [0, 1, 2, 3]), (0, [4, 5, 6, 7]), (5, [1, 6]), (5, [7, 0])):
+        part = windows.batch(step, np.array(rows))
+        for key, whole in windows.batch(step).items():
+            np.testing.assert_array_equal(part[key], whole[rows])
+
+
 def test_windows_stay_in_their_split(tmp_path):
     corpus, clips = prepared(tmp_path, [300] * 5, rate=1000, validation=2)
     for split, expected in (("train", {"c00", "c01", "c02"}), ("validation", {"c03", "c04"})):
