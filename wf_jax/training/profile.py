@@ -7,7 +7,7 @@ from typing import Any, Self
 
 import jax
 
-from wf_jax.atomic import copy_files, is_remote
+from wf_jax.folders import copy_files, is_remote
 
 
 class Profile:
