@@ -38,6 +38,11 @@ def short(value: object, most: int = 200) -> str:
     return text if len(text) <= most else f"{text[:most]}..."
 
 
+def first_line(error: BaseException) -> str:
+    """Returns the first line of another library's error, or its kind where it has no words."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
 def why(error: OSError) -> str:
     """Returns the operating system's message and the remedy, to follow the file's name."""
     said, remedy = error.strerror or str(error), _REMEDIES.get(error.errno or 0)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from wf_jax.bounded_files import read_bounded
-from wf_jax.errors import UserError
+from wf_jax.errors import UserError, first_line
 
 HIDDEN = ".wf_jax-"  # begins temporary names, which have room where the name itself is at the limit
 _SYSTEM_ERROR = 2  # of libsndfile, which keeps the system's reason to itself
@@ -56,8 +56,7 @@ def naming(path: Path) -> Iterator[None]:
                 error.filename = str(path)
             raise
         if is_remote(path):
-            number = errno.EIO
-            said = (str(error).splitlines() or [type(error).__name__])[0]
+            number, said = errno.EIO, first_line(error)
         elif type(error).__module__ == "soundfile" and getattr(error, "code", 0) == _SYSTEM_ERROR:
             full = shutil.disk_usage(path.parent).free < _NO_ROOM
             number = errno.ENOSPC if full else errno.EIO

@@ -75,8 +75,7 @@ def atomic_folder(folder: Path, *, replace: bool = False) -> Iterator[Path]:
         replace: whether a folder that is there then, and not empty, is replaced.
 
     Raises:
-        OSError: the disk is full or not writable, or there is something that is not replaced; it
-            names `folder`.
+        OSError: a full disk, not writable, or something there is not replaced; names `folder`.
     """
     target = folder.resolve()
     with naming(folder):
@@ -152,11 +151,10 @@ def write_text(path: Path, text: str) -> None:
     Raises:
         OSError: the folder is missing or not writable, or the disk is full; it names `path`.
     """
-    if is_remote(path):
-        with naming(path):
-            path.write_text(text)
-    else:
-        write_whole(path, lambda file: file.write(text.encode()))
+    if not is_remote(path):
+        return write_whole(path, lambda file: file.write(text.encode()))
+    with naming(path):
+        path.write_text(text)
 
 
 def flush(path: Path) -> None:

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from experiments.run.lock import NAME, who_holds
-from wf_jax.errors import UserError
+from wf_jax.errors import UserError, first_line
 
 BEAT_SECONDS = 15.0  # between two writes of the holder
 PATIENCE_SECONDS = 60.0  # that an object stays as it is before its owner counts as dead
@@ -52,7 +52,7 @@ class BucketLock:
         except UserError:
             raise
         except Exception as error:  # tensorstore's own: no permission, no network
-            self.reason = str(error).splitlines()[0][:200]
+            self.reason = first_line(error)[:200]
             return
         self._thread = threading.Thread(target=self._beat, daemon=True)
         self._thread.start()

@@ -4,6 +4,7 @@ import hashlib
 import io
 import json
 import math
+import re
 import signal
 import struct
 import subprocess

@@ -13,7 +13,7 @@ import jax
 import numpy as np
 from jax import export
 
-from wf_jax.errors import UserError
+from wf_jax.errors import UserError, first_line
 from wf_jax.export.manifest import PLATFORMS as PLATFORMS
 from wf_jax.export.manifest import Value
 
@@ -96,8 +96,8 @@ def read(data: bytes, name: str) -> Callable[..., Any]:
         missing = f"{name}: needs the package flatbuffers: pip install flatbuffers"
         raise UserError(missing) from None
     except Exception as error:  # whatever a reader of another version stumbles over
-        said = (str(error).splitlines() or [type(error).__name__])[0]
-        raise UnreadableError(f"jax {jax.__version__} cannot read {name} ({said})") from None
+        said = f"jax {jax.__version__} cannot read {name} ({first_line(error)})"
+        raise UnreadableError(said) from None
 
 
 def platform_of(devices: Sequence[jax.Device] | None = None) -> str:

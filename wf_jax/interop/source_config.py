@@ -8,7 +8,7 @@ from typing import Any
 import yaml
 
 from wf_jax.bounded_files import read_bounded
-from wf_jax.errors import UserError
+from wf_jax.errors import UserError, first_line
 
 LARGEST_CONFIG = 1 << 16  # bytes; PaddleSpeech's have 4 KiB
 _MOST_BITS = 1024  # of a whole number
@@ -31,7 +31,7 @@ def read_config(path: str | Path) -> dict[str, Any]:
     except UserError as error:
         raise UserError(f"{path}: {error}; use the source's own") from None
     except (ValueError, RecursionError, yaml.YAMLError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
+        reason = first_line(error)[:200]
         raise UserError(f"{path}: damaged ({reason}); use .json or .yaml") from None
     if not isinstance(values, dict):
         raise UserError(f"{path}: not a table of names and values; use the source's own")

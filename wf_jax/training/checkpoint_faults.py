@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from wf_jax.errors import UserError, why
+from wf_jax.errors import UserError, first_line, why
 from wf_jax.folders import is_remote
 
 _QUOTED = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES)
@@ -54,6 +54,5 @@ def chain(error: BaseException) -> Iterator[BaseException]:
 def sentence(folder: Any, what: str, error: BaseException) -> str:
     """Returns one line of an error whose text may be pages long."""
     cause = first_cause(error)
-    lines = str(error).strip().splitlines() or [type(error).__name__]
-    reason = why(cause) if cause else lines[0][:200]
+    reason = why(cause) if cause else first_line(error)[:200]
     return f"{folder}: {what}: {reason}; what was saved before is intact"

@@ -16,7 +16,7 @@ import jax
 import numpy as np
 from jax.experimental import multihost_utils
 
-from wf_jax.errors import UserError
+from wf_jax.errors import UserError, first_line
 from wf_jax.mesh import gather_processes
 from wf_jax.training import rendezvous
 from wf_jax.training.clusters import parse, recognize
@@ -92,7 +92,7 @@ def start(choice: str = "auto", environment: Mapping[str, str] = os.environ) -> 
                 shutdown_timeout_seconds=60,
             )
     except (RuntimeError, ValueError) as error:
-        reason = str(error).splitlines()[0]
+        reason = first_line(error)
         if "DEADLINE_EXCEEDED" in reason or "UNAVAILABLE" in reason:
             raise NotTogetherError(f"{late} ({reason})") from None
         raise UserError(
@@ -188,7 +188,7 @@ def on_main(action: Callable[[], object]) -> None:
     if raised:
         raise raised
     if message:
-        raise UserError(f"process 0: {message}")
+        raise UserError(*f"process 0: {message}".splitlines())
 
 
 def from_main(tree: Any) -> Any:
