@@ -27,8 +27,7 @@ def check(create: Callable[[Weights], AmpModel], file: NamFile) -> None:
     """Counts what `create` asks for.
 
     Raises:
-        UserError: it asks for more weights than there are, or for fewer, or for more than may
-            be.
+        UserError: it asks for more weights than there are, or for fewer, or for more than may be.
     """
     shapes = Shapes(lambda: count(file, ARRAYS, 1))
     model = create(shapes)

@@ -181,8 +181,7 @@ class Checkpoints:
             like: a tree of arrays with the structure, shapes, types and shardings to restore.
 
         Raises:
-            UserError: the checkpoints are of another model, may not be read, or none is
-                whole.
+            UserError: the checkpoints are of another model, may not be read, or none is whole.
         """
         steps = self._agreed_steps()
         damaged: list[int] = []
