@@ -87,19 +87,16 @@ def make_task(config: CaptureConfig, capture: Capture, initial: CaptureModels) -
         capture.input_validation[None],
         capture.output_validation[None],
     )
-    try:
-        return CaptureTask(
-            audio,
-            sizes=tuple(config.model.sizes),
-            models=_training_level(config, initial, capture.output_gain),
-            sample_rate=float(capture.sample_rate),
-            batch_size=config.batch_size,
-            window=config.train.window,
-            loss_weights=LossWeights(**dataclasses.asdict(config.loss)),
-            seed=config.train.seed,
-        )
-    except ValueError as error:
-        raise UserError(str(error)) from None
+    return CaptureTask(
+        audio,
+        sizes=tuple(config.model.sizes),
+        models=_training_level(config, initial, capture.output_gain),
+        sample_rate=float(capture.sample_rate),
+        batch_size=config.batch_size,
+        window=config.train.window,
+        loss_weights=LossWeights(**dataclasses.asdict(config.loss)),
+        seed=config.train.seed,
+    )
 
 
 def _training_level(
