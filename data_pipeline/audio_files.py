@@ -18,7 +18,7 @@ from typing import BinaryIO
 import numpy as np
 import soundfile
 
-from data_pipeline.audio_headers import AudioFileWarning, Header, HeaderError, Source, read_header
+from data_pipeline.audio_headers import AudioFileWarning, Header, Source, read_header
 from wf_jax.errors import UserError
 from wf_jax.whole_files import atomic_path
 
@@ -32,10 +32,6 @@ _FLOAT_SUBTYPES = {"FLOAT": 32, "DOUBLE": 64}
 _UNKNOWN = 2**63 - 1  # libsndfile's count of samples where there is none
 _WIDTHS = {k: v // 8 for k, v in (_INTEGER_SUBTYPES | _FLOAT_SUBTYPES).items()}
 _WIDTHS |= {"ULAW": 1, "ALAW": 1}  # bytes of a sample
-
-
-class AudioFileError(UserError):
-    """An audio file that can not be read; one line with file, value and remedy."""
 
 
 class AudioFile:
@@ -57,7 +53,7 @@ class AudioFile:
             lossy: whether samples that have lost detail (Vorbis, A-law, ...) will do.
 
         Raises:
-            AudioFileError: missing, not audio, empty, truncated, or of an unsuitable sample type.
+            UserError: missing, not audio, empty, truncated, or of an unsuitable sample type.
         """
         self.path = Path(path)
         self._header = self._read_header()
@@ -90,7 +86,7 @@ class AudioFile:
         """Number of samples; a FLAC file that announces no length or a wrong one is decoded for it.
 
         Raises:
-            AudioFileError: the file is damaged or truncated.
+            UserError: the file is damaged or truncated.
         """
         if not self._header.is_counted:
             return self._frames
@@ -108,7 +104,7 @@ class AudioFile:
             dtype: "float32" or "float64".
 
         Raises:
-            AudioFileError: a sample is NaN, infinite or absurdly large; the file is damaged or
+            UserError: a sample is NaN, infinite or absurdly large; the file is damaged or
                 truncated.
         """
         position = 0
@@ -121,7 +117,7 @@ class AudioFile:
         """Reads all samples, float64 [T, channels]; integer PCM is value / 2^(bits - 1).
 
         Raises:
-            AudioFileError: see `blocks`.
+            UserError: see `blocks`.
         """
         return np.concatenate(list(self.blocks("float64")))
 
@@ -133,7 +129,7 @@ class AudioFile:
             option: name of the option in messages.
 
         Raises:
-            AudioFileError: several channels without a choice, or no such channel.
+            UserError: several channels without a choice, or no such channel.
         """
         count = self.channels
         if channel is None and count > 1:
@@ -153,7 +149,7 @@ class AudioFile:
         with self._bytes() as file:
             try:
                 header = read_header(file)
-            except HeaderError as error:
+            except UserError as error:
                 raise self._error(str(error)) from None
         if header.is_truncated:
             raise self._error(
@@ -192,16 +188,14 @@ class AudioFile:
             raise self._error("is a pipe or a device; name an audio file")
         try:
             file = self.path.open("rb")
-            if not os.fstat(file.fileno()).st_size:
-                file.close()
-                raise self._error("is empty (0 bytes); export or copy it again")
         except FileNotFoundError:
             raise self._error("no such file; check the name and the folder") from None
         except (OSError, ValueError) as error:
-            if isinstance(error, AudioFileError):
-                raise
             reason = getattr(error, "strerror", None) or str(error)
             raise self._error(f"can not be read ({reason}); check the file") from None
+        if not os.fstat(file.fileno()).st_size:
+            file.close()
+            raise self._error("is empty (0 bytes); export or copy it again")
         return file
 
     def _opened(self) -> "_Forward":
@@ -264,8 +258,8 @@ class AudioFile:
             raise self._error(f"a sample is {peak:.3g}, where full scale is 1; export it again")
         self._warn(f"samples are larger than {LOUD:g}, where full scale is 1")
 
-    def _error(self, what: str) -> AudioFileError:
-        return AudioFileError(f"{self.path}: {what}")
+    def _error(self, what: str) -> UserError:
+        return UserError(f"{self.path}: {what}")
 
     def _warn(self, what: str) -> None:
         warnings.warn(f"{self.path}: {what}", AudioFileWarning, stacklevel=3)
@@ -332,7 +326,7 @@ def read_audio(path: str | Path, channel: int | None = None) -> Audio:
         The samples with the facts about the file that later checks need.
 
     Raises:
-        AudioFileError: see AudioFile. One line.
+        UserError: see AudioFile. One line.
     """
     file = AudioFile(path)
     index = file.index_of(channel)
@@ -343,7 +337,7 @@ def read_mono(path: str | Path) -> Audio:
     """Reads a file and averages its channels.
 
     Raises:
-        AudioFileError: see AudioFile. One line.
+        UserError: see AudioFile. One line.
     """
     file = AudioFile(path)
     return _audio(file, file.read().mean(axis=1))

@@ -12,7 +12,8 @@ from typing import BinaryIO, Literal
 
 import numpy as np
 
-from data_pipeline.ogg_pages import PagesError, first_stream
+from data_pipeline.ogg_pages import first_stream
+from wf_jax.errors import UserError
 
 # Sizes that programs write when they cannot know the length (sox and ffmpeg through a pipe,
 # recorders that were cut off): these and those a little below them, which have room for a header.
@@ -29,10 +30,6 @@ _EXPORT = "export it as a mono WAV file"
 
 class AudioFileWarning(UserWarning):
     """A usable file that disagrees with its own header; one line."""
-
-
-class HeaderError(ValueError):
-    """A header or pages that make the file unusable; without the file's name."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +69,8 @@ def read_header(file: BinaryIO) -> Header:
     Refuses libsndfile's other formats: a VOC, NIST or MP3 file cannot be checked for completeness.
 
     Raises:
-        HeaderError: an unsupported format, or parts that contradict each other.
+        UserError: an unsupported format, or parts that contradict each other; without the file's
+            name.
     """
     length = file.seek(0, os.SEEK_END)
     file.seek(0)
@@ -91,7 +89,7 @@ def read_header(file: BinaryIO) -> Header:
         return _read_flac(file)
     if magic[:4] == b"OggS":
         return _read_ogg(file, length)
-    raise HeaderError(f"can not be read as audio (it is none of {_FORMATS}); {_EXPORT}")
+    raise UserError(f"can not be read as audio (it is none of {_FORMATS}); {_EXPORT}")
 
 
 class Source(io.RawIOBase):
@@ -210,7 +208,7 @@ def _find(
             others[name] = file.read(min(size, _ROOM))
         position = chunks.after(position, size)
     where = f"no chunk {wanted.decode()} of audio in it"
-    raise HeaderError(f"can not be read as audio ({where}); {_EXPORT}")
+    raise UserError(f"can not be read as audio ({where}); {_EXPORT}")
 
 
 def _of_chunks(file: BinaryIO, length: int, audio: _Audio, skipped: int) -> Header:
@@ -219,7 +217,7 @@ def _of_chunks(file: BinaryIO, length: int, audio: _Audio, skipped: int) -> Head
     if audio.size == -1 and chunks is _CAF:  # unknown, and so the last one
         return Header(None, max(length - start, 0))
     if audio.size < skipped:
-        raise HeaderError("holds no samples (0 s of audio); export it again")
+        raise UserError("holds no samples (0 s of audio); export it again")
     present, stop = max(length - start, 0), audio.start + audio.size
     if stop > length:
         return Header(audio.size - skipped, present)
@@ -351,9 +349,6 @@ def _read_flac(file: BinaryIO) -> Header:
 def _read_ogg(file: BinaryIO, length: int) -> Header:
     """Checks Ogg pages: libsndfile silently skips damaged ones and all after the first stream."""
     file.seek(0)
-    try:
-        end = first_stream(file)
-    except PagesError as error:
-        raise HeaderError(f"{error}; copy or export it again") from None
+    end = first_stream(file)
     beyond = 0 if _is_filling(file, end) else length - end
     return Header(None, None, beyond, b"", 0, end)

@@ -12,7 +12,8 @@ from typing import Self
 import numpy as np
 
 from data_pipeline.corpus_files import check_audio, map_audio
-from data_pipeline.corpus_index import SPLITS, Clip, CorpusError, Index, read_index
+from data_pipeline.corpus_index import SPLITS, Clip, Index, read_index
+from wf_jax.errors import UserError
 from wf_jax.levels import FULL_SCALE, peak_gain
 from wf_jax.random_streams import random_stream
 
@@ -35,7 +36,7 @@ class Corpus:
         """Opens a prepared corpus by memory mapping, in milliseconds whatever its size.
 
         Raises:
-            CorpusError: no such folder, not prepared, damaged, or of another version. One line.
+            UserError: no such folder, not prepared, damaged, or of another version. One line.
         """
         folder = Path(folder)
         index = read_index(folder)
@@ -69,7 +70,7 @@ class Corpus:
         """Reads the whole audio file and compares its SHA-256.
 
         Raises:
-            CorpusError: the file is not the one that was written.
+            UserError: the file is not the one that was written.
         """
         check_audio(self.folder, self.index)
 
@@ -112,7 +113,7 @@ class Windows:
 
         Raises:
             ValueError: a size or the seed is out of range.
-            CorpusError: no clips in the split.
+            UserError: no clips in the split.
         """
         lowest = {"window": 1, "before": 0, "after": 0, "batch_size": 1, "seed": 0}
         given = (window, before, after, batch_size, seed)
@@ -121,7 +122,7 @@ class Windows:
                 raise ValueError(f"{name} {value} is too small; choose {low} or more")
         self._corpus, self._clips = corpus, corpus.select(split)
         if not self._clips:
-            raise CorpusError(f"{corpus.folder}: no {split} clips; prepare with --validation=1")
+            raise UserError(f"{corpus.folder}: no {split} clips; prepare with --validation=1")
         self._window, self._before, self._after = window, before, after
         self._batch_size, self._seed = batch_size, seed
         lengths = np.array([clip.samples for clip in self._clips])

@@ -10,8 +10,9 @@ from typing import BinaryIO
 
 import numpy as np
 
-from data_pipeline.corpus_index import AUDIO_NAME, CorpusError, Index, prepare_again
+from data_pipeline.corpus_index import AUDIO_NAME, Index, prepare_again
 from wf_jax.array_files import ArrayFileError, map_npy
+from wf_jax.errors import UserError
 
 _DTYPE = np.dtype("<i2")
 
@@ -45,9 +46,9 @@ class AudioWriter:
 
 
 def check_free(folder: Path) -> None:
-    """Raises CorpusError where `folder` is there already and not empty."""
+    """Raises UserError where `folder` is there already and not empty."""
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise CorpusError(f"{folder}: is there already; remove it or name another --output")
+        raise UserError(f"{folder}: is there already; remove it or name another --output")
 
 
 def file_sha256(path: Path) -> str:
@@ -60,16 +61,16 @@ def map_audio(folder: Path, samples: int) -> np.ndarray:
     """Memory-maps audio.npy, int16 [samples], read-only.
 
     Raises:
-        CorpusError: the file is cut short, of another type, or of another length.
+        UserError: the file is cut short, of another type, or of another length.
     """
     path = folder / AUDIO_NAME
     try:
         audio = map_npy(path)
     except (ArrayFileError, OSError) as error:
         reason = getattr(error, "strerror", None) or error
-        raise CorpusError(f"{path}: damaged ({reason}); {prepare_again(folder)}") from None
+        raise UserError(f"{path}: damaged ({reason}); {prepare_again(folder)}") from None
     if audio.dtype != _DTYPE or audio.shape != (samples,):
-        raise CorpusError(
+        raise UserError(
             f"{path}: holds {audio.dtype} {audio.shape}, but index.json says int16 ({samples},);"
             f" {prepare_again(folder)}"
         )
@@ -80,12 +81,12 @@ def check_audio(folder: Path, index: Index) -> None:
     """Reads all of audio.npy and compares its sum.
 
     Raises:
-        CorpusError: its bytes are not those that were written.
+        UserError: its bytes are not those that were written.
     """
     path = folder / AUDIO_NAME
     found = file_sha256(path)
     if found != index.sha256:
-        raise CorpusError(
+        raise UserError(
             f"{path}: sha256 {found[:12]}... is not {index.sha256[:12]}... of index.json,"
             f" the file was changed; {prepare_again(folder)}"
         )

@@ -6,12 +6,11 @@ import math
 import os
 import reprlib
 import shlex
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from wf_jax.bounded_files import LARGEST_TABLE, TooLargeError, read_bounded
+from wf_jax.bounded_files import LARGEST_TABLE, read_bounded
 from wf_jax.errors import UserError
 from wf_jax.json_values import from_json, parse_json
 
@@ -22,19 +21,6 @@ _LOUDEST_DBFS = 0.1  # dB
 # An index has a value in 23 bytes or more; each takes some 60 in memory, whatever the file's size.
 _MOST_PARTS, _LEAST_PART = 10_000, 12
 SILENT_DBFS = -70.0  # dB; speech lies at -35 to -15, the dither of a 16-bit file at -96
-
-
-class CorpusError(UserError):
-    """A corpus that can not be prepared or used; one line with the place, value and remedy.
-
-    Attributes:
-        reasons: one line for each file at fault, where single files are.
-    """
-
-    def __init__(self, message: str, reasons: Sequence[str] = ()):
-        """Takes the line and, where files are at fault, a line for each."""
-        super().__init__(message)
-        self.reasons = tuple(reasons)
 
 
 @dataclass(frozen=True)
@@ -100,7 +86,7 @@ def write_index(folder: Path, index: Index) -> None:
     """Writes index.json into `folder`.
 
     Raises:
-        CorpusError: the index would exceed the size that is read.
+        UserError: the index would exceed the size that is read.
     """
     entries = dataclasses.asdict(index)
     for entry in entries["clips"]:
@@ -108,7 +94,7 @@ def write_index(folder: Path, index: Index) -> None:
             entry["rms_dbfs"] = None  # JSON has no infinity
     text = json.dumps({"version": FORMAT_VERSION} | entries, indent=1, allow_nan=False) + "\n"
     if len(text) > LARGEST_TABLE:
-        raise CorpusError(
+        raise UserError(
             f"{len(index.clips):,} recordings make an index of {len(text):,} bytes, the most is"
             f" {LARGEST_TABLE:,}; prepare them in several corpora"
         )
@@ -119,32 +105,32 @@ def read_index(folder: Path) -> Index:
     """Reads and checks index.json of a prepared corpus.
 
     Raises:
-        CorpusError: no such folder, not prepared, damaged, or of another version. One line.
+        UserError: no such folder, not prepared, damaged, or of another version. One line.
     """
     if not os.path.isdir(folder):  # False too where the name is too long
-        raise CorpusError(f"{folder}: no such folder; {_command('DIR', folder)}")
+        raise UserError(f"{folder}: no such folder; {_command('DIR', folder)}")
     missing = [name for name in (INDEX_NAME, AUDIO_NAME) if not (folder / name).is_file()]
     if missing:
-        raise CorpusError(f"{folder}: not a prepared corpus (no {missing[0]}); {_remedy(folder)}")
+        raise UserError(f"{folder}: not a prepared corpus (no {missing[0]}); {_remedy(folder)}")
     path = folder / INDEX_NAME
     try:
         entries = parse_json(_bytes(path))
         version = entries.pop("version")
-    except TooLargeError as error:
-        raise CorpusError(f"{path}: {error}; {prepare_again(folder)}") from None
+    except UserError as error:
+        raise UserError(f"{path}: {error}; {prepare_again(folder)}") from None
     except OSError as error:
-        raise CorpusError(f"{path}: can not be read ({error.strerror}); check its rights") from None
+        raise UserError(f"{path}: can not be read ({error.strerror}); check its rights") from None
     except (ValueError, KeyError, AttributeError, TypeError):
-        raise CorpusError(f"{path}: not the index of a corpus; {prepare_again(folder)}") from None
+        raise UserError(f"{path}: not the index of a corpus; {prepare_again(folder)}") from None
     if version != FORMAT_VERSION:
-        raise CorpusError(
+        raise UserError(
             f"{path}: format version {reprlib.repr(version)}, this program reads {FORMAT_VERSION};"
             f" {prepare_again(folder)}"
         )
     try:
         return _parse(entries)
     except (KeyError, TypeError, ValueError) as error:
-        raise CorpusError(f"{path}: damaged ({error}); {prepare_again(folder)}") from None
+        raise UserError(f"{path}: damaged ({error}); {prepare_again(folder)}") from None
 
 
 def _bytes(path: Path) -> bytes:
@@ -152,12 +138,13 @@ def _bytes(path: Path) -> bytes:
 
     Raises:
         OSError: the file cannot be read.
-        TooLargeError: the file exceeds LARGEST_TABLE, or has more parts than an index.
+        UserError: the file exceeds LARGEST_TABLE, or has more parts than an index; without its
+            name.
     """
     data = read_bounded(path, LARGEST_TABLE)
     parts = sum(map(data.count, (b"[", b"{", b",")))
     if parts > _MOST_PARTS + len(data) // _LEAST_PART:
-        raise TooLargeError(f"has {parts:,} values in {len(data):,} bytes, which is no index")
+        raise UserError(f"has {parts:,} values in {len(data):,} bytes, which is no index")
     return data
 
 

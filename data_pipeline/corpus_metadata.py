@@ -11,9 +11,8 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from data_pipeline.corpus_index import CorpusError
-from wf_jax.bounded_files import LARGEST_TABLE, TooLargeError, read_bounded
-from wf_jax.errors import printable
+from wf_jax.bounded_files import LARGEST_TABLE, read_bounded
+from wf_jax.errors import UserError, printable
 
 _MARKS = {  # at the beginning of a file, the longer ones first
     codecs.BOM_UTF32_LE: "utf-32",
@@ -47,19 +46,20 @@ def read_entries(metadata: Path) -> list[Entry]:
     """Reads the lines that name a recording.
 
     Raises:
-        CorpusError: the file cannot be read as text, or names nothing. One line.
+        UserError: the file cannot be read as text, or names nothing. One line.
         OSError: the file cannot be read.
     """
     try:
-        text = _decoded(metadata, read_bounded(metadata, LARGEST_TABLE))
-    except TooLargeError as error:
-        raise CorpusError(f"{metadata}: {error}; give the list of the recordings") from None
+        data = read_bounded(metadata, LARGEST_TABLE)
+    except UserError as error:
+        raise UserError(f"{metadata}: {error}; give the list of the recordings") from None
+    text = _decoded(metadata, data)
     # Not str.splitlines: a transcript may hold other separators, such as U+2028.
     lines = text.split("\n" if "\n" in text else "\r")
     ids = (line.partition("|")[0].strip().strip('"') for line in lines)
     entries = [Entry(number, id) for number, id in enumerate(ids, 1) if id]
     if not entries:
-        raise CorpusError(f"{metadata}: names no recordings; a line of it is id|text")
+        raise UserError(f"{metadata}: names no recordings; a line of it is id|text")
     return entries
 
 
@@ -75,7 +75,7 @@ def _decoded(metadata: Path, data: bytes) -> str:
     except UnicodeDecodeError:
         text = "\0"
     if "\0" in text:
-        raise CorpusError(f"{metadata}: not a text that can be read; save it as UTF-8")
+        raise UserError(f"{metadata}: not a text that can be read; save it as UTF-8")
     return text
 
 
@@ -116,13 +116,13 @@ def check_inside(metadata: Path, entry: Entry, path: Path, roots: Iterable[Path]
         roots: resolved folders, in one of which the file must be.
 
     Raises:
-        CorpusError: the id is an absolute path, goes up, or leads elsewhere by a link.
+        UserError: the id is an absolute path, goes up, or leads elsewhere by a link.
     """
     plain = entry.id.replace("\\", "/")
     absolute = plain.startswith("/") or re.match(r"[A-Za-z]:/", plain)
     said = f"{metadata}: line {entry.line}: {shown(entry.id)}"
     if absolute or ".." in plain.split("/"):
-        raise CorpusError(
+        raise UserError(
             f"{said} leads outside the corpus; write the name of a file in wavs without its suffix"
         )
     try:
@@ -130,12 +130,12 @@ def check_inside(metadata: Path, entry: Entry, path: Path, roots: Iterable[Path]
     except (OSError, RuntimeError):  # links in a circle
         reached = path
     if not any(reached.is_relative_to(root) for root in roots):
-        raise CorpusError(
+        raise UserError(
             f"{said} is a link to a file outside the corpus; copy the recording into wavs"
         )
 
 
-def none_found(metadata: Path, entries: list[Entry], folder: str) -> CorpusError:
+def none_found(metadata: Path, entries: list[Entry], folder: str) -> UserError:
     """Makes the error for a metadata.csv none of whose files exists."""
     first = entries[min(1, len(entries) - 1)]  # the line before may be a header
     what = f"none of its lines names a recording in {folder} (line {first.line}: {shown(first.id)})"
@@ -144,21 +144,21 @@ def none_found(metadata: Path, entries: list[Entry], folder: str) -> CorpusError
         remedy = "separate the id from the text with |"
     elif _is_not_utf8(first.id):
         remedy = "save it as UTF-8"
-    return CorpusError(f"{metadata}: {what}; {remedy}")
+    return UserError(f"{metadata}: {what}; {remedy}")
 
 
 def check_text(metadata: Path, entry: Entry) -> None:
     """Blames the table where an id that was not found can be no file's name.
 
     Raises:
-        CorpusError: the id is not UTF-8, or longer than a file's name can be.
+        UserError: the id is not UTF-8, or longer than a file's name can be.
     """
     if max(map(len, entry.id.encode("utf-8", "surrogateescape").split(b"/"))) > _LONGEST_NAME:
         said = f"line {entry.line}: {shown(entry.id)} is longer than a file's name"
-        raise CorpusError(f"{metadata}: {said}; separate the id from the text with |")
+        raise UserError(f"{metadata}: {said}; separate the id from the text with |")
     if _is_not_utf8(entry.id):
         said = f"line {entry.line}: {shown(entry.id)} is not UTF-8"
-        raise CorpusError(f"{metadata}: {said}; save the file as UTF-8")
+        raise UserError(f"{metadata}: {said}; save the file as UTF-8")
 
 
 def shown(id: str) -> str:

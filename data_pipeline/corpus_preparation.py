@@ -10,16 +10,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from data_pipeline.audio_files import AudioFileError
 from data_pipeline.corpus_files import AudioWriter, check_free, file_sha256
-from data_pipeline.corpus_index import (
-    AUDIO_NAME,
-    SILENT_DBFS,
-    Clip,
-    CorpusError,
-    Index,
-    write_index,
-)
+from data_pipeline.corpus_index import AUDIO_NAME, SILENT_DBFS, Clip, Index, write_index
 from data_pipeline.corpus_sources import (
     LOWEST_RATE,
     Found,
@@ -28,7 +20,7 @@ from data_pipeline.corpus_sources import (
     find_sources,
     read_clip,
 )
-from wf_jax.errors import printable
+from wf_jax.errors import UserError, printable
 from wf_jax.whole_files import atomic_folder
 
 _HIGHEST_RATE = 384_000  # Hz
@@ -84,14 +76,15 @@ def prepare_corpus(
         What is in the corpus and what is odd about it.
 
     Raises:
-        CorpusError: nothing to read, files that can not be used, no clip left for training, or the
-            output is there already or can not be written. One line; `reasons` has all bad files.
+        UserError: nothing to read, files that can not be used, no clip left for training, or the
+            output is there already or can not be written. One line; before it one for each bad
+            file, where it does not name them all.
     """
     source, output = Path(source), Path(output)
     if not LOWEST_RATE <= sample_rate <= _HIGHEST_RATE:
-        raise CorpusError(f"sample_rate {sample_rate} Hz is out of range; choose 22050")
+        raise UserError(f"sample_rate {sample_rate} Hz is out of range; choose 22050")
     if validation < 0:
-        raise CorpusError(f"validation {validation} is negative; choose 0 or more clips")
+        raise UserError(f"validation {validation} is negative; choose 0 or more clips")
     found = find_sources(source)
     sources = found.sources
     _count_training(len(sources), validation)  # at once, and not after an hour of reading
@@ -103,7 +96,7 @@ def prepare_corpus(
             write_index(folder, index)
     except OSError as error:
         reason = error.strerror or type(error).__name__
-        raise CorpusError(
+        raise UserError(
             f"{output}: can not be written ({reason}); nothing was left there,"
             " name another --output"
         ) from None
@@ -126,7 +119,7 @@ def _write(
         for source in _shown(sources, writer, sample_rate, progress):
             try:
                 audio, clip = read_clip(source, sample_rate)
-            except AudioFileError as error:
+            except UserError as error:
                 bad.append(str(error))
                 continue
             if clip.md5 in clips:
@@ -135,9 +128,9 @@ def _write(
                 clips[clip.md5] = replace(clip, start=writer.append(audio))
         writer.finish()
     if bad and not skip_bad:
-        raise CorpusError(_bad_files(bad, len(sources)), bad)
+        raise _unusable(bad, _bad_files(bad, len(sources)))
     if not clips:
-        raise CorpusError(f"none of {len(sources)} files can be used, the first: {bad[0]}", bad)
+        raise _unusable(bad, f"none of {len(sources)} files can be used, the first: {bad[0]}")
     return Index(
         sample_rate=sample_rate,
         samples=writer.samples,
@@ -173,11 +166,16 @@ def _split(clips: tuple[Clip, ...], validation: int) -> tuple[Clip, ...]:
 
 def _count_training(clips: int, validation: int) -> int:
     if clips <= validation:
-        raise CorpusError(
+        raise UserError(
             f"validation {validation} leaves no clip of {clips} for training;"
             f" choose --validation={max(clips // 10, min(clips - 1, 1))}"
         )
     return clips - validation
+
+
+def _unusable(bad: list[str], said: str) -> UserError:
+    """Makes the error of bad files; all of them come first where `said` does not name them all."""
+    return UserError(*(bad if any(reason not in said for reason in bad) else ()), said)
 
 
 def _bad_files(bad: list[str], count: int) -> str:

@@ -10,9 +10,9 @@ import numpy as np
 import soxr
 
 from data_pipeline.audio_files import LOWEST_RATE as LOWEST_RATE
-from data_pipeline.audio_files import SUFFIXES, AudioFile, AudioFileError, md5_of
+from data_pipeline.audio_files import SUFFIXES, AudioFile, md5_of
 from data_pipeline.audio_folders import Listing, is_audio, list_audio
-from data_pipeline.corpus_index import Clip, CorpusError
+from data_pipeline.corpus_index import Clip
 from data_pipeline.corpus_metadata import (
     Entry,
     Recordings,
@@ -22,6 +22,7 @@ from data_pipeline.corpus_metadata import (
     none_found,
     read_entries,
 )
+from wf_jax.errors import UserError
 from wf_jax.levels import FULL_SCALE
 
 METADATA, WAVS = "metadata.csv", "wavs"
@@ -64,23 +65,23 @@ def find_sources(source: Path) -> Found:
     """Finds the recordings of a folder.
 
     Raises:
-        CorpusError: no such folder, no recordings in it, or a metadata.csv that does not fit. One
+        UserError: no such folder, no recordings in it, or a metadata.csv that does not fit. One
             line.
     """
     if not os.path.isdir(source):  # which takes a name that is too long for a missing one
         what = "is a file" if os.path.isfile(source) else "no such folder"
-        raise CorpusError(f"{source}: {what}; name the folder of the recordings with --input")
+        raise UserError(f"{source}: {what}; name the folder of the recordings with --input")
     try:
         listing = list_audio(source)
         if (source / METADATA).is_file() and (source / WAVS).is_dir():
             return _find_listed(source, listing)
     except OSError as error:
-        raise CorpusError(
+        raise UserError(
             f"{error.filename or source}: can not be read ({error.strerror}); check its rights"
         ) from None
     if not listing.audio:
         others = f" among {counted(listing.others)}" if listing.others else ""
-        raise CorpusError(
+        raise UserError(
             f"{source}: no recordings ({', '.join(SUFFIXES)}){others};"
             " name their folder with --input"
         )
@@ -146,7 +147,7 @@ def read_clip(source: Source, sample_rate: int) -> tuple[np.ndarray, Clip]:
     The clip's `start` and `split` are still to be set.
 
     Raises:
-        AudioFileError: the file can not be used. One line.
+        UserError: the file can not be used. One line.
     """
     file = AudioFile(source.path)
     channels = file.read()  # [T, C], float64
@@ -154,7 +155,7 @@ def read_clip(source: Source, sample_rate: int) -> tuple[np.ndarray, Clip]:
     if file.sample_rate != sample_rate:
         samples = soxr.resample(samples, file.sample_rate, sample_rate, quality="VHQ")
     if len(samples) == 0:
-        raise AudioFileError(f"{source.path}: no samples are left at {sample_rate} Hz; remove it")
+        raise UserError(f"{source.path}: no samples are left at {sample_rate} Hz; remove it")
     audio = _to_int16(samples)
     peak, rms_dbfs = _level(audio)
     return audio, Clip(

@@ -27,10 +27,6 @@ _PLOT_SECONDS = 0.004
 _SLOWER = 8
 
 
-class LatencyError(UserError):
-    """A latency that can not be told from the files; one line that asks for a manual one."""
-
-
 @dataclass(frozen=True)
 class Latency:
     """The latency to use, its method, and data to plot it.
@@ -97,11 +93,11 @@ def latency_from_blips(output: np.ndarray, standard: StandardFile) -> Latency:
         The latency; its curves are the average and then each blip by itself.
 
     Raises:
-        LatencyError: if the output is too short for a blip, or no response exceeds the noise.
+        UserError: if the output is too short for a blip, or no response exceeds the noise.
     """
     stop = standard.first_blips_start + standard.t_blips
     if len(output) < max(stop, max(standard.blips) + LOOKBACK):
-        raise LatencyError(
+        raise UserError(
             f"ends at {len(output) / standard.sample_rate:.1f} s, before the blips at"
             f" {max(standard.blips) / standard.sample_rate:.1f} s; record the whole file,"
             " or give the latency by hand"
@@ -112,7 +108,7 @@ def latency_from_blips(output: np.ndarray, standard: StandardFile) -> Latency:
     average = np.mean(scans, axis=0)
     delay = _first_above(average, threshold)
     if delay is None:
-        raise LatencyError(
+        raise UserError(
             f"no response to the blips exceeds the noise ({background:.5f}, so {threshold:.5f} is"
             " needed); raise the recording level, check the cabling, or give the latency by hand"
         )
@@ -164,7 +160,7 @@ def latency_from_playing(
         The latency with its confidence, polarity and peak.
 
     Raises:
-        LatencyError: if the signals do not fit together clearly enough.
+        UserError: if the signals do not fit together clearly enough.
     """
     reach = min(round(search_seconds * sample_rate), min(len(x), len(y)) // 4)
     found = whitened_cross_correlation(x, y, reach)
@@ -174,7 +170,7 @@ def latency_from_playing(
         if _confidence(of_magnitude, sample_rate) > confidence:
             found, confidence = of_magnitude, _confidence(of_magnitude, sample_rate)
     if found is None or confidence < MIN_CONFIDENCE:
-        raise LatencyError(
+        raise UserError(
             f"can not be aligned with the input (confidence {confidence:.2f}, at least"
             f" {MIN_CONFIDENCE} is needed; delays up to {reach / sample_rate:.2f} s were tried);"
             " check that the two files belong together, or give the latency by hand"
@@ -205,7 +201,7 @@ def far_latency(
     late = max(coarse, 0)
     try:
         near = latency_from_playing(x[late - coarse :], y[late:], sample_rate)
-    except LatencyError:
+    except UserError:
         return None
     return coarse + near.samples
 

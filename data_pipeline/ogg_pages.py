@@ -3,13 +3,12 @@
 import zlib
 from typing import BinaryIO
 
+from wf_jax.errors import UserError
+
 _HEAD = 27  # bytes before the table of a page's segments
+_REMEDY = "copy or export it again"
 _LAST = 4  # flag of a stream's last page
 _REVERSED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
-
-
-class PagesError(ValueError):
-    """Missing or damaged pages; without the file's name."""
 
 
 def first_stream(file: BinaryIO) -> int:
@@ -19,7 +18,8 @@ def first_stream(file: BinaryIO) -> int:
         file: at its first page.
 
     Raises:
-        PagesError: a page is missing, damaged or of another stream, or the last one is not there.
+        UserError: a page is missing, damaged or of another stream, or the last one is not there;
+            without the file's name.
     """
     serial, number = None, 0
     while True:
@@ -27,11 +27,11 @@ def first_stream(file: BinaryIO) -> int:
         table = file.read(head[-1]) if len(head) == _HEAD else b""
         content = file.read(sum(table))
         if len(head) < _HEAD or len(table) < head[-1] or len(content) < sum(table):
-            raise PagesError(f"is truncated in or before page {number}")
+            raise UserError(f"is truncated in or before page {number}; {_REMEDY}")
         if head[:4] != b"OggS" or _checksum(head, table + content) != head[22:26]:
-            raise PagesError(f"is damaged in page {number}")
+            raise UserError(f"is damaged in page {number}; {_REMEDY}")
         if serial not in (None, head[14:18]) or head[18:22] != number.to_bytes(4, "little"):
-            raise PagesError(f"lacks page {number}, or holds several streams")
+            raise UserError(f"lacks page {number}, or holds several streams; {_REMEDY}")
         if head[5] & _LAST:
             return file.tell()
         serial, number = head[14:18], number + 1

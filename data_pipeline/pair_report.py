@@ -6,11 +6,10 @@ from pathlib import Path
 import numpy as np
 
 from data_pipeline import checks, pair_checks, timing_checks
-from data_pipeline.audio_files import Audio, AudioFileError, read_audio
+from data_pipeline.audio_files import Audio, read_audio
 from data_pipeline.checks import Finding
 from data_pipeline.latency import (
     Latency,
-    LatencyError,
     far_latency,
     latency_from_blips,
     latency_from_playing,
@@ -18,6 +17,7 @@ from data_pipeline.latency import (
 )
 from data_pipeline.standard_files import STANDARD_FILES, StandardFile, recognize
 from data_pipeline.timing import Timing, best_esr, measure_timing
+from wf_jax.errors import UserError
 
 BATCH_SIZE = 16
 
@@ -131,7 +131,7 @@ def check_capture(
     x, y, train, validation = report.input, report.output, report.train, report.validation
     try:
         found = _find_latency(x, y, standard, latency)
-    except LatencyError as error:
+    except UserError as error:
         message, _, remedy = f"{y.path.name}: {error}".partition("; ")
         if report.timing is not None and not report.timing.is_steady:
             remedy = "mend its timing first (see above), or give the latency by hand"
@@ -157,7 +157,7 @@ def _read(
 ) -> tuple[Audio | None, Finding | None]:
     try:
         return read_audio(path, channel), None
-    except AudioFileError as error:
+    except UserError as error:
         message, _, remedy = str(error).replace("(channel=", f"({option}=").partition("; ")
         return None, Finding("readable", "error", message, remedy, ignorable=False)
 
@@ -255,14 +255,14 @@ def _find_latency(x: Audio, y: Audio, standard: StandardFile | None, manual: int
             found = latency_from_blips(y.samples, standard)
         else:
             found = latency_from_playing(x.samples, y.samples, x.sample_rate)
-    except LatencyError:
+    except UserError:
         if manual is None:
             far = None if standard else far_latency(x.samples, y.samples, x.sample_rate)
             if far is None:
                 raise
             size = f"{abs(far) / x.sample_rate:.3f} s ({abs(far)} samples)"
             fault = f"its first {size} are missing" if far < 0 else f"it begins {size} late"
-            raise LatencyError(
+            raise UserError(
                 f"{fault}; export it again from the start of {x.path.name}, or give the latency"
                 f" by hand (latency={far})"
             ) from None

@@ -21,8 +21,8 @@ from experiments.terminal.start import (
     run_main,
     set_up,
 )
-from wf_jax.atomic import folder_path, is_remote
 from wf_jax.errors import UserError
+from wf_jax.folders import folder_path, is_remote
 from wf_jax.options import check_options
 
 _CONFIG = config_flags.DEFINE_config_file("config", None, "The comparison, e.g. likelihood")

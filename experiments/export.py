@@ -19,8 +19,7 @@ from absl import app, flags
 from experiments.releases.sources import check_source, find_source
 from experiments.terminal.outputs import check_folder
 from experiments.terminal.start import no_arguments, parse_flags, set_up
-from wf_jax.atomic import why
-from wf_jax.errors import UserError
+from wf_jax.errors import UserError, why
 from wf_jax.export.manifest import PLATFORMS, read_files, read_manifest, replaceable
 
 if TYPE_CHECKING:

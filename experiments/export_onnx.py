@@ -23,8 +23,7 @@ from experiments.onnx_export.target import target
 from experiments.run.model_folder import model_folder
 from experiments.terminal.start import no_arguments, parse_flags, set_up
 from wf_jax.amps.nam_file import read_nam
-from wf_jax.atomic import why
-from wf_jax.errors import UserError
+from wf_jax.errors import UserError, why
 from wf_jax.flows.model_folder import check_model, load_model
 from wf_jax.whole_files import write_whole
 

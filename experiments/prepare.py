@@ -13,13 +13,13 @@ from pathlib import Path
 import numpy as np
 from absl import flags
 
-from data_pipeline.corpus_index import SPLITS, Clip, CorpusError
+from data_pipeline.corpus_index import SPLITS, Clip
 from data_pipeline.corpus_preparation import Report, prepare_corpus
 from experiments.terminal.command_lines import command
-from experiments.terminal.outputs import OutputError, check_folder
+from experiments.terminal.outputs import check_folder
 from experiments.terminal.start import no_arguments, parse_flags
 from experiments.terminal.streams import prepare_terminal
-from wf_jax.errors import printable
+from wf_jax.errors import UserError, printable
 from wf_jax.training.metrics import Progress
 
 
@@ -33,11 +33,7 @@ def main(argv: list[str]) -> int:
     try:
         check_folder(Path(options.output))
         report = _prepare(options)
-    except CorpusError as error:
-        if any(reason not in str(error) for reason in error.reasons):  # it names the first few
-            print("\n".join(error.reasons), file=sys.stderr)
-        sys.exit(str(error))
-    except OutputError as error:
+    except UserError as error:
         sys.exit(str(error))
     except KeyboardInterrupt:
         sys.exit(f"stopped; nothing was written to {options.output}")

@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 from absl import app, flags
 
-from data_pipeline.audio_files import SUFFIXES, AudioFile, AudioFileError
+from data_pipeline.audio_files import SUFFIXES, AudioFile
 from data_pipeline.audio_stream import exactly, resample, write_blocks
 from experiments.terminal.outputs import check_file, check_folder
 from experiments.terminal.start import no_arguments, parse_flags, set_up
 from wf_jax.amps.engines import AUTO, ENGINES
-from wf_jax.amps.nam_file import NamFile, NamFileError, read_nam
+from wf_jax.amps.nam_file import NamFile, read_nam
 from wf_jax.errors import UserError
 from wf_jax.training.metrics import Progress, duration
 
@@ -104,7 +104,7 @@ def _load(file: NamFile) -> "AmpModel":
     use_every_core(8)
     try:
         model: AmpModel = model_of(file).at_size(_SLIM.value)
-    except NamFileError as error:
+    except UserError as error:
         sys.exit(str(error))
     if (model.input_channels, model.output_channels) != (1, 1):
         sys.exit(
@@ -135,7 +135,7 @@ def _fault(source: Path, target: Path, rate: float | None) -> str | None:
         stream = AudioFile(source, lossy=True)
         stream.index_of(_CHANNEL.value, "--channel")
         _check_rate(stream, rate)
-    except AudioFileError as error:
+    except UserError as error:
         return str(error)
     except OSError as error:
         return f"{target}: cannot be written: {error.strerror or error}"
@@ -145,7 +145,7 @@ def _fault(source: Path, target: Path, rate: float | None) -> str | None:
 def _check_rate(stream: AudioFile, rate: float | None) -> None:
     """Refuses a recording of another rate than the model's, where that is known."""
     if rate is not None and abs(stream.sample_rate - rate) > 0.5 and not _RESAMPLE.value:
-        raise AudioFileError(
+        raise UserError(
             f"{stream.path}: {stream.sample_rate} Hz, but the model plays at {rate:g} Hz; "
             "add --resample"
         )
@@ -155,7 +155,7 @@ def _try(model: "AmpModel", source: Path, target: Path) -> str | None:
     """Renders one file; what went wrong, in one line."""
     try:
         _render(model, AudioFile(source, lossy=True), target)
-    except AudioFileError as error:
+    except UserError as error:
         return str(error)
     except KeyboardInterrupt:
         sys.exit(f"\n{target}: stopped; nothing was written")

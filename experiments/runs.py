@@ -15,9 +15,10 @@ from pathlib import Path
 
 from absl import app, flags
 
-from experiments.run.reading import Run, RunError, find_runs, read_run
+from experiments.run.reading import Run, find_runs, read_run
 from experiments.run.table import Table, compare, json_lines, text
 from experiments.terminal.start import parse_flags, set_up
+from wf_jax.errors import UserError
 from wf_jax.whole_files import atomic_path
 
 KINDS = (".png", ".svg")
@@ -34,7 +35,7 @@ def main(argv: list[str]) -> None:
     set_up()
     try:
         damaged = _compare([Path(name) for name in argv[1:]])
-    except RunError as error:
+    except UserError as error:
         sys.exit(str(error))
     except BrokenPipeError:  # `| head`: what it wanted to read it has read
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -48,13 +49,13 @@ def _compare(named: Sequence[Path]) -> list[str]:
     # With `runs/*` the shell names the last picture too.
     folders = [path for path in named if path.suffix not in KINDS or not path.is_file()]
     if not folders:
-        raise RunError("nothing to compare: name the folders of runs, or one that holds them")
+        raise UserError("nothing to compare: name the folders of runs, or one that holds them")
     output = Path(_OUTPUT.value) if _OUTPUT.value else _common(folders) / "runs.png"
     if output.suffix.lower() not in KINDS:
-        raise RunError(f"--output={output}: not a .png or .svg; end its name with one of them")
+        raise UserError(f"--output={output}: not a .png or .svg; end its name with one of them")
     runs, damaged = _read(folders)
     if not runs:
-        raise RunError(*damaged.values())
+        raise UserError(*damaged.values())
     tables = compare(runs)
     if _JSON.value:
         lines = [line for table in tables for line in json_lines(table)]
@@ -74,7 +75,7 @@ def _read(folders: Sequence[Path]) -> tuple[list[Run], dict[Path, str]]:
     for path in found.values():
         try:
             runs.append(read_run(path))
-        except RunError as error:
+        except UserError as error:
             damaged[path] = str(error)
     return runs, damaged
 
@@ -101,7 +102,7 @@ def _draw(tables: Sequence[Table], output: Path) -> None:
             path.write_bytes(content)
     except OSError as error:
         reason = error.strerror or error
-        raise RunError(f"{output}: cannot be written: {reason}; name another --output") from None
+        raise UserError(f"{output}: cannot be written: {reason}; name another --output") from None
     print(f"curves: {output}", file=sys.stderr if _JSON.value else sys.stdout)
 
 

@@ -79,12 +79,12 @@ def _spare(inputs: list[MelInput], output: Path) -> None:
 
 
 def _denoiser(model: "Flow") -> "Denoiser":
-    from wf_jax.flows.denoiser import Denoiser, DenoiserError
+    from wf_jax.flows.denoiser import Denoiser
 
     try:
         return Denoiser.of(model)
-    except DenoiserError as error:
-        raise DenoiserError(f"{_MODEL.value}: {error}; leave --denoise away") from None
+    except UserError as error:
+        raise UserError(f"{_MODEL.value}: {error}; leave --denoise away") from None
 
 
 def _synthesize(model: "Flow", inputs: list[MelInput], output: Path) -> None:

@@ -28,10 +28,10 @@ from experiments.terminal.start import (
     run_main,
     set_up,
 )
-from wf_jax.atomic import folder_path, is_remote
 from wf_jax.errors import UserError
-from wf_jax.training.clusters import DistributedError, check_choice
-from wf_jax.training.settings import FlagError, Session, parse_range
+from wf_jax.folders import folder_path, is_remote
+from wf_jax.training.clusters import check_choice
+from wf_jax.training.settings import Session, parse_range
 
 _CONFIG = config_flags.DEFINE_config_file(
     "config", None, "a2_capture, waveflow:64, ..., or a file: the run's configuration"
@@ -63,7 +63,7 @@ def main(argv: list[str]) -> None:
     config.source = config.source or flags.FLAGS["config"].config_filename
     try:
         _check(config)
-    except (UserError, DistributedError) as error:
+    except UserError as error:
         sys.exit(str(error))
     with ending_politely():
         sys.exit(run_main(lambda: _run(config), config.batch_size, _DISTRIBUTED.value))
@@ -117,7 +117,7 @@ def _sweep(config: RunConfig, workdir: Path, session: Session) -> int:
     from experiments.run.job import attempt
 
     if _SWEEP_INDEX.value is None and jax.process_count() > 1:
-        raise FlagError("--sweep in several processes trains one run of it: give --sweep_index")
+        raise UserError("--sweep in several processes trains one run of it: give --sweep_index")
     run = partial(attempt, session=session)
     return run_sweep(read_sweep(Path(_SWEEP.value)), config, workdir, run, _SWEEP_INDEX.value)
 

@@ -18,7 +18,7 @@ from wf_jax.export.manifest import (
     VocoderFacts,
     read_manifest,
 )
-from wf_jax.flows.model_folder import ModelFolderError, load_model, save_model
+from wf_jax.flows.model_folder import load_model, save_model
 from wf_jax.modules import split
 from wf_jax.old_names import current_names
 
@@ -71,7 +71,7 @@ def test_a_model_folder_of_an_earlier_version(tmp_path):
     assert load_model(tmp_path).config == model.config
     both = content["model"] | {"mel": NEW | {"hop": 16}}
     path.write_text(json.dumps(content | {"model": both}))
-    with pytest.raises(ModelFolderError, match="hop is unknown"):
+    with pytest.raises(UserError, match="hop is unknown"):
         load_model(tmp_path)
 
 

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from wf_jax import whole_files
+from wf_jax.folders import HIDDEN
 from wf_jax.whole_files import (
-    HIDDEN,
     atomic_folder,
     atomic_path,
     exchange,

@@ -4,16 +4,13 @@ import errno
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from wf_jax.errors import UserError
 from wf_jax.json_values import parse_json
 
 LARGEST_CONFIG = 1 << 20  # bytes of what describes a model or a run; the largest has 4 KiB
 LARGEST_TABLE = 1 << 28  # bytes of a list of recordings; LJSpeech's have 3 and 5 MB
 LARGEST_RECORDS = 1 << 26  # bytes of what a run wrote at its evaluations, some 300 each
 _BLOCK = 1 << 20
-
-
-class TooLargeError(ValueError):
-    """A file is larger than any sensible one; the message lacks its name."""
 
 
 def open_file(path: Path) -> BinaryIO:
@@ -39,14 +36,14 @@ def read_bounded(path: Path, most: int) -> bytes:
 
     Raises:
         OSError: as `open_file`.
-        TooLargeError: it has more.
+        UserError: it has more; without the file's name.
     """
     data = bytearray()
     with open_file(path) as file:
         while block := file.read(_BLOCK):
             data += block
             if len(data) > most:
-                raise TooLargeError(f"larger than {most:,} bytes, the most that is read")
+                raise UserError(f"larger than {most:,} bytes, the most that is read")
     return bytes(data)
 
 

@@ -1,4 +1,18 @@
-"""The error for what a user can mend, in one line."""
+"""The error for what a user can mend, in one line, and the words for it."""
+
+import errno
+
+_NO_ROOM = "make room, then the same command goes on"
+_FORBIDDEN = "change its permissions, or give another folder"
+_REMEDIES = {
+    errno.ENOSPC: _NO_ROOM,
+    errno.EDQUOT: _NO_ROOM,
+    errno.EACCES: _FORBIDDEN,
+    errno.EPERM: _FORBIDDEN,
+    errno.EROFS: "give another folder",
+    errno.EEXIST: "give another folder",
+    errno.ENOTDIR: "give another folder",
+}
 
 
 class UserError(ValueError):
@@ -22,3 +36,14 @@ def short(value: object, most: int = 200) -> str:
     """Cuts a value's text to what fits into a line, since a damaged file may hold anything."""
     text = str(value)
     return text if len(text) <= most else f"{text[:most]}..."
+
+
+def first_line(error: BaseException) -> str:
+    """Returns the first line of another library's error, or its kind where it has no words."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
+def why(error: OSError) -> str:
+    """Returns the operating system's message and the remedy, to follow the file's name."""
+    said, remedy = error.strerror or str(error), _REMEDIES.get(error.errno or 0)
+    return f"{said}; {remedy}" if remedy else said

@@ -7,6 +7,8 @@ import numpy as np
 from jax.experimental import multihost_utils
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
+from wf_jax.errors import UserError
+
 DATA_AXIS = "data"
 SHARD_AXIS = "shard"
 AxisNames = str | tuple[str, ...] | None  # that a loss is summed over
@@ -24,13 +26,13 @@ def data_mesh(batch_size: int, shards: int = 1) -> Mesh:
             lies within a process where it can. A batch is split over both, state over the second.
 
     Raises:
-        ValueError: the batch or the devices cannot be split like that.
+        UserError: the batch or the devices cannot be split like that.
     """
     processes = jax.process_count()
     devices = sorted(jax.devices(), key=lambda device: (device.process_index, device.id))
     each = len(devices) // processes
     if jax.local_device_count() * processes != len(devices):
-        raise ValueError(
+        raise UserError(
             f"this process has {jax.local_device_count()} of {len(devices)} devices in {processes} "
             "processes; give each the same number"
         )
@@ -38,7 +40,7 @@ def data_mesh(batch_size: int, shards: int = 1) -> Mesh:
     counts = [n for n in counts if n * processes % shards == 0]
     if not counts:
         wanted = f"{shards} shards" if batch_size % processes == 0 else f"{processes} processes"
-        raise ValueError(
+        raise UserError(
             f"a batch of {batch_size} cannot be split over {len(devices)} devices in {wanted}; "
             f"choose a multiple of {len(devices)}"
         )

@@ -17,10 +17,6 @@ _RULE = "rule"
 _NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,3})?")
 
 
-class OptionError(UserError):
-    """An option has a value that cannot be used: one line with option, value and remedy."""
-
-
 class Rule(Protocol):
     """Tells the values that an option may have from others."""
 
@@ -259,11 +255,11 @@ def check_options(group: Any, prefix: str = "--config.", equals: str = "=") -> N
         equals: what they write between name and value.
 
     Raises:
-        OptionError: a value breaks its rule; of several the first one is named.
+        UserError: a value breaks its rule; of several the first one is named.
     """
     for field in dataclasses.fields(group):
         value, rule = getattr(group, field.name), rule_of(field)
         if dataclasses.is_dataclass(value):
             check_options(value, f"{prefix}{field.name}.", equals)
         if rule is not None and (fault := rule.fault(value)):
-            raise OptionError(f"{prefix}{field.name}{equals}{value} {fault}")
+            raise UserError(f"{prefix}{field.name}{equals}{value} {fault}")

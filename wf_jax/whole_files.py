@@ -16,15 +16,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
+from wf_jax.folders import HIDDEN, is_remote, naming
+
 try:
     import fcntl
 except ImportError:  # Windows
     fcntl = None
 
-HIDDEN = ".wf_jax-"  # begins temporary names, which have room where the name itself is at the limit
 _ASIDE = ".wf_jax.old-"  # begins the name of a folder while another one takes its place
-_SYSTEM_ERROR = 2  # of libsndfile, which keeps the system's reason to itself
-_NO_ROOM = 2**20  # bytes
 _swept: set[Path] = set()  # folders in which this process has looked for what others left
 
 
@@ -53,7 +52,7 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         os.close(handle)
         return Path(name)
 
-    with _naming(path), _held(make, path.parent) as temporary:
+    with naming(path), _held(make, path.parent) as temporary:
         try:
             yield temporary
             temporary.chmod(_new_file_mode(path))
@@ -76,11 +75,10 @@ def atomic_folder(folder: Path, *, replace: bool = False) -> Iterator[Path]:
         replace: whether a folder that is there then, and not empty, is replaced.
 
     Raises:
-        OSError: the disk is full or not writable, or there is something that is not replaced; it
-            names `folder`.
+        OSError: a full disk, not writable, or something there is not replaced; names `folder`.
     """
     target = folder.resolve()
-    with _naming(folder):
+    with naming(folder):
         target.parent.mkdir(parents=True, exist_ok=True)
         restore(target)
         with _held(lambda: _new_folder(target.parent), target.parent) as temporary:
@@ -145,6 +143,18 @@ def write_whole(path: str | Path, write: Callable[[BinaryIO], object]) -> None:
     """
     with atomic_path(path) as temporary, temporary.open("wb") as file:
         write(file)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes a text whole; objects of a remote store always appear so.
+
+    Raises:
+        OSError: the folder is missing or not writable, or the disk is full; it names `path`.
+    """
+    if not is_remote(path):
+        return write_whole(path, lambda file: file.write(text.encode()))
+    with naming(path):
+        path.write_text(text)
 
 
 def flush(path: Path) -> None:
@@ -225,23 +235,6 @@ def _aside(target: Path) -> Path:
     """Returns the path of a folder while another one takes its place."""
     digest = hashlib.sha256(os.fsencode(target.name)).hexdigest()[:16]
     return target.parent / f"{_ASIDE}{digest}"
-
-
-@contextlib.contextmanager
-def _naming(path: Path) -> Iterator[None]:
-    """Names `path` in OSErrors raised inside: open files and libsndfile name none."""
-    try:
-        yield
-    except RuntimeError as error:
-        if type(error).__module__ != "soundfile" or getattr(error, "code", 0) != _SYSTEM_ERROR:
-            raise
-        full = shutil.disk_usage(path.parent).free < _NO_ROOM
-        number = errno.ENOSPC if full else errno.EIO
-        raise OSError(number, os.strerror(number), str(path)) from error
-    except OSError as error:
-        if error.filename is None or Path(os.fsdecode(error.filename)).name.startswith(HIDDEN):
-            error.filename = str(path)
-        raise
 
 
 def _new_file_mode(path: Path) -> int:

@@ -17,11 +17,10 @@ from pathlib import Path
 from absl import app, flags
 
 from data_pipeline.corpus import Corpus
-from data_pipeline.corpus_index import CorpusError
 from experiments.accelerator.parts import PARTS
-from experiments.terminal.outputs import OutputError, check_folder
+from experiments.terminal.outputs import check_folder
 from experiments.terminal.start import no_arguments, parse_flags, set_up
-from wf_jax.atomic import why
+from wf_jax.errors import UserError, why
 
 _OUTPUT = flags.DEFINE_string("output", None, "Folder of the results; made if it is not there")
 _MINUTES = flags.DEFINE_float("minutes", 10.0, "For all parts together", 0.1)
@@ -39,7 +38,7 @@ def main(argv: list[str]) -> None:
         sys.exit(f"--parts={','.join(unknown)}: no such part; choose of {', '.join(PARTS)}")
     try:
         check_folder(Path(_OUTPUT.value))
-    except OutputError as error:
+    except UserError as error:
         sys.exit(str(error))
     corpus = _corpus(_CORPUS.value) if _CORPUS.value else ""
     from experiments.accelerator.run import run_parts
@@ -59,7 +58,7 @@ def _corpus(folder: str) -> str:
     """Returns the absolute path of a prepared corpus; exits the program if there is none."""
     try:
         Corpus.open(folder).check()
-    except CorpusError as error:
+    except UserError as error:
         sys.exit(str(error))
     return os.path.abspath(folder)
 

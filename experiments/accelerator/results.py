@@ -6,7 +6,7 @@ from typing import Any
 
 from experiments.accelerator.parts import PARTS
 from experiments.accelerator.report import ROWS, Row, read_rows
-from wf_jax.atomic import write_text
+from wf_jax.whole_files import write_text
 
 
 def write_results(output: Path) -> None:

@@ -21,7 +21,8 @@ from data_pipeline.synthetic import plucked_di
 from data_pipeline.synthetic_speech import synthetic_speech
 from wf_jax.amps import load_nam
 from wf_jax.amps.player import Player
-from wf_jax.export import Amp, ReleaseError, Vocoder, load
+from wf_jax.errors import UserError
+from wf_jax.export import Amp, Vocoder, load
 from wf_jax.export.manifest import CONFIG, NAM
 from wf_jax.export.rebuild import model_of
 from wf_jax.flows.flow import Flow
@@ -34,7 +35,7 @@ def run(options: Any) -> None:
     start = time.perf_counter()
     try:
         release = load(options.model)
-    except ReleaseError as error:
+    except UserError as error:
         sys.exit(str(error))
     loading = time.perf_counter() - start
     print(f"{release.manifest.model}; {jax.devices()[0].device_kind}, jax {jax.__version__}")

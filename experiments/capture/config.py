@@ -155,7 +155,7 @@ class CaptureConfig(run.RunConfig):
             By key of wf_jax.amps.nam_metadata.USER_KEYS: text, a level in dBu, or None.
 
         Raises:
-            NamFileError: that file cannot be read, or holds invalid metadata.
+            UserError: that file cannot be read, or holds invalid metadata.
         """
         # A fine-tuned model is still of the same gear, unless the user says otherwise.
         before = read_nam(self.init_from).metadata if self.init_from else {}
@@ -165,8 +165,8 @@ class CaptureConfig(run.RunConfig):
         """Refuses options and files that would fail later; reads headers only.
 
         Raises:
-            AudioFileError, NamFileError: a file is missing or none of its kind.
-            UserError, OptionError: an option has a value that cannot be used.
+            UserError: a file is missing or none of its kind, or an option has a value that cannot
+                be used.
         """
         super().check()
         for name in self._files:

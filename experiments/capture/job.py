@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from data_pipeline.audio_files import LOUD, AudioFile, AudioFileError, md5_of, read_audio
+from data_pipeline.audio_files import LOUD, AudioFile, md5_of, read_audio
 from data_pipeline.captures import Capture, load_capture
 from data_pipeline.pair_report import Used
 from data_pipeline.synthetic import write_demo_pair
@@ -18,7 +18,6 @@ from experiments.run.job import Job
 from wf_jax.amps import a2
 from wf_jax.amps.capture import CaptureAudio, CaptureTask, LossWeights
 from wf_jax.amps.model import AmpModel
-from wf_jax.amps.nam_file import NamFileError
 from wf_jax.errors import UserError
 from wf_jax.training.distributed import say
 from wf_jax.training.loop import Result
@@ -88,19 +87,16 @@ def make_task(config: CaptureConfig, capture: Capture, initial: CaptureModels) -
         capture.input_validation[None],
         capture.output_validation[None],
     )
-    try:
-        return CaptureTask(
-            audio,
-            sizes=tuple(config.model.sizes),
-            models=_training_level(config, initial, capture.output_gain),
-            sample_rate=float(capture.sample_rate),
-            batch_size=config.batch_size,
-            window=config.train.window,
-            loss_weights=LossWeights(**dataclasses.asdict(config.loss)),
-            seed=config.train.seed,
-        )
-    except ValueError as error:
-        raise UserError(str(error)) from None
+    return CaptureTask(
+        audio,
+        sizes=tuple(config.model.sizes),
+        models=_training_level(config, initial, capture.output_gain),
+        sample_rate=float(capture.sample_rate),
+        batch_size=config.batch_size,
+        window=config.train.window,
+        loss_weights=LossWeights(**dataclasses.asdict(config.loss)),
+        seed=config.train.seed,
+    )
 
 
 def _training_level(
@@ -115,12 +111,7 @@ def _training_level(
 def _initial_models(config: CaptureConfig, input_path: Path) -> CaptureModels:
     if not (config.init_from or config.model.nam):
         return CaptureModels(gear=config.gear())
-    try:
-        return read_models(config, float(AudioFile(input_path).sample_rate))
-    except (AudioFileError, NamFileError):
-        raise
-    except ValueError as error:
-        raise UserError(str(error)) from None
+    return read_models(config, float(AudioFile(input_path).sample_rate))
 
 
 def _pair(config: CaptureConfig, folder: RunFolder, place: Path) -> tuple[Path, Path]:

@@ -8,6 +8,7 @@ from wf_jax.amps import a2
 from wf_jax.amps.container import SlimmableContainer, uniform_max_values
 from wf_jax.amps.model import AmpModel
 from wf_jax.amps.nam_models import load_nam, new_model
+from wf_jax.errors import UserError
 from wf_jax.random_streams import random_stream
 
 
@@ -44,8 +45,7 @@ def read_models(config: CaptureConfig, sample_rate: float) -> CaptureModels:
         sample_rate: Hz, the recording's.
 
     Raises:
-        NamFileError: the file cannot be used.
-        ValueError: the model is not for this recording.
+        UserError: the file cannot be used, or the model is not for this recording.
     """
     if not (config.init_from or config.model.nam):
         return CaptureModels(gear=config.gear())
@@ -56,12 +56,12 @@ def read_models(config: CaptureConfig, sample_rate: float) -> CaptureModels:
         flag, path = "--config.model.nam", config.model.nam
         model = new_model(path, random_stream(config.train.seed), sample_rate)
     if model.sample_rate not in (None, sample_rate):
-        raise ValueError(
+        raise UserError(
             f"{flag}={path}: a model for {model.sample_rate:g} Hz; the recording has "
             f"{sample_rate:g} Hz: resample it"
         )
     if (model.input_channels, model.output_channels) != (1, 1):
-        raise ValueError(
+        raise UserError(
             f"{flag}={path}: {model.input_channels} inputs and {model.output_channels} outputs; "
             "only mono models can be trained"
         )

@@ -4,9 +4,8 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-from experiments.vocoder.config import VocoderConfig, VocoderConfigError
+from experiments.vocoder.config import VocoderConfig
 from wf_jax.errors import UserError
-from wf_jax.options import OptionError
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,17 +38,19 @@ def check_members(entries: Mapping[str, Entry]) -> None:
     """Finds faults of any member before another one has cost its time.
 
     Raises:
-        UserError, CorpusError: one line; of an option it names the member.
+        UserError: one line; of an option it names the member.
     """
+    run = next(iter(entries.values())).run
+    if not run.data.corpus:
+        raise UserError(
+            "--config.data.corpus is missing; make one with python -m experiments.prepare, or "
+            "try the built-in audio with --config=likelihood:demo"
+        )
+    run.corpus_rate()  # which all members share
     for name, entry in entries.items():
-        if not entry.run.data.corpus:
-            raise UserError(
-                "--config.data.corpus is missing; make one with python -m experiments.prepare, or "
-                "try the built-in audio with --config=likelihood:demo"
-            )
         try:
             entry.run.check()
-        except (OptionError, VocoderConfigError) as error:
+        except UserError as error:
             raise UserError(f"{name}: {error}") from None
 
 

@@ -17,10 +17,11 @@ from experiments.run.job import attempt
 from experiments.run.json_files import write_json
 from experiments.run.reading import number, read_result
 from experiments.run.sweep import finished, train_each
-from wf_jax.atomic import is_remote, write_text
 from wf_jax.errors import UserError
 from wf_jax.flows.model_folder import load_model
+from wf_jax.folders import is_remote
 from wf_jax.training.settings import Session
+from wf_jax.whole_files import write_text
 
 MEASURED = ("parameters", "steps", "minutes", "log_likelihood", "bits")  # of every member
 

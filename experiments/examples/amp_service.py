@@ -10,7 +10,8 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
-from wf_jax.export import Amp, ReleaseError, load
+from wf_jax.errors import UserError
+from wf_jax.export import Amp, load
 
 
 def play(amp: Amp, blocks: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
@@ -25,7 +26,7 @@ def run(release: str, source: str, target: str) -> None:
     """Plays mono audio [T] of a .npy; pads the last block with silence."""
     amp = load(release)
     if not isinstance(amp, Amp):
-        raise ReleaseError(f"{release}: a vocoder, which takes mels; name an amp's release")
+        raise UserError(f"{release}: a vocoder, which takes mels; name an amp's release")
     di, size = np.load(source), amp.manifest.amp.blocks[0]
     blocks = np.pad(di, (0, -len(di) % size)).reshape(-1, size)
     np.save(target, np.concatenate([di[:0], *play(amp, blocks)])[: len(di)])
@@ -36,5 +37,5 @@ if __name__ == "__main__":
         sys.exit("usage: python -m experiments.examples.amp_service RELEASE di.npy wet.npy")
     try:
         run(*sys.argv[1:4])
-    except (OSError, ValueError) as error:  # a ReleaseError is one
+    except (OSError, ValueError) as error:
         sys.exit(str(error))

@@ -11,7 +11,8 @@ import jax
 import numpy as np
 
 from experiments.examples.wav import wav_bytes
-from wf_jax.export import ReleaseError, Vocoder, load
+from wf_jax.errors import UserError
+from wf_jax.export import Vocoder, load
 
 
 class SpeechService:
@@ -21,7 +22,7 @@ class SpeechService:
         """Compiles for clips of these lengths, so that the first requests need not wait."""
         self._vocoder = load(release)
         if not isinstance(self._vocoder, Vocoder):
-            raise ReleaseError(f"{release}: an amp, which speaks no mels; name a vocoder's release")
+            raise UserError(f"{release}: an amp, which speaks no mels; name a vocoder's release")
         for frames in warm_frames:
             self.speak(np.full((self._vocoder.manifest.vocoder.bands, frames), -8.0, np.float32))
 
@@ -39,5 +40,5 @@ if __name__ == "__main__":
         spoken = service.speak(np.load(sys.argv[2]))
         with open(sys.argv[3], "wb") as output:
             output.write(spoken)
-    except (OSError, ValueError) as error:  # a ReleaseError is one
+    except (OSError, ValueError) as error:
         sys.exit(str(error))

@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from wf_jax.export.manifest import PARAMS, PLATFORMS, ReleaseError, copied, read_release
+from wf_jax.errors import UserError
+from wf_jax.export.manifest import PARAMS, PLATFORMS, copied, read_release
 from wf_jax.export.release import params_of
 
 if TYPE_CHECKING:
@@ -27,10 +28,10 @@ if TYPE_CHECKING:
 def write_module(release: Path, name: str, output: str, platform: str, **sizes: int) -> None:
     """Writes the three files."""
     if platform not in PLATFORMS:
-        raise ReleaseError(f"platform {platform} is none of {', '.join(PLATFORMS)}")
+        raise UserError(f"platform {platform} is none of {', '.join(PLATFORMS)}")
     manifest, files = read_release(release)
     if name not in manifest.functions:
-        raise ReleaseError(f"{release}: {name} is none of {', '.join(manifest.functions)}")
+        raise UserError(f"{release}: {name} is none of {', '.join(manifest.functions)}")
     params = params_of(release / PARAMS, files[PARAMS], manifest)
     from wf_jax.export.artifacts import lower  # and with it JAX and the models
     from wf_jax.export.rebuild import functions_of
@@ -39,7 +40,7 @@ def write_module(release: Path, name: str, output: str, platform: str, **sizes: 
         functions = {function.name: function for function in functions_of(folder, manifest)}
     missing = _symbols(functions[name]) - sizes.keys()
     if missing:
-        raise ReleaseError(f"{name} needs sizes for {', '.join(sorted(missing))}: {min(missing)}=1")
+        raise UserError(f"{name} needs sizes for {', '.join(sorted(missing))}: {min(missing)}=1")
     exported = lower(functions[name], params, [platform], sizes)
     known = [params[key] for key in sorted(params)]
     if "state" in functions[name].inputs:
@@ -72,5 +73,5 @@ if __name__ == "__main__":
         write_module(
             Path(folder), function_name, base, target, **{k: int(v) for k, v in numbers.items()}
         )
-    except (OSError, ReleaseError) as error:
+    except (OSError, UserError) as error:
         sys.exit(str(error))

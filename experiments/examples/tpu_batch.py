@@ -16,7 +16,8 @@ import numpy as np
 from etils import epath
 
 from experiments.examples.wav import wav_bytes
-from wf_jax.export import ReleaseError, Vocoder, load
+from wf_jax.errors import UserError
+from wf_jax.export import Vocoder, load
 
 CLIPS = 8  # of like length per device and call
 
@@ -25,7 +26,7 @@ def run(release: str, source: str, target: str) -> int:
     """Synthesizes source/*.npy, [M, F] each, to target/*.wav; returns the number of files."""
     vocoder = load(epath.Path(release), devices=jax.local_devices())
     if not isinstance(vocoder, Vocoder):
-        raise ReleaseError(f"{release}: an amp, which speaks no mels; name a vocoder's release")
+        raise UserError(f"{release}: an amp, which speaks no mels; name a vocoder's release")
     wavs = epath.Path(target)
     wavs.mkdir(parents=True, exist_ok=True)
     mine = sorted(epath.Path(source).glob("*.npy"))[jax.process_index() :: jax.process_count()]
@@ -37,7 +38,7 @@ def run(release: str, source: str, target: str) -> int:
         mels = [np.load(io.BytesIO(path.read_bytes())) for path in batch]
         for path, one in zip(batch, mels, strict=True):
             if one.ndim != 2 or len(one) != vocoder.manifest.vocoder.bands:
-                raise ReleaseError(f"{path}: {list(one.shape)} is not the mel of this release")
+                raise UserError(f"{path}: {list(one.shape)} is not the mel of this release")
         frames = [one.shape[1] for one in mels] + [1] * (size - len(batch))
         mel = np.zeros((size, vocoder.manifest.vocoder.bands, max(frames)), np.float32)
         for row, one in zip(mel, mels, strict=False):  # always as many rows: one program
@@ -57,5 +58,5 @@ if __name__ == "__main__":
         sys.exit("usage: python -m experiments.examples.tpu_batch RELEASE MELS WAVS")
     try:
         print(f"{run(*sys.argv[1:4])} clips")
-    except (OSError, ValueError) as error:  # a ReleaseError is one
+    except (OSError, ValueError) as error:
         sys.exit(str(error))

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 from absl import app
 
 from experiments.terminal.start import parse_flags, set_up
-from wf_jax.amps.nam_file import NamFile, NamFileError, parse, read_nam
-from wf_jax.errors import printable
+from wf_jax.amps.nam_file import NamFile, parse, read_nam
+from wf_jax.errors import UserError, printable
 
 if TYPE_CHECKING:
     from wf_jax.amps.describe import Cost
@@ -33,7 +33,7 @@ def main(argv: list[str]) -> None:
             from wf_jax.amps.nam_models import model_of  # and with it JAX
 
             print("\n".join(_lines(file, model_of(file))))
-        except NamFileError as error:
+        except UserError as error:
             print(error, file=sys.stderr)
             failed = True
     sys.exit(1 if failed else 0)

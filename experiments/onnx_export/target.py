@@ -10,7 +10,7 @@ def target(output: Path, name: str) -> Path:
     """Returns the named file, or `name`.onnx in the named folder.
 
     Raises:
-        UserError, OutputError: it is no file's name, or cannot be written.
+        UserError: it is no file's name, or cannot be written.
     """
     path = output if output.suffix == ".onnx" else output / f"{name}.onnx"
     if path.is_dir():

@@ -11,12 +11,10 @@ import soxr
 
 from data_pipeline.audio_files import AudioFile, read_mono
 from data_pipeline.corpus import Corpus
-from data_pipeline.corpus_index import CorpusError
 from data_pipeline.synthetic import plucked_di
 from data_pipeline.synthetic_speech import synthetic_speech
 from experiments.run.json_files import read_table
 from experiments.run.model_folder import model_folder
-from experiments.run.same_run import RunFolderError
 from wf_jax.amps.nam_file import NamFile, read_nam
 from wf_jax.errors import UserError
 from wf_jax.flows.model_folder import check_model, load_model
@@ -54,8 +52,7 @@ def find_source(model: str, name: str | None, example: str | None) -> Source:
     """Finds the named model: a run of either task, a model folder, or a .nam file.
 
     Raises:
-        UserError: there is none.
-        ModelFolderError, NamFileError, AudioFileError: a file cannot be used.
+        UserError: there is none, or a file cannot be used.
     """
     named, path = Path(model), _file_or_folder(Path(model))
     if path.is_dir():
@@ -69,14 +66,11 @@ def check_source(model: str, example: str | None) -> None:
     """Checks a model and an example as `find_source` reads them, without loading JAX.
 
     Raises:
-        UserError, ModelFolderError, NamFileError, AudioFileError: as there.
+        UserError: as there.
     """
     path = _file_or_folder(Path(model))
     if path.is_dir():
-        try:
-            check_model(model_folder(path))
-        except RunFolderError as error:
-            raise UserError(str(error)) from None
+        check_model(model_folder(path))
     else:
         read_nam(path)
     if example:
@@ -95,10 +89,7 @@ def _file_or_folder(path: Path) -> Path:
 
 
 def _vocoder(path: Path, name: str, example: str | None) -> Source:
-    try:
-        model = load_model(model_folder(path))
-    except RunFolderError as error:
-        raise UserError(str(error)) from None
+    model = load_model(model_folder(path))
     rate = model.config.mel.sample_rate
     if example:
         audio, description = _recording(Path(example), rate), Path(example).name
@@ -126,7 +117,7 @@ def _held_out(path: Path, rate: int) -> tuple[np.ndarray, str]:
         folder = read_table(path / "config.json")["data.corpus"]
         corpus = Corpus.open(path / "corpus" if folder == "demo" else folder)
         clip = corpus.select("validation")[0]
-    except (OSError, KeyError, TypeError, IndexError, CorpusError):
+    except (OSError, KeyError, TypeError, IndexError, UserError):
         return np.float32(synthetic_speech(EXAMPLE_SECONDS, rate)), "the built-in voice"
     audio = corpus.audio(clip)[: round(EXAMPLE_SECONDS * rate)]
     return np.float32(audio / FULL_SCALE), f"the held-out clip {clip.name}"

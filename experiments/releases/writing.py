@@ -13,7 +13,8 @@ import soundfile
 from experiments.releases.card import card
 from experiments.releases.sources import Source
 from wf_jax.audio.mel import MelSettings, peak_gain
-from wf_jax.export import Amp, ReleaseError, Vocoder, load
+from wf_jax.errors import UserError
+from wf_jax.export import Amp, Vocoder, load
 from wf_jax.export.artifacts import platform_of
 from wf_jax.export.check import amp_differences, fault_of, vocoder_differences
 from wf_jax.export.manifest import (
@@ -54,8 +55,8 @@ def make_release(source: Source, options: ReleaseOptions, output: Path) -> None:
     """Writes the release of a model to `output`; replaces an existing release.
 
     Raises:
-        ReleaseError: `output` holds something else, or the result differs from the model.
-        NamFileError: the .nam file cannot be used.
+        UserError: `output` holds something else, the .nam file cannot be used, or the result
+            differs from the model.
         OSError: a file cannot be written.
     """
     restore(output)
@@ -67,7 +68,7 @@ def make_release(source: Source, options: ReleaseOptions, output: Path) -> None:
         if not isinstance(model, Path):
             return write_vocoder(folder, model, about, platforms, options.dtype)
         if options.dtype == "bfloat16":
-            raise ReleaseError(
+            raise UserError(
                 f"--dtype={options.dtype}: an amp's audio would have 8 bits; that is for vocoders"
             )
         return write_amp(folder, model, about, platforms, options.blocks, options.size)
@@ -79,7 +80,7 @@ def remake_release(output: Path) -> None:
     """Remakes the artifacts of a release, and its README.md unless somebody edited it.
 
     Raises:
-        ReleaseError: the release is none, is damaged, or differs from the model afterwards.
+        UserError: the release is none, is damaged, or differs from the model afterwards.
         OSError: a file cannot be written.
     """
     restore(output)
@@ -95,7 +96,7 @@ def remake_release(output: Path) -> None:
                 model = model_of(copy, old)
             except ValueError as error:  # of another version of wf_jax
                 said = str(error).replace(str(copy), str(output))
-                raise ReleaseError(f"{output}: cannot be rebuilt: {said}") from None
+                raise UserError(f"{output}: cannot be rebuilt: {said}") from None
             if old.amp:
                 sizes = old.amp.blocks, old.amp.size
                 return write_amp(folder, copy / NAM, about, old.platforms, *sizes)
@@ -124,7 +125,7 @@ def _make(
         manifest = dataclasses.replace(manifest, error=error, example=description)
         fault = fault_of(manifest, TOLERANCE[manifest.dtype])
         if fault:
-            raise ReleaseError(f"{output}: not written: {fault}; please report it")
+            raise UserError(f"{output}: not written: {fault}; please report it")
         if text is None:
             text = card(write_manifest(folder, manifest)).encode()
         (folder / CARD).write_bytes(text)

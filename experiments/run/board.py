@@ -11,8 +11,7 @@ import numpy as np
 from matplotlib.image import imread
 
 from experiments.run.folder import RunFolder
-from experiments.run.same_run import RunFolderError
-from wf_jax.atomic import why
+from wf_jax.errors import UserError, why
 
 GROUPS = ("learning_rate", "gradient_norm")  # shown beside all names with a slash
 
@@ -43,7 +42,7 @@ class Board:
         """Writes the numbers of a record, then uploads; see `publish` in training/loop.py.
 
         Raises:
-            RunFolderError: they cannot be written.
+            UserError: they cannot be written.
         """
         if self._summary:
             shown = {k: v for k, v in record.items() if "/" in k or k in GROUPS}
@@ -76,7 +75,7 @@ class Board:
             with self._file.open("ab") as file:
                 file.writelines(_framed(event.SerializeToString()) for event in events)
         except OSError as error:
-            raise RunFolderError(f"{self._folder}: cannot be written: {why(error)}") from None
+            raise UserError(f"{self._folder}: cannot be written: {why(error)}") from None
 
 
 def _framed(content: bytes) -> bytes:

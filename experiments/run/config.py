@@ -6,17 +6,8 @@ Nothing here needs JAX: a wrong value is reported within a second.
 import dataclasses
 from typing import Any, ClassVar
 
-from wf_jax.options import (
-    COUNT,
-    MOST,
-    Number,
-    OptionError,
-    Text,
-    check_options,
-    editable,
-    like,
-    option,
-)
+from wf_jax.errors import UserError
+from wf_jax.options import COUNT, MOST, Number, Text, check_options, editable, like, option
 from wf_jax.training.schedule import Schedule
 from wf_jax.training.settings import CheckpointSettings, Settings
 
@@ -87,14 +78,14 @@ class RunConfig:
         batch, parts = self.batch_size, self.train.accumulate
         if batch % parts:
             fitting = ", ".join(str(n) for n in range(1, batch + 1) if batch % n == 0)
-            raise OptionError(
+            raise UserError(
                 f"--config.train.accumulate={parts}: a batch of {batch} has no {parts} equal "
                 f"parts; choose one of {fitting}"
             )
         try:
             self.recipe()
         except ValueError as error:
-            raise OptionError(f"--config.train: {error}") from None
+            raise UserError(f"--config.train: {error}") from None
 
 
 def own(settings: type, name: str) -> dataclasses.Field:

@@ -6,8 +6,7 @@ from pathlib import Path
 
 from absl import logging
 
-from wf_jax.atomic import why
-from wf_jax.errors import UserError
+from wf_jax.errors import UserError, why
 
 
 @contextlib.contextmanager

@@ -17,8 +17,9 @@ from experiments.run.config import flat_config
 from experiments.run.json_files import write_json
 from experiments.run.lock import NAME as FOLDER_LOCK
 from experiments.run.lock import FolderLock
-from experiments.run.same_run import RunFolderError, compare_config, has_begun, known_inputs
-from wf_jax.atomic import folder_path, is_remote, naming, why
+from experiments.run.same_run import compare_config, has_begun, known_inputs
+from wf_jax.errors import UserError, why
+from wf_jax.folders import folder_path, is_remote, naming
 from wf_jax.whole_files import sweep
 
 # Files that a start makes before the first step, with the built-in recordings.
@@ -79,17 +80,16 @@ class RunFolder:
             inputs: the digest of every file or folder that it is trained on, by its name.
 
         Raises:
-            LockedError: another process works in it.
-            RunFolderError: the folder can not be made, holds a run with another config or of other
-                inputs, or is not one that all processes see; or they have different configs.
-            DistributedError: process 0 raised.
+            UserError: another process works in the folder; it can not be made, holds a run with
+                another config or of other inputs, or is not one that all processes see; they have
+                different configs; or process 0 raised.
         """
         from wf_jax.training.distributed import all_agree, on_main
 
         self._compare_processes(config)
         on_main(lambda: self._open(config, inputs or {}))
         if not all_agree((self.shared / "config.json").exists()):
-            raise RunFolderError(
+            raise UserError(
                 f"{self}: not all processes of the run see this folder; give a --workdir on a "
                 "file system that they share, or gs://..."
             )
@@ -103,7 +103,7 @@ class RunFolder:
         same = bool((from_main(here) == here).all())
         if not all_agree(same):
             which = "another process of this run" if same else "this process"
-            raise RunFolderError(
+            raise UserError(
                 f"{self}: {which} was started with another config than process 0; start all with "
                 "the same options"
             )
@@ -174,7 +174,7 @@ class RunFolder:
         """Uploads the results, and prints their address.
 
         Raises:
-            RunFolderError: they are only in `local`.
+            UserError: they are only in `local`.
         """
         from wf_jax.training.distributed import say
 
@@ -182,7 +182,7 @@ class RunFolder:
             try:
                 self.upload()
             except OSError as error:
-                raise RunFolderError(
+                raise UserError(
                     f"{error.filename}: cannot be written: {why(error)}; the results are in "
                     f"{self.local}"
                 ) from None
@@ -194,7 +194,7 @@ def _make(workdir: Path) -> None:
         with naming(workdir):
             workdir.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise RunFolderError(f"{workdir}: cannot be made: {why(error)}") from None
+        raise UserError(f"{workdir}: cannot be made: {why(error)}") from None
 
 
 @contextlib.contextmanager
@@ -202,4 +202,4 @@ def _writing(workdir: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise RunFolderError(f"{workdir}: cannot be written: {why(error)}") from None
+        raise UserError(f"{workdir}: cannot be written: {why(error)}") from None

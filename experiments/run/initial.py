@@ -6,9 +6,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from experiments.run.model_folder import model_folder
-from experiments.run.same_run import RunFolderError
-from wf_jax.atomic import is_remote
 from wf_jax.errors import UserError
+from wf_jax.folders import is_remote
 
 if TYPE_CHECKING:
     from wf_jax.modules import Params
@@ -30,9 +29,8 @@ def read_initial(folder: Path) -> "Params":
     Raises:
         UserError: neither exists, or it is damaged.
     """
-    from wf_jax.flows.model_folder import ModelFolderError, load_model
+    from wf_jax.flows.model_folder import load_model
     from wf_jax.modules import split
-    from wf_jax.training.checkpoint_faults import CheckpointError
     from wf_jax.training.checkpoints import load_params
 
     try:
@@ -41,7 +39,7 @@ def read_initial(folder: Path) -> "Params":
         if folder.is_dir() and not is_remote(folder):
             params = split(load_model(model_folder(folder)))[1]
             return {name: np.asarray(value) for name, value in params.items()}
-    except (CheckpointError, ModelFolderError, RunFolderError) as error:
+    except UserError as error:
         raise UserError(f"--init_from={folder}: {error}") from None
     raise _missing(folder)
 

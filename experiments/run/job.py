@@ -15,7 +15,6 @@ from experiments.run.exit_codes import AGAIN, INTERRUPTED
 from experiments.run.folder import RunFolder
 from experiments.run.json_files import write_metrics
 from experiments.run.settings import length, read_settings
-from wf_jax.errors import UserError
 from wf_jax.platforms import choices
 from wf_jax.training.distributed import is_main, part, say
 from wf_jax.training.loop import Result, train
@@ -123,7 +122,7 @@ def attempt(config: RunConfig, folder: Path, session: Session) -> int:
     try:
         with RunFolder(folder) as workdir:
             return exit_code(execute(job_of(config), workdir, session))
-    except (UserError, OSError, ValueError, jax.errors.JaxRuntimeError) as error:
+    except (OSError, ValueError, jax.errors.JaxRuntimeError) as error:
         print(error, file=sys.stderr, flush=True)
         return 1
     finally:

@@ -4,8 +4,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from wf_jax.atomic import write_text
 from wf_jax.bounded_files import read_json
+from wf_jax.whole_files import write_text
 
 
 def read_table(path: Path) -> dict[str, Any]:

@@ -20,10 +20,6 @@ NAME = "lock"
 _LONGEST = 1000  # characters of what stands in it
 
 
-class LockedError(UserError):
-    """A folder in which another process works; names it."""
-
-
 class FolderLock:
     """Holds a folder for this process until it is released or the process ends.
 
@@ -35,7 +31,7 @@ class FolderLock:
         """Takes the lock.
 
         Raises:
-            LockedError: another process holds it.
+            UserError: another process holds it.
             OSError: the file cannot be written.
         """
         self._file: IO[str] | None = None
@@ -48,7 +44,7 @@ class FolderLock:
         except BlockingIOError:
             with file:
                 file.seek(0)
-                raise LockedError(f"{folder}: {who_holds(file.read(_LONGEST))}") from None
+                raise UserError(f"{folder}: {who_holds(file.read(_LONGEST))}") from None
         except OSError:
             file.close()
             return
@@ -73,7 +69,7 @@ def check_unlocked(folder: Path) -> None:
     """Checks that no other process holds a folder, and leaves it as it is.
 
     Raises:
-        LockedError: one does.
+        UserError: one does.
     """
     if fcntl is None or not (folder / NAME).is_file():  # a pipe would be waited for
         return
@@ -81,7 +77,7 @@ def check_unlocked(folder: Path) -> None:
         try:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise LockedError(f"{folder}: {who_holds(file.read(_LONGEST))}") from None
+            raise UserError(f"{folder}: {who_holds(file.read(_LONGEST))}") from None
 
 
 def who_holds(text: str | bytes) -> str:

@@ -2,15 +2,15 @@
 
 from pathlib import Path
 
-from experiments.run.same_run import RunFolderError
 from wf_jax.bounded_files import read_json
+from wf_jax.errors import UserError
 
 
 def model_folder(folder: Path) -> Path:
     """Returns the folder of the vocoder: `model` of a training run, or a converted folder.
 
     Raises:
-        RunFolderError: the folder of a run that has none.
+        UserError: the folder of a run that has none.
     """
     inside = folder / "model"
     if inside.is_dir():
@@ -20,7 +20,7 @@ def model_folder(folder: Path) -> Path:
     except (OSError, ValueError, AttributeError):  # it is said when it is loaded
         return folder
     if task == "vocoder":
-        raise RunFolderError(f"{folder}: this run has no model yet; wait for its first evaluation")
+        raise UserError(f"{folder}: this run has no model yet; wait for its first evaluation")
     if task:
-        raise RunFolderError(f"{folder}: a run of task {task}, not a vocoder; name another folder")
+        raise UserError(f"{folder}: a run of task {task}, not a vocoder; name another folder")
     return folder

@@ -8,13 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from experiments.run.json_files import read_table
-from wf_jax.bounded_files import (
-    LARGEST_CONFIG,
-    LARGEST_RECORDS,
-    TooLargeError,
-    read_bounded,
-    read_json,
-)
+from wf_jax.bounded_files import LARGEST_CONFIG, LARGEST_RECORDS, read_bounded, read_json
 from wf_jax.errors import UserError
 from wf_jax.old_names import current_names
 from wf_jax.training.metrics import finite, parse_records
@@ -22,10 +16,6 @@ from wf_jax.training.metrics import finite, parse_records
 _MOST = 1e30  # of what a run measures
 _LONGEST_TASK = 40  # characters
 DEPTH = 2  # folders below a named one in which runs are looked for
-
-
-class RunError(UserError):
-    """A folder that cannot be compared; one line with the path, the fault and the remedy."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -148,14 +138,14 @@ def find_runs(folder: Path) -> list[Path]:
     """Returns the folder itself if it is a run's, else the runs up to two levels below, by name.
 
     Raises:
-        RunError: there is none.
+        UserError: there is none.
     """
     if not os.path.isdir(folder):  # which takes a name that is too long for a missing one
         reason = "not a folder" if os.path.exists(folder) else "no such folder"
-        raise RunError(f"{folder}: {reason}; name the --workdir of a training, or one above it")
+        raise UserError(f"{folder}: {reason}; name the --workdir of a training, or one above it")
     found = sorted(_search(folder))
     if not found:
-        raise RunError(
+        raise UserError(
             f"{folder}: no training run in it or up to {DEPTH} folders below; name the --workdir "
             "of a training, or a folder that holds several"
         )
@@ -180,7 +170,7 @@ def _is_run(folder: Path, files: list[str]) -> bool:
     try:  # a run that has just begun; its bytes tell even where they are damaged
         config = read_bounded(folder / "config.json", LARGEST_CONFIG)
         return "config.json" in files and b'"task"' in config
-    except (OSError, TooLargeError):
+    except (OSError, UserError):
         return False
 
 
@@ -188,19 +178,19 @@ def read_run(folder: Path) -> Run:
     """Reads a run's files; skips entries that a killed run left half written.
 
     Raises:
-        RunError: its config.json is missing or damaged.
+        UserError: its config.json is missing or damaged.
     """
     path = folder / "config.json"
     remedy = "restore it, or leave this folder out"
     try:
         config = current_names(read_json(path))
     except OSError as error:
-        raise RunError(f"{path}: cannot be read: {error.strerror}; {remedy}") from None
+        raise UserError(f"{path}: cannot be read: {error.strerror}; {remedy}") from None
     except ValueError as error:  # not JSON, or not even text
-        raise RunError(f"{path}: damaged ({error}); {remedy}") from None
+        raise UserError(f"{path}: damaged ({error}); {remedy}") from None
     task = config.get("task") if isinstance(config, dict) else None
     if not isinstance(task, str) or not task.isprintable() or len(task) > _LONGEST_TASK:
-        raise RunError(f"{path}: damaged (it names no task); {remedy}")
+        raise UserError(f"{path}: damaged (it names no task); {remedy}")
     return Run(
         folder, config, _records(folder / "metrics.jsonl"), read_table(folder / "metrics.json")
     )
@@ -234,6 +224,6 @@ def _records(path: Path) -> list[dict[str, Any]]:
         text = read_bounded(path, LARGEST_RECORDS).decode(errors="replace")
     except OSError:
         return []
-    except TooLargeError as error:
-        raise RunError(f"{path}: {error}; leave this folder out") from None
+    except UserError as error:
+        raise UserError(f"{path}: {error}; leave this folder out") from None
     return [r for r in parse_records(text) if number(r["step"]) is not None]

@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from experiments.run.config import flat_config
-from wf_jax.atomic import naming, read_text, why
 from wf_jax.bounded_files import LARGEST_RECORDS, read_json
-from wf_jax.errors import UserError, short
+from wf_jax.errors import UserError, short, why
+from wf_jax.folders import naming, read_text
 from wf_jax.old_names import current_names
 
 # Options that may change between two sessions of one run.
@@ -31,15 +31,11 @@ CHANGEABLE = (
 )
 
 
-class RunFolderError(UserError):
-    """A run's folder that cannot be used; one line with the remedy."""
-
-
 def check_same_run(workdir: Path, config: Any) -> None:
     """Compares a config with that of the run in a folder, if one has begun there.
 
     Raises:
-        RunFolderError: an option that may not change has.
+        UserError: an option that may not change has.
     """
     _compare(workdir, _read_object(workdir / "config.json") or {}, flat_config(config))
 
@@ -48,7 +44,7 @@ def compare_config(workdir: Path, config: dict[str, Any]) -> None:
     """Compares a flat config with that of the run in a folder, or in its newest checkpoint.
 
     Raises:
-        RunFolderError: an option that may not change has.
+        UserError: an option that may not change has.
     """
     _compare(workdir, _read_config(workdir / "config.json"), config)
 
@@ -61,14 +57,14 @@ def _compare(workdir: Path, old: dict[str, Any], new: dict[str, Any]) -> None:
     if old and has_begun(workdir):
         for name in sorted(old.keys() | new.keys()):
             if name not in new and not name.startswith(CHANGEABLE):
-                raise RunFolderError(
+                raise UserError(
                     f"{workdir}: another version of wf_jax began this run, with --config."
                     f"{short(name)}={short(old[name])}, which there is no more; give another "
                     "--workdir, or go on with that version"
                 )
             if old.get(name, new.get(name)) != new.get(name) and not name.startswith(CHANGEABLE):
                 option, before = short(name), short(old.get(name))
-                raise RunFolderError(
+                raise UserError(
                     f"{workdir}: this run was started with --config.{option}={before}, "
                     f"not {new.get(name)}; give another --workdir, or the old value to continue"
                 )
@@ -78,7 +74,7 @@ def known_inputs(workdir: Path, inputs: Mapping[str, str]) -> dict[str, str]:
     """Reads the digests in inputs.json, and compares those of the inputs of today.
 
     Raises:
-        RunFolderError: the run has begun on another recording or corpus of the same name.
+        UserError: the run has begun on another recording or corpus of the same name.
     """
     from wf_jax.training.distributed import say
 
@@ -90,7 +86,7 @@ def known_inputs(workdir: Path, inputs: Mapping[str, str]) -> dict[str, str]:
     if has_begun(workdir):
         for name in sorted(old.keys() & inputs.keys()):
             if old[name] != inputs[name]:
-                raise RunFolderError(
+                raise UserError(
                     f"{workdir}: {name} is another one than this run was trained on (digest "
                     f"{inputs[name]:.12}, not {old[name]:.12}); give another --workdir, or bring "
                     "the old one back"
@@ -114,7 +110,7 @@ def _read_object(path: Path) -> dict[str, Any] | None:
         with naming(path):
             content = read_json(path) if path.exists() else {}
     except OSError as error:
-        raise RunFolderError(f"{path}: cannot be read: {why(error)}") from None
+        raise UserError(f"{path}: cannot be read: {why(error)}") from None
     except ValueError:
         return None
     return content if isinstance(content, dict) else None

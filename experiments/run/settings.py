@@ -5,8 +5,8 @@ import dataclasses
 import jax
 
 from experiments.run.config import RunConfig
+from wf_jax.errors import UserError
 from wf_jax.mesh import data_mesh
-from wf_jax.options import OptionError
 from wf_jax.platforms import choices
 from wf_jax.training.settings import CheckpointSettings, Settings
 
@@ -18,7 +18,7 @@ def read_settings(config: RunConfig) -> Settings:
         config: config of a run, checked.
 
     Raises:
-        OptionError: a value cannot be used; the message names its flag.
+        UserError: a value cannot be used; the message names its flag.
     """
     rate, schedule = config.recipe()
     _check_layout(config)
@@ -31,20 +31,20 @@ def read_settings(config: RunConfig) -> Settings:
 
 
 def _check_layout(config: RunConfig) -> None:
-    """Raises OptionError where a batch does not split over the devices."""
+    """Raises UserError where a batch does not split over the devices."""
     training, batch = config.train, config.batch_size
     parts, shards = training.accumulate, training.shards
     devices = jax.device_count()
     if devices % shards:
         fitting = [n for n in range(1, devices + 1) if devices % n == 0]
-        raise OptionError(
+        raise UserError(
             f"--config.train.shards={shards} does not divide {devices} devices; choose one of "
             f"{', '.join(map(str, fitting))}"
         )
     try:
         data_mesh(batch // parts, shards)
-    except ValueError as error:
-        raise OptionError(f"--config.train.batch_size={batch}: {error}") from None
+    except UserError as error:
+        raise UserError(f"--config.train.batch_size={batch}: {error}") from None
 
 
 def length(settings: Settings) -> str:

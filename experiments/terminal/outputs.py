@@ -3,25 +3,20 @@
 import tempfile
 from pathlib import Path
 
-from wf_jax.atomic import why
-from wf_jax.errors import UserError
-from wf_jax.whole_files import HIDDEN
-
-
-class OutputError(UserError):
-    """An output path that cannot be written; one line with the remedy."""
+from wf_jax.errors import UserError, why
+from wf_jax.folders import HIDDEN
 
 
 def check_file(path: Path) -> None:
     """Refuses the path of a file that could not be written; leaves nothing behind.
 
     Raises:
-        OutputError: the path is a folder, or its own folder is missing or not writable.
+        UserError: the path is a folder, or its own folder is missing or not writable.
     """
     if _is_dir(path):
-        raise OutputError(f"{path}: is a folder; name a file in it")
+        raise UserError(f"{path}: is a folder; name a file in it")
     if not _is_dir(path.parent):
-        raise OutputError(f"{path}: the folder {path.parent} does not exist; make it first")
+        raise UserError(f"{path}: the folder {path.parent} does not exist; make it first")
     _try(path, path.parent)
 
 
@@ -29,14 +24,14 @@ def check_folder(path: Path) -> None:
     """Refuses a folder that could not be made or written in; leaves nothing behind.
 
     Raises:
-        OutputError: the path or a folder above it is a file, or not writable.
+        UserError: the path or a folder above it is a file, or not writable.
     """
     there = path.absolute()
     while not _exists(there):
         there = there.parent
     if not there.is_dir():
         which = "" if there == path.absolute() else f"{there} "
-        raise OutputError(f"{path}: {which}is a file; give another folder")
+        raise UserError(f"{path}: {which}is a file; give another folder")
     _try(path, there)
 
 
@@ -46,7 +41,7 @@ def _try(path: Path, folder: Path) -> None:
         with tempfile.TemporaryFile(prefix=HIDDEN, dir=folder):
             pass
     except OSError as error:
-        raise OutputError(f"{path}: cannot be written: {why(error)}") from None
+        raise UserError(f"{path}: cannot be written: {why(error)}") from None
 
 
 def _is_dir(path: Path) -> bool:
@@ -57,4 +52,4 @@ def _exists(path: Path) -> bool:
     try:
         return path.exists()
     except OSError as error:  # a name that is too long, a folder that may not be looked into
-        raise OutputError(f"{path}: cannot be written: {why(error)}") from None
+        raise UserError(f"{path}: cannot be written: {why(error)}") from None

@@ -10,15 +10,11 @@ from wf_jax.errors import UserError
 FOLDER = Path(__file__).parents[1] / "configs"
 
 
-class PresetError(UserError):
-    """A config name that does not exist; one line with the existing ones."""
-
-
 def preset_file(source: str) -> str:
     """Finds the file of a config: "waveflow:64" becomes "FOLDER/waveflow.py:64".
 
     Raises:
-        PresetError: neither a name nor a file.
+        UserError: neither a name nor a file.
     """
     name, colon, argument = source.partition(":")
     if name.endswith(".py") or "/" in name:
@@ -29,7 +25,7 @@ def preset_file(source: str) -> str:
         known = [stem for stem in stems if not stem.startswith("sweep_")]
         near = difflib.get_close_matches(name, known, 1)
         remedy = f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}"
-        raise PresetError(f"--config={source}: no such config; {remedy}, or name a .py file")
+        raise UserError(f"--config={source}: no such config; {remedy}, or name a .py file")
     return f"{path}{colon}{argument}"
 
 
@@ -37,7 +33,7 @@ def load_preset(source: str) -> Any:
     """Makes the config that a name or a file, with or without an argument, stands for.
 
     Raises:
-        PresetError: neither a name nor a file.
+        UserError: neither a name nor a file.
     """
     file, _, argument = preset_file(source).partition(":")
     spec = importlib.util.spec_from_file_location(Path(file).stem, file)

@@ -15,9 +15,10 @@ from typing import Any
 from absl import flags, logging
 
 from experiments.terminal.options_help import options_help
-from experiments.terminal.presets import PresetError, load_preset, preset_file
+from experiments.terminal.presets import load_preset, preset_file
 from experiments.terminal.programs import AUTO, forget_damaged, keep_programs
 from experiments.terminal.streams import prepare_terminal
+from wf_jax.errors import UserError
 
 _SAID = {
     "SIGINT": ("stopped; what was saved and written before is in the --workdir", 130),
@@ -92,7 +93,7 @@ def parse_flags(argv: list[str], values: flags.FlagValues = flags.FLAGS) -> list
             print("\n".join(options_help(load_preset(config))))
             sys.exit(0)
         rest = values(_with_files(argv))
-    except PresetError as error:
+    except UserError as error:
         sys.exit(str(error))
     except KeyError as error:
         named = re.search(r"lookup: ([\w.]+)|Field (\w+)", str(error.args[0]))
@@ -211,8 +212,7 @@ def run_main(run: Callable[[], int], devices: int, distributed: str) -> int:
     """
     import jax
 
-    from wf_jax.atomic import why
-    from wf_jax.errors import UserError
+    from wf_jax.errors import why
     from wf_jax.training import distributed as processes
     from wf_jax.training.devices import use_every_core
 
@@ -222,7 +222,7 @@ def run_main(run: Callable[[], int], devices: int, distributed: str) -> int:
         code = run()
     except processes.NotTogetherError as error:
         code = _say_error(str(error), processes.AGAIN)
-    except (UserError, processes.DistributedError) as error:
+    except UserError as error:
         code = _say_error(str(error), 1)
     except OSError as error:  # a full disk, a folder that cannot be written
         code = _say_error(f"{error.filename or 'the run'}: {why(error)}", 1)

@@ -4,7 +4,7 @@ import dataclasses
 from pathlib import Path
 from typing import Any, ClassVar
 
-from data_pipeline.corpus_index import CorpusError, read_index
+from data_pipeline.corpus_index import read_index
 from data_pipeline.synthetic_speech import SAMPLE_RATE as DEMO_RATE
 from experiments.run import config as run
 from wf_jax.audio.mel_settings import MelSettings
@@ -16,10 +16,6 @@ from wf_jax.flows.wavenet_config import CLASSES
 from wf_jax.options import COUNT, Choice, Text, editable, like, option
 from wf_jax.training.schedule import Schedule
 from wf_jax.training.settings import Settings
-
-
-class VocoderConfigError(UserError):
-    """An option with a value that cannot be used."""
 
 
 @dataclasses.dataclass
@@ -87,41 +83,57 @@ class VocoderConfig(run.RunConfig):
         """Refuses options and files that would fail later; reads the index only.
 
         Raises:
-            CorpusError: the corpus is missing or damaged, or cannot be judged.
-            OptionError, VocoderConfigError: an option has a value that cannot be used.
+            UserError: the corpus is missing or damaged, or cannot be judged; or an option has a
+                value that cannot be used.
         """
         super().check()
         if not self.data.corpus:
-            raise VocoderConfigError(
+            raise UserError(
                 "--config.data.corpus is missing; make one with python -m experiments.prepare, or "
                 f"try the built-in audio with --config={self.model.family.lower()}:demo"
             )
         if self.model.compute_dtype == "float64":
-            raise VocoderConfigError(
+            raise UserError(
                 "--config.model.compute_dtype=float64 is for checks only; choose float32 or "
                 "bfloat16"
             )
         if self.train.dequantize and getattr(self.model, "head", "") in CLASSES:
-            raise VocoderConfigError(
+            raise UserError(
                 f"--config.train.dequantize: a {self.model.head} head is of classes already; "
                 "leave it out"
             )
-        self.flow_config(DEMO_RATE if self.is_demo else _sample_rate(self.data.corpus))
+        self.flow_config(self.corpus_rate())
+
+    def corpus_rate(self) -> int:
+        """Reads the sample rate of the corpus, Hz.
+
+        Raises:
+            UserError: the corpus is missing, or its clips could not be judged at the end.
+        """
+        if self.is_demo:
+            return DEMO_RATE
+        rate = read_index(Path(self.data.corpus)).sample_rate
+        if rate < LOWEST_RATE:
+            raise UserError(
+                f"{self.data.corpus}: a corpus of {rate} Hz; pitch and spectrum are judged from "
+                f"{LOWEST_RATE} Hz on: prepare it again with a higher --sample_rate"
+            )
+        return rate
 
     def flow_config(self, sample_rate: int) -> FlowConfig:
         """Returns the model's static description, for audio of `sample_rate` Hz.
 
         Raises:
-            VocoderConfigError: a value does not fit.
+            UserError: a value does not fit.
         """
         try:
             mel = MelSettings(sample_rate=sample_rate, **dataclasses.asdict(self.mel))
             options = dataclasses.asdict(self.model)
             return CONFIGS[options.pop("family")](mel=mel, **options)
         except ValueError as error:
-            raise VocoderConfigError(f"--config: {error}") from None
+            raise UserError(f"--config: {error}") from None
         except (KeyError, TypeError):
-            raise VocoderConfigError(
+            raise UserError(
                 f"--config.model.family={self.model.family}: not what this config file is for; "
                 "name the family's own, e.g. --config=waveglow"
             ) from None
@@ -166,18 +178,3 @@ def built_in(config: VocoderConfig) -> VocoderConfig:
     config.train.steps, config.train.evaluate_every = 250, 125
     config.train.samples_every = 1000
     return config
-
-
-def _sample_rate(corpus: str) -> int:
-    """Reads the sample rate of the corpus, Hz.
-
-    Raises:
-        CorpusError: the corpus is missing, or its clips could not be judged at the end.
-    """
-    rate = read_index(Path(corpus)).sample_rate
-    if rate < LOWEST_RATE:
-        raise CorpusError(
-            f"{corpus}: a corpus of {rate} Hz; pitch and spectrum are judged from {LOWEST_RATE} Hz "
-            "on: prepare it again with a higher --sample_rate"
-        )
-    return rate

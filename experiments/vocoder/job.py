@@ -5,7 +5,6 @@ from pathlib import Path
 import numpy as np
 
 from data_pipeline.corpus import Corpus, Windows
-from data_pipeline.corpus_index import CorpusError
 from data_pipeline.corpus_preparation import prepare_corpus
 from data_pipeline.synthetic_speech import write_demo_corpus
 from experiments.run.folder import RunFolder
@@ -13,6 +12,7 @@ from experiments.run.job import Job
 from experiments.vocoder.config import VocoderConfig
 from experiments.vocoder.results import TrainingSamples, write_results
 from wf_jax.audio.mel import MelSettings
+from wf_jax.errors import UserError
 from wf_jax.flows.config import FlowConfig
 from wf_jax.flows.vocoder import HeldOut, VocoderTask, mel_context
 from wf_jax.levels import FULL_SCALE, peak_gain
@@ -59,7 +59,7 @@ def make_task(config: VocoderConfig, model: FlowConfig, corpus: Corpus) -> Vocod
     """Makes the training task on a corpus.
 
     Raises:
-        CorpusError: the corpus has no clips to train or to judge by.
+        UserError: the corpus has no clips to train or to judge by.
     """
     training, window = config.train, config.data.window
     clips = corpus.select("train")
@@ -74,7 +74,7 @@ def make_task(config: VocoderConfig, model: FlowConfig, corpus: Corpus) -> Vocod
     )
     held_out = held_out_clips(corpus, model.mel)
     if not held_out:
-        raise CorpusError(
+        raise UserError(
             f"{corpus.folder}: no clips are held out to judge by; prepare it again with "
             "--validation=1 or more"
         )

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import soxr
 
-from data_pipeline.audio_files import SUFFIXES, AudioFile, AudioFileError, read_mono
+from data_pipeline.audio_files import SUFFIXES, AudioFile, read_mono
 from data_pipeline.corpus_sources import counted
 from wf_jax.array_files import ArrayFileError, open_npz, read_npy
 from wf_jax.audio.mel_scale import describe_doubts, describe_scale
@@ -55,8 +55,8 @@ def find_inputs(
     """Reads a file, or every audio file, .npy and .npz of a folder.
 
     Raises:
-        UserError: nothing there, two files of one name, or a mel of another shape or scale.
-        AudioFileError: an unreadable recording, or one of another rate without `resample`.
+        UserError: nothing there, two files of one name, a mel of another shape or scale, an
+            unreadable recording, or one of another rate without `resample`.
     """
     paths = _paths_in(source) if source.is_dir() else [source]
     for path in filter(_is_audio, paths):  # their headers first: mels of audio take JAX
@@ -71,7 +71,7 @@ def _is_audio(path: Path) -> bool:
 
 def _check_rate(file: AudioFile, settings: MelSettings, resample: bool) -> None:
     if file.sample_rate != settings.sample_rate and not resample:
-        raise AudioFileError(
+        raise UserError(
             f"{file.path}: {file.sample_rate} Hz, but the model was trained at "
             f"{settings.sample_rate} Hz; add --resample"
         )

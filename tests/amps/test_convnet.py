@@ -11,8 +11,9 @@ from tests.amps.nam_documents import batchnorm_convnet, convnet
 from wf_jax.amps import nam_convnet
 from wf_jax.amps.activations import Activation
 from wf_jax.amps.convnet import ConvNet, ConvNetConfig
-from wf_jax.amps.nam_file import NamFileError, parse
+from wf_jax.amps.nam_file import parse
 from wf_jax.amps.weights import FileWeights, Shapes, Uniform
+from wf_jax.errors import UserError
 from wf_jax.modules import split
 
 
@@ -149,12 +150,12 @@ def test_broken_files(case):
     change, message = BROKEN[case]
     document = convnet()
     document["config"] |= change
-    with pytest.raises(NamFileError, match=message):
+    with pytest.raises(UserError, match=message):
         nam_convnet.from_nam(parse(document, "a.nam"))
 
 
 def test_a_negative_variance_is_refused():
     document = batchnorm_convnet()
     document["weights"][6 + 3] = -1.0
-    with pytest.raises(NamFileError, match="batch norm of block 0"):
+    with pytest.raises(UserError, match="batch norm of block 0"):
         nam_convnet.from_nam(parse(document, "a.nam"))

@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from tests.amps.mutations import EXTREMES, all_places, damaged, damaged_text
 from tests.amps.nam_examples import EXAMPLES
 from tests.amps.worst_files import LARGE, LIMITS, SMALL
-from wf_jax.amps import NamFileError, load_nam
+from wf_jax.amps import load_nam
 from wf_jax.amps.fast import fastest
 from wf_jax.amps.model import AmpModel
 from wf_jax.amps.nam_limits import MEMORY, MOST
@@ -31,6 +31,7 @@ from wf_jax.amps.native.plan import plan_of
 from wf_jax.amps.native.shapes import played, shape_of, why_not
 from wf_jax.amps.native.weights import fill
 from wf_jax.amps.player import Player
+from wf_jax.errors import UserError
 
 SECONDS = 10.0  # for one file; without load on the machine all take less than 1.5
 
@@ -42,7 +43,7 @@ def loaded(path: Path, load=load_nam) -> AmpModel | None:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", ".*it is read as 0.7.0", UserWarning)
             return load(path)
-    except NamFileError as error:
+    except UserError as error:
         line = str(error)
         assert line.startswith(f"{path}: ")
         assert line.isprintable()
@@ -215,13 +216,14 @@ def test_any_damages_often(path, name, draw):
 MEASURE = r"""
 import pathlib, re, sys, time
 import jax, numpy as np
-from wf_jax.amps import NamFileError, load_nam
+from wf_jax.amps import load_nam
 from wf_jax.amps.nam_models import new_model
 from wf_jax.amps.native.objects import host
 from wf_jax.amps.native.plan import plan_of
 from wf_jax.amps.native.shapes import played, shape_of, why_not
 from wf_jax.amps.native.weights import fill
 from wf_jax.amps.player import Player
+from wf_jax.errors import UserError
 
 def most():  # not ru_maxrss, which begins with that of the parent process
     status = pathlib.Path("/proc/self/status").read_text()
@@ -239,7 +241,7 @@ for path in sys.argv[2:]:
     start = time.perf_counter()
     try:
         said = use(path)
-    except NamFileError as error:
+    except UserError as error:
         said = str(error).removeprefix(path)
     print(f"{time.perf_counter() - start:.2f} {most() - before} {said}")
 """
@@ -293,5 +295,5 @@ def test_small_files_that_ask_for_much(path, name):
     document, message = SMALL[name]
     path.write_bytes(text_of(document))
     for load in (load_nam, lambda path: new_model(path, np.random.default_rng(0))):
-        with pytest.raises(NamFileError, match=message):
+        with pytest.raises(UserError, match=message):
             load(path)

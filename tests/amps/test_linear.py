@@ -10,8 +10,9 @@ from tests.amps.differences import assert_gradient
 from tests.amps.nam_documents import linear as document
 from wf_jax.amps import nam_linear
 from wf_jax.amps.linear import Linear, LinearConfig
-from wf_jax.amps.nam_file import NamFileError, parse
+from wf_jax.amps.nam_file import parse
 from wf_jax.amps.weights import FileWeights, Shapes
+from wf_jax.errors import UserError
 from wf_jax.modules import split
 
 
@@ -132,5 +133,5 @@ def test_broken_files(case):
     change, message = BROKEN[case]
     broken = document(5, True)
     broken["config"] |= change
-    with pytest.raises(NamFileError, match=message):
+    with pytest.raises(UserError, match=message):
         nam_linear.from_nam(parse(broken, "a.nam"))

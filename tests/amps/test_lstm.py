@@ -10,8 +10,9 @@ from tests.amps.differences import assert_gradient
 from tests.amps.nam_documents import lstm as document
 from wf_jax.amps import lstm, nam_lstm
 from wf_jax.amps.lstm import LSTM, LSTMConfig
-from wf_jax.amps.nam_file import NamFileError, parse
+from wf_jax.amps.nam_file import parse
 from wf_jax.amps.weights import FileWeights, Shapes
+from wf_jax.errors import UserError
 from wf_jax.modules import split
 
 
@@ -149,5 +150,5 @@ def test_broken_files(case):
     change, message = BROKEN[case]
     broken = document()
     broken["config"] |= change
-    with pytest.raises(NamFileError, match=message):
+    with pytest.raises(UserError, match=message):
         nam_lstm.from_nam(parse(broken, "a.nam"))

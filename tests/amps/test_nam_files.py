@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 import soundfile
 
-from wf_jax.amps import NamFileError, SlimmableContainer, a2, load_nam, save_nam
+from wf_jax.amps import SlimmableContainer, a2, load_nam, save_nam
 from wf_jax.amps.container import uniform_max_values
 from wf_jax.amps.nam_file import check_version, read_nam
 from wf_jax.amps.nam_models import to_document
+from wf_jax.errors import UserError
 from wf_jax.modules import split
 
 
@@ -137,7 +138,7 @@ def test_a_newer_patch_warns():
 
 @pytest.mark.parametrize("version", ["0.4.9", "0.8.0", "1.0.0", "0.7", "a.b.c", 7, None, "0.7.0\n"])
 def test_unsupported_versions(version):
-    with pytest.raises(NamFileError, match=r"^x\.nam: version"):
+    with pytest.raises(UserError, match=r"^x\.nam: version"):
         check_version(version, "x.nam")
 
 
@@ -211,7 +212,7 @@ def test_broken_files_say_what_is_wrong(document, tmp_path, case):
     broken = only_wavenet(document)
     change(broken)
     path = write(tmp_path / "broken.nam", broken)
-    with pytest.raises(NamFileError, match=message) as caught:
+    with pytest.raises(UserError, match=message) as caught:
         load_nam(path)
     assert str(caught.value).startswith(str(path))
     assert "\n" not in str(caught.value)
@@ -229,13 +230,13 @@ def test_broken_files_say_what_is_wrong(document, tmp_path, case):
 def test_not_even_an_object(tmp_path, text, message):
     path = tmp_path / "broken.nam"
     path.write_text(text)
-    with pytest.raises(NamFileError, match=message) as caught:
+    with pytest.raises(UserError, match=message) as caught:
         load_nam(path)
     assert "\n" not in str(caught.value)
 
 
 def test_missing_file(tmp_path):
-    with pytest.raises(NamFileError, match=r"none\.nam: cannot be read"):
+    with pytest.raises(UserError, match=r"none\.nam: cannot be read"):
         load_nam(tmp_path / "none.nam")
 
 
@@ -244,14 +245,14 @@ def test_container_rejects_bad_breakpoints(document, tmp_path, values):
     broken = json.loads(json.dumps(document))
     for entry, value in zip(broken["config"]["submodels"], values, strict=True):
         entry["max_value"] = value
-    with pytest.raises(NamFileError, match="do not ascend to 1"):
+    with pytest.raises(UserError, match="do not ascend to 1"):
         load_nam(write(tmp_path / "c.nam", broken))
 
 
 def test_container_rejects_another_rate(document, tmp_path):
     broken = json.loads(json.dumps(document))
     broken["config"]["submodels"][0]["model"]["sample_rate"] = 44100
-    with pytest.raises(NamFileError, match=r"submodels\[0\].*44100 Hz in a container of 48000"):
+    with pytest.raises(UserError, match=r"submodels\[0\].*44100 Hz in a container of 48000"):
         load_nam(write(tmp_path / "c.nam", broken))
 
 

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from wf_jax.amps import nam_file
-from wf_jax.amps.nam_file import NamFileError, parse, read_nam, shown
+from wf_jax.amps.nam_file import parse, read_nam, shown
+from wf_jax.errors import UserError
 
 GOOD = '{"version": "0.7.0", "architecture": "Linear", "config": {}, "weights": [1, 0.5, -2e-3]}'
 LONG = "9" * 5000
@@ -64,7 +65,7 @@ def test_one_line_says_what_is_wrong(tmp_path, case):
     text, message = TEXTS[case]
     path = tmp_path / "a.nam"
     path.write_bytes(text if isinstance(text, bytes) else text.encode())
-    with pytest.raises(NamFileError, match=message) as caught:
+    with pytest.raises(UserError, match=message) as caught:
         read_nam(path)
     line = str(caught.value)
     assert line.startswith(f"{path}: ")
@@ -91,12 +92,12 @@ def test_large_files_are_not_read(tmp_path, monkeypatch):
     monkeypatch.setattr(nam_file, "LARGEST_FILE", len(GOOD))
     read_nam(path)
     path.write_text(GOOD + " ")
-    with pytest.raises(NamFileError, match="larger than 0 MiB"):
+    with pytest.raises(UserError, match="larger than 0 MiB"):
         read_nam(path)
     monkeypatch.undo()
     with path.open("wb") as file:
         file.truncate(1 << 40)  # takes no room, but would if it were read
-    with pytest.raises(NamFileError, match="larger than 12 MiB"):
+    with pytest.raises(UserError, match="larger than 12 MiB"):
         read_nam(path)
 
 
@@ -110,7 +111,7 @@ def test_paths_that_are_no_files(tmp_path):
         (tmp_path / "a\0b", "cannot be read"),
         (tmp_path / ("x" * 300), "cannot be read"),
     ):
-        with pytest.raises(NamFileError, match=message) as caught:
+        with pytest.raises(UserError, match=message) as caught:
             read_nam(path)
         assert str(caught.value).isprintable()
 
@@ -134,7 +135,7 @@ def test_damaged_files_never_raise_anything_else(tmp_path):
             at = draw.randrange(len(data))
             data = data[:at] + draw.choice(tokens) + data[at + draw.randint(0, 3) :]
         path.write_bytes(data)
-        with contextlib.suppress(NamFileError):
+        with contextlib.suppress(UserError):
             read_nam(path)
             read += 1
     assert 0 < read < 200
@@ -152,5 +153,5 @@ def test_shown_values_are_short_lines():
 def test_parse_takes_a_document_without_a_file():
     file = parse(json.loads(GOOD), "amp.nam: submodels[0]")
     assert file.source == "amp.nam: submodels[0]"
-    with pytest.raises(NamFileError, match=r"^amp\.nam: submodels\[0\]: a \.nam file holds"):
+    with pytest.raises(UserError, match=r"^amp\.nam: submodels\[0\]: a \.nam file holds"):
         parse(None, "amp.nam: submodels[0]")

@@ -23,7 +23,7 @@ import numpy as np
 import soundfile
 from absl import flags
 
-from data_pipeline.audio_files import AudioFile, AudioFileError, write_wav
+from data_pipeline.audio_files import AudioFile, write_wav
 from data_pipeline.audio_headers import AudioFileWarning
 from data_pipeline.corpus import Corpus
 from experiments import check_capture, prepare, render
@@ -110,7 +110,7 @@ class Commands:
         target = self.folder / "wet.wav"
         target.unlink(missing_ok=True)
         if problem := render._try(self.model, path, target):
-            raise AudioFileError(problem)
+            raise UserError(problem)
         return soundfile.info(target).frames
 
     def check_output(self, path: Path) -> None:
@@ -126,12 +126,12 @@ class Commands:
                 arguments = ["check_capture", *options, f"--plot={self.folder}/x.png"]
                 code = check_capture.main(arguments)
             except SystemExit as error:  # a header that cannot be used
-                raise AudioFileError(str(error.code)) from None
+                raise UserError(str(error.code)) from None
         errors = [line for line in text.getvalue().splitlines() if line.startswith("ERROR")]
         if bool(errors) != bool(code):
             raise Broken(f"exit code {code} after {errors}")
         if refused := [line for line in errors if str(path) in line]:
-            raise AudioFileError(refused[0])
+            raise UserError(refused[0])
 
     def prepare(self, path: Path) -> int | None:
         output = Path(tempfile.mkdtemp(dir=self.folder)) / "corpus"
@@ -140,7 +140,7 @@ class Commands:
             try:
                 prepare.main(["prepare", *options])
             except SystemExit as error:
-                raise AudioFileError(str(error.code)) from None
+                raise UserError(str(error.code)) from None
         corpus = Corpus.open(output)
         (clip,) = corpus.clips
         return round(clip.samples * clip.source_rate / RATE)

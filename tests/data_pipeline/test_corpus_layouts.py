@@ -8,9 +8,9 @@ import pytest
 import soundfile
 
 from data_pipeline import audio_folders
-from data_pipeline.corpus_index import CorpusError
 from data_pipeline.corpus_preparation import prepare_corpus
 from tests.data_pipeline.test_corpus import RATE, message_of, names, noise, put_wav
+from wf_jax.errors import UserError
 
 IDS = ("A-1", "A-2", "A-3")
 LINES = [f"{name}|né „one“|né „one“\n" for name in IDS]
@@ -273,5 +273,5 @@ def test_metadata_itself_is_not_passed_over(folder):
 def test_a_folder_that_cannot_be_read_is_named(tmp_path):
     put_wav(tmp_path / "in" / "a.wav", noise(8000))
     (tmp_path / "in" / "secret").mkdir(mode=0)
-    with pytest.raises(CorpusError, match="secret: can not be read"):
+    with pytest.raises(UserError, match="secret: can not be read"):
         names(tmp_path, validation=0)

@@ -11,10 +11,11 @@ import numpy as np
 import pytest
 import soundfile
 
-from data_pipeline.audio_files import AudioFile, AudioFileError
+from data_pipeline.audio_files import AudioFile
 from data_pipeline.audio_headers import AudioFileWarning
 from tests.batteries import counts_of
 from tests.data_pipeline.damaged_audio import FORMS, parts, seed
+from wf_jax.errors import UserError
 
 BATTERY = "tests.data_pipeline.audio_battery"
 REFUSED = ("MP3", "NIST", "VOC")  # of which nobody can tell whether all is there
@@ -40,7 +41,7 @@ def test_good_files_are_whole(tmp_path, number):
         path = tmp_path / f"a{sample.suffix}"
         path.write_bytes(sample.data)
         if sample.form in REFUSED:
-            with pytest.raises(AudioFileError, match="none of WAV, RF64"):
+            with pytest.raises(UserError, match="none of WAV, RF64"):
                 AudioFile(path)
         else:
             file = AudioFile(path, lossy=True)
@@ -124,7 +125,7 @@ def test_chunks_after_the_audio_of_a_wave64_file_are_no_audio(tmp_path):
 def test_files_of_the_larger_byte_first_that_were_cut(tmp_path, keep):
     data, noise = written("WAV", order="BIG")
     np.testing.assert_array_equal(AudioFile(put(tmp_path, data)).read()[:, 0], noise)
-    with pytest.raises(AudioFileError, match="is truncated"):
+    with pytest.raises(UserError, match="is truncated"):
         AudioFile(put(tmp_path, data[: round(keep * len(data))]))
 
 
@@ -138,7 +139,7 @@ def test_ogg_files_that_lack_pages(tmp_path):
         ([*pages[:3], pages[3][:-1] + b"\0", *pages[4:]], "damaged in page 3"),
         ([*pages[:-1], pages[-1][:-5]], "truncated"),
     ):
-        with pytest.raises(AudioFileError, match=said):
+        with pytest.raises(UserError, match=said):
             AudioFile(put(tmp_path, b"".join(wrong), ".ogg"), lossy=True)
 
 
@@ -146,7 +147,7 @@ def test_ogg_files_that_lack_pages(tmp_path):
 def test_rates_of_no_sound(tmp_path, rate):
     data, _ = written("WAV")
     path = put(tmp_path, data[:24] + rate.to_bytes(4, "little") + data[28:])
-    with pytest.raises(AudioFileError, match=f"sample rate {rate} Hz"):
+    with pytest.raises(UserError, match=f"sample rate {rate} Hz"):
         AudioFile(path)
 
 
@@ -154,6 +155,6 @@ def test_a_seek_before_the_beginning_is_no_traceback(tmp_path, capfd):
     data, _ = written("CAF")
     for at in range(4, 60):
         path = put(tmp_path, data[:at] + b"\xff" * 8 + data[at + 8 :])
-        with contextlib.suppress(AudioFileError):
+        with contextlib.suppress(UserError):
             AudioFile(path, lossy=True).read()
     assert "Traceback" not in capfd.readouterr().err

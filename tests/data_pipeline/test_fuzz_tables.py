@@ -10,9 +10,8 @@ import pytest
 import soundfile
 
 from data_pipeline import corpus_index
-from data_pipeline.audio_files import AudioFile, AudioFileError
+from data_pipeline.audio_files import AudioFile
 from data_pipeline.corpus import Corpus
-from data_pipeline.corpus_index import CorpusError
 from data_pipeline.corpus_preparation import prepare_corpus
 from experiments import check_capture
 from experiments.comparison import suite as comparison
@@ -20,15 +19,14 @@ from experiments.configs import a2_capture
 from experiments.releases.sources import find_source
 from experiments.run.curves import curves
 from experiments.run.folder import RunFolder
-from experiments.run.reading import RunError, find_runs, read_run
-from experiments.run.same_run import RunFolderError
+from experiments.run.reading import find_runs, read_run
 from experiments.run.sweep import configs_of
 from experiments.run.sweep_file import read_sweep
 from experiments.run.table import compare
 from tests.batteries import counts_of
 from tests.experiments.test_runs import CAPTURE
-from wf_jax.atomic import read_text
 from wf_jax.errors import UserError
+from wf_jax.folders import read_text
 from wf_jax.json_values import parse_json
 from wf_jax.training.metrics import read_records
 
@@ -87,7 +85,7 @@ def with_clip(corpus, **values):
 )
 def test_an_index_of_wrong_values(corpus, values, said):
     with_clip(corpus, **values)
-    with pytest.raises(CorpusError, match=f"index.json: damaged .*{said}.*; remove the folder"):
+    with pytest.raises(UserError, match=f"index.json: damaged .*{said}.*; remove the folder"):
         Corpus.open(corpus)
 
 
@@ -98,9 +96,9 @@ def test_a_silent_clip_is_no_damage(corpus):
 
 def test_an_index_that_is_too_large(corpus, monkeypatch):
     monkeypatch.setattr(corpus_index, "LARGEST_TABLE", 500)
-    with pytest.raises(CorpusError, match=r"index.json: larger than 500 bytes.*; remove"):
+    with pytest.raises(UserError, match=r"index.json: larger than 500 bytes.*; remove"):
         Corpus.open(corpus)
-    with pytest.raises(CorpusError, match=r"2 recordings make an index of .* in several corpora"):
+    with pytest.raises(UserError, match=r"2 recordings make an index of .* in several corpora"):
         prepare_corpus(corpus.parent / "in", corpus.parent / "other", validation=1)
     assert not (corpus.parent / "other").exists()
 
@@ -108,7 +106,7 @@ def test_an_index_that_is_too_large(corpus, monkeypatch):
 @pytest.mark.parametrize("text", ["[" * 100_000, "[" + "[]," * 100_000 + "[]]", "1" * 5000])
 def test_an_index_that_would_be_large_in_memory(corpus, text):
     (corpus / "index.json").write_text(text)
-    with pytest.raises(CorpusError, match="index"):
+    with pytest.raises(UserError, match="index"):
         Corpus.open(corpus)
 
 
@@ -119,7 +117,7 @@ def test_headers_of_audio_that_are_none(corpus, shape):
     text = f"{{'descr': '<i2', 'fortran_order': False, 'shape': {shape}, }}".encode()
     data = b"\x93NUMPY\1\0" + struct.pack("<H", len(text)) + text + bytes(3600)
     (corpus / "audio.npy").write_bytes(data)
-    with pytest.raises(CorpusError, match=r"audio.npy: (damaged|holds)"):
+    with pytest.raises(UserError, match=r"audio.npy: (damaged|holds)"):
         Corpus.open(corpus)
 
 
@@ -143,13 +141,13 @@ def run(tmp_path):
 @pytest.mark.parametrize("text", ["[" * 100_000, '{"task": "\\ud800"}', '{"task": "a\\nb"}'])
 def test_configs_of_runs_that_are_none(run, text):
     (run / "config.json").write_text(text)
-    with pytest.raises(RunError, match=r"config.json: damaged"):
+    with pytest.raises(UserError, match=r"config.json: damaged"):
         read_run(run)
 
 
 def test_large_files_of_a_run_are_refused(run, monkeypatch):
     monkeypatch.setattr("experiments.run.reading.LARGEST_RECORDS", 10)
-    with pytest.raises(RunError, match=r"metrics.jsonl: larger than 10 bytes"):
+    with pytest.raises(UserError, match=r"metrics.jsonl: larger than 10 bytes"):
         read_run(run)
     with pytest.raises(OSError, match="larger than 10 bytes") as caught:
         read_text(run / "metrics.jsonl", 10)
@@ -177,7 +175,7 @@ def test_damaged_digests_are_said_and_written_anew(run, capsys, text):
 
 def test_a_value_of_any_length_in_a_line(run):
     (run / "config.json").write_text(json.dumps({"task": "x" * 100_000}))
-    with pytest.raises(RunFolderError) as caught:
+    with pytest.raises(UserError) as caught:
         RunFolder(run).open(a2_capture.get_config())
     assert len(str(caught.value)) < 600
 
@@ -208,9 +206,9 @@ def test_a_comparison_of_a_damaged_member(run, monkeypatch):
 
 @pytest.mark.parametrize("name", ["a" * 300, "a\0b"])
 def test_names_that_no_file_can_have(tmp_path, name):
-    with pytest.raises(CorpusError, match="no such folder"):
+    with pytest.raises(UserError, match="no such folder"):
         Corpus.open(tmp_path / name)
-    with pytest.raises(AudioFileError, match="can not be read"):
+    with pytest.raises(UserError, match="can not be read"):
         AudioFile(tmp_path / f"{name}.wav")
 
 
@@ -220,7 +218,7 @@ def test_a_recording_whose_name_is_too_long_is_not_blamed_on_the_output(corpus):
     for name in "ab":
         (speech / f"{name}.wav").rename(speech / "wavs" / f"{name}.wav")
     (speech / "metadata.csv").write_text(f"a|x\nb|x\n{'c' * 300}|x\n")
-    with pytest.raises(CorpusError, match=r"line 3: 'ccc.* is longer than a file's name"):
+    with pytest.raises(UserError, match=r"line 3: 'ccc.* is longer than a file's name"):
         prepare_corpus(speech, corpus.parent / "out", validation=1)
 
 

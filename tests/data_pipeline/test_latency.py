@@ -10,13 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from data_pipeline.cross_correlation import linear_predictor
-from data_pipeline.latency import (
-    LatencyError,
-    latency_from_blips,
-    latency_from_playing,
-    manual_latency,
-)
+from data_pipeline.latency import latency_from_blips, latency_from_playing, manual_latency
 from data_pipeline.standard_files import STANDARD_FILES, VERSION_2, VERSION_3, VERSION_4
+from wf_jax.errors import UserError
 
 RATE = 48_000
 REAL_PAIR = Path(__file__).resolve().parents[3] / "shared" / "data" / "amp"
@@ -54,7 +50,7 @@ def test_blip_threshold(level, noise, found):
     if found:
         assert latency_from_blips(y, VERSION_3).samples == 36
     else:
-        with pytest.raises(LatencyError, match=r"no response.*;.*by hand") as caught:
+        with pytest.raises(UserError, match=r"no response.*;.*by hand") as caught:
             latency_from_blips(y, VERSION_3)
         assert "\n" not in str(caught.value)
 
@@ -69,7 +65,7 @@ def test_scans_are_averaged():
     """One blip alone exceeds the threshold, their average does not."""
     y = blip_response(VERSION_3, 5, 0.0005)
     y[VERSION_3.blips[1] + 5] = -0.0005
-    with pytest.raises(LatencyError, match="no response"):
+    with pytest.raises(UserError, match="no response"):
         latency_from_blips(y, VERSION_3)
 
 
@@ -91,7 +87,7 @@ def test_blips_that_disagree_are_reported():
 
 
 def test_an_output_that_ends_before_the_blips():
-    with pytest.raises(LatencyError, match=r"ends at .* before the blips"):
+    with pytest.raises(UserError, match=r"ends at .* before the blips"):
         latency_from_blips(np.zeros(20_000), VERSION_4)
 
 
@@ -186,7 +182,7 @@ def test_files_that_do_not_fit(playing, kind):
         "silent input": (0 * x, y),
         "sine": (tone, np.tanh(tone)),
     }[kind]
-    with pytest.raises(LatencyError, match=r"confidence.*;.*by hand") as caught:
+    with pytest.raises(UserError, match=r"confidence.*;.*by hand") as caught:
         latency_from_playing(x, y, RATE)
     assert "\n" not in str(caught.value)
 
@@ -194,7 +190,7 @@ def test_files_that_do_not_fit(playing, kind):
 def test_a_delay_out_of_reach(playing, amp):
     x = playing(4.0)
     y = amp(x, 30_000)
-    with pytest.raises(LatencyError, match=r"up to 0\.50 s"):
+    with pytest.raises(UserError, match=r"up to 0\.50 s"):
         latency_from_playing(x, y, RATE)
     assert latency_from_playing(x, y, RATE, search_seconds=0.8).samples == 29_999
 

@@ -6,7 +6,7 @@ import pytest
 from experiments.capture.models import read_models
 from experiments.configs.a2_capture import get_config
 from tests.amps.nam_examples import EXAMPLES
-from wf_jax.amps import NamFileError, a2, load_nam
+from wf_jax.amps import a2, load_nam
 from wf_jax.amps.container import SlimmableContainer
 from wf_jax.amps.nam_models import to_document
 from wf_jax.errors import UserError
@@ -71,7 +71,7 @@ def test_what_cannot_be_trained_says_so(tmp_path):
     mono = write(tmp_path / "mono.nam", EXAMPLES["gated"]() | {"sample_rate": 44100})
     with pytest.raises(ValueError, match=r"for 44100 Hz; the recording has 48000 Hz"):
         family(mono)
-    with pytest.raises(NamFileError, match=r"none\.nam.*cannot be read"):
+    with pytest.raises(UserError, match=r"none\.nam.*cannot be read"):
         family(tmp_path / "none.nam")
     config = get_config("demo")
     config.init_from = config.model.nam = str(mono)
@@ -109,7 +109,7 @@ def test_metadata_of_another_file_are_checked_unless_they_are_replaced(tmp_path,
     path = write(tmp_path / "x.nam", EXAMPLES["lstm"]() | {"metadata": {key: value}})
     config = get_config("demo")
     config.init_from = str(path)
-    with pytest.raises(NamFileError, match=rf"x\.nam: metadata\.{key} .*{says}") as error:
+    with pytest.raises(UserError, match=rf"x\.nam: metadata\.{key} .*{says}") as error:
         config.check()
     assert str(error.value).endswith(f"give --config.metadata.{key}, or mend the file")
     setattr(config.metadata, key, {"gear_type": "amp", "tone_type": "fuzz"}.get(key, "3"))

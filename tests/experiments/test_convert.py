@@ -9,10 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from wf_jax.flows.model_folder import ModelFolderError, load_model, save_model
+from wf_jax.errors import UserError
+from wf_jax.flows.model_folder import load_model, save_model
 from wf_jax.flows.waveflow import WaveFlow
 from wf_jax.flows.waveflow_config import WaveFlowConfig
-from wf_jax.interop import WeightImportError, read_config
+from wf_jax.interop import read_config
 from wf_jax.modules import split
 
 ROOT = Path(__file__).parents[2]
@@ -102,17 +103,17 @@ def test_faults_are_one_line(files, change, message):
 @pytest.mark.parametrize("name", ["a.json", "a.yaml"])
 def test_a_damaged_configuration(tmp_path, name):
     (tmp_path / name).write_text("{[")
-    with pytest.raises(WeightImportError, match=rf"{name}: damaged \(") as caught:
+    with pytest.raises(UserError, match=rf"{name}: damaged \(") as caught:
         read_config(tmp_path / name)
     assert len(str(caught.value).splitlines()) == 1
     (tmp_path / name).write_text("[1]")
-    with pytest.raises(WeightImportError, match="not a table"):
+    with pytest.raises(UserError, match="not a table"):
         read_config(tmp_path / name)
 
 
 def test_a_yaml_that_asks_to_run_code(tmp_path):
     (tmp_path / "a.yaml").write_text("a: !!python/object/apply:os.system ['touch attacked']")
-    with pytest.raises(WeightImportError, match="damaged"):
+    with pytest.raises(UserError, match="damaged"):
         read_config(tmp_path / "a.yaml")
 
 
@@ -180,7 +181,7 @@ def edit(folder, change):
 def test_faults_of_a_configuration(saved, change, message):
     folder, _ = saved
     edit(folder, change)
-    with pytest.raises(ModelFolderError, match=message) as caught:
+    with pytest.raises(UserError, match=message) as caught:
         load_model(folder)
     assert len(str(caught.value).splitlines()) == 1
     assert str(folder) in str(caught.value)
@@ -194,14 +195,14 @@ def test_whole_numbers_for_frequencies(saved):
 
 def test_missing_and_damaged_files(saved):
     folder, _ = saved
-    with pytest.raises(ModelFolderError, match="No such file or directory; give a folder"):
+    with pytest.raises(UserError, match="No such file or directory; give a folder"):
         load_model(folder / "missing")
     (folder / "params.npz").write_bytes(b"damaged")
-    with pytest.raises(ModelFolderError, match=r"params\.npz: not the file that config\.json"):
+    with pytest.raises(UserError, match=r"params\.npz: not the file that config\.json"):
         load_model(folder)
     (folder / "params.npz").unlink()
-    with pytest.raises(ModelFolderError, match=r"params\.npz: missing"):
+    with pytest.raises(UserError, match=r"params\.npz: missing"):
         load_model(folder)
     (folder / "config.json").write_text("{")
-    with pytest.raises(ModelFolderError, match="damaged JSON"):
+    with pytest.raises(UserError, match="damaged JSON"):
         load_model(folder)

@@ -21,7 +21,7 @@ from experiments.releases.writing import ReleaseOptions, make_release, remake_re
 from tests.export import small_releases as releases
 from tests.flows import small
 from wf_jax.errors import UserError
-from wf_jax.export import ReleaseError, load
+from wf_jax.export import load
 from wf_jax.export.artifacts import lower
 from wf_jax.export.manifest import MANIFEST, digest, read_manifest
 from wf_jax.export.rebuild import functions_of
@@ -168,7 +168,7 @@ def test_a_release_is_replaced_and_nothing_else_is(played, tmp_path):
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "letter.txt").write_text("dear")
     for output in (tmp_path / "mine", tmp_path / "mine" / "letter.txt"):
-        with pytest.raises(ReleaseError, match="is there and is no release"):
+        with pytest.raises(UserError, match="is there and is no release"):
             make_release(source, CPU, output)
     assert [path.name for path in (tmp_path / "mine").iterdir()] == ["letter.txt"]
 
@@ -189,7 +189,7 @@ def test_nothing_is_left_of_a_release_that_fails(played, tmp_path, monkeypatch):
     """Makes a release fail by a difference from its model."""
     source = find_source(str(played / "model.nam"), "other", None)
     monkeypatch.setattr("experiments.releases.writing.TOLERANCE", {"float32": 0.0})
-    with pytest.raises(ReleaseError, match=r"render differs from the model by"):
+    with pytest.raises(UserError, match=r"render differs from the model by"):
         make_release(source, CPU, tmp_path / "release")
     assert not list(tmp_path.iterdir())
 
@@ -203,7 +203,7 @@ def test_rebuilding(played, tmp_path):
     content = json.loads((output / MANIFEST).read_text()) | {"expires": "2026-01-31"}
     (output / MANIFEST).write_text(json.dumps(content))
     (output / "render.jaxexp").write_bytes(b"not any more")
-    with pytest.raises(ReleaseError, match=r"render\.jaxexp: 12 bytes"):
+    with pytest.raises(UserError, match=r"render\.jaxexp: 12 bytes"):
         remake_release(output)
     entry = content["files"]["render.jaxexp"]
     entry |= {"bytes": 12, "sha256": digest(b"not any more")}
@@ -229,7 +229,7 @@ def test_for_a_machine_that_is_not_this_one(played, tmp_path, capsys):
     assert read_manifest(tmp_path / "release").error == {}
     assert "Greatest difference" not in card(read_manifest(tmp_path / "release"))
     assert soundfile.info(tmp_path / "release" / "example.wav").frames == 6 * 48000
-    with pytest.raises(ReleaseError, match="are for tpu, not for cpu"):
+    with pytest.raises(UserError, match="are for tpu, not for cpu"):
         load(tmp_path / "release")
 
 
@@ -280,7 +280,7 @@ def test_what_cannot_be_is_one_line(tmp_path):
 
 def test_amps_are_exported_in_float32_only(played, tmp_path):
     source = find_source(str(played / "model.nam"), None, None)
-    with pytest.raises(ReleaseError, match="--dtype=bfloat16: an amp's audio would have 8 bits"):
+    with pytest.raises(UserError, match="--dtype=bfloat16: an amp's audio would have 8 bits"):
         make_release(source, ReleaseOptions(("cpu",), dtype="bfloat16"), tmp_path / "release")
 
 
@@ -344,7 +344,7 @@ def test_the_batch_job(exported, tmp_path, monkeypatch, capsys):
     example("tpu_batch", *folders)
     assert capsys.readouterr().out.endswith("0 clips\n")
     np.save(tmp_path / "mels" / "d.npy", np.zeros((1, 7), np.float32))
-    with pytest.raises(ReleaseError, match=r"d\.npy: \[1, 7\] is not the mel of this release"):
+    with pytest.raises(UserError, match=r"d\.npy: \[1, 7\] is not the mel of this release"):
         tpu_batch.run(*folders)
 
 

@@ -23,8 +23,8 @@ from data_pipeline.synthetic_speech import write_demo_corpus
 from experiments.configs.waveflow import get_config
 from experiments.run.board import Board
 from experiments.run.folder import RunFolder
-from experiments.run.same_run import RunFolderError
 from experiments.run.settings import read_settings
+from wf_jax.errors import UserError
 from wf_jax.flows.model_folder import load_model, save_model
 from wf_jax.flows.waveflow import WaveFlow
 from wf_jax.flows.waveflow_config import WaveFlowConfig
@@ -390,7 +390,7 @@ def test_tensorboard_on_a_full_disk_is_an_error(disk):
     board = Board(RunFolder(disk.path))
     board(1, None, {"loss/a": 1.0})
     disk.leave(0)
-    with pytest.raises(RunFolderError, match="tensorboard: cannot be written: No space left"):
+    with pytest.raises(UserError, match="tensorboard: cannot be written: No space left"):
         board.add_audio("a", 1, np.zeros(20_000), 22050)
 
 

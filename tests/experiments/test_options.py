@@ -7,7 +7,8 @@ import math
 import pytest
 
 from experiments.configs import a2_capture, likelihood, waveflow, waveglow, wavenet
-from wf_jax.options import Items, Number, OptionError, check_options, rule_of
+from wf_jax.errors import UserError
+from wf_jax.options import Items, Number, check_options, rule_of
 from wf_jax.training.settings import Settings
 
 CONFIGS = {
@@ -77,7 +78,7 @@ def test_no_number_is_out_of_its_range(config, name):
         if value == rule.also or (rule.low <= value <= rule.high and value not in beside):
             continue
         given = (value,) if several else value
-        with pytest.raises(OptionError) as error:
+        with pytest.raises(UserError) as error:
             check_options(changed(CONFIGS[config], name, given))
         (line,) = str(error.value).splitlines()
         assert line.startswith(f"--config.{name}=")
@@ -113,7 +114,7 @@ WRONG = {
 
 @pytest.mark.parametrize(("name", "value"), [(n, v) for n, given in WRONG.items() for v in given])
 def test_a_wrong_value_of_a_capture_is_one_line(name, value):
-    with pytest.raises(OptionError) as error:
+    with pytest.raises(UserError) as error:
         changed(CONFIGS["a2_capture"], name, value).check()
     (line,) = str(error.value).splitlines()
     assert line.startswith(f"--config.{name}=")
@@ -138,12 +139,12 @@ def test_a_right_value_of_a_capture_is_taken(name, value):
 
 
 def test_a_message_says_what_would_do():
-    with pytest.raises(OptionError) as error:
+    with pytest.raises(UserError) as error:
         changed(CONFIGS["a2_capture"], "metadata.input_level_dbu", "12,2").check()
     assert str(error.value) == (
         "--config.metadata.input_level_dbu=12,2 is not a level in dBu; choose one like 12.2, or "
         "leave it out"
     )
-    with pytest.raises(OptionError) as error:
+    with pytest.raises(UserError) as error:
         check_options(Settings(average_decay=1.0), prefix="", equals=" ")
     assert str(error.value) == "average_decay 1.0 is not < 1; choose 0.999"

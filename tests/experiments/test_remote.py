@@ -25,15 +25,14 @@ from data_pipeline.synthetic_speech import write_demo_corpus
 from experiments.configs.waveflow import get_config
 from experiments.run import bucket_lock
 from experiments.run.folder import RunFolder
-from experiments.run.lock import LockedError
-from experiments.run.same_run import RunFolderError
 from experiments.run.sweep import finished
 from tests.experiments import fake_gcs
-from wf_jax.atomic import copy_files, folder_path, is_remote, read_text, write_text
-from wf_jax.training.checkpoint_faults import CheckpointError
+from wf_jax.errors import UserError
+from wf_jax.folders import copy_files, folder_path, is_remote, read_text
 from wf_jax.training.checkpoints import Checkpoints, load_params
 from wf_jax.training.metrics import MetricsFile
 from wf_jax.training.profile import Profile
+from wf_jax.whole_files import write_text
 
 ROOT = Path(__file__).parents[2]
 _NUMBERS = itertools.count(1)
@@ -127,7 +126,7 @@ def test_a_workdir_keeps_files_here_and_uploads_what_is_new(server, bucket, caps
 
     (workdir.local / "report.html").write_text("page")
     server.refused.add(("write", bucket))
-    with pytest.raises(RunFolderError, match=rf"report.html: .*Forbidden.* are in {workdir.local}"):
+    with pytest.raises(UserError, match=rf"report.html: .*Forbidden.* are in {workdir.local}"):
         workdir.finish()
 
 
@@ -136,7 +135,7 @@ import sys, time
 from tests.experiments import fake_gcs
 fake_gcs.register()
 from experiments.run import bucket_lock
-from wf_jax.atomic import folder_path
+from wf_jax.folders import folder_path
 bucket_lock.BEAT_SECONDS = 0.2
 lock = bucket_lock.BucketLock(folder_path(sys.argv[1]), print)
 print("held" if lock.held else lock.reason, flush=True)
@@ -158,7 +157,7 @@ def test_a_second_process_is_told_who_is_there(server, bucket, monkeypatch, else
         try:
             assert process.stdout.readline() == b"held\n"
             said = rf"process {process.pid} on .* has trained here since 20.*another --workdir"
-            with pytest.raises(LockedError, match=said):
+            with pytest.raises(UserError, match=said):
                 bucket_lock.BucketLock(folder, lines.append)
             assert "waiting 3 s to see whether it is still there" in lines[0]
         finally:
@@ -180,7 +179,7 @@ def test_of_two_that_come_at_once_one_has_the_lock(server, bucket, monkeypatch):
         tries = [pool.submit(bucket_lock.BucketLock, folder, str) for _ in range(4)]
     held = [one.result() for one in tries if one.exception() is None]
     assert len(held) == 1
-    assert {type(one.exception()) for one in tries} == {type(None), LockedError}
+    assert {type(one.exception()) for one in tries} == {type(None), UserError}
     held[0].release()
 
 
@@ -198,13 +197,13 @@ def test_another_config_is_refused_once_there_is_a_result(server, bucket):
     RunFolder.named(f"gs://{bucket}/run").open(config)  # nothing has been computed yet
     write_text(folder_path(f"gs://{bucket}/run") / "metrics.jsonl", '{"step": 3}\n')
     config.train.seed = 6
-    with pytest.raises(RunFolderError, match=r"started with --config.train.seed=5, not 6"):
+    with pytest.raises(UserError, match=r"started with --config.train.seed=5, not 6"):
         RunFolder.named(f"gs://{bucket}/run").open(config)
 
 
 def test_a_closed_bucket(server, bucket):
     server.refused.add(("write", bucket))
-    with pytest.raises(RunFolderError, match=rf"gs://{bucket}/run: cannot be written: Forbidden"):
+    with pytest.raises(UserError, match=rf"gs://{bucket}/run: cannot be written: Forbidden"):
         RunFolder.named(f"gs://{bucket}/run").open(get_config("tiny"))
 
 
@@ -260,7 +259,7 @@ def test_a_bucket_that_may_not_be_read_is_not_a_damaged_one(server, bucket):
     before = server.files(bucket)
     with Checkpoints(folder) as checkpoints:
         server.refused.add(("read", bucket))
-        with pytest.raises(CheckpointError, match=r"checkpoints: cannot be read: .* is intact"):
+        with pytest.raises(UserError, match=r"checkpoints: cannot be read: .* is intact"):
             checkpoints.restore(state())
         server.refused.clear()
     assert server.files(bucket) == before

@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 
 from experiments.run.curves import curves
-from experiments.run.reading import RunError, find_runs, read_run
+from experiments.run.reading import find_runs, read_run
 from experiments.run.table import compare, json_lines, short_names, text
+from wf_jax.errors import UserError
 
 ROOT = Path(__file__).parents[2]
 CAPTURE = {
@@ -151,7 +152,7 @@ def test_damaged_lines_and_missing_keys_are_left_out(tmp_path):
 def test_a_damaged_config_is_one_line(tmp_path, content):
     folder = capture(tmp_path / "a", [0.5])
     (folder / "config.json").write_bytes(content.encode(errors="surrogateescape"))
-    with pytest.raises(RunError, match=r"config.json: damaged .*leave this folder out") as error:
+    with pytest.raises(UserError, match=r"config.json: damaged .*leave this folder out") as error:
         read_run(folder)
     assert "\n" not in str(error.value)
 
@@ -179,7 +180,7 @@ def test_a_pipe_is_not_waited_for(tmp_path, name):
     os.mkfifo(folder / name)
     assert find_runs(tmp_path) == [folder]
     if name == "config.json":
-        with pytest.raises(RunError, match="cannot be read: not a regular file"):
+        with pytest.raises(UserError, match="cannot be read: not a regular file"):
             read_run(folder)
     else:
         read_run(folder)

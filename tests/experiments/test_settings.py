@@ -7,8 +7,8 @@ import pytest
 from experiments.configs import a2_capture, waveflow
 from experiments.run.config import flat_config
 from experiments.run.folder import RunFolder
-from experiments.run.same_run import RunFolderError
 from experiments.run.settings import read_settings
+from wf_jax.errors import UserError
 from wf_jax.platforms import choices, chosen
 from wf_jax.training.schedule import Schedule
 
@@ -87,7 +87,7 @@ def test_a_run_of_before_there_was_a_choice_was_adams(tmp_path):
     (tmp_path / "config.json").write_text(json.dumps(content))
     (tmp_path / "metrics.jsonl").write_text('{"step": 18}\n')
     said = r"started with --config.train.optimizer=adam, not soap"
-    with RunFolder(tmp_path) as workdir, pytest.raises(RunFolderError, match=said):
+    with RunFolder(tmp_path) as workdir, pytest.raises(UserError, match=said):
         workdir.open(config)
     config.train.optimizer = "adam"
     with RunFolder(tmp_path) as workdir:

@@ -12,7 +12,7 @@ import pytest
 from data_pipeline.corpus_preparation import prepare_corpus
 from data_pipeline.synthetic_speech import write_demo_corpus
 from experiments.run.model_folder import model_folder
-from experiments.run.same_run import RunFolderError
+from wf_jax.errors import UserError
 from wf_jax.flows.model_folder import load_model
 
 ROOT = Path(__file__).parents[2]
@@ -78,8 +78,8 @@ def test_a_run_from_corpus_to_report_and_on(corpus, tmp_path):
 
 def test_a_folder_without_a_vocoder_says_what_it_is(tmp_path):
     (tmp_path / "config.json").write_text(json.dumps({"task": "vocoder"}))
-    with pytest.raises(RunFolderError, match="no model yet"):
+    with pytest.raises(UserError, match="no model yet"):
         model_folder(tmp_path)
     (tmp_path / "config.json").write_text(json.dumps({"task": "capture"}))
-    with pytest.raises(RunFolderError, match="a run of task capture, not a vocoder"):
+    with pytest.raises(UserError, match="a run of task capture, not a vocoder"):
         model_folder(tmp_path)

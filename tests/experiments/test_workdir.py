@@ -12,8 +12,9 @@ import pytest
 from experiments.configs import a2_capture
 from experiments.run.config import flat_config
 from experiments.run.folder import RunFolder
-from experiments.run.lock import FolderLock, LockedError, check_unlocked
-from experiments.run.same_run import RunFolderError, check_same_run
+from experiments.run.lock import FolderLock, check_unlocked
+from experiments.run.same_run import check_same_run
+from wf_jax.errors import UserError
 from wf_jax.training import distributed
 from wf_jax.training.checkpoints import Checkpoints
 
@@ -38,9 +39,9 @@ def test_a_second_process_is_told_who_is_there(tmp_path):
         try:
             assert process.stdout.readline() == b"held\n"
             said = rf"process {process.pid} on .* has trained here since 20.*another --workdir"
-            with pytest.raises(LockedError, match=said):
+            with pytest.raises(UserError, match=said):
                 check_unlocked(tmp_path)
-            with pytest.raises(LockedError, match=said):
+            with pytest.raises(UserError, match=said):
                 RunFolder(tmp_path).open(a2_capture.get_config())
         finally:
             process.kill()
@@ -53,7 +54,7 @@ def test_a_lock_is_given_back_at_the_end(tmp_path):
     for _ in range(2):
         with RunFolder(tmp_path) as workdir:
             workdir.open(a2_capture.get_config())
-            with pytest.raises(LockedError, match="wait for it, stop it, or give another"):
+            with pytest.raises(UserError, match="wait for it, stop it, or give another"):
                 FolderLock(tmp_path)
 
 
@@ -66,7 +67,7 @@ def test_the_recordings_belong_to_the_run(tmp_path):
     begin(tmp_path)
     with (
         RunFolder(tmp_path) as workdir,
-        pytest.raises(RunFolderError, match="is another one than this run was trained on"),
+        pytest.raises(UserError, match="is another one than this run was trained on"),
     ):
         workdir.open(config, {"di.wav": "1" * 32, "amp.wav": "2" * 32})
 
@@ -78,9 +79,7 @@ def test_processes_of_different_configs_are_refused(tmp_path, monkeypatch, here)
     monkeypatch.setattr(distributed, "from_main", other)
     monkeypatch.setattr(distributed, "all_agree", lambda good: False)
     who = "this process" if here else "another process of this run"
-    with pytest.raises(
-        RunFolderError, match=f"{who} was started with another config than process 0"
-    ):
+    with pytest.raises(UserError, match=f"{who} was started with another config than process 0"):
         RunFolder(tmp_path / "run").open(a2_capture.get_config())
     assert not (tmp_path / "run").exists()
 
@@ -90,13 +89,11 @@ def test_an_option_of_another_version_that_is_gone(tmp_path):
     old = flat_config(config) | {"train.mixup": 0.5, "metadata.color": "red"}
     (tmp_path / "config.json").write_text(json.dumps(old))
     begin(tmp_path)
-    with pytest.raises(
-        RunFolderError, match=r"with --config\.train\.mixup=0\.5, which there is no"
-    ):
+    with pytest.raises(UserError, match=r"with --config\.train\.mixup=0\.5, which there is no"):
         check_same_run(tmp_path, config)
     with (
         RunFolder(tmp_path) as workdir,
-        pytest.raises(RunFolderError, match="another version of wf_j"),
+        pytest.raises(UserError, match="another version of wf_j"),
     ):
         workdir.open(config)
     del old["train.mixup"]  # what may change may also be gone
@@ -116,7 +113,7 @@ def test_a_torn_config_is_made_again_from_a_checkpoint(tmp_path, damage):
     assert json.loads((tmp_path / "config.json").read_text())["task"] == "capture"
     (tmp_path / "config.json").write_text(damage)
     config.train.batch_size = 3
-    with RunFolder(tmp_path) as workdir, pytest.raises(RunFolderError, match="batch_size=0, not 3"):
+    with RunFolder(tmp_path) as workdir, pytest.raises(UserError, match="batch_size=0, not 3"):
         workdir.open(config)
 
 
@@ -136,7 +133,7 @@ def test_pipes_in_a_run_are_not_waited_for(tmp_path, name):
     os.mkfifo(tmp_path / name)
     with (
         RunFolder(tmp_path) as workdir,
-        pytest.raises(RunFolderError, match=f"{name}: cannot be read: not a regular file"),
+        pytest.raises(UserError, match=f"{name}: cannot be read: not a regular file"),
     ):
         workdir.open(a2_capture.get_config())
 
@@ -149,7 +146,7 @@ def test_a_lock_that_is_none(tmp_path):
         file.write(b"\xff" + b"[" * 100_000)
         file.flush()
         fcntl.flock(file, fcntl.LOCK_EX)
-        with pytest.raises(LockedError, match="another process trains here"):
+        with pytest.raises(UserError, match="another process trains here"):
             check_unlocked(tmp_path)
 
 
@@ -168,7 +165,7 @@ def names(folder):
     return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*"))
 
 
-@pytest.mark.parametrize("error", [RunFolderError("none fits"), KeyboardInterrupt(), KeyError("a")])
+@pytest.mark.parametrize("error", [UserError("none fits"), KeyboardInterrupt(), KeyError("a")])
 def test_a_refused_start_leaves_no_folder(tmp_path, error):
     with pytest.raises(type(error)):
         start(tmp_path / "pair" / "not" / "there", error)
@@ -179,8 +176,8 @@ def test_a_refused_start_leaves_a_folder_as_it_was(tmp_path):
     (tmp_path / "pair").mkdir()
     for name in ("notes.txt", "pair/di.wav"):
         (tmp_path / name).touch()
-    with pytest.raises(RunFolderError):
-        start(tmp_path, RunFolderError("none fits"))
+    with pytest.raises(UserError, match="none fits"):
+        start(tmp_path, UserError("none fits"))
     assert names(tmp_path) == ["notes.txt", "pair", "pair/di.wav"]
 
 
@@ -199,6 +196,6 @@ def test_a_start_removes_what_a_killed_one_was_writing(tmp_path):
 
 @pytest.mark.parametrize("computed", ["metrics.jsonl", "checkpoints/3"])
 def test_a_run_that_has_begun_keeps_all_whatever_ends_it(tmp_path, computed):
-    with pytest.raises(RunFolderError):
-        start(tmp_path / "run", RunFolderError("too late"), computed, '{"step": 3}\n')
+    with pytest.raises(UserError, match="too late"):
+        start(tmp_path / "run", UserError("too late"), computed, '{"step": 3}\n')
     assert {computed, "config.json", "inputs.json", "lock", "pair"} <= set(names(tmp_path / "run"))

@@ -10,7 +10,8 @@ from tests.amps.nam_examples import EXAMPLES
 from tests.export import small_releases as releases
 from wf_jax.amps import load_nam
 from wf_jax.amps.a2_pass import IS_FAST
-from wf_jax.export import ReleaseError, load
+from wf_jax.errors import UserError
+from wf_jax.export import load
 from wf_jax.export.artifacts import lower
 from wf_jax.export.check import played
 from wf_jax.export.functions import amp_functions
@@ -69,7 +70,7 @@ def test_a_state_is_given_away(amp):
     new, _ = amp.step(state, releases.clip(1, 64))
     assert state.is_deleted()
     assert not new.is_deleted()
-    with pytest.raises(ReleaseError, match="this state was given away; go on with the one"):
+    with pytest.raises(UserError, match="this state was given away; go on with the one"):
         amp.step(state, releases.clip(1, 64))
     # And the beginning can be had again.
     one, two = (amp.step(amp.init_state(1), releases.clip(1, 64))[1] for _ in range(2))
@@ -108,7 +109,7 @@ def test_several_channels(tmp_path):
     np.testing.assert_allclose(amp.render(x), expected, atol=1e-5)
     _, y = amp.step(amp.init_state(1), x[..., :64])
     np.testing.assert_allclose(y, expected[..., :64], atol=1e-5)
-    with pytest.raises(ReleaseError, match=r"give \[B, 2, T\]"):
+    with pytest.raises(UserError, match=r"give \[B, 2, T\]"):
         amp.render(x[:, 0])
 
 
@@ -163,7 +164,7 @@ def test_every_nam_can_be_exported(tmp_path, name):
     ],
 )
 def test_wrong_arguments_are_one_line(amp, call, expected):
-    with pytest.raises(ReleaseError) as caught:
+    with pytest.raises(UserError) as caught:
         call(amp)
     assert expected in str(caught.value)
     assert "\n" not in str(caught.value)

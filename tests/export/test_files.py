@@ -14,7 +14,8 @@ import pytest
 
 from experiments.releases.writing import remake_release
 from tests.export import small_releases as releases
-from wf_jax.export import ReleaseError, artifacts, load, release
+from wf_jax.errors import UserError
+from wf_jax.export import artifacts, load, release
 from wf_jax.export.manifest import LIFETIME, MANIFEST, digest, read_manifest, read_release
 from wf_jax.export.write import write_manifest
 
@@ -40,7 +41,7 @@ def nothing_is_run(monkeypatch):
 
 
 def fault(folder, **options):
-    with pytest.raises(ReleaseError) as caught:
+    with pytest.raises(UserError) as caught:
         load(folder, **options)
     text = str(caught.value)
     assert "\n" not in text
@@ -248,7 +249,7 @@ def test_a_model_that_cannot_be_rebuilt(tmp_path):
     amp = releases.amp_release(tmp_path / "amp", "lstm", ("cpu",))
     (amp / "model.nam").write_text("{}")
     write_manifest(amp, read_manifest(amp))
-    with pytest.raises(ReleaseError) as caught:
+    with pytest.raises(UserError) as caught:
         remake_release(amp)
     assert str(caught.value).startswith(f"{amp}: cannot be rebuilt: {amp / 'model.nam'}: ")
 

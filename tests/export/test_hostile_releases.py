@@ -13,11 +13,12 @@ from wf_jax.export.manifest import LARGEST_RELEASE, MANIFEST, read_manifest
 from wf_jax.export.write import write_manifest
 
 LOADING = """
-from wf_jax.export import ReleaseError, load
+from wf_jax.errors import UserError
+from wf_jax.export import load
 # measured
 try:
     load(sys.argv[1])
-except ReleaseError as error:
+except UserError as error:
     print(error)
 """
 

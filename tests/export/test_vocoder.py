@@ -9,7 +9,8 @@ import pytest
 
 from tests.export import small_releases as releases
 from tests.flows import small
-from wf_jax.export import ReleaseError, load
+from wf_jax.errors import UserError
+from wf_jax.export import load
 from wf_jax.export.functions import reconfigured
 from wf_jax.export.manifest import read_manifest
 from wf_jax.flows.vocoder import HeldOut, clip_log_likelihoods
@@ -196,7 +197,7 @@ def test_an_empty_stream(vocoder):
 def test_a_wavenet_cannot_be_cut(tmp_path):
     vocoder = load(releases.vocoder_release(tmp_path / "wavenet", "WaveNet"))
     assert vocoder.manifest.vocoder.context_frames is None
-    with pytest.raises(ReleaseError, match="made in one piece; use synthesize"):
+    with pytest.raises(UserError, match="made in one piece; use synthesize"):
         vocoder.stream([releases.mels(1, 5)[0]], jax.random.key(0))
 
 
@@ -275,7 +276,7 @@ def test_bfloat16(tmp_path, vocoder, model):
     ],
 )
 def test_wrong_arguments_are_one_line(vocoder, call, expected):
-    with pytest.raises(ReleaseError) as caught:
+    with pytest.raises(UserError) as caught:
         call(vocoder, jax.random.key(0))
     assert expected in str(caught.value)
     assert "\n" not in str(caught.value)

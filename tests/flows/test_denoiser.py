@@ -10,8 +10,9 @@ import pytest
 from tests.flows import small
 from tests.flows.test_synthesis import FAMILIES
 from tests.flows.test_synthesis import audio as audio_of
+from wf_jax.errors import UserError
 from wf_jax.flows import denoiser
-from wf_jax.flows.denoiser import FRAMES, Denoiser, DenoiserError
+from wf_jax.flows.denoiser import FRAMES, Denoiser
 from wf_jax.flows.waveflow_config import WaveFlowConfig
 
 SIZE, HOP = small.MEL.n_fft, small.MEL.hop_length  # 64, 16: a quarter, as in the denoiser
@@ -138,5 +139,5 @@ def test_the_bias_is_the_model_s_own(family):
 
 def test_a_model_that_makes_nothing_finite_is_told():
     """Otherwise a damaged model would silently turn every clip into NaN."""
-    with pytest.raises(DenoiserError, match="for a mel of zeros holds nan"):
+    with pytest.raises(UserError, match="for a mel of zeros holds nan"):
         Denoiser.of(Hum(small.config(), float("nan")))

@@ -12,7 +12,8 @@ import pytest
 from experiments.run.model_folder import model_folder
 from tests import hostile_files as hostile
 from tests.flows import small
-from wf_jax.flows.model_folder import ModelFolderError, load_model, save_model
+from wf_jax.errors import UserError
+from wf_jax.flows.model_folder import load_model, save_model
 from wf_jax.flows.waveflow import WaveFlow
 from wf_jax.flows.waveflow_config import WaveFlowConfig
 from wf_jax.flows.waveglow_config import WaveGlowConfig
@@ -21,11 +22,12 @@ from wf_jax.modules import split
 
 SMALL = WaveFlowConfig(height=8, flows=2, layers=2, channels=4, height_dilations=(1, 2))
 LOADING = """
-from wf_jax.flows.model_folder import ModelFolderError, load_model
+from wf_jax.errors import UserError
+from wf_jax.flows.model_folder import load_model
 # measured
 try:
     load_model(sys.argv[1])
-except ModelFolderError as error:
+except UserError as error:
     print(error)
 """
 
@@ -53,7 +55,7 @@ def sign(folder, **model):
 
 
 def fault(folder):
-    with pytest.raises(ModelFolderError) as caught:
+    with pytest.raises(UserError) as caught:
         load_model(folder)
     assert "\n" not in str(caught.value)
     assert len(str(caught.value)) < 1000
@@ -127,7 +129,7 @@ def test_a_changed_byte_is_found_or_harms_nothing(folder):
         (folder / "params.npz").write_bytes(
             whole[:place] + bytes([whole[place] ^ 255]) + whole[place + 1 :]
         )
-        with contextlib.suppress(ModelFolderError):
+        with contextlib.suppress(UserError):
             load_model(sign(folder))
 
 

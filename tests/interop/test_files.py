@@ -10,7 +10,7 @@ import zipfile
 import numpy as np
 import pytest
 
-from wf_jax.interop.errors import WeightImportError
+from wf_jax.errors import UserError
 from wf_jax.interop.files import read_arrays
 
 PROTOCOLS = (2, 3, 4, 5)
@@ -48,7 +48,7 @@ def test_npz(tmp_path, arrays):
 
 def test_npz_of_objects_is_refused(tmp_path):
     np.savez(tmp_path / "a.npz", a=np.array([Attack()], dtype=object))
-    with pytest.raises(WeightImportError, match=r"a\.npz: damaged, or not only numbers"):
+    with pytest.raises(UserError, match=r"a\.npz: damaged, or not only numbers"):
         read_arrays(tmp_path / "a.npz")
 
 
@@ -57,7 +57,7 @@ def test_npz_of_a_claimed_size(tmp_path):
     npy = b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header.encode() + b"\0" * 8
     with zipfile.ZipFile(tmp_path / "a.npz", "w") as archive:
         archive.writestr("a.npy", npy)
-    with pytest.raises(WeightImportError, match="damaged"):
+    with pytest.raises(UserError, match="damaged"):
         read_arrays(tmp_path / "a.npz")
 
 
@@ -118,7 +118,7 @@ def test_safetensors(tmp_path):
     ],
 )
 def test_faults_of_safetensors(tmp_path, data, message):
-    with pytest.raises(WeightImportError, match=message) as caught:
+    with pytest.raises(UserError, match=message) as caught:
         read_arrays(write(tmp_path / "a.safetensors", data))
     assert len(str(caught.value).splitlines()) == 1
 
@@ -239,7 +239,7 @@ HOSTILE = [
 def test_hostile_pickles(tmp_path, monkeypatch, data, message):
     monkeypatch.chdir(tmp_path)
     path = write(tmp_path / "a.pdparams", data)
-    with pytest.raises(WeightImportError, match=message) as caught:
+    with pytest.raises(UserError, match=message) as caught:
         read_arrays(path)
     assert str(caught.value).startswith(f"{path}: ")
     assert len(str(caught.value).splitlines()) == 1
@@ -258,7 +258,7 @@ def test_an_array_of_a_claimed_size(tmp_path):
     huge = data.replace(b"K\x03\x85", b"\x8a\x06" + (10**12).to_bytes(6, "little") + b"\x85")
     frame = data.index(b"\x95")
     huge = huge[:frame] + huge[frame + 9 :]
-    with pytest.raises(WeightImportError, match=r"shape \(1000000000000,\) has 12 bytes, not 4000"):
+    with pytest.raises(UserError, match=r"shape \(1000000000000,\) has 12 bytes, not 4000"):
         read_arrays(write(tmp_path / "a.pdparams", huge))
 
 
@@ -266,7 +266,7 @@ def test_every_prefix_and_every_flipped_byte_ends_in_a_result_or_one_line(tmp_pa
     data = pickle.dumps({"model": arrays, "iteration": 3}, 2)
     path = tmp_path / "a.pdparams"
     for n in range(0, len(data), 3):
-        with pytest.raises(WeightImportError):
+        with pytest.raises(UserError):
             read_arrays(write(path, data[:n]))
     for n in range(0, len(data), 2):
         flipped = data[:n] + bytes([data[n] ^ 0x41]) + data[n + 1 :]
@@ -277,7 +277,7 @@ def outcome(path):
     """Returns the error message, "" where the file could be read."""
     try:
         read_arrays(path)
-    except WeightImportError as error:
+    except UserError as error:
         return str(error)
     return ""
 
@@ -397,7 +397,7 @@ ONE = {"0": struct.pack("<4f", 1, 2, 3, 4)}
 )
 def test_faults_of_torch_files(tmp_path, value, message):
     path = torch_file(tmp_path / "a.pt", {"model": {"a": value}}, ONE)
-    with pytest.raises(WeightImportError, match=message) as caught:
+    with pytest.raises(UserError, match=message) as caught:
         read_arrays(path)
     assert str(caught.value).startswith(f"{path}: ")
     assert len(str(caught.value).splitlines()) == 1
@@ -406,24 +406,24 @@ def test_faults_of_torch_files(tmp_path, value, message):
 def test_other_faults_of_torch_files(tmp_path):
     path, state = tmp_path / "a.pt", {"a": tensor("0", (4,), (1,), count=4)}
     torch_file(path, state, ONE, compression=zipfile.ZIP_DEFLATED)
-    with pytest.raises(WeightImportError, match="does not compress"):
+    with pytest.raises(UserError, match="does not compress"):
         read_arrays(path)
     torch_file(path, state, ONE, byteorder="big")
-    with pytest.raises(WeightImportError, match="big-endian"):
+    with pytest.raises(UserError, match="big-endian"):
         read_arrays(path)
     torch_file(path, state, {"0": b"12345"})
-    with pytest.raises(WeightImportError, match="damaged pickle"):
+    with pytest.raises(UserError, match="damaged pickle"):
         read_arrays(path)
     whole = torch_file(path, state, ONE).read_bytes()
-    with pytest.raises(WeightImportError, match="not a zip"):
+    with pytest.raises(UserError, match="not a zip"):
         read_arrays(write(path, whole[:-30]))
-    with pytest.raises(WeightImportError, match="damaged zip"):
+    with pytest.raises(UserError, match="damaged zip"):
         read_arrays(write(path, whole.replace(ONE["0"], b"x" * 16)))
-    with pytest.raises(WeightImportError, match="not a zip, as PyTorch writes since"):
+    with pytest.raises(UserError, match="not a zip, as PyTorch writes since"):
         read_arrays(write(path, b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.\x80\x02M\xe9\x03."))
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("a.txt", "a")
-    with pytest.raises(WeightImportError, match=r"no data\.pkl"):
+    with pytest.raises(UserError, match=r"no data\.pkl"):
         read_arrays(path)
 
 
@@ -431,7 +431,7 @@ def test_torchscript_is_refused(tmp_path):
     path = torch_file(tmp_path / "a.pt", {}, {})
     with zipfile.ZipFile(path, "a") as archive:
         archive.writestr("model/constants.pkl", b"")
-    with pytest.raises(WeightImportError, match="TorchScript"):
+    with pytest.raises(UserError, match="TorchScript"):
         read_arrays(path)
 
 
@@ -440,10 +440,10 @@ def test_torchscript_is_refused(tmp_path):
 
 @pytest.mark.parametrize("suffix", [".npz", ".safetensors", ".pdparams", ".pt"])
 def test_a_missing_file(tmp_path, suffix):
-    with pytest.raises(WeightImportError, match=r"cannot be read: No such file"):
+    with pytest.raises(UserError, match=r"cannot be read: No such file"):
         read_arrays(tmp_path / f"a{suffix}")
 
 
 def test_an_unknown_suffix(tmp_path):
-    with pytest.raises(WeightImportError, match=r"a\.h5: unknown suffix; weight files end in \.np"):
+    with pytest.raises(UserError, match=r"a\.h5: unknown suffix; weight files end in \.np"):
         read_arrays(tmp_path / "a.h5")

@@ -11,8 +11,8 @@ import pytest
 
 from tests import hostile_files as hostile
 from tests.interop.test_files import safetensors, tensor, torch_file
+from wf_jax.errors import UserError
 from wf_jax.interop import (
-    WeightImportError,
     files,
     from_l0sg,
     from_nvidia_waveglow,
@@ -23,17 +23,18 @@ from wf_jax.interop import (
 from wf_jax.interop.files import LARGEST_PICKLE
 
 READING = """
-from wf_jax.interop import WeightImportError, read_arrays, read_config
+from wf_jax.errors import UserError
+from wf_jax.interop import read_arrays, read_config
 # measured
 try:
     (read_config if sys.argv[1].endswith(("json", "yaml")) else read_arrays)(sys.argv[1])
-except WeightImportError as error:
+except UserError as error:
     print(error)
 """
 
 
 def fault(call, *arguments):
-    with pytest.raises(WeightImportError) as caught:
+    with pytest.raises(UserError) as caught:
         call(*arguments)
     assert "\n" not in str(caught.value)
     assert len(str(caught.value)) < 600

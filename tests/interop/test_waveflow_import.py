@@ -8,15 +8,10 @@ import jax
 import numpy as np
 import pytest
 
+from wf_jax.errors import UserError
 from wf_jax.flows.waveflow import WaveFlow
 from wf_jax.flows.waveflow_config import WaveFlowConfig
-from wf_jax.interop import (
-    WeightImportError,
-    from_l0sg,
-    from_parakeet,
-    l0sg_config,
-    parakeet_config,
-)
+from wf_jax.interop import from_l0sg, from_parakeet, l0sg_config, parakeet_config
 from wf_jax.interop.waveflow import l0sg_params, parakeet_params
 from wf_jax.modules import split
 
@@ -225,10 +220,10 @@ def test_each_missing_array_is_named(source, rng):
         rest = {n: v for n, v in arrays.items() if n != name}
         shape = re.escape(str(value.shape))
         if name.endswith(("weight_g", "weight_v", "bias")) and "res" not in name:
-            with pytest.raises(WeightImportError, match=f"^{name}: missing.*{shape}.*--source"):
+            with pytest.raises(UserError, match=f"^{name}: missing.*{shape}.*--source"):
                 read_params(rest, config)
         else:
-            with pytest.raises(WeightImportError, match=rf"^{name}: missing"):
+            with pytest.raises(UserError, match=rf"^{name}: missing"):
                 read_params(rest, config)
 
 
@@ -237,11 +232,11 @@ def test_each_wrong_shape_and_value_is_named(source, rng):
     config = read_config(values)
     arrays, _ = checkpoint(table, config, rng)
     for name, value in arrays.items():
-        with pytest.raises(WeightImportError, match=rf"^{name}: shape \(.*\), expected \(.*config"):
+        with pytest.raises(UserError, match=rf"^{name}: shape \(.*\), expected \(.*config"):
             read_params(arrays | {name: np.stack([value, value])}, config)
         broken = value.copy()
         broken.flat[-1] = np.nan
-        with pytest.raises(WeightImportError, match=rf"^{name}: .* not finite; take"):
+        with pytest.raises(UserError, match=rf"^{name}: .* not finite; take"):
             read_params(arrays | {name: broken}, config)
 
 
@@ -250,7 +245,7 @@ def test_a_norm_per_input_is_refused(rng):
     arrays, _ = checkpoint(V3, config, rng, style="column")
     name = "decoder.0.input_proj.weight_g"
     arrays[name] = arrays[name].reshape(1, 6, 1, 1)
-    with pytest.raises(WeightImportError, match=r"expected \(6,\) or \(6, 1, 1, 1\)"):
+    with pytest.raises(UserError, match=r"expected \(6,\) or \(6, 1, 1, 1\)"):
         parakeet_params(arrays, config)
 
 
@@ -259,19 +254,17 @@ def test_what_is_left_over_is_listed(source, rng):
     config = read_config(values)
     arrays, _ = checkpoint(table, config, rng)
     extra = {f"extra.{n}": np.zeros((n, 2)) for n in range(1, 8)}
-    with pytest.raises(
-        WeightImportError, match=r"^extra\.1 \(1, 2\), .*extra\.5 .* and 2 more: exp"
-    ):
+    with pytest.raises(UserError, match=r"^extra\.1 \(1, 2\), .*extra\.5 .* and 2 more: exp"):
         read_params(arrays | extra, config)
     fewer = read_config(values | {"n_flows": 2, "n_flow": 2})
-    with pytest.raises(WeightImportError, match=r"\.?2\..* more: expected none of these"):
+    with pytest.raises(UserError, match=r"\.?2\..* more: expected none of these"):
         read_params(arrays, fewer)
 
 
 @pytest.mark.parametrize("read", [from_parakeet, from_l0sg])
 def test_an_empty_checkpoint(read):
     values = PARAKEET if read is from_parakeet else L0SG
-    with pytest.raises(WeightImportError, match=r"missing, .* has no others"):
+    with pytest.raises(UserError, match=r"missing, .* has no others"):
         read({}, values)
 
 
@@ -333,7 +326,7 @@ def test_l0sg_with_sections():
 )
 def test_faults_of_configurations(read, values, message):
     base = PARAKEET if read is parakeet_config else L0SG
-    with pytest.raises(WeightImportError, match=message) as caught:
+    with pytest.raises(UserError, match=message) as caught:
         read(base | values)
     assert len(str(caught.value).splitlines()) == 1
 
@@ -345,12 +338,12 @@ def test_a_missing_value_is_named(name):
         assert read({n: v for n, v in base.items() if n != name}).upsample_factors == (16, 16)
         return
     missing = "bipartize" if name == "coupling_type" else name
-    with pytest.raises(WeightImportError, match=f"has no {missing}; add it"):
+    with pytest.raises(UserError, match=f"has no {missing}; add it"):
         read({n: v for n, v in base.items() if n != name})
 
 
 def test_a_configuration_that_is_no_table():
-    with pytest.raises(WeightImportError, match="not a table"):
+    with pytest.raises(UserError, match="not a table"):
         parakeet_config([1])
 
 

@@ -11,10 +11,11 @@ import jax
 import numpy as np
 import pytest
 
+from wf_jax.errors import UserError
 from wf_jax.flows.families import new_flow
 from wf_jax.flows.model_folder import load_model
 from wf_jax.flows.waveglow_config import WaveGlowConfig
-from wf_jax.interop import WeightImportError, from_nvidia_waveglow, read_arrays, waveglow_config
+from wf_jax.interop import from_nvidia_waveglow, read_arrays, waveglow_config
 from wf_jax.interop.waveglow import waveglow_params
 from wf_jax.modules import split
 
@@ -173,11 +174,11 @@ def test_each_fault_of_an_array_is_named(rng):
     arrays, _ = checkpoint(rng)
     for name, value in arrays.items():
         known = f"^{re.escape(name.removesuffix('_g').removesuffix('_v'))}"
-        with pytest.raises(WeightImportError, match=rf"{known}.*: missing, .*--source"):
+        with pytest.raises(UserError, match=rf"{known}.*: missing, .*--source"):
             waveglow_params({n: v for n, v in arrays.items() if n != name}, config)
-        with pytest.raises(WeightImportError, match=rf"^{re.escape(name)}: shape .*, expected \("):
+        with pytest.raises(UserError, match=rf"^{re.escape(name)}: shape .*, expected \("):
             waveglow_params(arrays | {name: np.stack([value, value])}, config)
-        with pytest.raises(WeightImportError, match=rf"^{re.escape(name)}: .* not finite; take"):
+        with pytest.raises(UserError, match=rf"^{re.escape(name)}: .* not finite; take"):
             waveglow_params(arrays | {name: value * np.nan}, config)
 
 
@@ -187,17 +188,17 @@ def test_what_is_left_over_is_listed(rng, style):
     arrays, _ = checkpoint(rng, fused=False, style=style)
     other, _ = checkpoint(rng, style=style)
     both = arrays | {name: value for name, value in other.items() if "cond_layer." in name}
-    with pytest.raises(WeightImportError, match=r"^WN\.0\.cond_layer\..*: expected none of these"):
+    with pytest.raises(UserError, match=r"^WN\.0\.cond_layer\..*: expected none of these"):
         waveglow_params(both, waveglow_config(VALUES))
     fewer = VALUES | {"waveglow_config": VALUES["waveglow_config"] | {"n_flows": 2}}
-    with pytest.raises(WeightImportError, match=r"WN\.2\..* more: expected none of these"):
+    with pytest.raises(UserError, match=r"WN\.2\..* more: expected none of these"):
         waveglow_params(arrays, waveglow_config(fewer))
 
 
 def test_a_pickled_model_is_refused_with_the_remedy(tmp_path):
     """The released files hold NVIDIA's model object: reading it would run code."""
     (tmp_path / "released.pt").write_bytes(pickle.dumps(0x1950A86A20F9469CFC6C, 2))
-    with pytest.raises(WeightImportError, match=r"torch\.save its state_dict\(\) again"):
+    with pytest.raises(UserError, match=r"torch\.save its state_dict\(\) again"):
         read_arrays(tmp_path / "released.pt")
 
 
@@ -231,7 +232,7 @@ def test_the_released_configuration():
 )
 def test_faults_of_configurations(values, message):
     """Configurations that are no WaveGlow's are refused in the source's words, in one line."""
-    with pytest.raises(WeightImportError, match=message) as caught:
+    with pytest.raises(UserError, match=message) as caught:
         waveglow_config(VALUES | {"waveglow_config": VALUES["waveglow_config"] | values})
     assert len(str(caught.value).splitlines()) == 1
 
@@ -240,7 +241,7 @@ def test_faults_of_configurations(values, message):
 def test_a_missing_value_is_named(name):
     """No size of the net has a default that a checkpoint may not have."""
     model = {n: v for n, v in VALUES["waveglow_config"].items() if n != name}
-    with pytest.raises(WeightImportError, match=f"has no {name}; add it"):
+    with pytest.raises(UserError, match=f"has no {name}; add it"):
         waveglow_config(VALUES | {"waveglow_config": model})
 
 

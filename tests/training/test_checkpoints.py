@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+from wf_jax.errors import UserError
 from wf_jax.training import checkpoints
-from wf_jax.training.checkpoint_faults import CheckpointError
 from wf_jax.training.checkpoints import Checkpoints, load_params
 from wf_jax.training.fingerprints import describe, fingerprints
 
@@ -219,7 +219,7 @@ def test_all_damaged_is_an_error(tmp_path):
     save_two(tmp_path)
     for path in [p for p in tmp_path.rglob("*") if p.is_file() and "state" in p.parts]:
         truncated(path)
-    with pytest.raises(CheckpointError, match=r"none of the checkpoints .* --workdir"):
+    with pytest.raises(UserError, match=r"none of the checkpoints .* --workdir"):
         restore(tmp_path)
     assert {"1", "2"} <= {p.name for p in tmp_path.iterdir()}  # nothing is thrown away
 
@@ -244,7 +244,7 @@ def test_another_models_checkpoint_names_the_array(tmp_path):
         ),
         ({**state(), "a": jnp.zeros((2, 3), jnp.int32)}, r"a is int32 \(2, 3\) in the model"),
     ]:
-        with pytest.raises(CheckpointError, match=message):
+        with pytest.raises(UserError, match=message):
             restore(tmp_path, like)
 
 
@@ -259,7 +259,7 @@ def test_parameters_for_another_run(tmp_path):
     assert step == 3
     np.testing.assert_array_equal(params["layers/0/w"], np.arange(4.0))
     assert sorted(params) == ["b", "layers/0/w"]
-    with pytest.raises(CheckpointError, match="no whole checkpoint to start from"):
+    with pytest.raises(UserError, match="no whole checkpoint to start from"):
         load_params(tmp_path / "other")
 
 
@@ -271,7 +271,7 @@ def test_a_save_that_fails_says_why(tmp_path, monkeypatch):
             raise ValueError("pages\nof it") from OSError(28, "No space left on device")
 
         monkeypatch.setattr(checkpoints._checkpointer, "save_checkpointables_async", full)
-        with pytest.raises(CheckpointError) as error:
+        with pytest.raises(UserError) as error:
             checkpoints.save(2, state(), {})
     message = str(error.value)
     assert "No space left on device; make room, then the same command goes on" in message
@@ -315,7 +315,7 @@ def test_a_pipe_is_not_waited_for(tmp_path):
     (tmp_path / "2" / "_CHECKPOINT_METADATA").unlink()
     os.mkfifo(tmp_path / "2" / "_CHECKPOINT_METADATA")
     for use in (restore, load_params):
-        with pytest.raises(CheckpointError, match="_CHECKPOINT_METADATA: not a regular file"):
+        with pytest.raises(UserError, match="_CHECKPOINT_METADATA: not a regular file"):
             use(tmp_path)
 
 
@@ -324,5 +324,5 @@ def test_parameters_larger_than_any_model_s_are_not_made(tmp_path, monkeypatch):
         saved.save(1, {"best": {"params": {"a": jnp.zeros(100)}}}, {})
     assert load_params(tmp_path)[0] == 1
     monkeypatch.setattr(checkpoints, "_MOST_BYTES", 399)
-    with pytest.raises(CheckpointError, match="no whole checkpoint"):
+    with pytest.raises(UserError, match="no whole checkpoint"):
         load_params(tmp_path)

@@ -9,7 +9,8 @@ import pytest
 
 from tests.training.toy import ToyTask
 from wf_jax import mesh
-from wf_jax.training.dispatch import Dispatcher, SettingsError
+from wf_jax.errors import UserError
+from wf_jax.training.dispatch import Dispatcher
 from wf_jax.training.fingerprints import fingerprints
 from wf_jax.training.loop import train
 from wf_jax.training.settings import CheckpointSettings, Session, Settings, parse_range
@@ -112,7 +113,7 @@ def test_a_split_state_is_the_same_state(tmp_path, monkeypatch):
     ],
 )
 def test_what_does_not_split_is_an_error(tmp_path, change, message):
-    with pytest.raises(SettingsError, match=message):
+    with pytest.raises(UserError, match=message):
         train(ToyTask(), dataclasses.replace(PLAIN, **change), tmp_path)
 
 

@@ -9,14 +9,9 @@ import numpy as np
 import pytest
 
 from tests.training.processes import curve, finish, free_port, launch, records, wait_for_steps
+from wf_jax.errors import UserError
 from wf_jax.training import distributed, rendezvous
-from wf_jax.training.distributed import (
-    AGAIN,
-    DistributedError,
-    NotTogetherError,
-    recognize,
-    start,
-)
+from wf_jax.training.distributed import AGAIN, NotTogetherError, recognize, start
 
 SLURM = {
     "SLURM_JOB_ID": "7",
@@ -61,13 +56,13 @@ def test_clusters_are_recognized(environment, found):
     ],
 )
 def test_half_a_cluster_is_an_error(environment, message):
-    with pytest.raises(DistributedError, match=message):
+    with pytest.raises(UserError, match=message):
         recognize(environment)
 
 
 @pytest.mark.parametrize("choice", ["yes", "host,2,0", "host:1,2", "host:80,2,2", "host:80,0,0"])
 def test_what_the_flag_takes(choice):
-    with pytest.raises(DistributedError, match=r"INDEX from 0 to COUNT - 1, e\.g\. 10"):
+    with pytest.raises(UserError, match=r"INDEX from 0 to COUNT - 1, e\.g\. 10"):
         start(choice)
 
 

@@ -15,8 +15,7 @@ from experiments.run.initial import read_initial
 from experiments.run.reading import find_runs, read_run
 from experiments.run.same_run import check_same_run
 from tests.damaged_folders import battery
-from wf_jax.atomic import why
-from wf_jax.errors import UserError
+from wf_jax.errors import UserError, why
 from wf_jax.training.checkpoints import Checkpoints
 from wf_jax.training.metrics import MetricsFile
 

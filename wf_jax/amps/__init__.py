@@ -6,7 +6,6 @@ from wf_jax.lazy_names import lazy_names
 
 if TYPE_CHECKING:
     from wf_jax.amps.container import SlimmableContainer as SlimmableContainer
-    from wf_jax.amps.nam_file import NamFileError as NamFileError
     from wf_jax.amps.nam_models import load_nam as load_nam
     from wf_jax.amps.nam_models import save_nam as save_nam
     from wf_jax.amps.wavenet import WaveNet as WaveNet
@@ -15,7 +14,6 @@ __getattr__ = lazy_names(
     __name__,
     {
         "SlimmableContainer": "container",
-        "NamFileError": "nam_file",
         "load_nam": "nam_models",
         "save_nam": "nam_models",
         "WaveNet": "wavenet",

@@ -20,6 +20,7 @@ from jax import lax
 from wf_jax.amps import a2, losses
 from wf_jax.amps.loss_weights import LossWeights as LossWeights
 from wf_jax.amps.model import AmpModel
+from wf_jax.errors import UserError
 from wf_jax.mesh import AxisNames
 from wf_jax.platforms import choices
 from wf_jax.random_streams import random_stream
@@ -96,7 +97,7 @@ class CaptureTask(Task):
                 counted together; what suits the device if None.
 
         Raises:
-            ValueError: the training part holds less than one batch, or the validation part no
+            UserError: the training part holds less than one batch, or the validation part no
                 sample after `lookback` samples.
         """
         self.sizes, self.sample_rate = tuple(models or sizes), sample_rate
@@ -111,14 +112,14 @@ class CaptureTask(Task):
         self.steps_per_epoch = self.evaluate_every = self.windows // batch_size
         if self.steps_per_epoch < 1:
             needed = (self.lookback + batch_size * window) / sample_rate
-            raise ValueError(
+            raise UserError(
                 f"the training part holds {max(self.windows, 0)} windows of {window} samples, "
                 f"fewer than one batch of {batch_size}; record at least {needed:.1f} s of it, or "
                 "lower train.batch_size"
             )
         held_out = audio.input_validation.shape[1]
         if held_out <= self.lookback:
-            raise ValueError(
+            raise UserError(
                 f"the held-out part has {held_out} samples, and the model needs {self.lookback} "
                 "before the first that is judged; hold out "
                 f"{self.lookback / sample_rate + 1:.1f} s (data.validation_seconds)"

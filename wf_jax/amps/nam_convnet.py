@@ -5,22 +5,23 @@ from typing import Any
 
 from wf_jax.amps.activations import Activation
 from wf_jax.amps.convnet import ConvNet, ConvNetConfig
-from wf_jax.amps.nam_file import NamFile, NamFileError
+from wf_jax.amps.nam_file import NamFile
 from wf_jax.amps.nam_options import Options
 from wf_jax.amps.nam_wavenet import MOST_LAYERS
 from wf_jax.amps.nam_weights import filled
+from wf_jax.errors import UserError
 
 
 def from_nam(file: NamFile) -> ConvNet:
     """Builds the model that a parsed .nam object with architecture "ConvNet" describes.
 
     Raises:
-        NamFileError: an option is malformed, the parts do not fit, or the weights do not.
+        UserError: an option is malformed, the parts do not fit, or the weights do not.
     """
     model = filled(functools.partial(ConvNet, read_config(file)), file)
     for i, block in enumerate(model.blocks):
         if block.norm is not None and min(block.norm.variance) + block.norm.epsilon[0] <= 0.0:
-            raise NamFileError(
+            raise UserError(
                 f"{file.source}: weights: a variance of the batch norm of block {i}, plus its "
                 "epsilon, is not positive; the file is damaged"
             )
@@ -31,7 +32,7 @@ def read_config(file: NamFile) -> ConvNetConfig:
     """Reads the `config` of a .nam ConvNet as a ConvNetConfig.
 
     Raises:
-        NamFileError: naming file, key and expectation.
+        UserError: naming file, key and expectation.
     """
     options = Options(file.config, f"{file.source}: config")
     config = ConvNetConfig(
@@ -68,13 +69,13 @@ def to_config(model: ConvNet) -> dict[str, Any]:
 def _check(config: ConvNetConfig, where: str) -> None:
     blocks, slopes = len(config.dilations), len(config.activation.negative_slopes)
     if blocks > MOST_LAYERS:
-        raise NamFileError(f"{where}.dilations: {blocks} blocks; {MOST_LAYERS} are the most")
+        raise UserError(f"{where}.dilations: {blocks} blocks; {MOST_LAYERS} are the most")
     for key in ("in_channels", "channels"):
         if getattr(config, key) % config.groups:
-            raise NamFileError(
+            raise UserError(
                 f"{where}.groups: {config.groups} do not divide {key} {getattr(config, key)}"
             )
     if slopes > 1 and slopes != config.channels:
-        raise NamFileError(
+        raise UserError(
             f"{where}.activation: {slopes} negative_slopes for {config.channels} channels"
         )

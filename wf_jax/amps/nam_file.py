@@ -29,10 +29,6 @@ MOST_PARTS = 200_000  # objects and lists; four million of them take two seconds
 HIGHEST_RATE = 10_000_000  # Hz
 
 
-class NamFileError(UserError):
-    """A .nam file that cannot be used; the message names file, key and expectation."""
-
-
 @dataclasses.dataclass(frozen=True)
 class NamFile:
     """One .nam object, validated as far as every architecture has it in common.
@@ -78,7 +74,7 @@ def check_version(version: Any, source: str) -> None:
     """Applies the core's version rule.
 
     Raises:
-        NamFileError: the version is malformed, too old or too new.
+        UserError: the version is malformed, too old or too new.
 
     Warns:
         UserWarning: a newer patch of the latest version: loaded, but perhaps not fully.
@@ -87,13 +83,13 @@ def check_version(version: Any, source: str) -> None:
     number = "([0-9]{1,9})"
     match = isinstance(version, str) and re.fullmatch(rf"{number}\.{number}\.{number}", version)
     if not match:
-        raise NamFileError(f'{source}: version {shown(version)} is not of the form "0.7.0"')
+        raise UserError(f'{source}: version {shown(version)} is not of the form "0.7.0"')
     major, minor, patch = (int(part) for part in match.groups())
     if (major, minor, patch) < EARLIEST_VERSION:
-        raise NamFileError(f"{source}: version {version} is older than 0.5.0; export it again")
+        raise UserError(f"{source}: version {version} is older than 0.5.0; export it again")
     # As in the core, major and minor are each held against the latest, not compared as a pair.
     if major > LATEST_VERSION[0] or minor > LATEST_VERSION[1]:
-        raise NamFileError(
+        raise UserError(
             f"{source}: version {version} is newer than 0.7.0, the latest that wf_jax knows; "
             "update wf_jax"
         )
@@ -107,21 +103,21 @@ def parse(document: Any, source: str) -> NamFile:
     """Validates a decoded .nam object, e.g. a submodel of a container.
 
     Raises:
-        NamFileError: a key is missing or of the wrong type, or the version is unsupported.
+        UserError: a key is missing or of the wrong type, or the version is unsupported.
     """
     if not isinstance(document, dict):
-        raise NamFileError(f"{source}: a .nam file holds one JSON object, not {_kind(document)}")
+        raise UserError(f"{source}: a .nam file holds one JSON object, not {_kind(document)}")
     for key in REQUIRED_KEYS:
         if key not in document:
-            raise NamFileError(f'{source}: the key "{key}" is missing; this is not a .nam model')
+            raise UserError(f'{source}: the key "{key}" is missing; this is not a .nam model')
     check_version(document["version"], source)
     for key, kind in (("architecture", str), ("config", dict), ("weights", list)):
         if not isinstance(document[key], kind):
-            raise NamFileError(f'{source}: "{key}" is {_kind(document[key])}, not {_name(kind)}')
+            raise UserError(f'{source}: "{key}" is {_kind(document[key])}, not {_name(kind)}')
     metadata = document.get("metadata")
     metadata = {} if metadata is None else metadata
     if not isinstance(metadata, dict):
-        raise NamFileError(f'{source}: "metadata" is {_kind(metadata)}, not an object')
+        raise UserError(f'{source}: "metadata" is {_kind(metadata)}, not an object')
     return NamFile(
         source,
         document["version"],
@@ -137,7 +133,7 @@ def read_nam(path: str | os.PathLike) -> NamFile:
     """Reads a .nam file without building its model.
 
     Raises:
-        NamFileError: as `read_json`; or what it holds is not a .nam object.
+        UserError: as `read_json`; or what it holds is not a .nam object.
     """
     return parse(read_json(path), str(path))
 
@@ -146,41 +142,37 @@ def read_json(path: str | os.PathLike) -> Any:
     """Decodes a JSON file, strictly.
 
     Raises:
-        NamFileError: the file is missing, is larger than LARGEST_FILE, has more parts than
+        UserError: the file is missing, is larger than LARGEST_FILE, has more parts than
             MOST_PARTS, is not JSON, or has what JSON readers disagree on: a key twice in one
             object, NaN, integers without end.
     """
     path = Path(path)
     data = _read_bytes(path)
     if data.count(b"[") + data.count(b"{") > MOST_PARTS:
-        raise NamFileError(f"{path}: more than {MOST_PARTS:,} lists and objects; models have fewer")
+        raise UserError(f"{path}: more than {MOST_PARTS:,} lists and objects; models have fewer")
     try:
         document = json.loads(
             data.decode("utf-8-sig"), object_pairs_hook=_object, parse_constant=_refuse_constant
         )
         if _SURROGATE.search(data) and not _encodes(document):
-            raise _RefusedError("a string holds half a surrogate pair")
+            raise UserError("a string holds half a surrogate pair")
         return document
     except UnicodeDecodeError:
-        raise NamFileError(f"{path}: cannot be read: not UTF-8 text") from None
-    except _RefusedError as error:
-        raise NamFileError(f"{path}: {error}") from None
+        raise UserError(f"{path}: cannot be read: not UTF-8 text") from None
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from None
     except json.JSONDecodeError as error:
-        raise NamFileError(f"{path}: not a complete JSON file: {error}") from None
+        raise UserError(f"{path}: not a complete JSON file: {error}") from None
     except RecursionError:
-        raise NamFileError(f"{path}: not a complete JSON file: nested too deeply") from None
+        raise UserError(f"{path}: not a complete JSON file: nested too deeply") from None
     except ValueError:  # Python's limit of 4300 digits
-        raise NamFileError(f"{path}: holds an integer of thousands of digits") from None
+        raise UserError(f"{path}: holds an integer of thousands of digits") from None
 
 
 def write_nam(document: dict[str, Any], path: str | os.PathLike) -> None:
     """Writes a .nam object whole or not at all: under a temporary name, then renamed."""
     text = json.dumps(document, allow_nan=False)
     write_whole(path, lambda file: file.write(text.encode()))
-
-
-class _RefusedError(ValueError):
-    """A document that JSON or Python allows and we refuse; the message lacks the file's name."""
 
 
 # The escape of half a character, at least; most files have none.
@@ -192,17 +184,17 @@ def _read_bytes(path: Path) -> bytes:
         status = path.stat()
         if not stat.S_ISREG(status.st_mode):  # reading a pipe or a terminal might never end
             kind = "a folder" if stat.S_ISDIR(status.st_mode) else "not a regular file"
-            raise NamFileError(f"{path}: cannot be read: it is {kind}")
+            raise UserError(f"{path}: cannot be read: it is {kind}")
         with path.open("rb") as file:
             data = b"" if status.st_size > LARGEST_FILE else file.read(LARGEST_FILE + 1)
+    except UserError:
+        raise
     except (OSError, ValueError) as error:
-        if isinstance(error, NamFileError):
-            raise
         reason = getattr(error, "strerror", None) or "no such path"
         shown_path = path if str(path).isprintable() else repr(str(path))
-        raise NamFileError(f"{shown_path}: cannot be read: {reason}") from None
+        raise UserError(f"{shown_path}: cannot be read: {reason}") from None
     if max(status.st_size, len(data)) > LARGEST_FILE:
-        raise NamFileError(
+        raise UserError(
             f"{path}: larger than {LARGEST_FILE >> 20} MiB, the most that is read; models have far "
             "less"
         )
@@ -214,12 +206,12 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(result) < len(pairs):
         seen: set[str] = set()
         key = next(key for key, _ in pairs if key in seen or seen.add(key))
-        raise _RefusedError(f"the key {shown(key)} occurs twice in one object")
+        raise UserError(f"the key {shown(key)} occurs twice in one object")
     return result
 
 
 def _refuse_constant(name: str) -> None:
-    raise _RefusedError(f"{name} is not a number that JSON knows")
+    raise UserError(f"{name} is not a number that JSON knows")
 
 
 def _encodes(value: Any) -> bool:
@@ -236,7 +228,7 @@ def _encodes(value: Any) -> bool:
 def _weights(values: list, source: str) -> np.ndarray:
     if not set(map(type, values)) <= {int, float}:
         index = _first(lambda value: type(value) not in (int, float), values)
-        raise NamFileError(f"{source}: weights[{index}] is {_kind(values[index])}, not a number")
+        raise UserError(f"{source}: weights[{index}] is {_kind(values[index])}, not a number")
     try:
         with np.errstate(over="ignore"):
             weights = np.asarray(values, np.float64).astype(np.float32)
@@ -245,7 +237,7 @@ def _weights(values: list, source: str) -> np.ndarray:
     except OverflowError:
         index = _first(lambda value: abs(value) > 1 << 128, values)
     if index is not None:
-        raise NamFileError(
+        raise UserError(
             f"{source}: weights[{index}] is {shown(values[index])}, not a finite float32; "
             "the training diverged or the file is damaged"
         )
@@ -262,7 +254,7 @@ def _sample_rate(document: dict[str, Any], source: str) -> float | None:
     rate = document["sample_rate"]
     number = isinstance(rate, int | float) and not isinstance(rate, bool)
     if not number or rate > HIGHEST_RATE or 0 < rate < 1 or math.isnan(rate):
-        raise NamFileError(f'{source}: "sample_rate" is {shown(rate)}; give a rate in Hz or no key')
+        raise UserError(f'{source}: "sample_rate" is {shown(rate)}; give a rate in Hz or no key')
     return float(rate) if rate > 0 else None  # -1 is the core's own "unknown"
 
 

@@ -10,8 +10,9 @@ from flax import nnx
 from wf_jax.amps.linear import Linear
 from wf_jax.amps.lstm import LSTM
 from wf_jax.amps.model import AmpModel
-from wf_jax.amps.nam_file import NamFile, NamFileError
+from wf_jax.amps.nam_file import NamFile
 from wf_jax.amps.wavenet_layer import Conv, Pointwise
+from wf_jax.errors import UserError
 
 MOST_SIGNAL = 1 << 26  # numbers in what one convolution makes of CHUNK samples; 256 MiB
 CHUNK = 1 << 13  # as a CPU plays them, so that the same files are taken everywhere
@@ -38,11 +39,11 @@ def count(file: NamFile, what: str, number: int) -> None:
     """Adds to the totals of the whole file.
 
     Raises:
-        NamFileError: a total is now above MOST.
+        UserError: a total is now above MOST.
     """
     file.totals[what] += number
     if file.totals[what] > MOST[what]:
-        raise NamFileError(
+        raise UserError(
             f"{file.source}: config asks for more than {MOST[what]:,} {what}, with all models of "
             "this file together"
         )
@@ -52,7 +53,7 @@ def count_model(file: NamFile, model: AmpModel) -> None:
     """Counts the cost of playing a model; its weights may be shapes only.
 
     Raises:
-        NamFileError: the file asks for more than MOST, or a convolution for more than MOST_SIGNAL.
+        UserError: the file asks for more than MOST, or a convolution for more than MOST_SIGNAL.
     """
     if isinstance(model, Linear):
         count(file, MEMORY, model.receptive_field * model.input_channels)
@@ -74,7 +75,7 @@ def _count_convolution(file: NamFile, kernel: jax.ShapeDtypeStruct, conv: Conv) 
     count(file, MEMORY, conv.lookback * inputs * conv.groups)
     signal = taps * outputs * (conv.lookback + CHUNK)
     if signal > MOST_SIGNAL:
-        raise NamFileError(
+        raise UserError(
             f"{file.source}: config: {taps:,} taps (kernel_size) for {outputs:,} channels over "
             f"{conv.lookback:,} samples (dilations) take {signal:,} numbers; {MOST_SIGNAL:,} are "
             "the most"

@@ -4,9 +4,10 @@ import functools
 from typing import Any
 
 from wf_jax.amps.linear import Linear, LinearConfig
-from wf_jax.amps.nam_file import NamFile, NamFileError
+from wf_jax.amps.nam_file import NamFile
 from wf_jax.amps.nam_options import Options
 from wf_jax.amps.nam_weights import filled
+from wf_jax.errors import UserError
 
 # The core's spellings, in any case.
 _IMPLEMENTATIONS = {
@@ -24,7 +25,7 @@ def from_nam(file: NamFile) -> Linear:
     """Builds the model that a parsed .nam object with architecture "Linear" describes.
 
     Raises:
-        NamFileError: an option is malformed, or the weights do not fit.
+        UserError: an option is malformed, or the weights do not fit.
     """
     return filled(functools.partial(Linear, read_config(file)), file)
 
@@ -33,7 +34,7 @@ def read_config(file: NamFile) -> LinearConfig:
     """Reads the `config` of a .nam Linear model as a LinearConfig.
 
     Raises:
-        NamFileError: naming file, key and expectation.
+        UserError: naming file, key and expectation.
     """
     options = Options(file.config, f"{file.source}: config")
     implementation = options.values.get("implementation", "auto")
@@ -48,10 +49,10 @@ def read_config(file: NamFile) -> LinearConfig:
             implementation=_IMPLEMENTATIONS[implementation.lower()],
             sample_rate=file.sample_rate,
         )
-    except NamFileError:
+    except UserError:
         raise
     except ValueError as error:
-        raise NamFileError(f"{options.where}: {error}") from None
+        raise UserError(f"{options.where}: {error}") from None
 
 
 def to_config(model: Linear) -> dict[str, Any]:

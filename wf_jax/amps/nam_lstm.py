@@ -4,9 +4,10 @@ import functools
 from typing import Any
 
 from wf_jax.amps.lstm import LSTM, LSTMConfig, create
-from wf_jax.amps.nam_file import NamFile, NamFileError
+from wf_jax.amps.nam_file import NamFile
 from wf_jax.amps.nam_options import Options
 from wf_jax.amps.nam_weights import check, filled
+from wf_jax.errors import UserError
 
 MOST_LAYERS = 64  # of which a program takes 4 s to compile on two cores; of 512, minutes
 
@@ -15,7 +16,7 @@ def from_nam(file: NamFile) -> LSTM:
     """Builds the model that a parsed .nam object with architecture "LSTM" describes.
 
     Raises:
-        NamFileError: an option is malformed, or the weights do not fit.
+        UserError: an option is malformed, or the weights do not fit.
     """
     config = read_config(file)
     if file.fresh is not None:
@@ -28,15 +29,15 @@ def read_config(file: NamFile) -> LSTMConfig:
     """Reads the `config` of a .nam LSTM as an LSTMConfig.
 
     Raises:
-        NamFileError: naming file, key and expectation.
+        UserError: naming file, key and expectation.
     """
     options = Options(file.config, f"{file.source}: config")
     layers = options.integer("num_layers")
     if layers > MOST_LAYERS:
-        raise NamFileError(f"{options.where}.num_layers: {layers}; {MOST_LAYERS} are the most")
+        raise UserError(f"{options.where}.num_layers: {layers}; {MOST_LAYERS} are the most")
     inputs = options.channels("input_size")
     if options.channels("in_channels", 1) != inputs:
-        raise NamFileError(
+        raise UserError(
             f"{options.where}.input_size: {inputs}, but in_channels (1 where it is not given) is "
             f"{options.channels('in_channels', 1)}; they should be equal"
         )

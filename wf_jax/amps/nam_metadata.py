@@ -3,7 +3,8 @@
 import dataclasses
 from typing import Any
 
-from wf_jax.amps.nam_file import NamFileError, shown
+from wf_jax.amps.nam_file import shown
+from wf_jax.errors import UserError
 from wf_jax.options import Choice, Number, Text, WrittenNumber, option, rule_of
 
 GEAR_TYPES = ("amp", "pedal", "pedal_amp", "amp_cab", "amp_pedal_cab", "preamp", "studio")
@@ -52,7 +53,7 @@ def joined(given: Any, before: dict[str, Any], source: str) -> dict[str, Any]:
         A value for each of USER_KEYS: text, a level in dBu, or None.
 
     Raises:
-        NamFileError: a value of `before` is used and is not one that NAM allows; one line.
+        UserError: a value of `before` is used and is not one that NAM allows; one line.
     """
     return {
         field.name: _joined(field, getattr(given, field.name), before.get(field.name), source)
@@ -67,7 +68,7 @@ def _joined(field: dataclasses.Field, given: str, before: Any, source: str) -> s
     if before is None or before == "":
         return None
     if fault := _fault(field, before):
-        raise NamFileError(
+        raise UserError(
             f"{source}: metadata.{field.name} {shown(before)} {fault.partition('; ')[0]}; give "
             f"--config.metadata.{field.name}, or mend the file"
         )

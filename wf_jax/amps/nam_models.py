@@ -13,12 +13,13 @@ from wf_jax.amps import a2, nam_convnet, nam_linear, nam_lstm, nam_wavenet
 from wf_jax.amps.container import SlimmableContainer
 from wf_jax.amps.loudness import loudness_and_gain
 from wf_jax.amps.model import AmpModel
-from wf_jax.amps.nam_file import NamFile, NamFileError, parse, read_json, shown, write_nam
+from wf_jax.amps.nam_file import NamFile, parse, read_json, shown, write_nam
 from wf_jax.amps.nam_options import Options
 from wf_jax.amps.nam_wavenet import Read
 from wf_jax.amps.sequential import Sequential
 from wf_jax.amps.wavenet import WaveNet
 from wf_jax.audio.loudness_probe import loudness_probe as built_in_probe
+from wf_jax.errors import UserError
 
 FILE_VERSION = "0.7.0"
 
@@ -34,7 +35,7 @@ def load_nam(path: str | os.PathLike, sample_rate: float | None = None) -> AmpMo
         sample_rate: Hz, of models whose file does not say.
 
     Raises:
-        NamFileError: one line naming file, key and expectation.
+        UserError: one line naming file, key and expectation.
     """
     return _Builder(sample_rate=sample_rate).build(read_json(path), str(path))
 
@@ -51,7 +52,7 @@ def new_model(
         sample_rate: Hz, where the file does not say.
 
     Raises:
-        NamFileError: one line naming file, key and expectation.
+        UserError: one line naming file, key and expectation.
     """
     document = read_json(path)
     return _Builder(rng, sample_rate).build(document, str(path))
@@ -61,7 +62,7 @@ def model_of(file: NamFile) -> AmpModel:
     """Builds the model that a validated .nam object describes.
 
     Raises:
-        NamFileError: one line naming file, key and expectation.
+        UserError: one line naming file, key and expectation.
     """
     return _Builder().build_file(file, depth=0)
 
@@ -111,7 +112,7 @@ class _Builder:
     def build_file(self, file: NamFile, depth: int) -> AmpModel:
         self._models += 1
         if depth > DEEPEST or self._models > MOST_MODELS:
-            raise NamFileError(
+            raise UserError(
                 f"{file.source}: more than {MOST_MODELS} models in one file, or nested deeper than "
                 f"{DEEPEST}"
             )
@@ -130,7 +131,7 @@ class _Builder:
         if file.architecture in _NESTED:
             return _NESTED[file.architecture](file, read)
         known = ", ".join(sorted({"WaveNet", *_SMALL, *_NESTED} - {"sequential"}))
-        raise NamFileError(
+        raise UserError(
             f"{file.source}: architecture {shown(file.architecture)} is not one of {known}"
         )
 
@@ -143,23 +144,21 @@ def _read_container(file: NamFile, read: Read) -> SlimmableContainer:
         max_values.append(Options(entry.values, where).number("max_value"))
         model = read(entry.values.get("model"), where)
         if file.sample_rate and model.sample_rate and file.sample_rate != model.sample_rate:
-            raise NamFileError(
+            raise UserError(
                 f"{where}: {model.sample_rate:g} Hz in a container of {file.sample_rate:g} Hz"
             )
         models.append(model)
     try:
         return SlimmableContainer(models, tuple(max_values), file.sample_rate)
     except ValueError as error:
-        raise NamFileError(f"{file.source}: {error}") from None
+        raise UserError(f"{file.source}: {error}") from None
 
 
 def _read_sequential(file: NamFile, read: Read) -> Sequential:
     options = Options(file.config, f"{file.source}: config")
     # An older form keeps all weights at the top; nothing wrote it that a core ever played.
     if (len(file.weights) and file.fresh is None) or options.integer("weights_version", 2) > 2:
-        raise NamFileError(
-            f"{file.source}: a Sequential whose models hold their own weights is due"
-        )
+        raise UserError(f"{file.source}: a Sequential whose models hold their own weights is due")
     key = "models" if "models" in options.values else "layers"
     models = []
     for i, entry in enumerate(options.objects(key, "models")):
@@ -168,7 +167,7 @@ def _read_sequential(file: NamFile, read: Read) -> Sequential:
     try:
         return Sequential(models, file.sample_rate)
     except ValueError as error:
-        raise NamFileError(f"{file.source}: {error}") from None
+        raise UserError(f"{file.source}: {error}") from None
 
 
 _SMALL = {"LSTM": nam_lstm, "ConvNet": nam_convnet, "Linear": nam_linear}

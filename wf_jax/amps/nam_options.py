@@ -3,7 +3,8 @@
 from typing import Any
 
 from wf_jax.amps.activations import ACTIVATION_NAMES, PARAMETERS, Activation
-from wf_jax.amps.nam_file import NamFileError, shown
+from wf_jax.amps.nam_file import shown
+from wf_jax.errors import UserError
 
 # Far above all that make sense.
 LARGEST = 10_000_000  # of any size or dilation
@@ -18,20 +19,20 @@ class Options:
         """Wraps `values`, the object called `where` in messages.
 
         Raises:
-            NamFileError: values is not an object.
+            UserError: values is not an object.
         """
         if not isinstance(values, dict):
-            raise NamFileError(f"{where}: {shown(values)} is not an object")
+            raise UserError(f"{where}: {shown(values)} is not an object")
         self.values, self.where = values, where
 
-    def error(self, key: str, expectation: str) -> NamFileError:
+    def error(self, key: str, expectation: str) -> UserError:
         """Makes the error about the value of a key."""
         if key not in self.values:
-            return NamFileError(f"{self.where}.{key}: missing; it should be {expectation}")
+            return UserError(f"{self.where}.{key}: missing; it should be {expectation}")
         if self.values[key] == []:
-            return NamFileError(f"{self.where}.{key}: empty; it should be {expectation}")
+            return UserError(f"{self.where}.{key}: empty; it should be {expectation}")
         value = shown(self.values[key])
-        return NamFileError(f"{self.where}.{key}: {value} is not {expectation}")
+        return UserError(f"{self.where}.{key}: {value} is not {expectation}")
 
     def present(self, key: str) -> bool:
         """Returns True if the key is there and not null."""
@@ -60,7 +61,7 @@ class Options:
         self._check_length(key, values)
         for i, value in enumerate(values):
             if not _is_size(value, most):
-                raise NamFileError(
+                raise UserError(
                     f"{self.where}.{key}[{i}]: {shown(value)} is not a positive integer up to "
                     f"{most:,}"
                 )
@@ -99,7 +100,7 @@ class Options:
         value = self.values.get(key)
         values = value if isinstance(value, list) else [value] * layers
         if len(values) != layers:
-            raise NamFileError(f"{self.where}.{key}: {len(values)} values for {layers} layers")
+            raise UserError(f"{self.where}.{key}: {len(values)} values for {layers} layers")
         listed = isinstance(value, list)
         places = [
             f"{self.where}.{key}[{i}]" if listed else f"{self.where}.{key}" for i in range(layers)
@@ -112,7 +113,7 @@ class Options:
         options = Options(value if isinstance(value, dict) else {"type": value}, self._path(key))
         name = options.values.get("type")
         if not isinstance(name, str) or name not in ACTIVATION_NAMES:
-            raise NamFileError(
+            raise UserError(
                 f"{options.where}: {shown(name)} is not one of {', '.join(ACTIVATION_NAMES)}"
             )
         if name == "PReLU" and isinstance(options.values.get("negative_slopes"), list):
@@ -128,7 +129,7 @@ class Options:
 
     def _check_length(self, key: str, values: list) -> None:
         if len(values) > LONGEST:
-            raise NamFileError(
+            raise UserError(
                 f"{self.where}.{key}: a list of {len(values):,}; {LONGEST:,} are the most"
             )
 
@@ -142,8 +143,8 @@ class _Value(Options):
     def __init__(self, value: Any, where: str):
         super().__init__({"value": value}, where)
 
-    def error(self, key: str, expectation: str) -> NamFileError:
-        return NamFileError(f"{self.where}: {shown(self.values[key])} is not {expectation}")
+    def error(self, key: str, expectation: str) -> UserError:
+        return UserError(f"{self.where}: {shown(self.values[key])} is not {expectation}")
 
     def _path(self, key: str) -> str:
         return self.where

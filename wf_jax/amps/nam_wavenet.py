@@ -7,7 +7,7 @@ import numpy as np
 
 from wf_jax.amps.activations import Activation
 from wf_jax.amps.model import AmpModel
-from wf_jax.amps.nam_file import NamFile, NamFileError
+from wf_jax.amps.nam_file import NamFile
 from wf_jax.amps.nam_limits import MOST, TAPS
 from wf_jax.amps.nam_options import Options
 from wf_jax.amps.nam_weights import filled
@@ -20,6 +20,7 @@ from wf_jax.amps.wavenet_config import (
     PostHeadConfig,
     WaveNetConfig,
 )
+from wf_jax.errors import UserError
 
 GATING = ("none", "gated", "blended")
 MOST_LAYERS = 256
@@ -34,7 +35,7 @@ def from_nam(file: NamFile, read: Read) -> WaveNet:
         read: builds the model of a nested .nam object, for the condition.
 
     Raises:
-        NamFileError: an option is malformed, the parts do not fit, or the weights do not.
+        UserError: an option is malformed, the parts do not fit, or the weights do not.
     """
     config = read_config(file)
     condition = None
@@ -57,7 +58,7 @@ def read_config(file: NamFile) -> WaveNetConfig:
     """The `config` of a .nam WaveNet as a WaveNetConfig.
 
     Raises:
-        NamFileError: naming file, key and expectation.
+        UserError: naming file, key and expectation.
     """
     options = Options(file.config, f"{file.source}: config")
     options.number("head_scale")
@@ -151,7 +152,7 @@ def _read_arrays(options: Options) -> tuple[LayerArrayConfig, ...]:
     for array in options.objects("layers", "layer arrays"):
         layers += len(array.integers("dilations"))
         if layers > MOST_LAYERS:
-            raise NamFileError(
+            raise UserError(
                 f"{array.where}.dilations: {layers} layers so far; {MOST_LAYERS} are the most"
             )
         arrays.append(_read_array(array))
@@ -201,7 +202,7 @@ def _read_array(options: Options) -> LayerArrayConfig:
 def _read_kernel_sizes(options: Options, layers: int) -> tuple[int, ...]:
     """Reads `kernel_size` for all layers, or `kernel_sizes`, one each."""
     if options.present("kernel_size") == options.present("kernel_sizes"):
-        raise NamFileError(f"{options.where}: expected either kernel_size or kernel_sizes")
+        raise UserError(f"{options.where}: expected either kernel_size or kernel_sizes")
     if options.present("kernel_size"):
         return (options.integer("kernel_size", most=MOST[TAPS]),) * layers
     sizes = options.integers("kernel_sizes", MOST[TAPS])
@@ -230,7 +231,7 @@ def _read_head(options: Options) -> Options:
         return options.inner("head")
     for key in ("head_size", "head_bias"):
         if key not in options.values:
-            raise NamFileError(f"{options.where}.head: missing, and so is the older {key}")
+            raise UserError(f"{options.where}.head: missing, and so is the older {key}")
     head = {"out_channels": options.values["head_size"], "bias": options.values["head_bias"]}
     return Options(head, f"{options.where}.head")
 
@@ -266,7 +267,7 @@ def _read_allowed_channels(options: Options, channels: int) -> tuple[int, ...]:
 def _read_post_head(options: Options, before: LayerArrayConfig) -> PostHeadConfig:
     kernel_sizes = options.integers("kernel_sizes", MOST[TAPS])
     if len(kernel_sizes) > MOST_LAYERS:
-        raise NamFileError(
+        raise UserError(
             f"{options.where}.kernel_sizes: {len(kernel_sizes)} layers; {MOST_LAYERS} are the most"
         )
     if options.present("in_channels") and options.integer("in_channels") != before.head_channels:
@@ -277,7 +278,7 @@ def _read_post_head(options: Options, before: LayerArrayConfig) -> PostHeadConfi
     slopes = len(config.activation.negative_slopes)
     for width in (before.head_channels, *config.widths[:-1]):
         if slopes > 1 and slopes != width:
-            raise NamFileError(
+            raise UserError(
                 f"{options.where}.activation: {slopes} negative_slopes for {width} channels"
             )
     return config
@@ -287,7 +288,7 @@ def _check_array(array: LayerArrayConfig, where: str) -> None:
     """Checks the core's demands on one layer array."""
     films = dict(array.films)
     if not array.layer1x1_groups and array.bottleneck != array.channels:
-        raise NamFileError(
+        raise UserError(
             f"{where}.bottleneck: {array.bottleneck}; without layer1x1 it must equal the "
             f"{array.channels} channels"
         )
@@ -296,20 +297,20 @@ def _check_array(array: LayerArrayConfig, where: str) -> None:
         ("head1x1_post_film", not array.head1x1_channels),
     ):
         if place in films and inactive:
-            raise NamFileError(f"{where}.{place}: active, but {place[:8].rstrip('_')} is not")
+            raise UserError(f"{where}.{place}: active, but {place[:8].rstrip('_')} is not")
     for layer in range(len(array.dilations)):
         _check_groups(array, layer, where)
         for activation in (array.activations[layer], array.secondary(layer)):
             slopes = len(activation.negative_slopes)
             if slopes > 1 and slopes != array.bottleneck:
-                raise NamFileError(
+                raise UserError(
                     f"{where}.activation: {slopes} negative_slopes for {array.bottleneck} channels"
                 )
     if array.allowed_channels:
         groups = (array.groups_input, array.groups_input_mixin, array.layer1x1_groups or 1)
         groups += (array.head1x1_groups, *(film.groups for film in films.values()))
         if max(groups) > 1 or array.head_kernel_size > 1:
-            raise NamFileError(f"{where}.slimmable: not with groups or a head kernel above 1")
+            raise UserError(f"{where}.slimmable: not with groups or a head kernel above 1")
 
 
 def _check_groups(array: LayerArrayConfig, layer: int, where: str) -> None:
@@ -332,14 +333,14 @@ def _check_groups(array: LayerArrayConfig, layer: int, where: str) -> None:
         grouped[f"{place}.groups"] = (film.groups, condition, outputs)
     for key, (groups, inputs, outputs) in grouped.items():
         if inputs % groups or outputs % groups:
-            raise NamFileError(
+            raise UserError(
                 f"{where}.{key}: {groups} does not divide {inputs} inputs and {outputs} outputs"
             )
 
 
 def _check_condition(condition: AmpModel, config: WaveNetConfig, where: str) -> None:
     if condition.input_channels != config.in_channels:
-        raise NamFileError(
+        raise UserError(
             f"{where}: {condition.input_channels} input channels; the model has "
             f"{config.in_channels}"
         )
@@ -348,7 +349,7 @@ def _check_condition(condition: AmpModel, config: WaveNetConfig, where: str) -> 
             "an unknown rate" if rate is None else f"{rate:g} Hz"
             for rate in (condition.sample_rate, config.sample_rate)
         )
-        raise NamFileError(f"{where}: {here}; the model has {there}")
+        raise UserError(f"{where}: {here}; the model has {there}")
 
 
 def _check_widths(config: WaveNetConfig, condition: AmpModel | None, where: str) -> None:
@@ -364,15 +365,15 @@ def _check_widths(config: WaveNetConfig, condition: AmpModel | None, where: str)
         for key, value in expected.items():
             actual = values.get(key) or getattr(array, key)
             if actual != value:
-                raise NamFileError(
+                raise UserError(
                     f"{where}.layers[{i}].{key}: {actual} does not fit what comes before, which "
                     f"has {value}"
                 )
         if head is not None and array.head1x1_channels and array.allowed_channels:
-            raise NamFileError(
+            raise UserError(
                 f"{where}.layers[{i}].slimmable: not with head1x1 behind another array, whose head "
                 "would have to become as narrow"
             )
         before, head = array.channels, array.head_channels
     if config.post_head is not None and any(array.allowed_channels for array in config.arrays):
-        raise NamFileError(f"{where}.head: not in a slimmable WaveNet")
+        raise UserError(f"{where}.head: not in a slimmable WaveNet")

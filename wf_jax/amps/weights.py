@@ -5,6 +5,7 @@ serves all three.
 """
 
 import math
+from collections.abc import Callable
 from typing import Any, Protocol
 
 import jax
@@ -67,22 +68,16 @@ class FileWeights:
         return self._values[start : self._position].reshape(shape)
 
 
-class TooManyArraysError(ValueError):
-    """A model asks for more arrays than it may have."""
-
-
 class Shapes:
     """Gives shapes in place of arrays, so that a model is described at little cost."""
 
-    def __init__(self, most: float = math.inf) -> None:
-        """Starts with no arrays; array number `most` + 1 raises TooManyArraysError."""
-        self.count, self.arrays, self._most = 0, 0, most
+    def __init__(self, asked: Callable[[], object] = lambda: None) -> None:
+        """Starts with no weights; calls `asked` for each array, which may refuse it."""
+        self.count, self._asked = 0, asked
 
     def __call__(self, shape: tuple[int, ...], fan_in: int) -> jax.ShapeDtypeStruct:
         """See Weights."""
-        self.arrays += 1
-        if self.arrays > self._most:
-            raise TooManyArraysError
+        self._asked()
         self.count += math.prod(shape)  # in Python's integers: hostile files overflow others
         return jax.ShapeDtypeStruct(shape, jnp.float32)
 

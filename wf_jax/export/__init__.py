@@ -10,7 +10,6 @@ from wf_jax.lazy_names import lazy_names
 
 if TYPE_CHECKING:
     from wf_jax.export.amp import Amp as Amp
-    from wf_jax.export.manifest import ReleaseError as ReleaseError
     from wf_jax.export.release import load as load
     from wf_jax.export.vocoder import Vocoder as Vocoder
 
@@ -18,7 +17,6 @@ __getattr__ = lazy_names(
     __name__,
     {
         "Amp": "amp",
-        "ReleaseError": "manifest",
         "load": "release",
         "Vocoder": "vocoder",
     },

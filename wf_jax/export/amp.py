@@ -7,7 +7,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from wf_jax.export.manifest import Manifest, ReleaseError
+from wf_jax.errors import UserError
+from wf_jax.export.manifest import Manifest
 from wf_jax.export.rows import Rows, floats
 
 SIZES = (1, 16, 128)  # chunks that one call may play: an array length each
@@ -61,7 +62,7 @@ class Amp:
         With several channels [B, inputs, T] -> [B, outputs, T].
 
         Raises:
-            ReleaseError: an array of another shape or type.
+            UserError: an array of another shape or type.
         """
         x, chunk = self._signals(x), self._facts.chunk
         length, state, parts = x.shape[-1], self.init_state(len(x)), []
@@ -94,20 +95,20 @@ class Amp:
             The new state, and the output, float32 [B, N] or [B, outputs, N].
 
         Raises:
-            ReleaseError: an array of another shape or type.
+            UserError: an array of another shape or type.
         """
         block, blocks = self._signals(block), self._facts.blocks
         size = block.shape[-1]
         if size not in blocks:
             has = f"it has {', '.join(map(str, blocks))}" if blocks else "it has none"
-            raise ReleaseError(
+            raise UserError(
                 f"a block of {size} samples: {has}; export with --blocks={size}, or use render"
             )
         wanted = (len(block), self._state_size)
         if isinstance(state, jax.Array) and state.is_deleted():
-            raise ReleaseError("this state was given away; go on with the one that `step` returned")
+            raise UserError("this state was given away; go on with the one that `step` returned")
         if jnp.shape(state) != wanted:
-            raise ReleaseError(
+            raise UserError(
                 f"state of shape {list(jnp.shape(state))} for a block of {len(block)} sequences: "
                 f"give that of init_state({len(block)}), {list(wanted)}"
             )

@@ -13,8 +13,9 @@ import jax
 import numpy as np
 from jax import export
 
+from wf_jax.errors import UserError, first_line
 from wf_jax.export.manifest import PLATFORMS as PLATFORMS
-from wf_jax.export.manifest import ReleaseError, Value
+from wf_jax.export.manifest import Value
 
 SUFFIX = ".jaxexp"
 
@@ -39,7 +40,7 @@ class Function:
     least_frames: int = 1
 
 
-class UnreadableError(ReleaseError):
+class UnreadableError(UserError):
     """An artifact that this JAX does not read."""
 
 
@@ -87,16 +88,16 @@ def read(data: bytes, name: str) -> Callable[..., Any]:
 
     Raises:
         UnreadableError: this JAX does not read it.
-        ReleaseError: a package is missing.
+        UserError: a package is missing.
     """
     try:
         return export.deserialize(bytearray(data)).call
     except ImportError:
         missing = f"{name}: needs the package flatbuffers: pip install flatbuffers"
-        raise ReleaseError(missing) from None
+        raise UserError(missing) from None
     except Exception as error:  # whatever a reader of another version stumbles over
-        said = (str(error).splitlines() or [type(error).__name__])[0]
-        raise UnreadableError(f"jax {jax.__version__} cannot read {name} ({said})") from None
+        said = f"jax {jax.__version__} cannot read {name} ({first_line(error)})"
+        raise UnreadableError(said) from None
 
 
 def platform_of(devices: Sequence[jax.Device] | None = None) -> str:

@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from wf_jax.bounded_files import TooLargeError, read_bounded
+from wf_jax.bounded_files import read_bounded
 from wf_jax.errors import UserError
 from wf_jax.json_values import from_json
 from wf_jax.old_names import current_names
@@ -43,10 +43,6 @@ _MOST = {"chunk": 1 << 20, "input_channels": 1 << 12, "hop": 1 << 15, "bands": 5
 _MOST_VALUES = 1 << 26  # of a shortest array
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 _COPY_AGAIN = "copy the release again"
-
-
-class ReleaseError(UserError):
-    """A release, or what it is called with, cannot be used; one line with the remedy."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -232,12 +228,12 @@ def replaceable(folder: Path) -> Manifest | None:
     """Reads the release that a new one would replace; None where there is nothing.
 
     Raises:
-        ReleaseError: there is something else, or a damaged one.
+        UserError: there is something else, or a damaged one.
     """
     if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
         return None
     if not (folder / MANIFEST).is_file():
-        raise ReleaseError(f"{folder}: is there and is no release; name another --output")
+        raise UserError(f"{folder}: is there and is no release; name another --output")
     return read_manifest(folder)
 
 
@@ -249,29 +245,29 @@ def read_manifest(folder: Path, sha256: str | None = None) -> Manifest:
         sha256: that the file must have, if given.
 
     Raises:
-        ReleaseError: it is missing, damaged, of another format, or not the one that `sha256` names.
+        UserError: it is missing, damaged, of another format, or not the one that `sha256` names.
     """
     path = folder / MANIFEST
     if not folder.is_dir():
         remote = ", and those of a bucket as an epath.Path" if ":/" in str(folder) else ""
         named = f"name one that experiments.export wrote{remote}"
-        raise ReleaseError(f"{folder}: no such folder; {named}")
+        raise UserError(f"{folder}: no such folder; {named}")
     data = _read(path, "name a folder that experiments.export wrote", LARGEST_MANIFEST)
     if sha256 is not None and digest(data) != sha256.lower():
-        raise ReleaseError(f"{path}: its SHA-256 is {digest(data)}, not {sha256}; {_COPY_AGAIN}")
+        raise UserError(f"{path}: its SHA-256 is {digest(data)}, not {sha256}; {_COPY_AGAIN}")
     try:
         content = json.loads(data)
     except (ValueError, RecursionError) as error:
-        raise ReleaseError(f"{path}: damaged JSON ({error}); {_COPY_AGAIN}") from None
+        raise UserError(f"{path}: damaged JSON ({error}); {_COPY_AGAIN}") from None
     found = content.get("format") if isinstance(content, dict) else None
     if found != FORMAT:
-        raise ReleaseError(
+        raise UserError(
             f"{path}: format {reprlib.repr(found)} is not {FORMAT}; update wf_jax, or export it"
         )
     try:
         return from_json(Manifest, current_names(content))
     except (ValueError, TypeError) as error:
-        raise ReleaseError(f"{path}: {error}; {_COPY_AGAIN}") from None
+        raise UserError(f"{path}: {error}; {_COPY_AGAIN}") from None
 
 
 def read_files(folder: Path, manifest: Manifest) -> dict[str, bytes]:
@@ -280,12 +276,12 @@ def read_files(folder: Path, manifest: Manifest) -> dict[str, bytes]:
     README.md is for people, who may change it: it is not read.
 
     Raises:
-        ReleaseError: one is missing, or has other content.
+        UserError: one is missing, or has other content.
     """
     needed = [CONFIG, PARAMS, *(function.file for function in manifest.functions.values())]
     for name in [*needed, NAM] if manifest.amp else needed:
         if name not in manifest.files:
-            raise ReleaseError(f"{folder / MANIFEST}: {name} is not listed; {_COPY_AGAIN}")
+            raise UserError(f"{folder / MANIFEST}: {name} is not listed; {_COPY_AGAIN}")
     files = {}
     for name, entry in manifest.files.items():
         if name == CARD:
@@ -293,11 +289,11 @@ def read_files(folder: Path, manifest: Manifest) -> dict[str, bytes]:
         path = folder / name
         data = _read(path, _COPY_AGAIN, entry.bytes)
         if len(data) != entry.bytes:
-            raise ReleaseError(
+            raise UserError(
                 f"{path}: {len(data):,} bytes, but {MANIFEST} says {entry.bytes:,}; {_COPY_AGAIN}"
             )
         if digest(data) != entry.sha256:
-            raise ReleaseError(
+            raise UserError(
                 f"{path}: not the file that {MANIFEST} lists (its SHA-256 differs); {_COPY_AGAIN}"
             )
         files[name] = data
@@ -310,17 +306,17 @@ def read_release(folder: Path, sha256: str | None = None) -> tuple[Manifest, dic
     A release that takes the place of another meanwhile is read in its place.
 
     Raises:
-        ReleaseError: as `read_manifest` and `read_files`.
+        UserError: as `read_manifest` and `read_files`.
     """
     manifest = read_manifest(folder, sha256)
     for _ in range(LOOKS):
         try:
             return manifest, read_files(folder, manifest)
-        except ReleaseError:
+        except UserError:
             old, manifest = manifest, read_manifest(folder, sha256)
             if manifest.files == old.files:
                 raise
-    raise ReleaseError(f"{folder}: is replaced again and again; copy it, and load the copy")
+    raise UserError(f"{folder}: is replaced again and again; copy it, and load the copy")
 
 
 def shape_text(shape: tuple[int, ...]) -> str:
@@ -337,12 +333,12 @@ def _read(path: Path, remedy: str, most: int) -> bytes:
     try:
         return read_bounded(path, most)
     except FileNotFoundError:
-        raise ReleaseError(f"{path}: missing; {remedy}") from None
+        raise UserError(f"{path}: missing; {remedy}") from None
     except OSError as error:
         said = error.strerror or error
-        raise ReleaseError(f"{path}: cannot be read: {said}; change its permissions") from None
-    except TooLargeError as error:
-        raise ReleaseError(f"{path}: {error}; {_COPY_AGAIN}") from None
+        raise UserError(f"{path}: cannot be read: {said}; change its permissions") from None
+    except UserError as error:
+        raise UserError(f"{path}: {error}; {_COPY_AGAIN}") from None
 
 
 @contextlib.contextmanager

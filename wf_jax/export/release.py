@@ -17,16 +17,10 @@ import jax
 import numpy as np
 
 from wf_jax.array_files import ArrayFileError, open_npz, shown
+from wf_jax.errors import UserError
 from wf_jax.export.amp import Amp
 from wf_jax.export.artifacts import UnreadableError, platform_of, read
-from wf_jax.export.manifest import (
-    PARAMS,
-    Manifest,
-    ReleaseError,
-    copied,
-    read_release,
-    shape_text,
-)
+from wf_jax.export.manifest import PARAMS, Manifest, copied, read_release, shape_text
 from wf_jax.export.vocoder import Vocoder
 
 
@@ -51,7 +45,7 @@ def load(
         The vocoder or the amp.
 
     Raises:
-        ReleaseError: one line; nothing of a release with a damaged file is run.
+        UserError: one line; nothing of a release with a damaged file is run.
 
     Warns:
         UserWarning: the artifacts cannot be used, and the functions were rebuilt.
@@ -91,7 +85,7 @@ def _artifacts(
 ) -> dict[str, Callable[..., Any]]:
     here = platform_of(devices)
     if here not in manifest.platforms:
-        raise ReleaseError(
+        raise UserError(
             f"{folder}: its functions are for {', '.join(manifest.platforms)}, not for {here}, "
             f"which computes here; export with --platforms={here}, or set JAX_PLATFORMS"
         )
@@ -109,7 +103,7 @@ def _rebuilt(
         from wf_jax.export.rebuild import functions_of
     except ImportError as error:
         pinned = " (or load(..., allow_expired=True) with the jax that made them)"
-        raise ReleaseError(
+        raise UserError(
             f"{folder}: {fault}, and cannot be rebuilt without {error.name}; where wf_jax is "
             f"installed with all its packages: {again}{pinned if 'expired' in fault else ''}"
         ) from None
@@ -120,7 +114,7 @@ def _rebuilt(
             functions = functions_of(copy, manifest)
         except (KeyError, TypeError, ValueError) as error:  # of another version of wf_jax
             said = str(error).replace(str(copy), str(folder))
-            raise ReleaseError(f"{folder}: {fault}, and it cannot be rebuilt: {said}") from None
+            raise UserError(f"{folder}: {fault}, and it cannot be rebuilt: {said}") from None
         return {function.name: function.call for function in functions}
 
 
@@ -133,7 +127,7 @@ def params_of(path: Path, data: bytes, manifest: Manifest) -> dict[str, np.ndarr
         manifest: of the release.
 
     Raises:
-        ReleaseError: it is damaged, or has other arrays.
+        UserError: it is damaged, or has other arrays.
     """
     listed = {name: (value.shape, value.dtype) for name, value in manifest.params.items()}
     try:
@@ -141,13 +135,13 @@ def params_of(path: Path, data: bytes, manifest: Manifest) -> dict[str, np.ndarr
             found = {n: (shape_text(h.shape), str(h.dtype)) for n, h in arrays.headers.items()}
             for name in sorted(found.keys() | listed.keys()):
                 if found.get(name) != listed.get(name):
-                    raise ReleaseError(
+                    raise UserError(
                         f"{path}: {shown(name)} is {found.get(name, 'missing')}, but manifest.json "
                         f"says {listed.get(name, 'nothing of it')}; copy the release again"
                     )
             return arrays.read()
     except ArrayFileError as error:
-        raise ReleaseError(f"{path}: damaged ({error}); copy the release again") from None
+        raise UserError(f"{path}: damaged ({error}); copy the release again") from None
 
 
 def _version(text: str) -> tuple[int, ...]:

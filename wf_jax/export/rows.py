@@ -7,7 +7,7 @@ import jax
 import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec, SingleDeviceSharding
 
-from wf_jax.export.manifest import ReleaseError
+from wf_jax.errors import UserError
 
 AXIS = "rows"
 
@@ -54,14 +54,14 @@ def floats(x: Any, name: str, form: str, sizes: Mapping[int, int], rank: int) ->
         rank: how many axes.
 
     Raises:
-        ReleaseError: it has another shape, is empty, or is not of floats.
+        UserError: it has another shape, is empty, or is not of floats.
     """
     x = np.asarray(x)
     wrong = x.ndim != rank or any(x.shape[axis] != size for axis, size in sizes.items())
     if wrong or not x.size:
-        raise ReleaseError(f"{name} of shape {list(x.shape)}: give {form}, no size of which is 0")
+        raise UserError(f"{name} of shape {list(x.shape)}: give {form}, no size of which is 0")
     if not jax.dtypes.issubdtype(x.dtype, np.floating):  # bfloat16 too
-        raise ReleaseError(
+        raise UserError(
             f"{name} of type {x.dtype}: give floats (audio at full scale 1: int16 / 32768)"
         )
     return np.asarray(x, np.float32)
@@ -71,13 +71,13 @@ def counts(x: Any, name: str, rows: int, most: int) -> np.ndarray:
     """Checks how much of each row is real, int32 [B]; all of it where x is None.
 
     Raises:
-        ReleaseError: not as many whole numbers as rows, or one is below 1 or above `most`.
+        UserError: not as many whole numbers as rows, or one is below 1 or above `most`.
     """
     if x is None:
         return np.full(rows, most, np.int32)
     x = np.asarray(x)
     if x.shape != (rows,) or x.dtype.kind not in "iu":
-        raise ReleaseError(f"{name} of {x.dtype} {list(x.shape)}: give {rows} whole numbers")
+        raise UserError(f"{name} of {x.dtype} {list(x.shape)}: give {rows} whole numbers")
     if x.min() < 1 or x.max() > most:
-        raise ReleaseError(f"{name} from {x.min()} to {x.max()}: give 1 to {most}")
+        raise UserError(f"{name} from {x.min()} to {x.max()}: give 1 to {most}")
     return x.astype(np.int32)

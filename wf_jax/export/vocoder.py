@@ -10,7 +10,8 @@ import numpy as np
 
 from wf_jax.audio.clips import CHUNK, Piece, bucket, fill, pieces, windows
 from wf_jax.audio.draws import KEY_KIND, clip_keys
-from wf_jax.export.manifest import Manifest, ReleaseError
+from wf_jax.errors import UserError
+from wf_jax.export.manifest import Manifest
 from wf_jax.export.rows import Rows, counts, floats
 
 STREAMED = 32  # frames of a piece of a clip that is still arriving
@@ -61,7 +62,7 @@ class Vocoder:
             [B, M, ceil(T / hop)], natural log of magnitudes; silence after a clip's end.
 
         Raises:
-            ReleaseError: an array of another shape or type.
+            UserError: an array of another shape or type.
         """
         audio = floats(audio, "audio", "[B, T]", {}, 2)
         lengths = counts(lengths, "lengths", len(audio), audio.shape[1])
@@ -94,7 +95,7 @@ class Vocoder:
             were scaled to a peak of 0.999 (manifest.vocoder.mel) speaks at that level.
 
         Raises:
-            ReleaseError: an array of another shape or type, or a wrong temperature.
+            UserError: an array of another shape or type, or a wrong temperature.
         """
         facts, hop = self._facts, self.hop
         mel = floats(mel, "mel", f"[B, {facts.bands}, F]", {1: facts.bands}, 3)
@@ -138,11 +139,11 @@ class Vocoder:
             The next samples [chunk * hop]; fewer at the end.
 
         Raises:
-            ReleaseError: as `synthesize`, or a model whose clips are made in one piece.
+            UserError: as `synthesize`, or a model whose clips are made in one piece.
         """
         facts = self._facts
         if facts.context_frames is None:
-            raise ReleaseError(
+            raise UserError(
                 f"{self.manifest.name}: every sample depends on all before it, so that a clip is "
                 "made in one piece; use synthesize"
             )
@@ -185,7 +186,7 @@ class Vocoder:
             lengths: [B], samples of each clip; None: all T.
 
         Raises:
-            ReleaseError: arrays of other shapes or types, or a mel that is too short.
+            UserError: arrays of other shapes or types, or a mel that is too short.
         """
         bands, hop = self._facts.bands, self.hop
         audio = floats(audio, "audio", "[B, T]", {}, 2)
@@ -193,7 +194,7 @@ class Vocoder:
         mel = floats(mel, "mel", form, {0: len(audio), 1: bands}, 3)
         frames = -(-audio.shape[1] // hop)
         if mel.shape[2] < frames:
-            raise ReleaseError(
+            raise UserError(
                 f"{audio.shape[1]} samples are more than {mel.shape[2]} mel frames of hop {hop} "
                 f"stand for; give {frames} frames or fewer samples"
             )
@@ -211,9 +212,7 @@ class Vocoder:
             return total, 0
         whole = isinstance(chunk, int | np.integer) and isinstance(context, int | np.integer)
         if not whole or chunk < 1 or context < 0:
-            raise ReleaseError(
-                f"chunk {chunk}, context {context}: give 1 or more, 0 or more frames"
-            )
+            raise UserError(f"chunk {chunk}, context {context}: give 1 or more, 0 or more frames")
         step = self._facts.cut_frames
         return -(-chunk // step) * step, -(-context // step) * step
 
@@ -228,10 +227,10 @@ class Vocoder:
         """The data of every clip's key, uint32 [B, 2], and the temperature."""
         number = isinstance(temperature, int | float | np.number)
         if not number or not 0 <= temperature < math.inf:
-            raise ReleaseError(f"temperature {temperature!r} is not a number of 0 or more; give 1")
+            raise UserError(f"temperature {temperature!r} is not a number of 0 or more; give 1")
         typed = _typed(key)
         if typed.shape not in ((), (clips,)):
-            raise ReleaseError(f"keys of shape {list(typed.shape)}: give one, or {clips}")
+            raise UserError(f"keys of shape {list(typed.shape)}: give one, or {clips}")
         keys = clip_keys(typed, clips) if not typed.shape else _alone(typed)
         return np.asarray(jax.random.key_data(keys)), np.float32(temperature)
 
@@ -251,16 +250,16 @@ def _typed(key: Any) -> jax.Array:
     """Converts one key or several, also those of the old kind, to typed ones.
 
     Raises:
-        ReleaseError: it is no key, or of another kind than the artifacts take.
+        UserError: it is no key, or of another kind than the artifacts take.
     """
     remedy = f'give jax.random.key(seed, impl="{KEY_KIND}")'
     if not isinstance(key, jax.Array):
-        raise ReleaseError(f"key {key!r} is none: {remedy}")
+        raise UserError(f"key {key!r} is none: {remedy}")
     if jnp.issubdtype(key.dtype, jax.dtypes.prng_key):
         kind = str(jax.random.key_impl(key))
         if kind != KEY_KIND:
-            raise ReleaseError(f"key of kind {kind}: {remedy}")
+            raise UserError(f"key of kind {kind}: {remedy}")
         return key
     if key.shape[-1:] != (2,) or key.dtype != np.uint32:
-        raise ReleaseError(f"key of {key.dtype} {list(key.shape)}: {remedy}")
+        raise UserError(f"key of {key.dtype} {list(key.shape)}: {remedy}")
     return jax.random.wrap_key_data(key, impl=KEY_KIND)

@@ -125,7 +125,7 @@ def write_amp(
         say: called with a line for each artifact.
 
     Raises:
-        NamFileError: the file cannot be used.
+        UserError: the file cannot be used.
     """
     model = load_nam(nam).at_size(size)
     fast = tuple(platforms) == ("cpu",) and isinstance(fastest(model), A2Pass)

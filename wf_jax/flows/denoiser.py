@@ -18,10 +18,6 @@ FRAMES = 96  # of the model's audio that is measured, NVIDIA's 88 in an array le
 BLOCK = 4096  # STFT frames at once: the memory is that of a block, not of a clip
 
 
-class DenoiserError(UserError):
-    """A model's audio gives no bias that could be subtracted."""
-
-
 @dataclasses.dataclass(frozen=True)
 class Denoiser:
     """Subtracts strength * bias from the STFT magnitudes of audio, not below 0; phases are kept.
@@ -49,7 +45,7 @@ class Denoiser:
         the log-mel stays at 1.44 and with the first frame it rises to 1.77.
 
         Raises:
-            DenoiserError: the model's audio is not finite.
+            UserError: the model's audio is not finite.
         """
         settings = model.config.mel
         frames = max(FRAMES, 4 * -(-settings.n_fft // settings.hop_length))
@@ -57,7 +53,7 @@ class Denoiser:
         ((_, audio),) = synthesize(model, [mel], temperature=0.0)
         if not np.isfinite(audio).all():
             first = np.argmin(np.isfinite(audio))
-            raise DenoiserError(f"the model's audio for a mel of zeros holds {audio[first]}")
+            raise UserError(f"the model's audio for a mel of zeros holds {audio[first]}")
         transform, quarter = _transform(settings.n_fft), len(audio) // 4
         middle = audio[quarter : len(audio) - quarter].astype(np.float64)
         inside = transform.lower_border_end[1], transform.upper_border_begin(len(middle))[1]

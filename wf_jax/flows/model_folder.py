@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 import numpy as np
 
 from wf_jax.array_files import ArrayArchive, ArrayFileError, open_npz, shown
-from wf_jax.bounded_files import LARGEST_CONFIG, TooLargeError, open_file, read_bounded
+from wf_jax.bounded_files import LARGEST_CONFIG, open_file, read_bounded
 from wf_jax.errors import UserError
 from wf_jax.flows.config import FlowConfig
 from wf_jax.flows.family_configs import CONFIGS
@@ -31,10 +31,6 @@ _ROOM = 1 << 26  # bytes
 LOOKS = 5  # at a folder in which a model takes the place of another
 NEXT = "params.next.npz"  # the arrays of a model that is about to be there
 FORMATS = {f"wf_jax.flows.{family}/1": family for family in CONFIGS}
-
-
-class ModelFolderError(UserError):
-    """A model folder cannot be used; one line that names the file and the remedy."""
 
 
 def save_model(folder: str | Path, config: FlowConfig, params: Mapping[str, Any]) -> None:
@@ -73,7 +69,7 @@ def load_model(folder: str | Path) -> "Flow":
     """Reads what `save_model` wrote.
 
     Raises:
-        ModelFolderError: a file is missing or damaged, or an array does not fit the configuration.
+        UserError: a file is missing or damaged, or an array does not fit the configuration.
     """
     return _with_files(Path(folder), _load)
 
@@ -85,7 +81,7 @@ def check_model(folder: str | Path) -> FlowConfig:
         The model's configuration.
 
     Raises:
-        ModelFolderError: a file is missing or damaged.
+        UserError: a file is missing or damaged.
     """
     return _with_files(Path(folder), _check)
 
@@ -101,14 +97,14 @@ def _with_files(folder: Path, use: Callable[[Path, BinaryIO, FlowConfig], _T]) -
             with file:
                 return use(path, file, config)
     path = folder / "params.npz"
-    raise ModelFolderError(f"{path}: not the file that config.json was written with; copy both")
+    raise UserError(f"{path}: not the file that config.json was written with; copy both")
 
 
 def _params(folder: Path, sha256: Any) -> tuple[Path, BinaryIO] | None:
     """Opens the file of the arrays that config.json names; None while it is being replaced."""
     paths = [path for path in (folder / "params.npz", folder / NEXT) if path.is_file()]
     if not paths:
-        raise ModelFolderError(
+        raise UserError(
             f"{folder / 'params.npz'}: missing; give a folder that a training or convert wrote"
         )
     for path in paths:
@@ -117,10 +113,10 @@ def _params(folder: Path, sha256: Any) -> tuple[Path, BinaryIO] | None:
         except FileNotFoundError:  # it has got its other name
             continue
         except OSError as error:
-            raise ModelFolderError(f"{path}: {error.strerror}; change its permissions") from None
+            raise UserError(f"{path}: {error.strerror}; change its permissions") from None
         if os.fstat(file.fileno()).st_size > LARGEST_PARAMS:
             file.close()
-            raise ModelFolderError(
+            raise UserError(
                 f"{path}: larger than {LARGEST_PARAMS:,} bytes, the most that is read; give a "
                 "smaller model"
             )
@@ -153,20 +149,20 @@ def _load(path: Path, file: BinaryIO, config: FlowConfig) -> "Flow":
 
 @contextlib.contextmanager
 def _opened(path: Path, file: BinaryIO, config: FlowConfig) -> Iterator[ArrayArchive]:
-    """Opens the archive of arrays; a damaged one is a ModelFolderError."""
+    """Opens the archive of arrays; a damaged one is a UserError."""
     try:
         with open_npz(file, stored=True) as arrays:
             _check_size(path, arrays, config)
             yield arrays
     except (OSError, ArrayFileError) as error:
-        raise ModelFolderError(f"{path}: damaged ({error}); convert or copy again") from None
+        raise UserError(f"{path}: damaged ({error}); convert or copy again") from None
 
 
 def _check_size(path: Path, arrays: ArrayArchive, config: FlowConfig) -> None:
     """Refuses a config far larger than the arrays before its shapes are made: they take memory."""
     there = sum(header.bytes for header in arrays.headers.values())
     if config.least_bytes > there + _ROOM:  # below, the first array that differs is named
-        raise ModelFolderError(
+        raise UserError(
             f"{path}: arrays of {there:,} bytes, but config.json makes a model of "
             f"{config.least_bytes:,} or more; convert or copy again"
         )
@@ -175,10 +171,10 @@ def _check_size(path: Path, arrays: ArrayArchive, config: FlowConfig) -> None:
 def _check_headers(path: Path, arrays: ArrayArchive, expected: Mapping[str, Any]) -> None:
     for name in sorted(set(arrays.headers) ^ set(expected)):
         state = "missing" if name in expected else "not part of this model"
-        raise ModelFolderError(f"{path}: {shown(name)} is {state}; convert or copy again")
+        raise UserError(f"{path}: {shown(name)} is {state}; convert or copy again")
     for name, header in arrays.headers.items():
         if header.shape != expected[name].shape or header.dtype != expected[name].dtype:
-            raise ModelFolderError(
+            raise UserError(
                 f"{path}: {name} is {header.dtype} {header.shape}, but config.json makes it "
                 f"{expected[name].dtype} {expected[name].shape}; convert or copy again"
             )
@@ -188,16 +184,16 @@ def _content(path: Path) -> dict[str, Any]:
     try:
         content = json.loads(read_bounded(path, LARGEST_CONFIG).decode())
     except OSError as error:
-        raise ModelFolderError(
+        raise UserError(
             f"{path}: {error.strerror}; give a folder that a training or convert wrote"
         ) from None
-    except TooLargeError as error:
-        raise ModelFolderError(f"{path}: {error}; convert or copy again") from None
+    except UserError as error:
+        raise UserError(f"{path}: {error}; convert or copy again") from None
     except (ValueError, RecursionError) as error:
-        raise ModelFolderError(f"{path}: damaged JSON ({error}); convert or copy again") from None
+        raise UserError(f"{path}: damaged JSON ({error}); convert or copy again") from None
     found = content.get("format") if isinstance(content, dict) else None
     if not isinstance(found, str) or found not in FORMATS:
-        raise ModelFolderError(
+        raise UserError(
             f"{path}: format {reprlib.repr(found)} is none of {', '.join(FORMATS)}; convert the "
             "model again"
         )
@@ -208,4 +204,4 @@ def _config(path: Path, content: dict[str, Any]) -> FlowConfig:
     try:
         return from_json(CONFIGS[FORMATS[content["format"]]], current_names(content).get("model"))
     except (TypeError, ValueError) as error:
-        raise ModelFolderError(f"{path}: {error}; convert or copy the model again") from None
+        raise UserError(f"{path}: {error}; convert or copy the model again") from None

@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING
 from wf_jax.lazy_names import lazy_names
 
 if TYPE_CHECKING:
-    from wf_jax.interop.errors import WeightImportError as WeightImportError
     from wf_jax.interop.files import read_arrays as read_arrays
     from wf_jax.interop.source_config import read_config as read_config
     from wf_jax.interop.waveflow import from_l0sg as from_l0sg
@@ -18,7 +17,6 @@ if TYPE_CHECKING:
 __getattr__ = lazy_names(
     __name__,
     {
-        "WeightImportError": "errors",
         "read_arrays": "files",
         "read_config": "source_config",
         "from_l0sg": "waveflow",

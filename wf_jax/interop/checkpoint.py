@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from wf_jax.interop.errors import WeightImportError
+from wf_jax.errors import UserError
 from wf_jax.interop.files import read_arrays
 from wf_jax.interop.source_config import read_config
 
@@ -26,12 +26,12 @@ def read_checkpoint(path: str, source: str, source_config: str) -> "Flow":
         source_config: path of the configuration that it was trained with.
 
     Raises:
-        WeightImportError: a file cannot be used, or the two do not belong together.
+        UserError: a file cannot be used, or the two do not belong together.
     """
     from wf_jax import interop  # and with it JAX
 
     config, arrays = read_config(source_config), read_arrays(path)
     try:
         return getattr(interop, IMPORTERS[source])(arrays, config)
-    except WeightImportError as error:
-        raise WeightImportError(f"{path}: {error}") from None
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from None

@@ -25,7 +25,7 @@ from wf_jax.array_files import (
     open_zip,
 )
 from wf_jax.bounded_files import open_file
-from wf_jax.interop.errors import WeightImportError
+from wf_jax.errors import UserError
 from wf_jax.interop.pickles import Global, arrays_of, load, shown
 
 LARGEST_FILE = 2 << 30  # bytes; with its optimizer's state, NVIDIA's WaveGlow has 1 GiB
@@ -55,26 +55,26 @@ def read_arrays(path: str | Path) -> dict[str, np.ndarray]:
         Names as saved to arrays; bfloat16 becomes float32. They may be read-only views.
 
     Raises:
-        WeightImportError: the file is missing, damaged, of another format, or asks to run code.
+        UserError: the file is missing, damaged, of another format, or asks to run code.
     """
     path = Path(path)
     reader = _READERS.get(path.suffix.lower())
     if reader is None:
         known = ", ".join(filter(None, _READERS))
-        raise WeightImportError(f"{path}: unknown suffix; weight files end in {known}")
+        raise UserError(f"{path}: unknown suffix; weight files end in {known}")
     try:
         with open_file(path):
             size = path.stat().st_size
         if size > LARGEST_FILE:
-            raise WeightImportError(
+            raise UserError(
                 f"{path}: larger than {LARGEST_FILE:,} bytes, the most that is read; save it "
                 "without its optimizer's state"
             )
         arrays = reader(path)
     except OSError as error:
-        raise WeightImportError(f"{path}: cannot be read: {error.strerror or error}") from None
+        raise UserError(f"{path}: cannot be read: {error.strerror or error}") from None
     except ArrayFileError as error:
-        raise WeightImportError(f"{path}: damaged zip ({error}); fetch the file again") from None
+        raise UserError(f"{path}: damaged zip ({error}); fetch the file again") from None
     _check_total(path, arrays, size)
     return arrays
 
@@ -83,7 +83,7 @@ def _check_total(path: Path, arrays: dict[str, np.ndarray], size: int) -> None:
     """Refuses arrays whose copies take too much memory: many may be views of the same bytes."""
     total = sum(array.nbytes for array in arrays.values())
     if total > max(RATIO * size, FREE):
-        raise WeightImportError(
+        raise UserError(
             f"{path}: arrays of {total:,} bytes in a file of {size:,}; save each by itself"
         )
 
@@ -96,7 +96,7 @@ def _read_npz(path: Path) -> dict[str, np.ndarray]:
                     raise ArrayFileError(f"{shown(name)} holds complex numbers")
             return arrays.read()
     except ArrayFileError as error:
-        raise WeightImportError(
+        raise UserError(
             f"{path}: damaged, or not only numbers ({error}); save plain arrays"
         ) from None
 
@@ -106,18 +106,16 @@ def _read_safetensors(path: Path) -> dict[str, np.ndarray]:
         size = os.fstat(file.fileno()).st_size
         length = int.from_bytes(file.read(8), "little")
         if size < 8 or length > size - 8:
-            raise WeightImportError(
+            raise UserError(
                 f"{path}: damaged: a header of {length} bytes in a file of {size}; fetch it again"
             )
         if length > _LONGEST_HEADER:
-            raise WeightImportError(
-                f"{path}: a header of {length} bytes; save it with fewer arrays"
-            )
+            raise UserError(f"{path}: a header of {length} bytes; save it with fewer arrays")
         spans = _spans(path, file.read(length))
         _check_cover(path, spans, size - 8 - length)
         body = memoryview(file.read())
     if len(body) != size - 8 - length:
-        raise WeightImportError(f"{path}: was changed meanwhile; convert it when it is all there")
+        raise UserError(f"{path}: was changed meanwhile; convert it when it is all there")
     return {
         name: decode(body[start:stop], dtype).reshape(shape)
         for name, dtype, shape, start, stop in spans
@@ -129,11 +127,9 @@ def _spans(path: Path, text: bytes) -> list[tuple[str, str, list[int], int, int]
     try:
         header = json.loads(text, object_pairs_hook=_unique)
     except (ValueError, RecursionError) as error:
-        raise WeightImportError(
-            f"{path}: damaged header ({shown(error)}); fetch the file again"
-        ) from None
+        raise UserError(f"{path}: damaged header ({shown(error)}); fetch the file again") from None
     if not isinstance(header, dict):
-        raise WeightImportError(f"{path}: the header is not a table; fetch the file again")
+        raise UserError(f"{path}: the header is not a table; fetch the file again")
     header.pop("__metadata__", None)
     return [_span(path, name, entry) for name, entry in header.items()]
 
@@ -153,17 +149,15 @@ def _span(path: Path, name: str, entry: Any) -> tuple[str, str, list[int], int, 
     if dtype is None:
         known = ", ".join(_SAFETENSORS_DTYPES)
         kind = shown(entry.get("dtype"))
-        raise WeightImportError(f"{path}: {shown(name)}: dtype {kind}; save it as one of {known}")
+        raise UserError(f"{path}: {shown(name)}: dtype {kind}; save it as one of {known}")
     lists = isinstance(shape, list) and isinstance(offsets, list) and len(offsets) == 2
     if not lists or not all(type(n) is int and 0 <= n < 1 << 63 for n in shape + offsets):
-        raise WeightImportError(f"{path}: {shown(name)}: damaged header; fetch the file again")
+        raise UserError(f"{path}: {shown(name)}: damaged header; fetch the file again")
     if len(shape) > MOST_AXES:  # before they are multiplied, which takes long for many
-        raise WeightImportError(
-            f"{path}: {shown(name)}: shape of {len(shape)} axes; fetch it again"
-        )
+        raise UserError(f"{path}: {shown(name)}: shape of {len(shape)} axes; fetch it again")
     size = math.prod(shape) * (2 if dtype == "bf16" else np.dtype(dtype).itemsize)
     if offsets[1] - offsets[0] != size:
-        raise WeightImportError(
+        raise UserError(
             f"{path}: {shown(name)}: shape {shown(shape)} needs {shown(size)} bytes, but has "
             f"{offsets[1] - offsets[0]}; fetch the file again"
         )
@@ -175,7 +169,7 @@ def _check_cover(path: Path, spans: list[tuple], size: int) -> None:
     ordered = sorted(span[3:] for span in spans)
     edges = [(0, 0), *ordered, (size, size)]
     if any(left[1] != right[0] for left, right in itertools.pairwise(edges)):
-        raise WeightImportError(
+        raise UserError(
             f"{path}: damaged: the arrays do not fill its {size} bytes exactly; fetch it again"
         )
 
@@ -195,7 +189,7 @@ def _read_pdparams(path: Path) -> dict[str, np.ndarray]:
 def _read_torch(path: Path) -> dict[str, np.ndarray]:
     if not zipfile.is_zipfile(path):
         path.open("rb").close()  # a missing file is said so
-        raise WeightImportError(
+        raise UserError(
             f"{path}: not a zip, as PyTorch writes since 1.6; torch.load it there and torch.save "
             "its state_dict() again"
         )
@@ -218,15 +212,13 @@ def _torch_root(path: Path, archive: zipfile.ZipFile) -> str:
     names = archive.namelist()
     roots = [n.removesuffix("/data.pkl") for n in names if n.endswith("/data.pkl")]
     if len(roots) != 1 or len(set(names)) != len(names):
-        raise WeightImportError(
-            f"{path}: not from torch.save: no data.pkl; save model.state_dict()"
-        )
+        raise UserError(f"{path}: not from torch.save: no data.pkl; save model.state_dict()")
     if f"{roots[0]}/constants.pkl" in names:
-        raise WeightImportError(f"{path}: a TorchScript archive; torch.save its state_dict()")
+        raise UserError(f"{path}: a TorchScript archive; torch.save its state_dict()")
     entries = archive.infolist()
     stored = all(e.compress_type == zipfile.ZIP_STORED for e in entries)
     if not stored or sum(e.file_size for e in entries) > path.stat().st_size:
-        raise WeightImportError(
+        raise UserError(
             f"{path}: damaged: torch.save does not compress its archives; fetch the file again"
         )
     return roots[0]
@@ -242,7 +234,7 @@ class _Storages:
         self._read: dict[tuple[str, str], np.ndarray] = {}
         order = f"{root}/byteorder"
         if order in archive.namelist() and _member(archive, order, 100) != b"little":
-            raise WeightImportError(f"{source}: saved as big-endian; save it on a usual machine")
+            raise UserError(f"{source}: saved as big-endian; save it on a usual machine")
 
     def __call__(self, name: Any) -> np.ndarray:
         """Reads the storage that a persistent id names: ("storage", type, key, device, count)."""
@@ -265,8 +257,8 @@ class _Storages:
         data = _member(self._archive, name)
         return decode(data, dtype if dtype == "bf16" else f"<{dtype}")
 
-    def _damaged(self, reason: str) -> WeightImportError:
-        return WeightImportError(f"{self._source}: damaged: {reason}; fetch the file again")
+    def _damaged(self, reason: str) -> UserError:
+        return UserError(f"{self._source}: damaged: {reason}; fetch the file again")
 
 
 _READERS: dict[str, Callable[[Path], dict[str, np.ndarray]]] = {

@@ -19,7 +19,7 @@ import numpy as np
 
 from wf_jax.array_files import MOST_AXES, ArrayFileError
 from wf_jax.array_files import shown as shown_text
-from wf_jax.interop.errors import WeightImportError
+from wf_jax.errors import UserError
 
 MOST_OPCODES = 300_000  # an array takes about 40; so many are run within a second
 _LONGEST_LINE = 1 << 10  # bytes of a global's name
@@ -38,7 +38,7 @@ def arrays_of(loaded: Any, source: str) -> dict[str, np.ndarray]:
         Parameter names to arrays, as they were saved. Numbers, strings and None are left out.
 
     Raises:
-        WeightImportError: there is no state dict, or it holds something other than arrays.
+        UserError: there is no state dict, or it holds something other than arrays.
     """
     for _ in range(4):
         if not isinstance(loaded, dict):
@@ -48,7 +48,7 @@ def arrays_of(loaded: Any, source: str) -> dict[str, np.ndarray]:
             break
         loaded = inner[0]
     if not isinstance(loaded, dict) or not any(_array(v) is not None for v in loaded.values()):
-        raise WeightImportError(f"{source}: holds no named arrays; save model.state_dict()")
+        raise UserError(f"{source}: holds no named arrays; save model.state_dict()")
     return {str(name): array for name, array in _named(loaded, source)}
 
 
@@ -57,7 +57,7 @@ def _named(state: dict, source: str) -> list[tuple[Any, np.ndarray]]:
     for name, array in pairs:
         if array is None and not isinstance(state[name], (int, float, str, type(None))):
             kind = type(state[name]).__name__
-            raise WeightImportError(
+            raise UserError(
                 f"{source}: {shown(name)} is a {kind} among arrays; save model.state_dict() alone"
             )
     return [(name, array) for name, array in pairs if array is not None]
@@ -90,7 +90,7 @@ def load(file: BinaryIO, source: str, storage: Callable[[tuple], np.ndarray] | N
         Dicts, lists, tuples, numbers, strings and arrays; pass it to `arrays_of`.
 
     Raises:
-        WeightImportError: it is damaged, or asks for more than arrays.
+        UserError: it is damaged, or asks for more than arrays.
         ArrayFileError: a storage is damaged.
     """
     machine = _Machine(source, storage)
@@ -98,15 +98,13 @@ def load(file: BinaryIO, source: str, storage: Callable[[tuple], np.ndarray] | N
         with warnings.catch_warnings():  # pickletools on a backslash in a name
             warnings.simplefilter("ignore", DeprecationWarning)
             return machine.run(file)
-    except (WeightImportError, ArrayFileError):  # the latter from a storage
+    except (UserError, ArrayFileError):  # the latter from a storage
         raise
     except (ArithmeticError, AttributeError, LookupError, MemoryError, TypeError) as error:
         kind = type(error).__name__
-        raise WeightImportError(
-            f"{source}: damaged pickle ({kind}); fetch the file again"
-        ) from None
+        raise UserError(f"{source}: damaged pickle ({kind}); fetch the file again") from None
     except ValueError as error:
-        raise WeightImportError(
+        raise UserError(
             f"{source}: damaged pickle ({shown(error)}); fetch the file again"
         ) from None
 
@@ -132,9 +130,7 @@ class _Dtype:
 
     def __init__(self, code: Any, *_: Any) -> None:
         if not isinstance(code, str) or not re.fullmatch(r"[<>=|]?(f[248]|[iu][1248]|b1)", code):
-            raise WeightImportError(
-                f"refused: an array of type {shown(code)}; only plain numbers are read"
-            )
+            raise UserError(f"refused: an array of type {shown(code)}; only plain numbers are read")
         self.dtype = np.dtype(code)
 
     def set_state(self, state: Any) -> None:
@@ -156,10 +152,10 @@ class _Pending:
 def _filled(data: bytes, dtype: _Dtype, shape: tuple[int, ...], order: str) -> np.ndarray:
     # Counted before they are multiplied, which takes long for many.
     if len(shape) > MOST_AXES or not all(type(n) is int and 0 <= n < 1 << 63 for n in shape):
-        raise WeightImportError(f"damaged: an array of shape {shown(shape)}; fetch the file again")
+        raise UserError(f"damaged: an array of shape {shown(shape)}; fetch the file again")
     expected = math.prod(shape) * dtype.dtype.itemsize
     if expected != len(data):
-        raise WeightImportError(
+        raise UserError(
             f"damaged: an array of shape {shown(shape)} has {len(data)} bytes, not "
             f"{shown(expected)}; fetch the file again"
         )
@@ -179,7 +175,7 @@ def _scalar(dtype: _Dtype, data: bytes) -> int | float | bool:
 def _encode(text: str, encoding: str) -> bytes:
     """Decodes bytes as protocol 2 writes them."""
     if encoding not in ("latin1", "latin-1"):
-        raise WeightImportError(f"damaged: bytes as {shown(encoding)}; fetch the file again")
+        raise UserError(f"damaged: bytes as {shown(encoding)}; fetch the file again")
     return text.encode("latin-1")
 
 
@@ -199,11 +195,11 @@ def _tensor(flat: Any, offset: int, size: tuple, stride: tuple, *_: Any) -> np.n
         or not isinstance(flat, np.ndarray)
         or not all(type(n) is int and 0 <= n < 1 << 63 for n in numbers)
     ):
-        raise WeightImportError("damaged: a tensor's sizes are not whole numbers; fetch it again")
+        raise UserError("damaged: a tensor's sizes are not whole numbers; fetch it again")
     last = offset + sum((n - 1) * s for n, s in zip(size, stride, strict=True))
     count = math.prod(size)
     if count > flat.size or (count and last >= flat.size):
-        raise WeightImportError(
+        raise UserError(
             f"damaged: a tensor of shape {shown(size)} reaches beyond its storage of {flat.size} "
             "values; fetch the file again"
         )
@@ -294,19 +290,19 @@ class _Machine:
                 raise self._refused(f"the pickle opcode {opcode.name} holds no weights")
             try:
                 _STEPS[opcode.name](self, argument)
-            except WeightImportError as error:  # from the builders, which do not know the file
+            except UserError as error:  # from the builders, which do not know the file
                 text = str(error).removeprefix(f"{self.source}: ")
-                raise WeightImportError(f"{self.source}: {text}") from None
-        raise WeightImportError(f"{self.source}: the pickle has no end; fetch the file again")
+                raise UserError(f"{self.source}: {text}") from None
+        raise UserError(f"{self.source}: the pickle has no end; fetch the file again")
 
     def _end(self, rest: int) -> None:
         if rest or self.below or len(self.stack) != 1:
-            raise WeightImportError(
+            raise UserError(
                 f"{self.source}: damaged pickle ({rest} bytes follow its end); fetch the file again"
             )
 
-    def _refused(self, reason: str) -> WeightImportError:
-        return WeightImportError(f"{self.source}: refused: {reason}; save model.state_dict() alone")
+    def _refused(self, reason: str) -> UserError:
+        return UserError(f"{self.source}: refused: {reason}; save model.state_dict() alone")
 
     def push(self, value: Any) -> None:
         self.stack.append(value)

@@ -7,8 +7,8 @@ from typing import Any
 
 import yaml
 
-from wf_jax.bounded_files import TooLargeError, read_bounded
-from wf_jax.interop.errors import WeightImportError
+from wf_jax.bounded_files import read_bounded
+from wf_jax.errors import UserError, first_line
 
 LARGEST_CONFIG = 1 << 16  # bytes; PaddleSpeech's have 4 KiB
 _MOST_BITS = 1024  # of a whole number
@@ -19,7 +19,7 @@ def read_config(path: str | Path) -> dict[str, Any]:
     """Reads the source's own configuration, .json or .yaml.
 
     Raises:
-        WeightImportError: it is missing, damaged, too large, not a table, or YAML that refers to
+        UserError: it is missing, damaged, too large, not a table, or YAML that refers to
             parts of itself.
     """
     path = Path(path)
@@ -27,14 +27,14 @@ def read_config(path: str | Path) -> dict[str, Any]:
         text = read_bounded(path, LARGEST_CONFIG).decode()
         values = json.loads(text) if path.suffix.lower() == ".json" else _read_yaml(text)
     except OSError as error:
-        raise WeightImportError(f"{path}: cannot be read: {error.strerror or error}") from None
-    except TooLargeError as error:
-        raise WeightImportError(f"{path}: {error}; use the source's own") from None
+        raise UserError(f"{path}: cannot be read: {error.strerror or error}") from None
+    except UserError as error:
+        raise UserError(f"{path}: {error}; use the source's own") from None
     except (ValueError, RecursionError, yaml.YAMLError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
-        raise WeightImportError(f"{path}: damaged ({reason}); use .json or .yaml") from None
+        reason = first_line(error)[:200]
+        raise UserError(f"{path}: damaged ({reason}); use .json or .yaml") from None
     if not isinstance(values, dict):
-        raise WeightImportError(f"{path}: not a table of names and values; use the source's own")
+        raise UserError(f"{path}: not a table of names and values; use the source's own")
     return values
 
 

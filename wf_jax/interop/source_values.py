@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from wf_jax.audio.mel import MelSettings
-from wf_jax.interop.errors import WeightImportError
+from wf_jax.errors import UserError
 
 
 class SourceValues:
@@ -17,10 +17,10 @@ class SourceValues:
         """Reads the sections in this order; a later one may stand in an earlier one.
 
         Raises:
-            WeightImportError: it is no table.
+            UserError: it is no table.
         """
         if not isinstance(source, Mapping):
-            raise WeightImportError("the source configuration is not a table of names and values")
+            raise UserError("the source configuration is not a table of names and values")
         self.values = dict(source)
         for section in sections:
             if isinstance(self.values.get(section), Mapping):
@@ -32,14 +32,14 @@ class SourceValues:
             if name in self.values:
                 return self.values[name]
         if default is dataclasses.MISSING:
-            raise WeightImportError(f"the source configuration has no {names[0]}; add it")
+            raise UserError(f"the source configuration has no {names[0]}; add it")
         return default
 
     def integer(self, *names: str, default: Any = dataclasses.MISSING) -> int:
         """Returns the same as a whole number above zero."""
         value = self.get(*names, default=default)
         if type(value) is not int or not 0 < value < 1 << 16:
-            raise WeightImportError(
+            raise UserError(
                 f"{names[0]} {reprlib.repr(value)} is not a whole number from 1 to 65535"
             )
         return value
@@ -48,7 +48,7 @@ class SourceValues:
         """Returns the same in Hz."""
         value = self.get(*names, default=default)
         if type(value) not in (int, float) or not abs(value) <= 1e9:
-            raise WeightImportError(f"{names[0]} {reprlib.repr(value)} is not a frequency in Hz")
+            raise UserError(f"{names[0]} {reprlib.repr(value)} is not a frequency in Hz")
         return float(value)
 
 
@@ -57,10 +57,10 @@ def as_import_errors() -> Iterator[None]:
     """Re-raises errors of our configuration as errors of the source's."""
     try:
         yield
-    except WeightImportError:
+    except UserError:
         raise
     except (ValueError, TypeError) as error:
-        raise WeightImportError(f"the source configuration makes no model: {error}") from None
+        raise UserError(f"the source configuration makes no model: {error}") from None
 
 
 def tacotron_mel(values: SourceValues, bands: int, peak_normalize: bool) -> MelSettings:

@@ -8,10 +8,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from wf_jax.array_files import shown
+from wf_jax.errors import UserError
 from wf_jax.flows.config import FlowConfig
 from wf_jax.flows.families import new_flow
 from wf_jax.flows.flow import Flow
-from wf_jax.interop.errors import WeightImportError
 from wf_jax.modules import split
 
 Arrays = Mapping[str, np.ndarray]
@@ -36,23 +36,23 @@ class StateDict:
         """Takes the float32 array of that name, which has one of the shapes.
 
         Raises:
-            WeightImportError: it is missing, of another shape or not finite.
+            UserError: it is missing, of another shape or not finite.
         """
         if name not in self.arrays:
-            raise WeightImportError(
+            raise UserError(
                 f"{name}: missing, expected with shape {shapes[0]}; check --source and that the "
                 f"configuration belongs to this file, which {self._contents()}"
             )
         value = self.arrays.pop(name)
         if value.shape not in shapes:
             expected = " or ".join(map(str, shapes))
-            raise WeightImportError(
+            raise UserError(
                 f"{name}: shape {value.shape}, expected {expected}; use the configuration that "
                 "belongs to this file"
             )
         value = value.astype(np.float32)
         if not np.isfinite(value).all():
-            raise WeightImportError(
+            raise UserError(
                 f"{name}: shape {value.shape} holds a value that is not finite; take an earlier "
                 "checkpoint"
             )
@@ -66,7 +66,7 @@ class StateDict:
             shapes: of the kernel [O, I, ...]; any of them.
 
         Raises:
-            WeightImportError: as `take`.
+            UserError: as `take`.
         """
         for gain_name, kernel_name in (
             ("weight_g", "weight_v"),
@@ -88,13 +88,13 @@ class StateDict:
         """Checks that nothing is left over.
 
         Raises:
-            WeightImportError: something is.
+            UserError: something is.
         """
         if self.arrays:
             names = sorted(self.arrays)
             shapes = [f"{shown(name)} {self.arrays[name].shape}" for name in names[:5]]
             rest = f" and {len(names) - 5} more" if len(names) > 5 else ""
-            raise WeightImportError(
+            raise UserError(
                 f"{', '.join(shapes)}{rest}: expected none of these; use the configuration that "
                 "belongs to this file"
             )

@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 
 from wf_jax.audio.mel import MelSettings
+from wf_jax.errors import UserError
 from wf_jax.flows.waveflow import WaveFlow
 from wf_jax.flows.waveflow_config import HEIGHT_DILATIONS, WaveFlowConfig
-from wf_jax.interop.errors import WeightImportError
 from wf_jax.interop.source_values import SourceValues, as_import_errors, tacotron_mel
 from wf_jax.interop.state_dict import (
     Arrays,
@@ -38,13 +38,13 @@ def parakeet_config(source: Mapping[str, Any]) -> WaveFlowConfig:
             training alone needs is not looked at.
 
     Raises:
-        WeightImportError: a value is missing or describes another model.
+        UserError: a value is missing or describes another model.
     """
     values = SourceValues(source, ("model", "data"))
     height, layers = values.integer("n_group"), values.integer("n_layers")
     if height not in HEIGHT_DILATIONS or layers > 8:
         known = ", ".join(map(str, HEIGHT_DILATIONS))
-        raise WeightImportError(
+        raise UserError(
             f"n_group {height}, n_layers {layers}: Parakeet has n_group {known} and up to 8 layers"
         )
     sizes = values.get("kernel_size", default=None) or [
@@ -52,7 +52,7 @@ def parakeet_config(source: Mapping[str, Any]) -> WaveFlowConfig:
     ]
     if not isinstance(sizes, list | tuple) or len(sizes) != 2 or sizes[0] != sizes[1]:
         shown = reprlib.repr(sizes)
-        raise WeightImportError(f"kernel_size {shown}: only square kernels are known, like [3, 3]")
+        raise UserError(f"kernel_size {shown}: only square kernels are known, like [3, 3]")
     factors = _factors(values)
     with as_import_errors():
         return WaveFlowConfig(
@@ -77,7 +77,7 @@ def l0sg_config(source: Mapping[str, Any]) -> WaveFlowConfig:
             filter_length, win_length, hop_length, mel_fmin, mel_fmax.
 
     Raises:
-        WeightImportError: a value is missing or describes another model.
+        UserError: a value is missing or describes another model.
     """
     values = SourceValues(source, ("waveflow_config", "data_config"))
     layers, cycle = values.integer("n_layer"), values.integer("n_layer_per_cycle")
@@ -87,7 +87,7 @@ def l0sg_config(source: Mapping[str, Any]) -> WaveFlowConfig:
     permutations = {"waveflow": "reverse", "waveflow_bipartize": "bipartite"}
     if not isinstance(coupling, str) or coupling not in permutations:
         shown = reprlib.repr(coupling)
-        raise WeightImportError(f"coupling_type {shown}: only {', '.join(permutations)} exist")
+        raise UserError(f"coupling_type {shown}: only {', '.join(permutations)} exist")
     with as_import_errors():
         return WaveFlowConfig(
             height=values.integer("n_height"),
@@ -111,7 +111,7 @@ def from_parakeet(arrays: Arrays, config: Mapping[str, Any]) -> WaveFlow:
         config: the source's own configuration, see `parakeet_config`.
 
     Raises:
-        WeightImportError: naming the parameter that is missing, left over, not finite, or of
+        UserError: naming the parameter that is missing, left over, not finite, or of
             another shape than the configuration's.
     """
     ours = parakeet_config(config)
@@ -126,7 +126,7 @@ def from_l0sg(arrays: Arrays, config: Mapping[str, Any]) -> WaveFlow:
         config: the source's own configuration, see `l0sg_config`.
 
     Raises:
-        WeightImportError: as `from_parakeet`.
+        UserError: as `from_parakeet`.
     """
     ours = l0sg_config(config)
     return module(ours, l0sg_params(arrays, ours))
@@ -240,7 +240,7 @@ def _factors(values: SourceValues) -> tuple[int, ...]:
     listed = isinstance(factors, list | tuple) and bool(factors)
     if not listed or not all(type(n) is int and 0 < n < 1 << 16 for n in factors):
         shown = reprlib.repr(factors)
-        raise WeightImportError(f"upsample_factors {shown}: not a list like [16, 16]")
+        raise UserError(f"upsample_factors {shown}: not a list like [16, 16]")
     return tuple(factors)
 
 
@@ -264,6 +264,6 @@ def _parakeet_mel(values: SourceValues, hop: int) -> MelSettings:
 
 def _l0sg_mel(values: SourceValues) -> MelSettings:
     if values.get("use_dbmel", default=False):
-        raise WeightImportError("use_dbmel: decibel mels are not known here; only natural log is")
+        raise UserError("use_dbmel: decibel mels are not known here; only natural log is")
     bands = values.integer("cin_channels", "n_mels")
     return tacotron_mel(values, bands, bool(values.get("rescale", default=False)))

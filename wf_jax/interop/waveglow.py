@@ -33,7 +33,7 @@ def waveglow_config(source: Mapping[str, Any]) -> WaveGlowConfig:
             not looked at.
 
     Raises:
-        WeightImportError: a value is missing or describes another model.
+        UserError: a value is missing or describes another model.
     """
     values = SourceValues(source, ("waveglow_config", "data_config", "WN_config"))
     bands = values.integer("n_mel_channels")
@@ -63,7 +63,7 @@ def from_nvidia_waveglow(arrays: Arrays, config: Mapping[str, Any]) -> WaveGlow:
         config: the source's own configuration, see `waveglow_config`.
 
     Raises:
-        WeightImportError: naming the parameter that is missing, left over, not finite, or of
+        UserError: naming the parameter that is missing, left over, not finite, or of
             another shape than the configuration's.
     """
     ours = waveglow_config(config)

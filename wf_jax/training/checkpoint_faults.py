@@ -7,14 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from wf_jax.atomic import is_remote, why
-from wf_jax.errors import UserError
+from wf_jax.errors import UserError, first_line, why
+from wf_jax.folders import is_remote
 
 _QUOTED = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES)
-
-
-class CheckpointError(UserError):
-    """The checkpoints of a run cannot be used; the message says why and what to do."""
 
 
 class DamagedError(Exception):
@@ -25,19 +21,17 @@ def check_permissions(folder: Path, needed: int) -> None:
     """Refuses folders without permissions, which would look damaged or fail at the first save.
 
     Raises:
-        CheckpointError: `folder` or a file in it is forbidden to this user, or is a pipe or device.
+        UserError: `folder` or a file in it is forbidden to this user, or is a pipe or device.
     """
     if is_remote(folder) or not folder.exists():
         return
     for path in itertools.chain([folder], folder.rglob("*")):
         if path.exists() and not (path.is_file() or path.is_dir()):
-            raise CheckpointError(f"{path}: not a regular file; remove it")
+            raise UserError(f"{path}: not a regular file; remove it")
         for flag, what in ((os.R_OK, "read"), (os.W_OK, "written")):
             mode = flag | os.X_OK if path.is_dir() else flag
             if needed & flag and not os.access(path, mode) and path.exists():
-                raise CheckpointError(
-                    f"{path}: may not be {what} by this user; change its permissions"
-                )
+                raise UserError(f"{path}: may not be {what} by this user; change its permissions")
 
 
 def first_cause(error: BaseException) -> OSError | None:
@@ -60,6 +54,5 @@ def chain(error: BaseException) -> Iterator[BaseException]:
 def sentence(folder: Any, what: str, error: BaseException) -> str:
     """Returns one line of an error whose text may be pages long."""
     cause = first_cause(error)
-    lines = str(error).strip().splitlines() or [type(error).__name__]
-    reason = why(cause) if cause else lines[0][:200]
+    reason = why(cause) if cause else first_line(error)[:200]
     return f"{folder}: {what}: {reason}; what was saved before is intact"

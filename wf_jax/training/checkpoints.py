@@ -26,11 +26,11 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from orbax.checkpoint import v1 as ocp
 
 import wf_jax
-from wf_jax.atomic import copy_files, is_remote
+from wf_jax.errors import UserError
+from wf_jax.folders import copy_files, is_remote
 from wf_jax.mesh import gather_processes
 from wf_jax.options import MOST
 from wf_jax.training.checkpoint_faults import (
-    CheckpointError,
     DamagedError,
     chain,
     check_permissions,
@@ -90,7 +90,7 @@ class Checkpoints:
             config: of the run, written into every checkpoint.
 
         Raises:
-            CheckpointError: the folder cannot be made, or this user may not read or write it.
+            UserError: the folder cannot be made, or this user may not read or write it.
         """
         self.folder = folder.absolute() if isinstance(folder, Path) else folder
         self._config = config or {}
@@ -117,7 +117,7 @@ class Checkpoints:
             self._checkpointer = self._open(self._kept)
         except Exception as error:
             self._closing.close()
-            raise CheckpointError(sentence(self.folder, "cannot be opened", error)) from error
+            raise UserError(sentence(self.folder, "cannot be opened", error)) from error
 
     def __enter__(self) -> Self:
         """Returns self."""
@@ -127,7 +127,7 @@ class Checkpoints:
         """Waits for the last save.
 
         Raises:
-            CheckpointError: it could not be written.
+            UserError: it could not be written.
         """
         try:
             self._checkpointer.close()
@@ -150,7 +150,7 @@ class Checkpoints:
             metric: by which the best are kept; lower is better.
 
         Raises:
-            CheckpointError: this one, or the one before it, could not be written.
+            UserError: this one, or the one before it, could not be written.
         """
         if step in self._steps():
             return
@@ -181,8 +181,7 @@ class Checkpoints:
             like: a tree of arrays with the structure, shapes, types and shardings to restore.
 
         Raises:
-            CheckpointError: the checkpoints are of another model, may not be read, or none is
-                whole.
+            UserError: the checkpoints are of another model, may not be read, or none is whole.
         """
         steps = self._agreed_steps()
         damaged: list[int] = []
@@ -200,7 +199,7 @@ class Checkpoints:
             damaged.append(step)
             self._complain(step, reason)
         if steps:
-            raise CheckpointError(
+            raise UserError(
                 f"{self.folder}: none of the checkpoints {steps} is whole; "
                 "give another --workdir to start afresh"
             )
@@ -221,7 +220,7 @@ class Checkpoints:
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise CheckpointError(sentence(self.folder, "cannot be opened", error)) from error
+            raise UserError(sentence(self.folder, "cannot be opened", error)) from error
 
     def _open(self, keeping: Any) -> Any:
         return ocp.training.Checkpointer(
@@ -257,7 +256,7 @@ class Checkpoints:
         """Returns the newest checkpoints that process 0 sees, newest first, in every process.
 
         Raises:
-            CheckpointError: another process does not see them for a minute; listings of shared
+            UserError: another process does not see them for a minute; listings of shared
                 disks may be late.
         """
         seen = np.full(_NEWEST, -1, np.int32)
@@ -267,7 +266,7 @@ class Checkpoints:
         deadline = time.monotonic() + _LISTING_SECONDS
         while missing := set(steps) - set(self._steps()):
             if time.monotonic() > deadline:
-                raise CheckpointError(
+                raise UserError(
                     f"{self.folder}: process {jax.process_index()} does not see checkpoint "
                     f"{max(missing)}; give a --workdir that all processes share"
                 )
@@ -332,7 +331,7 @@ class Checkpoints:
         return state
 
     def _compare(self, step: int, like: Any, saved: dict[str, Any]) -> None:
-        """Raises CheckpointError where names, shapes or types differ."""
+        """Raises UserError where names, shapes or types differ."""
         here = {
             array_name(path): [list(leaf.shape), str(leaf.dtype)]
             for path, leaf in jax.tree_util.tree_leaves_with_path(like)
@@ -350,7 +349,7 @@ class Checkpoints:
             what = f"{name} is only in the checkpoint"
         else:
             what = f"{name} is {_shown(here[name])} in the model, {_shown(there[name])} in it"
-        raise CheckpointError(
+        raise UserError(
             f"{self.folder}: checkpoint {step} is of another model: {what} ({len(different)} such "
             "arrays); give another --workdir or the old config"
         )
@@ -378,10 +377,10 @@ class Checkpoints:
             except Exception as failure:
                 forbidden, error = True, failure
         if forbidden:
-            raise CheckpointError(sentence(self.folder, "cannot be read", error)) from error
+            raise UserError(sentence(self.folder, "cannot be read", error)) from error
 
-    def _unwritten(self, error: BaseException) -> CheckpointError:
-        return CheckpointError(sentence(self.folder, "a checkpoint could not be written", error))
+    def _unwritten(self, error: BaseException) -> UserError:
+        return UserError(sentence(self.folder, "a checkpoint could not be written", error))
 
 
 def load_params(folder: Path) -> tuple[int, dict[str, np.ndarray]]:
@@ -390,7 +389,7 @@ def load_params(folder: Path) -> tuple[int, dict[str, np.ndarray]]:
     The folder stays as it is: its own run may be going on.
 
     Raises:
-        CheckpointError: there is none, all are damaged, or this user may not read them.
+        UserError: there is none, all are damaged, or this user may not read them.
     """
     folder = folder.absolute() if isinstance(folder, Path) else folder
     check_permissions(folder, os.R_OK)
@@ -403,7 +402,7 @@ def load_params(folder: Path) -> tuple[int, dict[str, np.ndarray]]:
             params = None
         if _everywhere(params is not None):
             return step, params
-    raise CheckpointError(
+    raise UserError(
         f"{folder}: there is no whole checkpoint to start from; wait for the first one of that "
         "run, or give another folder"
     )

@@ -5,18 +5,16 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
+from wf_jax.errors import UserError
+
 TPU_DEVICES = ("accel*", "vfio/[0-9]*")  # under /dev
-
-
-class DistributedError(RuntimeError):
-    """The processes of a run cannot work together; the message says why and what to do."""
 
 
 def check_choice(choice: str) -> None:
     """Checks --distributed before anything is loaded.
 
     Raises:
-        DistributedError: it is not one of the forms that `parse` reads.
+        UserError: it is not one of the forms that `parse` reads.
     """
     if choice not in ("auto", "none"):
         parse(choice)
@@ -26,11 +24,11 @@ def parse(choice: str) -> tuple[str, int, int]:
     """Parses "HOST:PORT,COUNT,INDEX" into address, count and index.
 
     Raises:
-        DistributedError: it is of another form.
+        UserError: it is of another form.
     """
     match = re.fullmatch(r"([^,]+:\d+),(\d+),(\d+)", choice)
     if match is None or not int(match[3]) < int(match[2]):
-        raise DistributedError(
+        raise UserError(
             f"--distributed={choice} is not auto, none or HOST:PORT,COUNT,INDEX with INDEX from 0 "
             "to COUNT - 1, e.g. 10.0.0.2:8476,4,0"
         )
@@ -41,7 +39,7 @@ def recognize(environment: Mapping[str, str]) -> tuple[str | None, int | None, i
     """Recognizes a cluster: (address, count, index), None where JAX knows; None for one process.
 
     Raises:
-        DistributedError: a cluster of several processes that this one cannot join.
+        UserError: a cluster of several processes that this one cannot join.
     """
     tasks = _number(environment, "SLURM_NTASKS")
     if environment.get("SLURM_JOB_ID") and tasks > 1:
@@ -66,7 +64,7 @@ def recognize(environment: Mapping[str, str]) -> tuple[str | None, int | None, i
     if environment.get("OMPI_COMM_WORLD_SIZE", "1") != "1":
         return None, None, None
     if "JOB_COMPLETION_INDEX" in environment:
-        raise DistributedError(
+        raise UserError(
             f"--distributed=auto: this is pod {environment['JOB_COMPLETION_INDEX']} of an Indexed "
             "Job; give --distributed=HOST:PORT,COUNT,INDEX to train as one run, or "
             "--distributed=none for a run of its own"
@@ -79,7 +77,7 @@ def recognize(environment: Mapping[str, str]) -> tuple[str | None, int | None, i
 def _need(environment: Mapping[str, str], names: tuple[str, ...], what: str, remedy: str) -> None:
     missing = [name for name in names if not environment.get(name)]
     if missing:
-        raise DistributedError(
+        raise UserError(
             f"--distributed=auto: this is {what}, but {missing[0]} is not set; {remedy}, or give "
             "--distributed=none for a run of one process"
         )

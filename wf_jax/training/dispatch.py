@@ -23,10 +23,6 @@ from wf_jax.training.step import Program, compile_program, make_step
 from wf_jax.training.task import Task
 
 
-class SettingsError(UserError):
-    """A setting does not fit the task, the devices or the other run's parameters."""
-
-
 @partial(
     jax.tree_util.register_dataclass,
     data_fields=["metrics", "agreed"],
@@ -89,15 +85,12 @@ class Dispatcher:
             session: what this start asks for.
 
         Raises:
-            SettingsError: the batch does not split as the settings have it.
+            UserError: the batch does not split as the settings have it.
         """
         parts = settings.accumulate
-        try:
-            if task.batch_size % parts:
-                raise ValueError(f"a batch of {task.batch_size} has no {parts} equal parts")
-            self._mesh = data_mesh(task.batch_size // parts, settings.shards)
-        except ValueError as error:
-            raise SettingsError(str(error)) from None
+        if task.batch_size % parts:
+            raise UserError(f"a batch of {task.batch_size} has no {parts} equal parts")
+        self._mesh = data_mesh(task.batch_size // parts, settings.shards)
         self._task, self._settings, self._session = task, settings, session or Session()
         self._definition, self.params = split(task.init())
         self._optimizer = make_optimizer(

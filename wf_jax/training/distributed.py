@@ -16,9 +16,10 @@ import jax
 import numpy as np
 from jax.experimental import multihost_utils
 
+from wf_jax.errors import UserError, first_line
 from wf_jax.mesh import gather_processes
 from wf_jax.training import rendezvous
-from wf_jax.training.clusters import DistributedError, parse, recognize
+from wf_jax.training.clusters import parse, recognize
 from wf_jax.training.peers import BEAT_SECONDS, PeerWatch
 
 AGAIN = 75  # exit code: start me again (EX_TEMPFAIL of sysexits.h)
@@ -26,7 +27,7 @@ START_SECONDS = 600.0  # that processes wait for each other at the start
 MESSAGE_BYTES = 2000
 
 
-class NotTogetherError(DistributedError):
+class NotTogetherError(UserError):
     """The error of processes that did not all come in time; worth another try."""
 
 
@@ -43,7 +44,7 @@ def start(choice: str = "auto", environment: Mapping[str, str] = os.environ) -> 
         environment: where "auto" looks.
 
     Raises:
-        DistributedError: the choice is none of these, a cluster is half configured, or the others
+        UserError: the choice is none of these, a cluster is half configured, or the others
             do not come.
     """
     global _watch
@@ -73,7 +74,7 @@ def start(choice: str = "auto", environment: Mapping[str, str] = os.environ) -> 
         except TimeoutError as error:
             raise NotTogetherError(f"{late} ({error})") from None
         except OSError as error:
-            raise DistributedError(
+            raise UserError(
                 f"--distributed={choice}: process 0 cannot listen on port {port} "
                 f"({error.strerror or error}); give another one"
             ) from None
@@ -91,17 +92,17 @@ def start(choice: str = "auto", environment: Mapping[str, str] = os.environ) -> 
                 shutdown_timeout_seconds=60,
             )
     except (RuntimeError, ValueError) as error:
-        reason = str(error).splitlines()[0]
+        reason = first_line(error)
         if "DEADLINE_EXCEEDED" in reason or "UNAVAILABLE" in reason:
             raise NotTogetherError(f"{late} ({reason})") from None
-        raise DistributedError(
+        raise UserError(
             f"--distributed={choice}: this process cannot join the others: {reason}; is "
             f"{address or 'the address of process 0'} free, and right?"
         ) from None
     finally:
         timer.cancel()
     if count is not None and jax.process_count() != count:
-        raise DistributedError(
+        raise UserError(
             f"--distributed={choice}: {count} processes were announced, {jax.process_count()} came"
         )
     if jax.process_count() > 1:
@@ -169,7 +170,7 @@ def on_main(action: Callable[[], object]) -> None:
     """Calls a function in process 0 while the others wait.
 
     Raises:
-        DistributedError: in the others, with the message of what it raised in process 0, which
+        UserError: in the others, with the message of what it raised in process 0, which
             raises that itself.
     """
     if jax.process_count() == 1:
@@ -187,7 +188,7 @@ def on_main(action: Callable[[], object]) -> None:
     if raised:
         raise raised
     if message:
-        raise DistributedError(f"process 0: {message}")
+        raise UserError(*f"process 0: {message}".splitlines())
 
 
 def from_main(tree: Any) -> Any:

@@ -17,7 +17,7 @@ from wf_jax.errors import UserError
 from wf_jax.modules import Params, split
 from wf_jax.training.checkpoints import Checkpoints
 from wf_jax.training.control import Control
-from wf_jax.training.dispatch import Dispatcher, Sent, SettingsError
+from wf_jax.training.dispatch import Dispatcher, Sent
 from wf_jax.training.distributed import from_main, is_main
 from wf_jax.training.lines import RunLines
 from wf_jax.training.metrics import MetricsFile
@@ -57,14 +57,6 @@ class Result:
     again: bool = False
 
 
-class DivergedError(UserError):
-    """The loss became NaN or infinite before the first evaluation."""
-
-
-class NotJudgedError(UserError):
-    """The first score is NaN or infinite, though loss and parameters are finite."""
-
-
 def train(
     task: Task,
     settings: Settings,
@@ -86,12 +78,9 @@ def train(
         config: of the run, kept in its checkpoints.
 
     Raises:
-        CheckpointError: `workdir` holds another run's checkpoints, or only damaged ones; or the
-            disk is full.
-        DivergedError: the loss became NaN or infinite before the first evaluation.
-        NotJudgedError: the score of the first evaluation is NaN or infinite, but loss and
-            parameters are finite.
-        SettingsError: see there.
+        UserError: `workdir` holds another run's checkpoints, or only damaged ones; the disk is
+            full; the batch does not split as the settings have it; or the loss became NaN or
+            infinite before the first evaluation, or its score is.
     """
     # What to do, and when
     session, when, every = session or Session(), settings.checkpoints, task.evaluate_every
@@ -177,7 +166,7 @@ def train(
                 if not (trouble or _finite(evaluation)):
                     judged_before = _finite(jax.device_get(state.best.metrics))
                     if not judged_before and _finite(split(module)[1]):
-                        raise NotJudgedError(_not_judged(evaluation, step))
+                        raise UserError(_not_judged(evaluation, step))
                     trouble = (step - 1, "held-out audio")
                 if trouble:
                     break
@@ -216,7 +205,7 @@ def train(
             f"{workdir / 'checkpoints'}, and the same --workdir continues from it"
         )
         if not all(np.isfinite(value).all() for value in best[0].values()):
-            raise DivergedError(stopped)
+            raise UserError(stopped)
     return Result(
         models=models,
         metrics=best[0],
@@ -232,12 +221,11 @@ def train(
 
 
 def _warm_start(params: Params, session: Session, lines: RunLines) -> Params:
+    initial = session.initial()
     try:
-        taken, said = warm_start(params, session.initial())
-    except UserError:  # it names the option
-        raise
+        taken, said = warm_start(params, initial)
     except ValueError as error:
-        raise SettingsError(f"--init_from={session.initial_name}: {error}") from None
+        raise UserError(f"--init_from={session.initial_name}: {error}") from None
     for line in said:
         lines.say(line)
     return taken

@@ -9,9 +9,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TextIO
 
-from wf_jax.atomic import is_remote, naming, read_text, write_text
 from wf_jax.bounded_files import LARGEST_RECORDS
+from wf_jax.folders import is_remote, naming, read_text
 from wf_jax.json_values import parse_json
+from wf_jax.whole_files import write_text
 
 
 class MetricsFile:

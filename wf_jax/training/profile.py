@@ -7,7 +7,8 @@ from typing import Any, Self
 
 import jax
 
-from wf_jax.atomic import copy_files, is_remote
+from wf_jax.errors import first_line
+from wf_jax.folders import copy_files, is_remote
 
 
 class Profile:
@@ -49,5 +50,5 @@ class Profile:
             if self._local != self._folder:
                 copy_files(self._local, self._folder)
         except (RuntimeError, OSError) as error:  # a full disk: no reason to end the training
-            reason = str(error).splitlines()[0]
+            reason = first_line(error)
             sys.stderr.write(f"\n{self._folder}: no trace was written: {reason}\n")

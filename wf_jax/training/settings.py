@@ -95,19 +95,15 @@ class Session:
     debug_nans: bool = False
 
 
-class FlagError(UserError):
-    """A flag of the command line has a value that cannot be used."""
-
-
 def parse_range(text: str | None) -> tuple[int, ...]:
     """Parses the text "10:15" to (10, 15), and "" to ().
 
     Raises:
-        FlagError: it is neither.
+        UserError: it is neither.
     """
     if not text:
         return ()
     match = re.fullmatch(r"(\d+):(\d+)", text)
     if match is None or int(match[1]) > int(match[2]):
-        raise FlagError(f"--profile_steps={text} is not FIRST:LAST, e.g. 10:15")
+        raise UserError(f"--profile_steps={text} is not FIRST:LAST, e.g. 10:15")
     return int(match[1]), int(match[2])
