@@ -57,7 +57,7 @@ def test_what_is_said_stands():
         ({"optimizer": "muon"}, "--config.train.optimizer=muon is none of adam, soap"),
         ({"learning_rate": 0.0}, "--config.train.learning_rate=0.0 is not > 0"),
         ({"learning_rate": float("nan")}, "--config.train.learning_rate=nan is not > 0"),
-        ({"warmup": 0.7}, "--config.train: warmup 0.7 and hold 0.6"),
+        ({"warmup": 0.9}, "--config.train: warmup 0.9 and hold 0.8"),
         ({"end": 2.0}, "--config.train.end=2.0 is not 1 or less; choose -1 for what suits"),
         ({"substeps": -1}, "--config.train.substeps=-1 is not 0 or more"),
     ],
