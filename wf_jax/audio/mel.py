@@ -91,11 +91,11 @@ def mel_of_context(x: jax.Array, settings: MelSettings) -> jax.Array:
     what the whole clip's mel sees.
 
     Args:
-        x: [..., N], full scale 1, N at least fft_size.
+        x: [..., N], full scale 1, N at least n_fft.
         settings: of the mel.
 
     Returns:
-        [..., M, 1 + (N - fft_size) // hop], natural log of magnitudes.
+        [..., M, 1 + (N - n_fft) // hop], natural log of magnitudes.
 
     Raises:
         ValueError: integer samples, or fewer than one frame.
@@ -111,7 +111,7 @@ def mel_of_context(x: jax.Array, settings: MelSettings) -> jax.Array:
     framed = frames_from(x, count, settings.hop_length, settings.n_fft)
     spectrum = jnp.fft.rfft(framed * jnp.asarray(window, x.dtype))
     power = jnp.square(spectrum.real) + jnp.square(spectrum.imag)
-    magnitude = jnp.sqrt(jnp.maximum(power, _POWER_FLOOR))  # [..., F, fft_size // 2 + 1]
+    magnitude = jnp.sqrt(jnp.maximum(power, _POWER_FLOOR))  # [..., F, n_fft // 2 + 1]
     filters = jnp.asarray(mel_filterbank(settings), x.dtype)
     # Highest: TensorFloat-32 would round to 2^-11, up to 5e-4 in the log.
     mel = jnp.einsum("mk,...fk->...mf", filters, magnitude, precision=lax.Precision.HIGHEST)
@@ -136,4 +136,4 @@ def _floating(x: jax.Array) -> jax.Array:
     x = jnp.asarray(x)
     if not jnp.issubdtype(x.dtype, jnp.floating):
         raise ValueError(f"audio is {x.dtype}; convert to float with full scale 1 (int16 / 32768)")
-    return x.astype(jnp.promote_types(x.dtype, jnp.float32))
+    return x if x.dtype.itemsize >= 4 else x.astype(jnp.float32)

@@ -116,9 +116,9 @@ class Flow(nnx.Module):
             )
 
 
-def _samples(audio: jax.Array, lengths: jax.Array | None) -> jax.Array | int:
-    """Number of real samples of each clip: [B], or one number for all."""
-    return audio.shape[1] if lengths is None else lengths
+def _samples(audio: jax.Array, lengths: jax.Array | None) -> jax.Array:
+    """Number of real samples of each clip, of the audio's type: [B], or one number for all."""
+    return jnp.asarray(audio.shape[1] if lengths is None else lengths).astype(audio.dtype)
 
 
 def real(lengths: jax.Array, samples: int) -> jax.Array:

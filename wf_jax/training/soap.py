@@ -88,7 +88,7 @@ def scale_by_soap(
         del params
         members, first = grouped(gradients, axes_of), state.count == 0
         stacked = {key: stack(gradients, group) for key, group in members.items()}
-        iterations = jnp.where(first, FIRST, state.count % every == 0)
+        iterations = jnp.where(first, FIRST, (state.count % every == 0).astype(jnp.int32))
         groups = {
             key: group._replace(
                 left=group.left and _begun(group.left, stacked[key], first),
