@@ -1,12 +1,15 @@
-"""The members of a comparison: the run of each, checked before JAX is loaded."""
+"""The members of a comparison: the run of each, all checked before JAX is loaded."""
 
 import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
+from experiments.run.process import run_main
+from experiments.terminal.outputs import check_folder
 from experiments.vocoder.config import VocoderConfig, VocoderConfigError
+from wf_jax.atomic import folder_path, is_remote
 from wf_jax.errors import UserError
-from wf_jax.options import OptionError
+from wf_jax.options import OptionError, check_options
 
 
 @dataclasses.dataclass(frozen=True)
@@ -15,6 +18,33 @@ class Entry:
 
     run: Any
     paper: str
+
+
+def compare_members(config: Any, workdir: str) -> int:
+    """Checks a comparison, then trains its members and compares them.
+
+    Returns:
+        The exit code.
+
+    Raises:
+        UserError: it is none, or an option or the folder cannot be used.
+    """
+    if not hasattr(config, "members"):
+        raise UserError(
+            "--config has no members to compare; use likelihood, or experiments.train for one model"
+        )
+    check_options(config)
+    check_members(members_of(config))
+    folder = folder_path(workdir)
+    if not is_remote(folder):
+        check_folder(folder)
+
+    def run() -> int:
+        from experiments.comparison.suite import compare  # and with it JAX
+
+        return compare(config, folder)
+
+    return run_main(run, config.train.batch_size, "none")
 
 
 def members_of(config: Any) -> dict[str, Entry]:

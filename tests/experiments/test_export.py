@@ -16,8 +16,9 @@ import soundfile
 
 from experiments.examples import tpu_batch
 from experiments.releases.card import card
+from experiments.releases.options import ReleaseOptions
 from experiments.releases.sources import find_source
-from experiments.releases.writing import ReleaseOptions, make_release, remake_release
+from experiments.releases.writing import make_release, remake_release
 from tests.export import small_releases as releases
 from tests.flows import small
 from wf_jax.errors import UserError
@@ -243,16 +244,18 @@ REFUSED = [
 # One process for all: flags of several commands do not go into one, and a process takes seconds.
 TRY_ALL = """
 import json, sys
+from absl import flags
 from wf_jax.errors import UserError
 from experiments import export
+from experiments.terminal.parsing import parse_flags
 for arguments in json.loads(sys.argv[1]):
-    export.flags.FLAGS.unparse_flags()
-    for name in export.flags.FLAGS:
-        export.flags.FLAGS[name].unparse()
+    flags.FLAGS.unparse_flags()
+    for name in flags.FLAGS:
+        flags.FLAGS[name].unparse()
     try:
-        export.parse_flags(["export", f"--output={sys.argv[2]}", *arguments])
-        export.main(["export"])
-    except SystemExit as stop:
+        parse_flags(["export", f"--output={sys.argv[2]}", *arguments])
+        export.main()
+    except (SystemExit, UserError) as stop:
         print(json.dumps(str(stop)))
 """
 

@@ -5,8 +5,8 @@ from html.parser import HTMLParser
 
 import pytest
 
-from experiments.join_reports import join, read_report
 from experiments.report import elements
+from experiments.report.joining import join, read_report
 from wf_jax.errors import UserError
 
 

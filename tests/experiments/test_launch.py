@@ -10,7 +10,7 @@ import pytest
 import soundfile
 
 from data_pipeline.audio_stream import write_blocks
-from experiments.terminal.start import ending_politely, run_main
+from experiments.run.process import ending_politely, run_main
 from wf_jax.amps import a2, save_nam
 
 ROOT = Path(__file__).parents[2]

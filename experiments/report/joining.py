@@ -1,0 +1,66 @@
+"""Joins the reports of several runs on one page, with links to each."""
+
+import dataclasses
+import re
+from collections.abc import Sequence
+from html import escape, unescape
+from pathlib import Path
+
+from experiments.report import elements
+from experiments.terminal.outputs import check_file
+from wf_jax.errors import UserError
+
+
+@dataclasses.dataclass(frozen=True)
+class Report:
+    """The title and contents of a page that this project wrote.
+
+    Attributes:
+        title: plain text.
+        contents: HTML between the page's frame.
+    """
+
+    title: str
+    contents: str
+
+
+def join(output: Path, folders: Sequence[Path]) -> None:
+    """Writes one page of the folders' reports, with links to each.
+
+    Raises:
+        UserError: a folder has no report, or not one of this project; or there are no folders.
+        OSError: the page cannot be written.
+    """
+    if not folders:
+        raise UserError("name the folders of one or more runs after the options")
+    check_file(output)
+    reports = [read_report(folder / "report.html") for folder in folders]
+    links = "".join(
+        f'<a href="#report-{i}">{escape(report.title)}</a>' for i, report in enumerate(reports, 1)
+    )
+    articles = "\n".join(
+        f'<article id="report-{i}">{report.contents}</article>'
+        for i, report in enumerate(reports, 1)
+    )
+    title = " · ".join(report.title for report in reports)
+    elements.write_page(output, elements.page(title, f"<nav>{links}</nav>\n{articles}"))
+    print(f"report: {output}")
+
+
+def read_report(path: Path) -> Report:
+    """Reads title and contents of a page that this project wrote.
+
+    Raises:
+        UserError: no such file, or another kind of page.
+    """
+    try:
+        html = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "not text"
+        raise UserError(f"{path}: {reason}; name the folder of a finished run") from None
+    title = re.search(r"<title>(.*?)</title>", html, re.DOTALL)
+    _, begin, rest = html.partition(elements.BEGIN)
+    contents, end, after = rest.rpartition(elements.END)
+    if not (title and begin and end) or after:
+        raise UserError(f"{path}: not a report that a training wrote; run the training again")
+    return Report(unescape(title[1]), contents)
