@@ -32,7 +32,7 @@ def evaluate(workdir: Path, corpus: str | None, count: int | None, output: str |
     """
     folder, path = model_folder(workdir), Path(output or workdir / "evaluation.json")
     settings = check_model(folder).mel
-    opened = _open(corpus or _corpus_of(workdir), settings)
+    opened = _open(corpus or corpus_of(workdir), settings)
     check_file(path)
     judged = _judge(load_model(folder), opened, count)  # with JAX
     write_json(path, _contents(judged))
@@ -68,8 +68,12 @@ def _judge(model: "Flow", corpus: Corpus, count: int | None) -> "list[Judged]":
     return judge(model, clips)
 
 
-def _corpus_of(workdir: Path) -> Path:
-    """Returns the path of the corpus that the run was trained on."""
+def corpus_of(workdir: Path) -> Path:
+    """Returns the path of the corpus that the run was trained on.
+
+    Raises:
+        UserError: it names none.
+    """
     path = workdir / "config.json"
     try:
         corpus = read_json(path)["data.corpus"]
