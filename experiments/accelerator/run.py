@@ -9,19 +9,42 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 
 import experiments
-from experiments.accelerator.parts import Part
+from data_pipeline.corpus import Corpus
+from experiments.accelerator.parts import PARTS, Part
 from experiments.accelerator.report import ROWS, Options, Report, read_rows
 from experiments.accelerator.results import write_results
+from experiments.terminal.outputs import check_folder
+from wf_jax.errors import UserError
 from wf_jax.training.metrics import Progress, duration
 
 LOG, CACHE = "log.txt", "cache"
 PATIENCE = 10.0  # seconds that a part may be late before it is ended, and a third of its share
 SHOWN = 10.0  # seconds after which the results are written again while a part runs
+
+
+def examine(names: Sequence[str], output: Path, seconds: float, small: bool, corpus: str) -> int:
+    """Runs the named parts, as far as SIGTERM lets it; see `run_parts`.
+
+    Raises:
+        UserError: there is no such part or corpus, or a folder cannot be used.
+    """
+    unknown = [name for name in names if name not in PARTS]
+    if unknown:
+        known = ", ".join(PARTS)
+        raise UserError(f"--parts={','.join(unknown)}: no such part; choose of {known}")
+    check_folder(output)
+    if corpus:
+        Corpus.open(corpus).check()
+        corpus = os.path.abspath(corpus)
+    parts = {name: part for name, part in PARTS.items() if name in names}
+    # What runs is ended, and what is there kept.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    return run_parts(parts, output, seconds, small, corpus)
 
 
 def run_parts(

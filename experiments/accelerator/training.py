@@ -4,8 +4,8 @@ import jax
 
 from experiments.accelerator.flows import BFLOAT16, DEFAULT, HIGHEST, PRECISIONS
 from experiments.accelerator.report import Options, Report, Row
-from experiments.accelerator.steps import time_steps
 from experiments.benchmarks.noise_windows import NoiseWindows
+from experiments.benchmarks.steps import time_steps
 from wf_jax.flows.vocoder import VocoderTask
 from wf_jax.flows.waveflow_config import WaveFlowConfig
 from wf_jax.training.flops import matrix_rate

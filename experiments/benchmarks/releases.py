@@ -5,12 +5,10 @@ Medians of rounds. The first call of a function compiles it for its sizes; the s
 
 import json
 import statistics
-import sys
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import jax
 import numpy as np
@@ -19,6 +17,7 @@ import soxr
 from data_pipeline.audio_files import read_mono
 from data_pipeline.synthetic import plucked_di
 from data_pipeline.synthetic_speech import synthetic_speech
+from experiments.benchmarks.cases import Files, Timing
 from wf_jax.amps import load_nam
 from wf_jax.amps.player import Player
 from wf_jax.export import Amp, ReleaseError, Vocoder, load
@@ -29,32 +28,35 @@ from wf_jax.flows.flow import Flow
 CONTEXTS = (0, 1, 2, 4, 8, 16, 32, 64)  # frames, beside the model's own
 
 
-def run(options: Any) -> None:
-    """Measures what the flags ask for, and prints a table."""
+def run(streams: bool, files: Files, timing: Timing, chunk: int) -> None:
+    """Measures the functions of a release, or its stream in chunks; prints a table.
+
+    Raises:
+        ReleaseError: it cannot be loaded, or not be streamed.
+    """
     start = time.perf_counter()
-    try:
-        release = load(options.model)
-    except ReleaseError as error:
-        sys.exit(str(error))
+    release = load(files.model)
     loading = time.perf_counter() - start
     print(f"{release.manifest.model}; {jax.devices()[0].device_kind}, jax {jax.__version__}")
-    if options.case == "release":
-        _calls(release, loading, options)
+    if not streams:
+        _calls(release, loading, files.model, timing)
     elif isinstance(release, Amp) or release.manifest.vocoder.context_frames is None:
-        sys.exit(f"{options.model}: cannot be streamed; name the release of a WaveFlow or WaveGlow")
+        raise ReleaseError(
+            f"{files.model}: cannot be streamed; name the release of a WaveFlow or WaveGlow"
+        )
     else:
-        _streams(release, options)
+        _streams(release, files, timing.seconds, chunk)
 
 
-def _calls(release: Vocoder | Amp, loading: float, options: Any) -> None:
+def _calls(release: Vocoder | Amp, loading: float, folder: str, timing: Timing) -> None:
     """Load, first and second call of every function, and the model's own second call beside it."""
     sizes = {name: entry.bytes for name, entry in release.manifest.files.items()}
-    print(f"loaded and checked in {1000 * loading:.0f} ms; {options.seconds:g} s of audio")
+    print(f"loaded and checked in {1000 * loading:.0f} ms; {timing.seconds:g} s of audio")
     print(f"{'function':<14}{'kB':>7}{'first call':>12}{'second':>12}{'the model':>12}{'ratio':>7}")
-    for name, ours, theirs in _pairs(release, options.model, options.seconds):
+    for name, ours, theirs in _pairs(release, folder, timing.seconds):
         first = _seconds_of(ours)
         _seconds_of(theirs)
-        rounds = options.rounds * (100 if _seconds_of(ours) < 0.01 else 1)
+        rounds = timing.rounds * (100 if _seconds_of(ours) < 0.01 else 1)
         pairs = [(_seconds_of(ours), _seconds_of(theirs)) for _ in range(rounds)]
         second, direct = (statistics.median(column) for column in zip(*pairs, strict=True))
         ratio = statistics.median(a / b for a, b in pairs)
@@ -105,12 +107,12 @@ def _vocoder_pairs(release: Vocoder, model: Flow, seconds: float) -> Iterator[tu
     )
 
 
-def _streams(release: Vocoder, options: Any) -> None:
+def _streams(release: Vocoder, files: Files, seconds: float, chunk: int) -> None:
     """Context against error, latency and speed; chunks of one length."""
-    rate, hop, chunk = release.sample_rate, release.hop, options.block
-    content = json.loads((Path(options.model) / CONFIG).read_text())["model"]
+    rate, hop = release.sample_rate, release.hop
+    content = json.loads((Path(files.model) / CONFIG).read_text())["model"]
     group = content.get("height") or content.get("groups")
-    audio = _speech(options, rate)
+    audio = _speech(files.input, seconds, rate)
     mel, key = release.mel(audio[None]), jax.random.key(0)
     whole = release.synthesize(mel, key)[0]
     scale = np.sqrt(np.mean(np.square(whole)))
@@ -139,10 +141,10 @@ def _streams(release: Vocoder, options: Any) -> None:
         )
 
 
-def _speech(options: Any, rate: int) -> np.ndarray:
-    if not options.input:
-        return np.float32(synthetic_speech(options.seconds, rate))
-    audio = read_mono(options.input)
+def _speech(recording: str | None, seconds: float, rate: int) -> np.ndarray:
+    if not recording:
+        return np.float32(synthetic_speech(seconds, rate))
+    audio = read_mono(recording)
     return soxr.resample(audio.samples, audio.sample_rate, rate, quality="VHQ").astype(np.float32)
 
 

@@ -69,6 +69,49 @@ def test_every_command_says_that_a_header_lies(tmp_path, command, rng):
     assert "AudioFileWarning" not in done.stderr
 
 
+START = """
+import errno, os, sys
+from experiments.terminal.start import start, start_with_names
+from wf_jax.errors import UserError
+def main(names=None):
+    if names is not None:
+        return len(names)
+    {0}
+{1}
+"""
+OPTIONS = 'start(main, "--a=b", left="all is there")'
+NO_ROOM = 'OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "a.wav")'
+
+
+@pytest.mark.parametrize(
+    ("does", "given", "code", "said"),
+    [
+        ("return None", [], 0, ""),
+        ("return 3", [], 3, ""),
+        ('raise UserError("a.wav: too loud")', [], 1, "a.wav: too loud"),
+        (f"raise {NO_ROOM}", [], 1, "a.wav: No space left on device; make room, then the same"),
+        ("raise KeyboardInterrupt", [], 1, "stopped; all is there"),
+        ("return 0", ["x"], 1, "unexpected argument 'x'; options look like --a=b"),
+        ("return 0", ["--x"], 1, "--x is no option; --help lists all"),
+    ],
+)
+def test_what_a_person_can_mend_is_a_line(does, given, code, said):
+    done = subprocess.run(
+        [sys.executable, "-c", START.format(does, OPTIONS), *given],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+    )
+    assert (done.returncode, done.stdout) == (code, "")
+    assert done.stderr.strip().startswith(said)
+    assert len(done.stderr.strip().splitlines()) == bool(said)
+
+
+def test_names_are_given_to_the_command_that_takes_them():
+    command = [sys.executable, "-c", START.format("pass", "start_with_names(main)"), "a", "b"]
+    assert subprocess.run(command, cwd=ROOT, check=False).returncode == 2
+
+
 STOPS = [
     ("SIGINT", 130, "stopped; what was saved and written before is in the --workdir"),
     ("SIGTERM", 75, "stopped by SIGTERM; what was saved before is in the --workdir, and the same"),

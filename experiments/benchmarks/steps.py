@@ -6,7 +6,6 @@ import time
 
 import jax
 
-from experiments.accelerator.report import Row
 from wf_jax.amps.capture import CaptureTask
 from wf_jax.flows.vocoder import VocoderTask
 from wf_jax.training.dispatch import Dispatcher
@@ -35,7 +34,7 @@ class Steps:
     devices: int
     memory: int
 
-    def cells(self, audio_seconds: float, peak: float) -> Row:
+    def cells(self, audio_seconds: float, peak: float) -> dict[str, float]:
         """Returns the cells of a table.
 
         Args:
