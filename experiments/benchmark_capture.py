@@ -11,16 +11,8 @@ from absl import flags
 from experiments.benchmarks.capture import compare_steps
 from experiments.terminal.start import start
 
-_PYTHON = flags.DEFINE_string(
-    "trainer_python", None, "A Python with neural-amp-modeler", required=True
-)
-_ROUNDS = flags.DEFINE_integer("rounds", 9, "Steps of each that count", 1)
-
-
-def main() -> None:
-    """Takes both steps in turn and prints medians and their ratio."""
-    compare_steps(_PYTHON.value, _ROUNDS.value)
-
+flags.DEFINE_string("trainer_python", None, "A Python with neural-amp-modeler")
+flags.DEFINE_integer("rounds", 9, "Steps of each that count", 1)
 
 if __name__ == "__main__":
-    start(main, "--trainer_python=PATH")
+    start(compare_steps, "--trainer_python=PATH")

@@ -12,16 +12,10 @@ from absl import flags
 from experiments.benchmarks.dispatch import TASKS, measure
 from experiments.terminal.start import start
 
-_TASKS = flags.DEFINE_multi_enum("task", ["a2"], TASKS, "What to measure; may be repeated")
-_SUBSTEPS = flags.DEFINE_multi_integer("substeps", [1, 8], "Steps per dispatch; may be repeated")
-_SECONDS = flags.DEFINE_float("seconds", 20.0, "Of a round, two dispatches at least", 0.1)
-_ROUNDS = flags.DEFINE_integer("rounds", 3, "Rounds that count", 1)
-
-
-def main() -> None:
-    """Measures and prints a line each."""
-    measure(_TASKS.value, _SUBSTEPS.value, _ROUNDS.value, _SECONDS.value)
-
+flags.DEFINE_multi_enum("task", ["a2"], TASKS, "What to measure; may be repeated")
+flags.DEFINE_multi_integer("substeps", [1, 8], "Steps per dispatch; may be repeated")
+flags.DEFINE_float("seconds", 20.0, "Of a round, two dispatches at least", 0.1)
+flags.DEFINE_integer("rounds", 3, "Rounds that count", 1)
 
 if __name__ == "__main__":
-    start(main, "--task=a2")
+    start(measure, "--task=a2")

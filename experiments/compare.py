@@ -10,20 +10,10 @@ from absl import flags
 from ml_collections import config_flags
 
 from experiments.comparison.members import compare_members
-from experiments.terminal.parsing import config_of
 from experiments.terminal.start import start
 
-_CONFIG = config_flags.DEFINE_config_file("config", None, "The comparison, e.g. likelihood")
-_WORKDIR = flags.DEFINE_string(
-    "workdir", None, "Folder of the comparison; continued if it exists", required=True
-)
-
-
-def main() -> int:
-    """Trains missing members, then writes the comparison."""
-    return compare_members(config_of(_CONFIG), _WORKDIR.value)
-
+config_flags.DEFINE_config_file("config", None, "The comparison, e.g. likelihood")
+flags.DEFINE_string("workdir", None, "Folder of the comparison; continued if it exists")
 
 if __name__ == "__main__":
-    flags.mark_flag_as_required("config")
-    start(main, "--workdir=DIR")
+    start(compare_members, "--workdir=DIR")

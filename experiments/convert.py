@@ -13,31 +13,18 @@ them. NVIDIA's files hold a model that cannot be read so: where its code is at h
 `python -m experiments.synthesize --model=DIR` plays the result.
 """
 
-from pathlib import Path
-
 from absl import flags
 
 from experiments.terminal.start import start
 from experiments.vocoder.conversion import convert
 from wf_jax.interop.checkpoint import IMPORTERS
 
-_INPUT = flags.DEFINE_string("input", None, "The checkpoint", required=True)
-_SOURCE = flags.DEFINE_enum(
-    "source", None, list(IMPORTERS), "Whose checkpoint it is", required=True
+flags.DEFINE_string("input", None, "The checkpoint")
+flags.DEFINE_enum("source", None, list(IMPORTERS), "Whose checkpoint it is")
+flags.DEFINE_string(
+    "source_config", None, "The configuration that it was trained with, .json or .yaml"
 )
-_SOURCE_CONFIG = flags.DEFINE_string(
-    "source_config",
-    None,
-    "The configuration that it was trained with, .json or .yaml",
-    required=True,
-)
-_OUTPUT = flags.DEFINE_string("output", None, "Folder to write the model to", required=True)
-
-
-def main() -> None:
-    """Converts one checkpoint."""
-    convert(_INPUT.value, _SOURCE.value, _SOURCE_CONFIG.value, Path(_OUTPUT.value))
-
+flags.DEFINE_string("output", None, "Folder to write the model to")
 
 if __name__ == "__main__":
-    start(main, "--output=DIR")
+    start(convert, "--output=DIR")

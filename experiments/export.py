@@ -12,43 +12,25 @@ the artifacts of a release anew, which JAX promises to read for six months only.
 
 from absl import flags
 
-from experiments.releases.export import export, rebuild
-from experiments.releases.options import ReleaseOptions, blocks_of, platforms_of
-from experiments.terminal.parsing import given
+from experiments.releases.export import USUAL, Export, export
 from experiments.terminal.start import start
 from wf_jax.export.manifest import PLATFORMS
 
-_MODEL = flags.DEFINE_string("model", None, "A training run, a model folder, or a .nam file")
-_OUTPUT = flags.DEFINE_string(
-    "output", None, "Folder of the release; one that is there is replaced", required=True
-)
-_PLATFORMS = flags.DEFINE_list(
-    "platforms", ["cpu", "cuda", "tpu"], f"Where it is to run: {', '.join(PLATFORMS)}"
-)
-_DTYPE = flags.DEFINE_enum(
+text = flags.DEFINE_string
+text("model", None, "A training run, a model folder, or a .nam file")
+text("output", None, "Folder of the release; one that is there is replaced")
+flags.DEFINE_list("platforms", USUAL, f"Where it is to run: {', '.join(PLATFORMS)}")
+flags.DEFINE_enum(
     "dtype", None, ["float32", "bfloat16"], "Of a vocoder's products; the model's own if left out"
 )
-_BLOCKS = flags.DEFINE_list("blocks", ["64"], "Amps: sizes of the blocks that `step` takes")
-_SLIM = flags.DEFINE_float(
+flags.DEFINE_list("blocks", ["64"], "Amps: sizes of the blocks that `step` takes")
+flags.DEFINE_float(
     "slim", 1.0, "Amps: size of a model that has several, 0 smallest, 1 largest", 0.0, 1.0
 )
-_NAME = flags.DEFINE_string("name", None, "Of the model; the folder's or file's name if left out")
-_LICENSE = flags.DEFINE_string("license", "", "Of the model, for its README: cc-by-4.0, mit, ...")
-_EXAMPLE = flags.DEFINE_string(
-    "example", None, "Recording to make example.wav of: speech to say again, or a DI to play"
-)
-_REBUILD = flags.DEFINE_bool("rebuild", False, "Make the artifacts of the release --output anew")
-
-
-def main() -> None:
-    """Makes or remakes one release; on failure --output stays as it was."""
-    if _REBUILD.value:
-        others = (_MODEL, _PLATFORMS, _DTYPE, _BLOCKS, _SLIM, _NAME, _LICENSE, _EXAMPLE)
-        return rebuild(_OUTPUT.value, given(*others))
-    platforms, blocks = platforms_of(_PLATFORMS.value), blocks_of(_BLOCKS.value)
-    options = ReleaseOptions(platforms, _DTYPE.value, blocks, _SLIM.value, _LICENSE.value)
-    return export(_MODEL.value, _OUTPUT.value, options, _NAME.value, _EXAMPLE.value)
-
+text("name", None, "Of the model; the folder's or file's name if left out")
+text("license", "", "Of the model, for its README: cc-by-4.0, mit, ...")
+text("example", None, "Recording to make example.wav of: speech to say again, or a DI to play")
+flags.DEFINE_bool("rebuild", False, "Make the artifacts of the release --output anew")
 
 if __name__ == "__main__":
-    start(main, "--output=DIR")
+    start(export, "--output=DIR", Export)

@@ -11,30 +11,16 @@ numbers float32. The results of onnxruntime are compared with JAX before anythin
 It needs jax2onnx, in an environment of its own: see experiments/onnx_export/requirements.txt.
 """
 
-from pathlib import Path
-
 from absl import flags
 
 from experiments.onnx_export.writing import export_onnx
 from experiments.terminal.start import start
 
-_MODEL = flags.DEFINE_string(
-    "model", None, "Folder of a run or a converted model, or a .nam file", required=True
-)
-_OUTPUT = flags.DEFINE_string(
-    "output", None, "The .onnx file to write, or a folder for it", required=True
-)
-_FRAMES = flags.DEFINE_integer("frames", 128, "Mel frames that a vocoder synthesizes at once", 1)
-_BLOCK = flags.DEFINE_integer("block", 64, "Samples that an amp plays at once", 1)
-_SLIM = flags.DEFINE_float(
-    "slim", 1.0, "Size of an amp that has several: 0 smallest, 1 largest", 0.0, 1.0
-)
-
-
-def main() -> None:
-    """Converts one model, checks the result and writes it."""
-    export_onnx(_MODEL.value, Path(_OUTPUT.value), _FRAMES.value, _BLOCK.value, _SLIM.value)
-
+flags.DEFINE_string("model", None, "Folder of a run or a converted model, or a .nam file")
+flags.DEFINE_string("output", None, "The .onnx file to write, or a folder for it")
+flags.DEFINE_integer("frames", 128, "Mel frames that a vocoder synthesizes at once", 1)
+flags.DEFINE_integer("block", 64, "Samples that an amp plays at once", 1)
+flags.DEFINE_float("slim", 1.0, "Size of an amp that has several: 0 smallest, 1 largest", 0.0, 1.0)
 
 if __name__ == "__main__":
-    start(main, "--output=DIR")
+    start(export_onnx, "--output=DIR")

@@ -5,20 +5,12 @@
 Each RUN_DIR holds the report.html that its training wrote.
 """
 
-from pathlib import Path
-
 from absl import flags
 
 from experiments.report.joining import join
-from experiments.terminal.start import start_with_names
+from experiments.terminal.start import start
 
-_OUTPUT = flags.DEFINE_string("output", None, "The page to write", required=True)
-
-
-def main(names: list[str]) -> None:
-    """Joins the reports of the named folders."""
-    join(Path(_OUTPUT.value), [Path(name) for name in names])
-
+flags.DEFINE_string("output", None, "The page to write")
 
 if __name__ == "__main__":
-    start_with_names(main)
+    start(join)

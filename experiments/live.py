@@ -7,27 +7,16 @@ path of another model and Enter change to it without a gap; Enter alone, or Ctrl
 
 from absl import flags
 
-from experiments.playing.live import Connection, live, sound_system
+from experiments.playing.live import Connection, live
 from experiments.terminal.start import start
 
-_MODEL = flags.DEFINE_string("model", None, "The .nam file")
-_SLIM = flags.DEFINE_float(
-    "slim", 1.0, "Size of a model that has several: 0 smallest, 1 largest", 0.0, 1.0
-)
-_INPUT = flags.DEFINE_string("input_device", None, "Number or part of the name; the system's own")
-_OUTPUT = flags.DEFINE_string("output_device", None, "Number or part of the name; the system's own")
-_CHANNEL = flags.DEFINE_integer("channel", 1, "Which channel of the input, from 1", 1)
-_BLOCK = flags.DEFINE_integer("block", 64, "Samples per block", 1, 8192)
-_DEVICES = flags.DEFINE_bool("devices", False, "List the devices and end")
-
-
-def main() -> None:
-    """Plays until the user ends it."""
-    if _DEVICES.value:
-        return print(sound_system().query_devices())
-    devices = _INPUT.value, _OUTPUT.value
-    return live(_MODEL.value, Connection(_SLIM.value, *devices, _CHANNEL.value, _BLOCK.value))
-
+flags.DEFINE_string("model", None, "The .nam file")
+flags.DEFINE_float("slim", 1.0, "Size of a model that has several: 0 smallest, 1 largest", 0.0, 1.0)
+flags.DEFINE_string("input_device", None, "Number or part of the name; the system's own")
+flags.DEFINE_string("output_device", None, "Number or part of the name; the system's own")
+flags.DEFINE_integer("channel", 1, "Which channel of the input, from 1", 1)
+flags.DEFINE_integer("block", 64, "Samples per block", 1, 8192)
+flags.DEFINE_bool("devices", False, "List the devices and end")
 
 if __name__ == "__main__":
-    start(main, "--model=amp.nam")
+    start(live, "--model=amp.nam", Connection)

@@ -7,24 +7,16 @@ Each folder is a run's, or holds runs up to two folders below. Runs that still t
 stopped, are compared as far as they got.
 """
 
-from pathlib import Path
-
 from absl import flags
 
 from experiments.run.side_by_side import compare_runs
-from experiments.terminal.start import start_with_names
+from experiments.terminal.start import start
 
-_OUTPUT = flags.DEFINE_string(
+flags.DEFINE_string(
     "output", None, "The picture, .png or .svg; runs.png in the folder above all runs if left out"
 )
-_X = flags.DEFINE_enum("x", "step", ["step", "minutes"], "What the curves are drawn over")
-_JSON = flags.DEFINE_bool("json", False, "Print a JSON object per run in place of the table")
-
-
-def main(names: list[str]) -> None:
-    """Compares the runs in the named folders."""
-    compare_runs([Path(name) for name in names], _OUTPUT.value, _X.value, _JSON.value)
-
+flags.DEFINE_enum("x", "step", ["step", "minutes"], "What the curves are drawn over")
+flags.DEFINE_bool("json", False, "Print a JSON object per run in place of the table")
 
 if __name__ == "__main__":
-    start_with_names(main)
+    start(compare_runs)

@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 
@@ -27,24 +27,25 @@ PATIENCE = 10.0  # seconds that a part may be late before it is ended, and a thi
 SHOWN = 10.0  # seconds after which the results are written again while a part runs
 
 
-def examine(names: Sequence[str], output: Path, seconds: float, small: bool, corpus: str) -> int:
+def examine(output: str, minutes: float, parts: list[str], corpus: str, small: bool) -> int:
     """Runs the named parts, as far as SIGTERM lets it; see `run_parts`.
 
     Raises:
         UserError: there is no such part or corpus, or a folder cannot be used.
     """
-    unknown = [name for name in names if name not in PARTS]
+    unknown = [name for name in parts if name not in PARTS]
     if unknown:
         known = ", ".join(PARTS)
         raise UserError(f"--parts={','.join(unknown)}: no such part; choose of {known}")
-    check_folder(output)
+    folder = Path(output)
+    check_folder(folder)
     if corpus:
         Corpus.open(corpus).check()
         corpus = os.path.abspath(corpus)
-    parts = {name: part for name, part in PARTS.items() if name in names}
+    chosen = {name: part for name, part in PARTS.items() if name in parts}
     # What runs is ended, and what is there kept.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    return run_parts(parts, output, seconds, small, corpus)
+    return run_parts(chosen, folder, 60 * minutes, small, corpus)
 
 
 def run_parts(

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from experiments.benchmarks.cases import RENDER, STREAM, AmpOptions, Files, Timing
+from experiments.benchmarks.cases import Options
 from experiments.benchmarks.machine import environment, matrix_rate, on_cores
 from experiments.benchmarks.tables import draw_stream, stream_table, whole_table
 from wf_jax.amps import load_nam, save_nam
@@ -182,54 +182,52 @@ def whole_on(cores: int, arguments: list[str]) -> dict[str, Any]:
         return json.loads(output.read_text())
 
 
-def run(case: str, files: Files, timing: Timing, options: AmpOptions) -> None:
-    """Measures a .nam model as a stream or a whole file; prints a table, and writes the figures.
-
-    Raises:
-        UserError: the model cannot be used, or the audio is too short.
-        OSError: the output cannot be written.
-    """
-    spread = case == RENDER and options.cores is None
+def run(options: Options) -> None:
+    """Measures what the flags ask for; prints a table, and writes it where --output says."""
+    spread = options.case == "render" and options.cores is None
     if not spread:
         on_cores(options.cores or 1)
         use_every_core(available_cores())
-    model = load_nam(files.model).at_size(options.size)
+    model = load_nam(options.model).at_size(options.slim)
     if (model.input_channels, model.output_channels) != (1, 1):
-        raise UserError(f"{files.model}: not a mono model; only those are measured")
-    if case == STREAM and len(two_tones(model, timing.seconds)) < options.block:
+        raise UserError(f"{options.model}: not a mono model; only those are measured")
+    if options.case == "stream" and len(two_tones(model, options.seconds)) < options.block:
         raise UserError(
-            f"--seconds={timing.seconds:g} of audio hold no block of {options.block} samples"
+            f"--seconds={options.seconds:g} of audio hold no block of {options.block} samples"
         )
     if spread:
-        result, table = _render_on_all(files.model, timing, options.size)
-    elif case == RENDER:
-        result = whole(model, timing.seconds, timing.rounds, matrix_rate())
-        table = whole_table({available_cores(): result}, timing.seconds)
+        result, table = _render_on_all(options)
     else:
-        result, table = _measure_stream(model, files, timing, options)
+        measure = _measure_render if options.case == "render" else _measure_stream
+        result, table = measure(model, options)
     print(table)
-    if files.output:
+    if options.output:
         text = json.dumps({**result, "environment": environment()}, indent=1)
-        write_whole(files.output, lambda file: file.write(text.encode()))
+        write_whole(options.output, lambda file: file.write(text.encode()))
 
 
-def _measure_stream(
-    model: AmpModel, files: Files, timing: Timing, options: AmpOptions
-) -> tuple[dict[str, Any], str]:
-    result = stream(model, options.block, timing.seconds, timing.rounds, options.core)
-    if files.output:
-        picture = Path(files.output).with_suffix(".png")
-        what = f"{Path(files.model).name}: {result['blocks']:,} blocks of {options.block} samples"
+def _measure_stream(model: AmpModel, options: Options) -> tuple[dict[str, Any], str]:
+    result = stream(model, options.block, options.seconds, options.rounds, options.core)
+    if options.output:
+        picture = Path(options.output).with_suffix(".png")
+        what = f"{Path(options.model).name}: {result['blocks']:,} blocks of {options.block} samples"
         draw_stream(picture, result, what)
     del result["times_us"]
     return result, stream_table(result)
 
 
-def _render_on_all(model: str, timing: Timing, size: float) -> tuple[dict[str, Any], str]:
+def _measure_render(model: AmpModel, options: Options) -> tuple[dict[str, Any], str]:
+    result = whole(model, options.seconds, options.rounds, matrix_rate())
+    return result, whole_table({available_cores(): result}, options.seconds)
+
+
+def _render_on_all(options: Options) -> tuple[dict[str, Any], str]:
     """One core, then all of them, each in its own process."""
-    arguments = [f"--case={RENDER}", f"--model={model}", f"--slim={size}"]
-    arguments += [f"--seconds={timing.seconds}", f"--rounds={timing.rounds}"]
+    arguments = [
+        f"--{name}={getattr(options, name)}"
+        for name in ("case", "model", "slim", "seconds", "rounds")
+    ]
     counts = sorted({1, available_cores()})
     results = {cores: whole_on(cores, arguments) for cores in counts}
     passes = {c: {k: r[k] for k in ENGINES if k in r} for c, r in results.items()}
-    return {str(cores): r for cores, r in passes.items()}, whole_table(passes, timing.seconds)
+    return {str(cores): r for cores, r in passes.items()}, whole_table(passes, options.seconds)

@@ -91,20 +91,20 @@ class Ours:
         return time.perf_counter() - start
 
 
-def compare_steps(python: str, rounds: int) -> None:
+def compare_steps(trainer_python: str, rounds: int) -> None:
     """Takes both steps in turn and prints medians and their ratio.
 
     Raises:
-        UserError: `python` is no Python that has the trainer.
+        UserError: there is no such Python, or it has no trainer.
     """
-    if shutil.which(python) is None:
-        raise UserError(f"--trainer_python={python}: no such program; name a Python")
+    if shutil.which(trainer_python) is None:
+        raise UserError(f"--trainer_python={trainer_python}: no such program; name a Python")
     import jax
 
     from wf_jax.training.devices import use_every_core
 
     use_every_core(16)
-    trainer, ours = Trainer(python), Ours()
+    trainer, ours = Trainer(trainer_python), Ours()
     for model in (trainer, ours):  # warm
         model.step()
     seconds = [(ours.step(), trainer.step()) for _ in range(rounds)]

@@ -1,6 +1,5 @@
 """The host's share of a training step: sending it, and waiting for its batch."""
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,15 +14,8 @@ if TYPE_CHECKING:
 TASKS = ("a2", "waveflow_64", "waveflow_tiny")
 
 
-def measure(tasks: Sequence[str], substeps: Sequence[int], rounds: int, seconds: float) -> None:
-    """Times steps of TASKS and prints a line each.
-
-    Args:
-        tasks: some of TASKS.
-        substeps: numbers of steps per dispatch.
-        rounds: that count.
-        seconds: of a round, two dispatches at least.
-    """
+def measure(task: list[str], substeps: list[int], seconds: float, rounds: int) -> None:
+    """Times steps of TASKS and prints a line each."""
     import jax
 
     from experiments.benchmarks.steps import time_steps
@@ -32,7 +24,7 @@ def measure(tasks: Sequence[str], substeps: Sequence[int], rounds: int, seconds:
     use_every_core(16)
     print(f"{jax.device_count()} x {jax.devices()[0].device_kind}, jax {jax.__version__}")
     print("task           substeps  step ms  host ms  data ms  host and data of the step")
-    for name in tasks:
+    for name in task:
         for count in substeps:
             steps = time_steps(make_task(name), count, rounds, seconds)
             parts = (steps.seconds, steps.host, steps.data)

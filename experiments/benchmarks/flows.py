@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from experiments.benchmarks.cases import FlowOptions, Timing
+from experiments.benchmarks.cases import Options
 from experiments.benchmarks.noise_windows import NoiseWindows
 from wf_jax.flows.vocoder import VocoderTask
 from wf_jax.flows.waveflow import WaveFlow
@@ -48,20 +48,20 @@ def matrix_product() -> tuple[Callable[[], object], float]:
 
 
 def synthesis(
-    config: WaveFlowConfig, clips: int, seconds: float
+    config: WaveFlowConfig, options: Options
 ) -> tuple[Callable[[], object], float, float]:
     """Synthesis of the clips: to call, seconds of audio, FLOP."""
     hop, rng = config.mel.hop_length, np.random.default_rng(1)
-    frames = round(seconds * config.mel.sample_rate / hop)
-    z = jnp.asarray(rng.standard_normal((clips, frames * hop)), jnp.float32)
-    mel = jnp.asarray(rng.standard_normal((clips, config.mel.n_mels, frames)), jnp.float32)
+    frames = round(options.seconds * config.mel.sample_rate / hop)
+    z = jnp.asarray(rng.standard_normal((options.clips, frames * hop)), jnp.float32)
+    mel = jnp.asarray(rng.standard_normal((options.clips, config.mel.n_mels, frames)), jnp.float32)
     model = random_model(config)
     inverse = jax.jit(lambda model, z, mel: model.inverse(z, mel))
-    spoken = z.size / config.mel.sample_rate
-    return lambda: inverse(model, z, mel), spoken, z.size * forward_flop(config)
+    seconds = z.size / config.mel.sample_rate
+    return lambda: inverse(model, z, mel), seconds, z.size * forward_flop(config)
 
 
-def training(config: WaveFlowConfig) -> tuple[Callable[[], object], float, float]:
+def training(config: WaveFlowConfig, options: Options) -> tuple[Callable[[], object], float, float]:
     """One training step of 8 windows of 16,000 samples: to call, seconds of audio, FLOP."""
     window, batch_size = 16000, 8
     noise = NoiseWindows(config.mel, window, batch_size)
@@ -103,24 +103,24 @@ def round_trip_error(config: WaveFlowConfig) -> float:
     return float(error(random_model(config)))
 
 
-def run(trains: bool, timing: Timing, options: FlowOptions) -> None:
-    """Measures training or synthesis, and prints one line per precision."""
-    if trains:
+def run(options: Options) -> None:
+    """Measures what the flags ask for, and prints one line per precision."""
+    if options.case == "waveflow_training":
         use_every_core(8)
     product, product_flop = matrix_product()
     seconds_of(product)
     print(f"{jax.device_count()} x {jax.devices()[0].device_kind}, jax {jax.__version__}")
-    for precision in options.precisions:
+    for precision in options.precision:
         config = WaveFlowConfig(
             channels=options.channels,
             height=options.height,
             compute_dtype="bfloat16" if precision == "bfloat16" else "float32",
             matmul_precision="default" if precision == "bfloat16" else precision,
         )
-        measured = training(config) if trains else synthesis(config, options.clips, timing.seconds)
-        call, audio_seconds, flop = measured
+        build = synthesis if options.case == "waveflow_synthesis" else training
+        call, audio_seconds, flop = build(config, options)
         compiling = seconds_of(call)
-        pairs = [(seconds_of(call), seconds_of(product)) for _ in range(timing.rounds)]
+        pairs = [(seconds_of(call), seconds_of(product)) for _ in range(options.rounds)]
         ours, theirs = (statistics.median(column) for column in zip(*pairs, strict=True))
         share = statistics.median((flop / a) / (product_flop / b) for a, b in pairs)
         print(
@@ -129,5 +129,5 @@ def run(trains: bool, timing: Timing, options: FlowOptions) -> None:
             f"{share:.0%} of a {MATRIX} matrix product ({product_flop / theirs / 1e9:.0f}); "
             f"first call {compiling:.0f} s"
         )
-        if not trains:
+        if options.case == "waveflow_synthesis":
             print(f"{'':9} round trip x -> z -> x: {round_trip_error(config):.1e} of the RMS")

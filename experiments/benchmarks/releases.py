@@ -17,7 +17,7 @@ import soxr
 from data_pipeline.audio_files import read_mono
 from data_pipeline.synthetic import plucked_di
 from data_pipeline.synthetic_speech import synthetic_speech
-from experiments.benchmarks.cases import Files, Timing
+from experiments.benchmarks.cases import Options
 from wf_jax.amps import load_nam
 from wf_jax.amps.player import Player
 from wf_jax.export import Amp, ReleaseError, Vocoder, load
@@ -28,35 +28,31 @@ from wf_jax.flows.flow import Flow
 CONTEXTS = (0, 1, 2, 4, 8, 16, 32, 64)  # frames, beside the model's own
 
 
-def run(streams: bool, files: Files, timing: Timing, chunk: int) -> None:
-    """Measures the functions of a release, or its stream in chunks; prints a table.
-
-    Raises:
-        ReleaseError: it cannot be loaded, or not be streamed.
-    """
+def run(options: Options) -> None:
+    """Measures what the flags ask for, and prints a table."""
     start = time.perf_counter()
-    release = load(files.model)
+    release = load(options.model)
     loading = time.perf_counter() - start
     print(f"{release.manifest.model}; {jax.devices()[0].device_kind}, jax {jax.__version__}")
-    if not streams:
-        _calls(release, loading, files.model, timing)
+    if options.case == "release":
+        _calls(release, loading, options)
     elif isinstance(release, Amp) or release.manifest.vocoder.context_frames is None:
         raise ReleaseError(
-            f"{files.model}: cannot be streamed; name the release of a WaveFlow or WaveGlow"
+            f"{options.model}: cannot be streamed; name the release of a WaveFlow or WaveGlow"
         )
     else:
-        _streams(release, files, timing.seconds, chunk)
+        _streams(release, options)
 
 
-def _calls(release: Vocoder | Amp, loading: float, folder: str, timing: Timing) -> None:
+def _calls(release: Vocoder | Amp, loading: float, options: Options) -> None:
     """Load, first and second call of every function, and the model's own second call beside it."""
     sizes = {name: entry.bytes for name, entry in release.manifest.files.items()}
-    print(f"loaded and checked in {1000 * loading:.0f} ms; {timing.seconds:g} s of audio")
+    print(f"loaded and checked in {1000 * loading:.0f} ms; {options.seconds:g} s of audio")
     print(f"{'function':<14}{'kB':>7}{'first call':>12}{'second':>12}{'the model':>12}{'ratio':>7}")
-    for name, ours, theirs in _pairs(release, folder, timing.seconds):
+    for name, ours, theirs in _pairs(release, options.model, options.seconds):
         first = _seconds_of(ours)
         _seconds_of(theirs)
-        rounds = timing.rounds * (100 if _seconds_of(ours) < 0.01 else 1)
+        rounds = options.rounds * (100 if _seconds_of(ours) < 0.01 else 1)
         pairs = [(_seconds_of(ours), _seconds_of(theirs)) for _ in range(rounds)]
         second, direct = (statistics.median(column) for column in zip(*pairs, strict=True))
         ratio = statistics.median(a / b for a, b in pairs)
@@ -107,12 +103,12 @@ def _vocoder_pairs(release: Vocoder, model: Flow, seconds: float) -> Iterator[tu
     )
 
 
-def _streams(release: Vocoder, files: Files, seconds: float, chunk: int) -> None:
+def _streams(release: Vocoder, options: Options) -> None:
     """Context against error, latency and speed; chunks of one length."""
-    rate, hop = release.sample_rate, release.hop
-    content = json.loads((Path(files.model) / CONFIG).read_text())["model"]
+    rate, hop, chunk = release.sample_rate, release.hop, options.block
+    content = json.loads((Path(options.model) / CONFIG).read_text())["model"]
     group = content.get("height") or content.get("groups")
-    audio = _speech(files.input, seconds, rate)
+    audio = _speech(options, rate)
     mel, key = release.mel(audio[None]), jax.random.key(0)
     whole = release.synthesize(mel, key)[0]
     scale = np.sqrt(np.mean(np.square(whole)))
@@ -141,10 +137,10 @@ def _streams(release: Vocoder, files: Files, seconds: float, chunk: int) -> None
         )
 
 
-def _speech(recording: str | None, seconds: float, rate: int) -> np.ndarray:
-    if not recording:
-        return np.float32(synthetic_speech(seconds, rate))
-    audio = read_mono(recording)
+def _speech(options: Options, rate: int) -> np.ndarray:
+    if not options.input:
+        return np.float32(synthetic_speech(options.seconds, rate))
+    audio = read_mono(options.input)
     return soxr.resample(audio.samples, audio.sample_rate, rate, quality="VHQ").astype(np.float32)
 
 

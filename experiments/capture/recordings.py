@@ -15,19 +15,15 @@ if TYPE_CHECKING:
     from data_pipeline.pair_report import PairReport
 
 PICTURES = (".png", ".svg", ".pdf")
-A2_FIELD = 6347  # samples, the receptive field of A2
 _MARKS = {"ok": "ok", "note": "note", "warning": "WARNING", "error": "ERROR"}
 
 
 @dataclasses.dataclass(frozen=True)
 class Recordings:
-    """A DI, one recording of it or a folder of them, and how they are meant.
-
-    See the flags of experiments.check_capture.
-    """
+    """A DI and its recordings, and how they are meant: the flags of experiments.check_capture."""
 
     input: str
-    output: Path
+    output: str
     plot: str | None = None
     latency: int | None = None
     input_channel: int | None = None
@@ -35,16 +31,13 @@ class Recordings:
     start_seconds: float = 0.0
     stop_seconds: float = 0.0
     validation_seconds: float = 9.0
-    receptive_field: int = A2_FIELD
+    receptive_field: int = 6347
     correct_drift: bool = False
     ignore_checks: bool = False
 
 
 def check_recordings(given: Recordings) -> int:
-    """Checks one recording, or a folder of them.
-
-    Returns:
-        The exit code: 1 where an error was found.
+    """Checks one recording, or a folder of them; the exit code is 1 where an error was found.
 
     Raises:
         UserError: a file cannot be read or written.
@@ -52,7 +45,7 @@ def check_recordings(given: Recordings) -> int:
     _check_files(given)
     if os.path.isdir(given.output):  # which takes a name that is too long for a missing one
         return _check_folder(given)
-    return 1 if _first_error(_check_one(given.output, given), given) else 0
+    return 1 if _first_error(_check_one(Path(given.output), given), given) else 0
 
 
 def _check_files(given: Recordings) -> None:
@@ -76,7 +69,7 @@ def _check_files(given: Recordings) -> None:
 
 
 def _check_folder(given: Recordings) -> int:
-    folder, played = given.output, Path(given.input).resolve()
+    folder, played = Path(given.output), Path(given.input).resolve()
     files = [p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES and p.resolve() != played]
     if not files:
         print(f"ERROR    {folder}: no recordings ({', '.join(SUFFIXES)}); name another folder")

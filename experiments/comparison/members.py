@@ -21,10 +21,7 @@ class Entry:
 
 
 def compare_members(config: Any, workdir: str) -> int:
-    """Checks a comparison, then trains its members and compares them.
-
-    Returns:
-        The exit code.
+    """Checks a comparison, trains its members and compares them; returns the exit code.
 
     Raises:
         UserError: it is none, or an option or the folder cannot be used.

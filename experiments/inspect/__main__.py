@@ -5,7 +5,7 @@ what plays it; with the reason where that is not the native engine.
 """
 
 from experiments.inspect.description import describe
-from experiments.terminal.start import start_with_names
+from experiments.terminal.start import start
 
 if __name__ == "__main__":
-    start_with_names(describe)
+    start(describe)

@@ -14,19 +14,16 @@ if TYPE_CHECKING:
 RATE = 48000.0  # of a file that does not say
 
 
-def describe(paths: Sequence[str]) -> int:
-    """Describes every file, and names those that cannot be used.
-
-    Returns:
-        The exit code: 1 where there is such a file.
+def describe(names: Sequence[str]) -> int:
+    """Describes every file, and names those that cannot be used; the exit code is then 1.
 
     Raises:
         UserError: no file is named.
     """
-    if not paths:
+    if not names:
         raise UserError("name a file: python -m experiments.inspect amp.nam")
     failed = False
-    for path in paths:
+    for path in names:
         try:
             file = read_nam(path)
             from wf_jax.amps.nam_models import model_of  # and with it JAX

@@ -17,27 +17,19 @@ if TYPE_CHECKING:
     from experiments.onnx_export.programs import Program
 
 
-def export_onnx(model: str, output: Path, frames: int, block: int, size: float) -> None:
+def export_onnx(model: str, output: str, frames: int, block: int, slim: float) -> None:
     """Converts one model, compares the result with JAX and writes it.
-
-    Args:
-        model: folder of a run or a converted model, or a .nam file.
-        output: the .onnx file, or a folder for it.
-        frames: mel frames that a vocoder synthesizes at once.
-        block: samples that an amp plays at once.
-        size: of an amp that has several, 0 the smallest, 1 the largest.
 
     Raises:
         UserError: a file cannot be used, a package is missing, or the result differs from JAX.
-        OSError: a file cannot be written.
     """
     _check_model(model)
-    target(output, "model")
+    target(Path(output), "model")
     _need_packages()
     from experiments.onnx_export.programs import checked  # and with it JAX
 
-    program = _program(model, frames, block, size)
-    path = target(output, program.name)
+    program = _program(model, frames, block, slim)
+    path = target(Path(output), program.name)
     content, difference = checked(program)
     path.parent.mkdir(parents=True, exist_ok=True)
     _write(path, content, program.state)
@@ -87,14 +79,6 @@ def _need_packages() -> None:
         )
 
 
-def _nam_file(model: str) -> Path | None:
-    """Returns the named .nam file or that of a named run; None for a vocoder."""
-    if model.endswith(".nam"):
-        return Path(model)
-    captured = Path(model, "model.nam")
-    return captured if captured.is_file() else None
-
-
 def _check_model(model: str) -> None:
     """Refuses unsuitable models before JAX is loaded."""
     if file := _nam_file(model):
@@ -108,10 +92,18 @@ def _check_model(model: str) -> None:
         )
 
 
-def _program(model: str, frames: int, block: int, size: float) -> "Program":
+def _program(model: str, frames: int, block: int, slim: float) -> "Program":
     from experiments.onnx_export.programs import amp, vocoder
     from wf_jax.amps import load_nam
 
     if file := _nam_file(model):
-        return amp(load_nam(file).at_size(size), block)
+        return amp(load_nam(file).at_size(slim), block)
     return vocoder(load_model(model_folder(Path(model))), frames)
+
+
+def _nam_file(model: str) -> Path | None:
+    """Returns the named .nam file or that of a named run; None for a vocoder."""
+    if model.endswith(".nam"):
+        return Path(model)
+    captured = Path(model, "model.nam")
+    return captured if captured.is_file() else None

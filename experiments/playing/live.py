@@ -21,26 +21,31 @@ if TYPE_CHECKING:
 class Connection:
     """Devices, and how a model plays between them; see the flags of experiments.live."""
 
-    size: float = 1.0
+    model: str | None = None
+    slim: float = 1.0
     input_device: str | None = None
     output_device: str | None = None
     channel: int = 1
     block: int = 64
+    devices: bool = False
 
 
-def live(model: str | None, connection: Connection) -> None:
-    """Plays through a .nam file until the user ends it.
+def live(connection: Connection) -> None:
+    """Plays through a .nam file until the user ends it, or lists the devices.
 
     Raises:
         UserError: the file cannot be used; there is no device, or it takes no such audio.
     """
-    if not model:
+    if connection.devices:
+        return print(sound_system().query_devices())
+    if not connection.model:
         raise UserError("name a model: --model=amp.nam (--devices lists the devices)")
     try:
-        amp = _load(model, connection.size)
+        amp = _load(connection.model, connection.slim)
         play(sound_system(), amp, connection)
     except KeyboardInterrupt:  # one of the ways to end it
         print(file=sys.stderr)
+    return None
 
 
 def sound_system() -> ModuleType:
@@ -82,7 +87,7 @@ def play(
             for line in lines:
                 if not line.strip():
                     break
-                _change(player, line.strip(), rate, connection.size)
+                _change(player, line.strip(), rate, connection.slim)
         finally:
             stop.set()
             meter.join()

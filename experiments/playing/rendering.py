@@ -14,6 +14,7 @@ import numpy as np
 from data_pipeline.audio_files import SUFFIXES, AudioFile, AudioFileError
 from data_pipeline.audio_stream import exactly, resample, write_blocks
 from experiments.terminal.outputs import check_file, check_folder
+from wf_jax.amps.engines import AUTO
 from wf_jax.amps.nam_file import NamFile, read_nam
 from wf_jax.errors import UserError
 from wf_jax.training.metrics import Progress, duration
@@ -23,23 +24,20 @@ if TYPE_CHECKING:
 
 
 @dataclasses.dataclass(frozen=True)
-class Playing:
-    """How files are played; see the flags of experiments.render."""
+class Rendering:
+    """Files, and how they are played; see the flags of experiments.render."""
 
-    engine: str
-    size: float = 1.0
+    model: str
+    input: str
+    output: str
+    slim: float = 1.0
     channel: int | None = None
+    engine: str = AUTO
     resample: bool = False
 
 
-def render_files(model: str, source: Path, target: Path, playing: Playing) -> int:
+def render_files(given: Rendering) -> int:
     """Renders one file, or every audio file of a folder; prints a line for each that it cannot.
-
-    Args:
-        model: the .nam file.
-        source: an audio file, or a folder.
-        target: the WAV file, or the folder.
-        playing: options of all of them.
 
     Returns:
         The exit code: 1 where a file could not be played.
@@ -47,15 +45,15 @@ def render_files(model: str, source: Path, target: Path, playing: Playing) -> in
     Raises:
         UserError: the model cannot be used, or a name.
     """
-    file = read_nam(model)
-    jobs = _jobs(source, target)
-    faults = {path: _fault(path, wav, file.sample_rate, playing) for path, wav in jobs}
+    file = read_nam(given.model)
+    jobs = _jobs(Path(given.input), Path(given.output))
+    faults = {path: _fault(path, wav, file.sample_rate, given) for path, wav in jobs}
     sound = [(path, wav) for path, wav in jobs if not faults[path]]
     if sound:
-        amp = _load(file, playing)
-        if source.is_dir():
-            target.mkdir(parents=True, exist_ok=True)
-        faults |= {path: attempt(amp, path, wav, playing) for path, wav in sound}
+        model = _load(file, given)
+        if os.path.isdir(given.input):
+            Path(given.output).mkdir(parents=True, exist_ok=True)
+        faults |= {path: attempt(model, path, wav, given) for path, wav in sound}
     for fault in filter(None, faults.values()):
         print(fault, file=sys.stderr)
     return 1 if any(faults.values()) else 0
@@ -89,34 +87,34 @@ def _jobs(source: Path, target: Path) -> list[tuple[Path, Path]]:
     return [(path, target / f"{path.stem}.wav") for path in files]
 
 
-def _load(file: NamFile, playing: Playing) -> "AmpModel":
+def _load(file: NamFile, given: Rendering) -> "AmpModel":
     """Returns the model of the file, in the size that is asked for."""
     from wf_jax.amps.engines import plays_natively
     from wf_jax.amps.nam_models import model_of
     from wf_jax.training.devices import use_every_core
 
     use_every_core(8)
-    model: AmpModel = model_of(file).at_size(playing.size)
+    model: AmpModel = model_of(file).at_size(given.slim)
     if (model.input_channels, model.output_channels) != (1, 1):
         raise UserError(
             f"{file.source}: {model.input_channels} inputs and {model.output_channels} outputs; "
             "only mono models are rendered"
         )
     try:
-        plays_natively(model, playing.engine)
+        plays_natively(model, given.engine)
     except UserError as error:
-        raise UserError(f"{file.source}: --engine={playing.engine}: {error}") from None
+        raise UserError(f"{file.source}: --engine={given.engine}: {error}") from None
     return model
 
 
-def _fault(source: Path, target: Path, rate: float | None, playing: Playing) -> str | None:
+def _fault(source: Path, target: Path, rate: float | None, given: Rendering) -> str | None:
     """Says why a recording cannot be played, in one line; looks at its header only."""
     try:
         if target.exists() and target.resolve() == source.resolve():
             return f"{target}: the output is the input; name another file"
         stream = AudioFile(source, lossy=True)
-        stream.index_of(playing.channel, "--channel")
-        _check_rate(stream, rate, playing)
+        stream.index_of(given.channel, "--channel")
+        _check_rate(stream, rate, given)
     except AudioFileError as error:
         return str(error)
     except OSError as error:
@@ -124,19 +122,19 @@ def _fault(source: Path, target: Path, rate: float | None, playing: Playing) -> 
     return None
 
 
-def _check_rate(stream: AudioFile, rate: float | None, playing: Playing) -> None:
+def _check_rate(stream: AudioFile, rate: float | None, given: Rendering) -> None:
     """Refuses a recording of another rate than the model's, where that is known."""
-    if rate is not None and abs(stream.sample_rate - rate) > 0.5 and not playing.resample:
+    if rate is not None and abs(stream.sample_rate - rate) > 0.5 and not given.resample:
         raise AudioFileError(
             f"{stream.path}: {stream.sample_rate} Hz, but the model plays at {rate:g} Hz; "
             "add --resample"
         )
 
 
-def attempt(model: "AmpModel", source: Path, target: Path, playing: Playing) -> str | None:
+def attempt(model: "AmpModel", source: Path, target: Path, given: Rendering) -> str | None:
     """Renders one file; returns what went wrong, in one line."""
     try:
-        _render(model, AudioFile(source, lossy=True), target, playing)
+        _render(model, AudioFile(source, lossy=True), target, given)
     except AudioFileError as error:
         return str(error)
     except OSError as error:
@@ -144,21 +142,21 @@ def attempt(model: "AmpModel", source: Path, target: Path, playing: Playing) -> 
     return None
 
 
-def _render(model: "AmpModel", stream: AudioFile, target: Path, playing: Playing) -> None:
+def _render(model: "AmpModel", stream: AudioFile, target: Path, given: Rendering) -> None:
     from wf_jax.amps.render import render
 
     rate = model.sample_rate or 48000.0  # a file that does not say means 48 kHz
-    channel, samples = stream.index_of(playing.channel, "--channel"), stream.samples
+    channel, samples = stream.index_of(given.channel, "--channel"), stream.samples
     blocks = (block[:, channel] for block in stream.blocks())
-    _check_rate(stream, rate, playing)
+    _check_rate(stream, rate, given)
     if abs(stream.sample_rate - rate) <= 0.5:
-        output = render(model, blocks, engine=playing.engine)
+        output = render(model, blocks, engine=given.engine)
     else:
         resampled = resample(blocks, stream.sample_rate, rate)
-        played = render(model, resampled, engine=playing.engine)
+        played = render(model, resampled, engine=given.engine)
         output = exactly(resample(played, rate, stream.sample_rate), samples)
     Progress().update("compiling (a few seconds)")
-    for _ in render(model, [np.zeros(1, np.float32)], engine=playing.engine):
+    for _ in render(model, [np.zeros(1, np.float32)], engine=given.engine):
         pass  # before the clock runs
     write_blocks(target, _watched(output, stream, target), stream.sample_rate, samples)
 

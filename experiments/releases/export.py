@@ -1,68 +1,86 @@
-"""Makes and remakes releases: what experiments.export does behind its flags."""
+"""Makes and remakes releases: all checks, then what needs JAX."""
 
-from collections.abc import Sequence
+import dataclasses
 from pathlib import Path
 
-from experiments.releases.options import ReleaseOptions
 from experiments.releases.sources import check_source, find_source
 from experiments.terminal.outputs import check_folder
 from wf_jax.errors import UserError
-from wf_jax.export.manifest import read_files, read_manifest, replaceable
+from wf_jax.export.manifest import PLATFORMS, read_files, read_manifest, replaceable
 
-_ONE = "give --model=..., or --rebuild to make the artifacts of --output anew"
-
-
-def export(
-    model: str | None, output: str, options: ReleaseOptions, name: str | None, example: str | None
-) -> None:
-    """Makes a release; on failure `output` stays as it was.
-
-    Args:
-        model: a training run, a model folder, or a .nam file.
-        output: the folder; a release that is there is replaced.
-        options: of the release.
-        name: of the model; None for the folder's or the file's.
-        example: a recording to make an example of; None for a held-out or a built-in one.
-
-    Raises:
-        UserError: a file cannot be used, or the result differs from the model.
-        OSError: a file cannot be written.
-    """
-    if not model:
-        raise UserError(_ONE)
-    folder = _local(output)
-    check_source(model, example)
-    replaceable(folder)
-    check_folder(folder)
-    from experiments.releases.writing import make_release  # and with it JAX
-
-    make_release(find_source(model, name, example), options, folder)
+USUAL = ["cpu", "cuda", "tpu"]
+LONGEST = 1 << 20  # samples of a block
 
 
-def rebuild(output: str, others: Sequence[str]) -> None:
-    """Makes the artifacts of a release anew; on failure it stays as it was.
+@dataclasses.dataclass(frozen=True)
+class Export:
+    """A model and the release that it becomes; see the flags of experiments.export."""
 
-    Args:
-        output: its folder.
-        others: the names of other flags that were given, which it does not take.
+    output: str
+    model: str | None = None
+    platforms: list[str] = dataclasses.field(default_factory=lambda: USUAL)
+    dtype: str | None = None
+    blocks: list[str] = dataclasses.field(default_factory=lambda: ["64"])
+    slim: float = 1.0
+    name: str | None = None
+    license: str = ""
+    example: str | None = None
+    rebuild: bool = False
+
+
+def export(given: Export) -> None:
+    """Makes or remakes one release; on failure the folder stays as it was.
 
     Raises:
-        UserError: there is no such release, it is damaged, or a flag is too much.
-        OSError: a file cannot be written.
+        UserError: an option or a file cannot be used, or the result differs from the model.
     """
-    if "model" in others:
-        raise UserError(_ONE)
-    if others:
-        raise UserError(f"--{others[0]}: --rebuild makes what was asked for before; leave it out")
-    folder = _local(output)
-    read_files(folder, read_manifest(folder))
-    check_folder(folder)
+    if bool(given.model) == given.rebuild:
+        raise UserError("give --model=..., or --rebuild to make the artifacts of --output anew")
+    if "://" in given.output:
+        raise UserError(
+            f"--output={given.output}: give a local folder, and copy it there afterwards"
+        )
+    if given.rebuild:
+        _remake(given)
+    else:
+        _make(given)
+
+
+def _remake(given: Export) -> None:
+    for name, usual in vars(Export(given.output, rebuild=True)).items():
+        if getattr(given, name) != usual:
+            raise UserError(f"--{name}: --rebuild makes what was asked for before; leave it out")
+    output = Path(given.output)
+    read_files(output, read_manifest(output))
+    check_folder(output)
     from experiments.releases.writing import remake_release  # and with it JAX
 
-    remake_release(folder)
+    remake_release(output)
 
 
-def _local(output: str) -> Path:
-    if "://" in output:
-        raise UserError(f"--output={output}: give a local folder, and copy it there afterwards")
-    return Path(output)
+def _make(given: Export) -> None:
+    _check_options(given)
+    check_source(given.model, given.example)
+    output = Path(given.output)
+    replaceable(output)
+    check_folder(output)
+    from experiments.releases.writing import ReleaseOptions, make_release  # and with it JAX
+
+    options = ReleaseOptions(
+        platforms=tuple(dict.fromkeys(given.platforms)),
+        dtype=given.dtype,
+        blocks=tuple(sorted({int(text) for text in given.blocks})),
+        size=given.slim,
+        license=given.license,
+    )
+    make_release(find_source(given.model, given.name, given.example), options, output)
+
+
+def _check_options(given: Export) -> None:
+    wrong = sorted(set(given.platforms) - set(PLATFORMS))
+    if wrong or not given.platforms:
+        known = ", ".join(PLATFORMS)
+        raise UserError(f"--platforms={','.join(wrong)}: give one or more of {known}")
+    for text in given.blocks:
+        if not text.isdecimal() or not 1 <= int(text) <= LONGEST:
+            raise UserError(f"--blocks: {text!r} is no number of samples from 1 to {LONGEST:,}")

@@ -11,7 +11,6 @@ import numpy as np
 import soundfile
 
 from experiments.releases.card import card
-from experiments.releases.options import ReleaseOptions
 from experiments.releases.sources import Source
 from wf_jax.audio.mel import MelSettings, peak_gain
 from wf_jax.export import Amp, ReleaseError, Vocoder, load
@@ -38,6 +37,17 @@ from wf_jax.whole_files import atomic_folder, restore
 TOLERANCE = {"float32": 1e-5, "bfloat16": 2e-2}
 EXAMPLE_TEMPERATURE = 0.8
 Release = Vocoder | Amp
+
+
+@dataclasses.dataclass(frozen=True)
+class ReleaseOptions:
+    """The options of a release; see the flags of experiments.export."""
+
+    platforms: tuple[str, ...]
+    dtype: str | None = None
+    blocks: tuple[int, ...] = (64,)
+    size: float = 1.0
+    license: str = ""
 
 
 def make_release(source: Source, options: ReleaseOptions, output: Path) -> None:

@@ -24,17 +24,17 @@ class Report:
     contents: str
 
 
-def join(output: Path, folders: Sequence[Path]) -> None:
+def join(names: Sequence[str], output: str) -> None:
     """Writes one page of the folders' reports, with links to each.
 
     Raises:
-        UserError: a folder has no report, or not one of this project; or there are no folders.
+        UserError: a folder has no report, or not one of this project; or none is named.
         OSError: the page cannot be written.
     """
-    if not folders:
+    if not names:
         raise UserError("name the folders of one or more runs after the options")
-    check_file(output)
-    reports = [read_report(folder / "report.html") for folder in folders]
+    check_file(Path(output))
+    reports = [read_report(Path(name, "report.html")) for name in names]
     links = "".join(
         f'<a href="#report-{i}">{escape(report.title)}</a>' for i, report in enumerate(reports, 1)
     )
@@ -43,7 +43,7 @@ def join(output: Path, folders: Sequence[Path]) -> None:
         for i, report in enumerate(reports, 1)
     )
     title = " · ".join(report.title for report in reports)
-    elements.write_page(output, elements.page(title, f"<nav>{links}</nav>\n{articles}"))
+    elements.write_page(Path(output), elements.page(title, f"<nav>{links}</nav>\n{articles}"))
     print(f"report: {output}")
 
 

@@ -1,9 +1,9 @@
 """Sets runs side by side: prints their table and draws their curves."""
 
-import json
 import os
 import sys
 from collections.abc import Mapping, Sequence
+from json import dumps
 from pathlib import Path
 from typing import TextIO
 
@@ -14,20 +14,17 @@ from wf_jax.whole_files import atomic_path
 KINDS = (".png", ".svg")
 
 
-def compare_runs(named: Sequence[Path], output: str | None, x: str, as_json: bool) -> None:
+def compare_runs(
+    names: Sequence[str], output: str | None = None, x: str = "step", json: bool = False
+) -> None:
     """Prints a table of runs and draws their curves.
-
-    Args:
-        named: folders of runs, or folders above them.
-        output: the picture; None for runs.png in the folder above all.
-        x: "step" or "minutes", over which it is drawn.
-        as_json: whether to print a JSON object per run in place of the table.
 
     Raises:
         RunError: there is no run, or the picture cannot be written; or, at the end, some runs are
             damaged.
     """
     # With `runs/*` the shell names the last picture too.
+    named = [Path(name) for name in names]
     folders = [path for path in named if path.suffix not in KINDS or not path.is_file()]
     if not folders:
         raise RunError("nothing to compare: name the folders of runs, or one that holds them")
@@ -39,8 +36,8 @@ def compare_runs(named: Sequence[Path], output: str | None, x: str, as_json: boo
         raise RunError(*damaged.values())
     tables = compare(runs)
     try:
-        print("\n".join(_lines(tables, damaged, as_json)), flush=True)
-        _draw(tables, picture, x, sys.stderr if as_json else sys.stdout)
+        print("\n".join(_lines(tables, damaged, json)), flush=True)
+        _draw(tables, picture, x, sys.stderr if json else sys.stdout)
     except BrokenPipeError:  # `| head`: what it wanted to read it has read
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return
@@ -51,7 +48,7 @@ def compare_runs(named: Sequence[Path], output: str | None, x: str, as_json: boo
 def _lines(tables: Sequence[Table], damaged: Mapping[Path, str], as_json: bool) -> list[str]:
     if as_json:
         lines = [line for table in tables for line in json_lines(table)]
-        return lines + [json.dumps({"folder": str(path), "state": "damaged"}) for path in damaged]
+        return lines + [dumps({"folder": str(path), "state": "damaged"}) for path in damaged]
     blocks = ["\n".join(text(table)) for table in tables]
     return ["\n\n".join(blocks), *(f"\n{path}: damaged, left out" for path in damaged)]
 

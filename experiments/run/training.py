@@ -23,8 +23,9 @@ from wf_jax.training.settings import FlagError, Session, parse_range
 
 @dataclasses.dataclass(frozen=True)
 class Requests:
-    """The requests of one start beside its config; see the flags of experiments.train."""
+    """The requests of one start; see the flags of experiments.train."""
 
+    config: Any
     workdir: str
     distributed: str = "auto"
     init_from: str | None = None
@@ -44,20 +45,17 @@ class Requests:
         )
 
 
-def train(config: Any, source: str, requests: Requests) -> int:
-    """Trains what a config names; `source` is its --config.
-
-    Returns:
-        The exit code.
+def train(requests: Requests) -> int:
+    """Trains what a config names; returns the exit code.
 
     Raises:
         UserError: an option, a flag or a file cannot be used.
     """
+    config = requests.config
     if not isinstance(config, RunConfig):
         raise UserError("--config is no training's; for likelihood use experiments.compare")
-    config.source = config.source or source
     _check(config, requests)
-    return run_main(lambda: carry_out(config, requests), config.batch_size, requests.distributed)
+    return run_main(lambda: carry_out(requests), config.batch_size, requests.distributed)
 
 
 def _check(config: RunConfig, requests: Requests) -> None:
@@ -83,12 +81,12 @@ def _check(config: RunConfig, requests: Requests) -> None:
         check_same_run(workdir, config)
 
 
-def carry_out(config: RunConfig, requests: Requests) -> int:
+def carry_out(requests: Requests) -> int:
     """Trains a checked config; returns the exit code."""
     from experiments.run.job import execute, exit_code, job_of  # and with it JAX
     from wf_jax.training.distributed import say
 
-    workdir = folder_path(requests.workdir)
+    config, workdir = requests.config, folder_path(requests.workdir)
     if requests.sweep:
         return _sweep(config, workdir, requests)
     with RunFolder(workdir) as folder:

@@ -10,7 +10,6 @@ from absl import app, flags
 
 from experiments.terminal.options_help import options_help
 from experiments.terminal.presets import PresetError, load_preset, preset_file
-from wf_jax.errors import UserError
 
 HELP = {"--help", "-help", "-h"}
 
@@ -48,33 +47,14 @@ def parse_flags(argv: list[str]) -> list[str]:
         if not config:
             raise
         sys.exit(_config_error(config, f"{type(error).__name__}: {error}"))
+    if "config" in values and values["config"].present:
+        _read_config(values["config"])
     for name in values:
         flag = values[name]
         # The options of a config have rules of their own.
         if flag.present and not name.startswith("config."):
             _check_value(name, flag.value)
     return rest
-
-
-def config_of(flag: flags.FlagHolder) -> Any:
-    """Returns the config that a flag of ml_collections names.
-
-    Raises:
-        UserError: there is none.
-    """
-    config = flag.value
-    try:
-        hasattr(config, "task")
-    except OSError as error:  # the flag complains of a missing file at the first look only
-        found = re.search(r"\] No such file or directory: '(.*)'", str(error))
-        name = found[1] if found else "--config"
-        raise UserError(f"{name}: no such config file; see experiments/configs") from None
-    return config
-
-
-def given(*holders: flags.FlagHolder) -> list[str]:
-    """Returns the names of those flags that stand on the command line."""
-    return [holder.name for holder in holders if flags.FLAGS[holder.name].present]
 
 
 def _help(config: str) -> NoReturn:
@@ -85,6 +65,17 @@ def _help(config: str) -> NoReturn:
         app.usage(shorthelp=True, writeto_stdout=True)
         print("\nTry --helpfull to get a list of all flags.")
     sys.exit(0)  # where absl's own flag, which looks the same, has 1
+
+
+def _read_config(flag: flags.Flag) -> None:
+    """Looks at the config, at which the flag complains of a missing file; names its source."""
+    try:
+        if getattr(flag.value, "source", None) == "":
+            flag.value.source = flag.config_filename
+    except OSError as error:
+        found = re.search(r"\] No such file or directory: '(.*)'", str(error))
+        name = found[1] if found else "--config"
+        sys.exit(f"{name}: no such config file; see experiments/configs")
 
 
 def _flag_error(message: str, config: str, values: flags.FlagValues) -> str:

@@ -1,9 +1,10 @@
 """Starts every command: flags, streams, compiled programs, errors."""
 
+import inspect
 import sys
 import warnings
 from collections.abc import Callable
-from typing import Any
+from typing import Any, get_args
 
 from absl import app, flags, logging
 
@@ -20,46 +21,44 @@ _PROGRAMS = flags.DEFINE_string(
 )
 
 
-Main = Callable[[], int | None]  # returns the exit code, None for 0
-
-
-def start(main: Main, option: str, left: str = "nothing was written") -> None:
-    """Runs a command that takes options only; ends the process with its exit code.
+def start(
+    run: Callable[..., int | None],
+    example: str = "",
+    options: type | None = None,
+    left: str = "nothing was written",
+) -> None:
+    """Runs a command and ends the process; what a person can mend becomes one line.
 
     Args:
-        main: the command.
-        option: one of its options, shown to who gives an argument.
+        run: the command; returns the exit code, None for 0. Each parameter is a flag, one that must
+            be given if None is no value of it; `names` takes the arguments that are no flags.
+        example: a flag, shown to who gives such an argument where there are no `names`.
+        options: a dataclass whose fields are the flags, if that is what `run` takes.
         left: says after Ctrl-C what is there.
     """
+    kinds = {name: p.annotation for name, p in inspect.signature(options or run).parameters.items()}
+    names = kinds.pop("names", None)
+    for name, kind in kinds.items():
+        if flags.FLAGS[name].default is None and type(None) not in get_args(kind):
+            flags.mark_flag_as_required(name)
 
-    def run(argv: list[str]) -> int | None:
-        if len(argv) > 1:
-            sys.exit(f"unexpected argument {argv[1]!r}; options look like {option}")
-        return _in_one_line(main, left)
+    def main(argv: list[str]) -> int | None:
+        if argv[1:] and not names:
+            sys.exit(f"unexpected argument {argv[1]!r}; options look like {example}")
+        set_up()
+        given = {name: flags.FLAGS[name].value for name in kinds}
+        try:
+            if options:
+                return run(options(**given))
+            return run(argv[1:], **given) if names else run(**given)
+        except UserError as error:
+            sys.exit(str(error))
+        except OSError as error:  # a full disk, a folder that cannot be read
+            sys.exit(f"{error.filename}: {why(error)}" if error.filename else why(error))
+        except KeyboardInterrupt:
+            sys.exit(f"\nstopped; {left}")
 
-    app.run(run, flags_parser=parse_flags)
-
-
-def start_with_names(main: Callable[[list[str]], int | None]) -> None:
-    """Runs a command that takes the names of files or folders beside its options."""
-
-    def run(argv: list[str]) -> int | None:
-        return _in_one_line(lambda: main(argv[1:]), "nothing was written")
-
-    app.run(run, flags_parser=parse_flags)
-
-
-def _in_one_line(main: Main, left: str) -> int | None:
-    """Runs the command; what a person can mend becomes one line and exit code 1."""
-    set_up()
-    try:
-        return main()
-    except UserError as error:
-        sys.exit(str(error))
-    except OSError as error:  # a full disk, a folder that cannot be read
-        sys.exit(f"{error.filename}: {why(error)}" if error.filename else why(error))
-    except KeyboardInterrupt:
-        sys.exit(f"\nstopped; {left}")
+    app.run(main, flags_parser=parse_flags)
 
 
 def set_up() -> None:

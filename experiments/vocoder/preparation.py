@@ -15,7 +15,9 @@ from wf_jax.errors import printable
 from wf_jax.training.metrics import Progress
 
 
-def prepare(source: str, output: str, sample_rate: int, validation: int, skip_bad: bool) -> None:
+def prepare(
+    input: str, output: str, sample_rate: int = 22_050, validation: int = 16, skip_bad: bool = False
+) -> None:
     """Prepares a corpus and reports on it; see `prepare_corpus`.
 
     Raises:
@@ -25,7 +27,7 @@ def prepare(source: str, output: str, sample_rate: int, validation: int, skip_ba
     try:
         with contextlib.closing(Progress()) as progress:
             report = prepare_corpus(
-                source,
+                input,
                 output,
                 sample_rate=sample_rate,
                 validation=validation,

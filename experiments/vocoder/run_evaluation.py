@@ -17,24 +17,17 @@ if TYPE_CHECKING:
     from wf_jax.flows.flow import Flow
 
 
-def evaluate(workdir: Path, corpus: str | None, count: int | None, output: str | None) -> None:
+def evaluate(workdir: str, corpus: str | None, clips: int | None, output: str | None) -> None:
     """Judges the clips of a corpus; prints the scores and writes them.
-
-    Args:
-        workdir: folder of the run.
-        corpus: a prepared corpus; None for the run's own.
-        count: how many clips; None for all.
-        output: the JSON file; None for evaluation.json in the run's folder.
 
     Raises:
         UserError: the run, its model or the corpus cannot be used.
-        OSError: the file cannot be written.
     """
-    folder, path = model_folder(workdir), Path(output or workdir / "evaluation.json")
+    folder, path = model_folder(Path(workdir)), Path(output or Path(workdir, "evaluation.json"))
     settings = check_model(folder).mel
-    opened = _open(corpus or corpus_of(workdir), settings)
+    opened = _open(corpus or corpus_of(Path(workdir)), settings)
     check_file(path)
-    judged = _judge(load_model(folder), opened, count)  # with JAX
+    judged = _judge(load_model(folder), opened, clips)  # with JAX
     write_json(path, _contents(judged))
     print("\n".join(_lines(judged)))
     print(f"written to {path}")

@@ -20,11 +20,16 @@ from wf_jax.training.metrics import Progress, duration
 if TYPE_CHECKING:
     from wf_jax.flows.flow import Flow
 
+Clean = Callable[[np.ndarray], np.ndarray]
+
 
 @dataclasses.dataclass(frozen=True)
 class Speech:
-    """Options of what is spoken; see the flags of experiments.synthesize."""
+    """A model, its inputs, and how it speaks them; see the flags of experiments.synthesize."""
 
+    model: str
+    input: str
+    output: str
     temperature: float
     seed: int
     denoise: float
@@ -34,91 +39,77 @@ class Speech:
     any_scale: bool
 
 
-def speak(model: str, source: Path, output: Path, options: Speech) -> None:
+def speak(given: Speech) -> None:
     """Speaks every input; a bad one is refused before anything is computed.
-
-    Args:
-        model: folder of a run or a converted model.
-        source: an audio file, a mel, or a folder of them.
-        output: folder of the WAV files; made if it is missing.
-        options: of all of them.
 
     Raises:
         UserError: a file cannot be used.
-        OSError: a file cannot be written.
     """
-    folder = model_folder(Path(model))
+    folder, source, output = model_folder(Path(given.model)), Path(given.input), Path(given.output)
     settings = check_model(folder).mel
     check_folder(output)
-    inputs = find_inputs(source, settings, resample=options.resample, any_scale=options.any_scale)
+    inputs = find_inputs(source, settings, resample=given.resample, any_scale=given.any_scale)
     if others := passed_over(source, inputs):
         print(f"passed over {others}: no audio, no mel", file=sys.stderr)
     for item in inputs:
         if (output / f"{item.path.stem}.wav").resolve() == item.path.resolve():
             raise UserError(f"{item.path}: would be replaced; give another --output")
-    flow = load_model(folder)
+    model = load_model(folder)
     output.mkdir(parents=True, exist_ok=True)
-    clean = _denoiser(flow, model, options.denoise)
-    _speak(flow, inputs, output, options, clean)
+    _speak(model, inputs, given, _denoiser(model, given))
 
 
-def _denoiser(flow: "Flow", name: str, strength: float) -> Callable[[np.ndarray], np.ndarray]:
+def _denoiser(model: "Flow", given: Speech) -> Clean:
     """Returns what reduces the model's own tones, if it is asked for."""
     from wf_jax.flows.denoiser import Denoiser, DenoiserError
 
-    if not strength:
+    if not given.denoise:
         return lambda audio: audio
     try:
-        denoiser = Denoiser.of(flow)
+        denoiser = Denoiser.of(model)
     except DenoiserError as error:
-        raise DenoiserError(f"{name}: {error}; leave --denoise away") from None
-    return lambda audio: denoiser(audio, strength)
+        raise DenoiserError(f"{given.model}: {error}; leave --denoise away") from None
+    return lambda audio: denoiser(audio, given.denoise)
 
 
-def _speak(
-    flow: "Flow",
-    inputs: list[MelInput],
-    output: Path,
-    options: Speech,
-    clean: Callable[[np.ndarray], np.ndarray],
-) -> None:
+def _speak(model: "Flow", inputs: list[MelInput], given: Speech, clean: Clean) -> None:
     from wf_jax.flows.synthesis import synthesize
 
-    rate, progress = flow.config.mel.sample_rate, Progress()
-    total = sum(item.mel.shape[1] for item in inputs) * flow.config.mel.hop_length / rate
-    _announce(flow, inputs, total, progress)
+    rate, progress = model.config.mel.sample_rate, Progress()
+    total = sum(item.mel.shape[1] for item in inputs) * model.config.mel.hop_length / rate
+    _announce(model, inputs, total, progress)
     start, done, clipped, compiling = time.monotonic(), 0.0, 0, []
     for number, audio in synthesize(
-        flow,
+        model,
         [item.mel for item in inputs],
-        temperature=options.temperature,
-        seed=options.seed,
-        batch_size=options.batch_size,
+        temperature=given.temperature,
+        seed=given.seed,
+        batch_size=given.batch_size,
         on_compile=compiling.append,
     ):
         item = inputs[number]
         audio = clean(audio)[: item.samples] / item.gain
-        path = output / f"{item.path.stem}.wav"
-        clipped += write_clipped(path, audio, rate, options.format)
+        path = Path(given.output, f"{item.path.stem}.wav")
+        clipped += write_clipped(path, audio, rate, given.format)
         done += len(audio) / rate
         left = duration((total - done) * (time.monotonic() - start) / done / 60)
         progress.update(f"{path.name}: {done:.1f} of {total:.1f} s  ETA {left}")
     spent = time.monotonic() - start
     progress.keep(
-        f"{output}: {len(inputs)} files, {done:.1f} s of audio in {spent:.1f} s, of which "
+        f"{given.output}: {len(inputs)} files, {done:.1f} s of audio in {spent:.1f} s, of which "
         f"{sum(compiling):.1f} s to compile; {done / (spent - sum(compiling)):.3g} x real time"
     )
     if clipped:
         print(f"{clipped} samples beyond full scale were limited; --format=float32 keeps them")
 
 
-def _announce(flow: "Flow", inputs: list[MelInput], total: float, progress: Progress) -> None:
+def _announce(model: "Flow", inputs: list[MelInput], total: float, progress: Progress) -> None:
     """Says how much there is to do, and what a mel does not tell."""
     from wf_jax.audio.clips import bucket
 
-    if flow.config.context_samples is None:
+    if model.config.context_samples is None:
         frames = bucket(max(item.mel.shape[1] for item in inputs))
-        steps = flow.config.sequential_steps(frames * flow.config.mel.hop_length)
+        steps = model.config.sequential_steps(frames * model.config.mel.hop_length)
         progress.keep(
             f"one sample after another: {steps:,} steps for the longest file, which "
             "may take minutes and shows nothing before its end"

@@ -28,7 +28,7 @@ from data_pipeline.corpus import Corpus
 from experiments.capture.job import _probe
 from experiments.capture.recordings import Recordings, check_recordings
 from experiments.configs import a2_capture
-from experiments.playing.rendering import Playing, attempt
+from experiments.playing.rendering import Rendering, attempt
 from experiments.releases import sources as release_sources
 from experiments.vocoder import mel_inputs
 from experiments.vocoder.preparation import prepare
@@ -36,12 +36,11 @@ from tests.amps.nam_examples import EXAMPLES
 from tests.data_pipeline.damaged_audio import WIDTHS, Kind, Sample, damaged, seed
 from tests.limits import limited
 from wf_jax.amps import load_nam
-from wf_jax.amps.engines import AUTO
 from wf_jax.audio.mel import MelSettings
 from wf_jax.errors import UserError
 
 RATE = 22_050  # of corpora and mels
-PLAYING = Playing(AUTO, channel=1, resample=True)
+RENDERING = Rendering("", "", "", channel=1, resample=True)
 
 
 class Broken(AssertionError):
@@ -112,15 +111,15 @@ class Commands:
     def render(self, path: Path) -> int:
         target = self.folder / "wet.wav"
         target.unlink(missing_ok=True)
-        if problem := attempt(self.model, path, target, PLAYING):
+        if problem := attempt(self.model, path, target, RENDERING):
             raise AudioFileError(problem)
         return soundfile.info(target).frames
 
     def check_output(self, path: Path) -> None:
-        self._check(path, Recordings(str(self.di), path, self.plot, output_channel=1))
+        self._check(path, Recordings(str(self.di), str(path), self.plot, output_channel=1))
 
     def check_input(self, path: Path) -> None:
-        self._check(path, Recordings(str(path), self.di, self.plot, input_channel=1))
+        self._check(path, Recordings(str(path), str(self.di), self.plot, input_channel=1))
 
     def _check(self, path: Path, given: Recordings) -> None:
         text = io.StringIO()
@@ -135,7 +134,7 @@ class Commands:
     def prepare(self, path: Path) -> int | None:
         output = Path(tempfile.mkdtemp(dir=self.folder)) / "corpus"
         with contextlib.redirect_stdout(io.StringIO()):
-            prepare(str(path.parent), str(output), RATE, validation=0, skip_bad=False)
+            prepare(str(path.parent), str(output), validation=0)
         corpus = Corpus.open(output)
         (clip,) = corpus.clips
         return round(clip.samples * clip.source_rate / RATE)

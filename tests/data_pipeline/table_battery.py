@@ -104,7 +104,7 @@ class Readers:
         output = Path(tempfile.mkdtemp(dir=self.folder)) / "corpus"
         with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
             try:
-                prepare(str(self.speech), str(output), 22_050, validation=0, skip_bad=False)
+                prepare(str(self.speech), str(output), validation=0)
             except UserError:
                 if output.exists():
                     raise Broken("something was left") from None
@@ -162,7 +162,7 @@ class Readers:
             MetricsFile(top / name / "metrics.jsonl", 60)
         with contextlib.redirect_stdout(io.StringIO()):
             if draw.random() < 0.3:  # and the picture, which takes most of the time
-                compare_runs([top], f"{top}/runs.png", "step", as_json=False)
+                compare_runs([str(top)])
             else:
                 found, damaged = read_runs([top])
                 for table in compare(found):

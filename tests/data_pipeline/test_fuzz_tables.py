@@ -234,4 +234,4 @@ def test_commands_take_a_name_that_is_too_long_for_a_missing_one(tmp_path):
         with pytest.raises(UserError, match="no such"):
             call()
     with pytest.raises(UserError, match="File name too long"):
-        check_recordings(Recordings(str(name), Path(name)))
+        check_recordings(Recordings(name, name))

@@ -32,7 +32,7 @@ def folder(tmp_path, monkeypatch):
 
 
 def run(folder, output, **options):
-    return check_recordings(Recordings(f"{folder}/di.wav", output, **options))
+    return check_recordings(Recordings(f"{folder}/di.wav", str(output), **options))
 
 
 def is_png(path):

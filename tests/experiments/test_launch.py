@@ -70,29 +70,38 @@ def test_every_command_says_that_a_header_lies(tmp_path, command, rng):
 
 
 START = """
-import errno, os, sys
-from experiments.terminal.start import start, start_with_names
+import dataclasses, errno, os
+from absl import flags
+from experiments.terminal.start import start
 from wf_jax.errors import UserError
-def main(names=None):
-    if names is not None:
-        return len(names)
+flags.DEFINE_string("needed", None, "A text")
+flags.DEFINE_string("other", None, "Another")
+@dataclasses.dataclass
+class Options:
+    needed: str
+    other: str | None
+def run(given):
     {0}
-{1}
+def named(names, other: str | None):
+    return len(names)
+start({1})
 """
-OPTIONS = 'start(main, "--a=b", left="all is there")'
+NEEDED = ["--needed=abc"]
+OPTIONS = 'run, "--needed=a", Options, left="all is there"'
 NO_ROOM = 'OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "a.wav")'
 
 
 @pytest.mark.parametrize(
     ("does", "given", "code", "said"),
     [
-        ("return None", [], 0, ""),
-        ("return 3", [], 3, ""),
-        ('raise UserError("a.wav: too loud")', [], 1, "a.wav: too loud"),
-        (f"raise {NO_ROOM}", [], 1, "a.wav: No space left on device; make room, then the same"),
-        ("raise KeyboardInterrupt", [], 1, "stopped; all is there"),
-        ("return 0", ["x"], 1, "unexpected argument 'x'; options look like --a=b"),
-        ("return 0", ["--x"], 1, "--x is no option; --help lists all"),
+        ("return None", NEEDED, 0, ""),
+        ("return len(given.needed)", NEEDED, 3, ""),
+        ('raise UserError("a.wav: too loud")', NEEDED, 1, "a.wav: too loud"),
+        (f"raise {NO_ROOM}", NEEDED, 1, "a.wav: No space left on device; make room, then the same"),
+        ("raise KeyboardInterrupt", NEEDED, 1, "stopped; all is there"),
+        ("return 0", [*NEEDED, "x"], 1, "unexpected argument 'x'; options look like --needed=a"),
+        ("return 0", [*NEEDED, "--x"], 1, "--x is no option; --help lists all"),
+        ("return 0", ["--other=a"], 1, "--needed is missing: A text"),
     ],
 )
 def test_what_a_person_can_mend_is_a_line(does, given, code, said):
@@ -108,7 +117,7 @@ def test_what_a_person_can_mend_is_a_line(does, given, code, said):
 
 
 def test_names_are_given_to_the_command_that_takes_them():
-    command = [sys.executable, "-c", START.format("pass", "start_with_names(main)"), "a", "b"]
+    command = [sys.executable, "-c", START.format("pass", "named"), "a", "b"]
     assert subprocess.run(command, cwd=ROOT, check=False).returncode == 2
 
 

@@ -31,9 +31,9 @@ def folder(tmp_path):
     return tmp_path
 
 
-def run(folder, name="in", output="out", sample_rate=RATE, validation=2, skip_bad=False):
-    given = sample_rate, validation, skip_bad
-    prepare(f"{folder}/{name}", f"{folder}/{output}", *given)
+def run(folder, name="in", output="out", **options):
+    given = {"validation": 2, **options}
+    prepare(f"{folder}/{name}", f"{folder}/{output}", **given)
 
 
 def failure(folder, **options):
@@ -118,7 +118,7 @@ def test_faults_are_one_line(folder):
 
 @pytest.mark.skipif(not MINI.is_dir(), reason="LJSpeech is not here (../shared/data/ljspeech_mini)")
 def test_ljspeech(tmp_path, capsys):
-    prepare(str(MINI), f"{tmp_path}/out", RATE, 4, False)
+    prepare(str(MINI), f"{tmp_path}/out", validation=4)
     printed = capsys.readouterr().out
     files = sorted((MINI / "wavs").iterdir())
     total = sum(_frames(path) for path in files)
