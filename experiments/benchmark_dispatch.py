@@ -9,7 +9,7 @@ sent as the training loop sends them, one dispatch ahead; medians of rounds.
 
 from absl import flags
 
-from experiments.benchmarks.dispatch import TASKS, measure
+from experiments.benchmarks.steps import TASKS, measure
 from experiments.terminal.start import start
 
 flags.DEFINE_multi_enum("task", ["a2"], TASKS, "What to measure; may be repeated")

@@ -6,7 +6,6 @@ needs fewer operations may exceed what it would give. Medians of rounds in turn.
 """
 
 import statistics
-import time
 from collections.abc import Callable
 
 import jax
@@ -15,6 +14,8 @@ import numpy as np
 
 from experiments.benchmarks.cases import Options
 from experiments.benchmarks.noise_windows import NoiseWindows
+from experiments.benchmarks.timing import seconds_of
+from wf_jax.flows.flow import Flow
 from wf_jax.flows.vocoder import VocoderTask
 from wf_jax.flows.waveflow import WaveFlow
 from wf_jax.flows.waveflow_config import WaveFlowConfig
@@ -81,26 +82,17 @@ def training(config: WaveFlowConfig, options: Options) -> tuple[Callable[[], obj
     return take, samples / config.mel.sample_rate, 3 * samples * forward_flop(config)
 
 
-def seconds_of(call: Callable[[], object]) -> float:
-    """Times a call until its result is there, in seconds."""
-    start = time.perf_counter()
-    jax.block_until_ready(call())
-    return time.perf_counter() - start
-
-
-def round_trip_error(config: WaveFlowConfig) -> float:
+def round_trip_error(model: Flow) -> float:
     """RMS of x -> z -> x against x, relative; half a second of noise."""
-    frames = 43
-    rng = np.random.default_rng(2)
-    x = jnp.asarray(0.1 * rng.standard_normal((1, frames * config.mel.hop_length)), jnp.float32)
-    mel = jnp.asarray(rng.standard_normal((1, config.mel.n_mels, frames)), jnp.float32)
+    mel = jax.random.normal(jax.random.key(1), (1, model.config.mel.n_mels, 43))
+    x = 0.1 * jax.random.normal(jax.random.key(2), (1, 43 * model.config.mel.hop_length))
 
     @jax.jit
-    def error(model: WaveFlow) -> jax.Array:
+    def error(model: Flow) -> jax.Array:
         z, _ = model.forward(x, mel)
         return jnp.sqrt(jnp.mean(jnp.square(model.inverse(z, mel) - x)) / jnp.mean(jnp.square(x)))
 
-    return float(error(random_model(config)))
+    return float(error(model))
 
 
 def run(options: Options) -> None:
@@ -130,4 +122,6 @@ def run(options: Options) -> None:
             f"first call {compiling:.0f} s"
         )
         if options.case == "waveflow_synthesis":
-            print(f"{'':9} round trip x -> z -> x: {round_trip_error(config):.1e} of the RMS")
+            print(
+                f"{'':9} round trip x -> z -> x: {round_trip_error(random_model(config)):.1e} of the RMS"
+            )

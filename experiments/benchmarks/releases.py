@@ -18,6 +18,7 @@ from data_pipeline.audio_files import read_mono
 from data_pipeline.synthetic import plucked_di
 from data_pipeline.synthetic_speech import synthetic_speech
 from experiments.benchmarks.cases import Options
+from experiments.benchmarks.timing import seconds_of
 from wf_jax.amps import load_nam
 from wf_jax.amps.player import Player
 from wf_jax.export import Amp, ReleaseError, Vocoder, load
@@ -50,10 +51,10 @@ def _calls(release: Vocoder | Amp, loading: float, options: Options) -> None:
     print(f"loaded and checked in {1000 * loading:.0f} ms; {options.seconds:g} s of audio")
     print(f"{'function':<14}{'kB':>7}{'first call':>12}{'second':>12}{'the model':>12}{'ratio':>7}")
     for name, ours, theirs in _pairs(release, options.model, options.seconds):
-        first = _seconds_of(ours)
-        _seconds_of(theirs)
-        rounds = options.rounds * (100 if _seconds_of(ours) < 0.01 else 1)
-        pairs = [(_seconds_of(ours), _seconds_of(theirs)) for _ in range(rounds)]
+        first = seconds_of(ours)
+        seconds_of(theirs)
+        rounds = options.rounds * (100 if seconds_of(ours) < 0.01 else 1)
+        pairs = [(seconds_of(ours), seconds_of(theirs)) for _ in range(rounds)]
         second, direct = (statistics.median(column) for column in zip(*pairs, strict=True))
         ratio = statistics.median(a / b for a, b in pairs)
         size = sizes[release.manifest.functions[name].file] / 1000
@@ -148,12 +149,6 @@ def _channels(x: np.ndarray, count: int) -> np.ndarray:
     """[T] as a batch of one: [1, T], or [1, count, T]."""
     x = x.astype(np.float32)[None]
     return x if count == 1 else np.repeat(x[:, None], count, axis=1)
-
-
-def _seconds_of(call: Callable[[], object]) -> float:
-    start = time.perf_counter()
-    call()
-    return time.perf_counter() - start
 
 
 def _time(seconds: float) -> str:

@@ -33,8 +33,9 @@ def compare_members(config: Any, workdir: str) -> int:
     check_options(config)
     check_members(members_of(config))
     folder = folder_path(workdir)
-    if not is_remote(folder):
-        check_folder(folder)
+    if is_remote(folder):
+        raise UserError(f"--workdir={folder}: a comparison is written to local folders only")
+    check_folder(folder)
 
     def run() -> int:
         from experiments.comparison.suite import compare  # and with it JAX

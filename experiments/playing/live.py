@@ -98,7 +98,8 @@ def _opened(
     system: ModuleType, player: "LivePlayer", rate: float, connection: Connection
 ) -> Iterator[None]:
     """Keeps the devices playing."""
-    devices = [_number(device) for device in (connection.input_device, connection.output_device)]
+    named = (connection.input_device, connection.output_device)
+    devices = [int(name) if name and name.isdigit() else name for name in named]
     with contextlib.ExitStack() as stack:
         try:
             stream = system.Stream(
@@ -153,7 +154,3 @@ def said(meter: "Meter", xruns: int) -> str:
         f"in {levels[0]:6.1f} dBFS  out {levels[1]:6.1f} dBFS  load {load:4.0%} "
         f"(slowest block {meter.slowest:4.0%})  {xruns} xruns"
     )
-
-
-def _number(device: str | None) -> int | str | None:
-    return int(device) if device and device.isdigit() else device

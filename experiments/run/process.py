@@ -7,17 +7,19 @@ import traceback
 from collections.abc import Callable, Iterator
 from types import FrameType
 
+from experiments.run.exit_codes import AGAIN, INTERRUPTED
 from wf_jax.atomic import why
 from wf_jax.errors import UserError
 
-_SAID = {
-    "SIGINT": ("stopped; what was saved and written before is in the --workdir", 130),
-    "SIGTERM": (
-        "stopped by SIGTERM; what was saved before is in the --workdir, and the same command goes "
-        "on with it",
-        75,
-    ),
-}
+_STOPPED = "stopped; what was saved and written before is in the --workdir"
+_TERMINATED = (
+    "stopped by SIGTERM; what was saved before is in the --workdir, and the same command goes on "
+    "with it"
+)
+_NO_MEMORY = (
+    "the devices have not enough memory: lower train.batch_size, or compute it in parts with "
+    "train.accumulate; a large model can be split with train.shards"
+)
 
 
 class TerminatedError(BaseException):
@@ -63,24 +65,17 @@ def run_main(run: Callable[[], int], devices: int, distributed: str) -> int:
         code = _say_error(str(error), 1)
     except OSError as error:  # a full disk, a folder that cannot be written
         code = _say_error(f"{error.filename or 'the run'}: {why(error)}", 1)
-    except jax.errors.JaxRuntimeError as error:
-        if "RESOURCE_EXHAUSTED" in str(error):
-            code = _say_error(
-                "the devices have not enough memory: lower train.batch_size, or compute it in "
-                "parts with train.accumulate; a large model can be split with train.shards",
-                1,
-            )
+    except Exception as error:
+        of_jax = isinstance(error, jax.errors.JaxRuntimeError)
+        if of_jax and "RESOURCE_EXHAUSTED" in str(error):
+            code = _say_error(_NO_MEMORY, 1)
         elif jax.process_count() == 1:
             raise
         else:
-            processes.wait_for_news()  # does not return if another process died
+            if of_jax:
+                processes.wait_for_news()  # does not return if another process died
             traceback.print_exc()
             code = 1
-    except Exception:
-        if jax.process_count() == 1:
-            raise
-        traceback.print_exc()
-        code = 1
     except (KeyboardInterrupt, TerminatedError) as stop:  # the training makes results of them
         code = _say_stopped(stop)
     if code == 0:
@@ -94,7 +89,9 @@ def _raise_terminated(number: int, frame: FrameType | None) -> None:
 
 
 def _say_stopped(stop: BaseException) -> int:
-    return _say_error(*_SAID["SIGINT" if isinstance(stop, KeyboardInterrupt) else "SIGTERM"])
+    if isinstance(stop, TerminatedError):
+        return _say_error(_TERMINATED, AGAIN)
+    return _say_error(_STOPPED, INTERRUPTED)
 
 
 def _say_error(message: str, code: int) -> int:

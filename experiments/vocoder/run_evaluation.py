@@ -12,9 +12,9 @@ from wf_jax.errors import UserError
 from wf_jax.flows.model_folder import check_model, load_model
 
 if TYPE_CHECKING:
-    from experiments.vocoder.evaluation import Judged
     from wf_jax.audio.mel_settings import MelSettings
     from wf_jax.flows.flow import Flow
+    from wf_jax.flows.vocoder import HeldOut
 
 
 def evaluate(workdir: str, corpus: str | None, clips: int | None, output: str | None) -> None:
@@ -27,9 +27,12 @@ def evaluate(workdir: str, corpus: str | None, clips: int | None, output: str | 
     settings = check_model(folder).mel
     opened = _open(corpus or corpus_of(Path(workdir)), settings)
     check_file(path)
-    judged = _judge(load_model(folder), opened, clips)  # with JAX
-    write_json(path, _contents(judged))
-    print("\n".join(_lines(judged)))
+    from experiments.vocoder.evaluation import contents, judge, lines  # and with it JAX
+
+    model = load_model(folder)
+    judged = judge(model, _held_out(model, opened, clips))
+    write_json(path, contents(judged))
+    print("\n".join(lines(judged)))
     print(f"written to {path}")
 
 
@@ -46,8 +49,8 @@ def _open(folder: str | Path, settings: "MelSettings") -> Corpus:
     return corpus
 
 
-def _judge(model: "Flow", corpus: Corpus, count: int | None) -> "list[Judged]":
-    from experiments.vocoder.evaluation import judge
+def _held_out(model: "Flow", corpus: Corpus, count: int | None) -> "list[HeldOut]":
+    """Returns the clips to judge; parts of few where a model is slow."""
     from experiments.vocoder.job import held_out_clips
     from experiments.vocoder.results import SLOW_JUDGED, is_slow, some
 
@@ -58,7 +61,7 @@ def _judge(model: "Flow", corpus: Corpus, count: int | None) -> "list[Judged]":
             f"the model makes one sample after another: judged are {SLOW_JUDGED[1]:g} seconds of "
             f"{len(clips)} clips; --clips=N takes N whole ones"
         )
-    return judge(model, clips)
+    return clips
 
 
 def corpus_of(workdir: Path) -> Path:
@@ -75,23 +78,3 @@ def corpus_of(workdir: Path) -> Path:
     if not isinstance(corpus, str) or not corpus:
         raise UserError(f"{path}: does not name a corpus; add --corpus=DIR")
     return workdir / "corpus" if corpus == "demo" else Path(corpus)
-
-
-def _contents(judged: "list[Judged]") -> dict:
-    """Returns the content of the JSON file."""
-    from experiments.vocoder.evaluation import mean_scores
-
-    clips = {clip.name: {"seconds": clip.seconds, **clip.scores} for clip in judged}
-    return {"mean": mean_scores(judged), "clips": clips}
-
-
-def _lines(judged: "list[Judged]") -> list[str]:
-    """Formats the same content as a table."""
-    from experiments.vocoder.evaluation import SCORES, formatted, mean_scores
-
-    rows = [(clip.name, clip.scores) for clip in judged] + [("mean", mean_scores(judged))]
-    width = max(len(name) for name, _ in rows)
-    lines = [" " * width + "".join(f"{name:>12}" for _, name, _ in SCORES)]
-    for name, scores in rows:
-        lines.append(f"{name:{width}}" + "".join(f"{text:>12}" for text in formatted(scores)))
-    return lines
