@@ -5,9 +5,7 @@ import statistics
 import subprocess
 import time
 
-import numpy as np
-
-from data_pipeline.synthetic import demo_pair
+from experiments.benchmarks.steps import make_task
 from wf_jax.errors import UserError
 
 # Runs under the other Python: takes one step for every line that it reads, and answers with the
@@ -71,14 +69,11 @@ class Ours:
         """Compiles it."""
         import jax
 
-        from wf_jax.amps.capture import CaptureAudio, CaptureTask
         from wf_jax.training.dispatch import Dispatcher
         from wf_jax.training.settings import Settings
 
         self._wait = jax.block_until_ready
-        di, amp = (x[None].astype(np.float32) for x in demo_pair(20.0))
-        task = CaptureTask(CaptureAudio(di, amp, di, amp))
-        self._dispatcher, self._count = Dispatcher(task, Settings(), lambda step: 1), 0
+        self._dispatcher, self._count = Dispatcher(make_task("a2"), Settings(), lambda step: 1), 0
         self._state = self._dispatcher.create(self._dispatcher.params)
         self.step()
 

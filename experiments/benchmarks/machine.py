@@ -43,15 +43,15 @@ def _processor() -> str:
     return platform.processor() or platform.machine()
 
 
-def matrix_rate(size: int = 2048) -> Callable[[], float]:
+def matrix_rate(size: int = 2048, products: int = 4) -> Callable[[], float]:
     """A call that multiplies large float32 matrices and returns FLOP per second."""
     a = jnp.full((size, size), 1e-3)
     multiply = jax.jit(lambda a: jnp.matmul(a, a, precision="highest"))
 
     def call() -> float:
         start = time.perf_counter()
-        for _ in range(4):
+        for _ in range(products):
             multiply(a).block_until_ready()
-        return 4 * 2.0 * size**3 / (time.perf_counter() - start)
+        return products * 2.0 * size**3 / (time.perf_counter() - start)
 
     return call

@@ -135,15 +135,12 @@ def measure(task: list[str], substeps: list[int], seconds: float, rounds: int) -
 
 def make_task(name: str) -> "CaptureTask | VocoderTask":
     """The task of this name, on made-up audio."""
-    from experiments.benchmarks.noise_windows import NoiseWindows
+    from experiments.benchmarks.noise_windows import noise_task
     from wf_jax.amps.capture import CaptureAudio, CaptureTask
-    from wf_jax.flows.vocoder import VocoderTask
 
     if name == "a2":
         di, amp = (x[None].astype(np.float32) for x in demo_pair(20.0))
         return CaptureTask(CaptureAudio(di, amp, di, amp))
     config = get_config(name.removeprefix("waveflow_"))
     model, window, batch = config.flow_config(22050), config.data.window, config.train.batch_size
-    noise = NoiseWindows(model.mel, window, batch)
-    sizes = {"window": window, "batch_size": batch}
-    return VocoderTask(model, noise, [], **sizes, steps_per_epoch=1, evaluate_every=1)
+    return noise_task(model, window, batch)

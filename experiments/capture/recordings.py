@@ -86,15 +86,14 @@ def _check_folder(given: Recordings) -> int:
 
 def _compare_latencies(reports: dict[str, "PairReport"]) -> None:
     """Prints latencies over one DI where they differ by more than a sample."""
-    found = {name: report.latency for name, report in reports.items()}
-    samples = {name: latency.samples for name, latency in found.items() if latency is not None}
-    if not samples or max(samples.values()) - min(samples.values()) <= 1:
-        return
-    each = ", ".join(f"{name} {count}" for name, count in samples.items())
-    print(
-        f"WARNING  the latencies differ by {max(samples.values()) - min(samples.values())} samples:"
-        f" {each}; record all with one buffer size, or give each its own latency"
-    )
+    found = {name: report.latency.samples for name, report in reports.items() if report.latency}
+    spread = max(found.values(), default=0) - min(found.values(), default=0)
+    if spread > 1:
+        each = ", ".join(f"{name} {count}" for name, count in found.items())
+        print(
+            f"WARNING  the latencies differ by {spread} samples: {each}; record all with one "
+            "buffer size, or give each its own latency"
+        )
 
 
 def _first_error(report: "PairReport", given: Recordings) -> str:

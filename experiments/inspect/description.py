@@ -37,11 +37,9 @@ def describe(names: Sequence[str]) -> int:
 
 def lines(file: NamFile, model: "AmpModel") -> Iterator[str]:
     """Describes a file; yields printable lines."""
-    rate = (
-        "rate not given (48,000 Hz is usual)"
-        if model.sample_rate is None
-        else (f"{model.sample_rate:,g} Hz")
-    )
+    rate = "rate not given (48,000 Hz is usual)"
+    if model.sample_rate is not None:
+        rate = f"{model.sample_rate:,g} Hz"
     yield f"{printable(str(file.source))}: {file.architecture}, file version {file.version}, {rate}"
     yield from (f"  {key:<18} {value}" for key, value in _metadata(file.metadata))
     yield from _model(file, model, "  ")

@@ -1,24 +1,18 @@
 """Joins the reports of several runs on one page, with links to each."""
 
-import dataclasses
 import re
 from collections.abc import Sequence
 from html import escape, unescape
 from pathlib import Path
+from typing import NamedTuple
 
 from experiments.report import elements
 from experiments.terminal.outputs import check_file
 from wf_jax.errors import UserError
 
 
-@dataclasses.dataclass(frozen=True)
-class Report:
-    """The title and contents of a page that this project wrote.
-
-    Attributes:
-        title: plain text.
-        contents: HTML between the page's frame.
-    """
+class Report(NamedTuple):
+    """The title of a page that this project wrote, and the HTML between its frame."""
 
     title: str
     contents: str
@@ -29,7 +23,6 @@ def join(names: Sequence[str], output: str) -> None:
 
     Raises:
         UserError: a folder has no report, or not one of this project; or none is named.
-        OSError: the page cannot be written.
     """
     if not names:
         raise UserError("name the folders of one or more runs after the options")

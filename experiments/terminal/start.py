@@ -9,7 +9,7 @@ from typing import Any, get_args
 from absl import app, flags, logging
 
 from experiments.terminal.parsing import parse_flags
-from experiments.terminal.programs import AUTO, forget_damaged, keep_programs
+from experiments.terminal.programs import AUTO, keep_programs
 from experiments.terminal.streams import prepare_terminal
 from wf_jax.atomic import why
 from wf_jax.errors import UserError
@@ -75,23 +75,7 @@ def set_up() -> None:
         warnings.filterwarnings("ignore", "coroutine .* was never awaited", RuntimeWarning)
         # A full disk: it is compiled as if there were none.
         warnings.filterwarnings("ignore", "Error writing persistent compilation cache")
-        _replace_damaged_programs()
     keep_programs(_PROGRAMS.value)
-
-
-def _replace_damaged_programs() -> None:
-    """Makes JAX rewrite unreadable kept programs, instead of its warning."""
-    start = "Error reading persistent compilation cache"
-    warnings.filterwarnings("always", start)
-    shown = warnings.showwarning
-
-    def show(message: Warning | str, *others: Any, **options: Any) -> None:
-        if str(message).startswith(start):
-            forget_damaged(str(message))
-        else:
-            shown(message, *others, **options)
-
-    warnings.showwarning = show
 
 
 def _unraisable(event: Any) -> None:
