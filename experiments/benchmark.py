@@ -18,86 +18,30 @@ blocks of BLOCK samples, leaves out what is no full block, and prints the nanose
 took, one to a line. It is given the audio twice; the times of the second half count.
 """
 
-import importlib
-import sys
-from pathlib import Path
+from absl import flags
 
-from absl import app, flags
+from experiments.benchmarks.cases import CASES, Options, measure
+from experiments.terminal.start import start
 
-from data_pipeline.audio_files import AudioFile
-from experiments.terminal.outputs import check_file
-from experiments.terminal.start import no_arguments, parse_flags, set_up
-from wf_jax.amps.nam_file import read_nam
-from wf_jax.errors import UserError
-from wf_jax.export.manifest import read_manifest
-
-CASES = {
-    "stream": "experiments.benchmarks.amps",
-    "render": "experiments.benchmarks.amps",
-    "waveflow_synthesis": "experiments.benchmarks.flows",
-    "waveflow_training": "experiments.benchmarks.flows",
-    "release": "experiments.benchmarks.releases",
-}
-NEED_MODEL = ("stream", "render", "release")
-FLAGS = flags.FLAGS
+text, number, real = flags.DEFINE_string, flags.DEFINE_integer, flags.DEFINE_float
 flags.DEFINE_enum("case", None, list(CASES), "What to measure")
-flags.DEFINE_integer("rounds", 5, "Rounds that count", 1)
-flags.DEFINE_float("seconds", 3.0, "Audio per round", 0.1)
-flags.DEFINE_string("output", None, "JSON file to write; stream draws beside it (.png)")
-flags.DEFINE_string("model", None, "The .nam file, or the folder of a release")
-flags.DEFINE_float("slim", 1.0, ".nam: size of a model that has several", 0.0, 1.0)
-flags.DEFINE_integer("block", 64, "stream: samples per block; of a release, frames per chunk", 1)
-flags.DEFINE_string("input", None, "stream, a release: a recording; the built-in voice if left out")
-flags.DEFINE_integer("cores", None, ".nam: on so many cores; 1 for stream, 1 and all for render", 1)
-flags.DEFINE_string("core", None, "stream, .nam: a program to measure beside ours; see --help")
-flags.DEFINE_integer("channels", 64, "waveflow: residual channels", 1)
-flags.DEFINE_integer("height", 16, "waveflow: squeeze height", 2)
-flags.DEFINE_integer("clips", 1, "waveflow: clips per synthesis", 1)
+number("rounds", 5, "Rounds that count", 1)
+real("seconds", 3.0, "Audio per round", 0.1)
+text("output", None, "JSON file to write; stream draws beside it (.png)")
+text("model", None, "The .nam file, or the folder of a release")
+real("slim", 1.0, ".nam: size of a model that has several", 0.0, 1.0)
+number("block", 64, "stream: samples per block; of a release, frames per chunk", 1)
+text("input", None, "stream, a release: a recording; the built-in voice if left out")
+number("cores", None, ".nam: on so many cores; 1 for stream, 1 and all for render", 1)
+text("core", None, "stream, .nam: a program to measure beside ours; see --help")
+number("channels", 64, "waveflow: residual channels", 1)
+number("height", 16, "waveflow: squeeze height", 2)
+number("clips", 1, "waveflow: clips per synthesis", 1)
 flags.DEFINE_multi_string(
     "precision",
     ["highest"],
     "waveflow: highest, default (TF32 on a GPU) or bfloat16; may be repeated",
 )
 
-
-def main(argv: list[str]) -> None:
-    """Runs one case."""
-    set_up()
-    no_arguments(argv, "--block=64")
-    if FLAGS.case in NEED_MODEL and not FLAGS.model:
-        sys.exit(f"--case={FLAGS.case} plays a model; name its file or folder: --model=amp.nam")
-    module = CASES[FLAGS.case]
-    if FLAGS.case == "stream" and Path(FLAGS.model).is_dir():
-        module = CASES["release"]
-    if module == CASES["release"] and FLAGS.output:
-        sys.exit(f"--output: --case={FLAGS.case} of a release writes no file; leave it out")
-    if FLAGS.core and (FLAGS.case != "stream" or not Path(FLAGS.core).is_file()):
-        sys.exit(f"--core={FLAGS.core}: a program, for --case=stream; name its file")
-    if FLAGS.output and Path(FLAGS.output).suffix != ".json":
-        sys.exit(f"--output={FLAGS.output}: JSON is written; let the name end in .json")
-    try:
-        _check_files()
-    except UserError as error:
-        sys.exit(str(error))
-    importlib.import_module(module).run(FLAGS)
-
-
-def _check_files() -> None:
-    """Refuses what cannot be read or written, before JAX is loaded.
-
-    Raises:
-        UserError: with the file and the remedy.
-    """
-    if FLAGS.output:
-        check_file(Path(FLAGS.output))
-    if FLAGS.case == "release" or (FLAGS.case == "stream" and Path(FLAGS.model).is_dir()):
-        read_manifest(Path(FLAGS.model))
-    elif FLAGS.case in NEED_MODEL:
-        read_nam(FLAGS.model)
-    if FLAGS.input:
-        AudioFile(FLAGS.input)
-
-
 if __name__ == "__main__":
-    flags.mark_flag_as_required("case")
-    app.run(main, flags_parser=parse_flags)
+    start(measure, "--block=64", Options)

@@ -6,124 +6,13 @@ PATH is a Python that has `neural-amp-modeler` installed, in an environment of i
 is forward, backward, both losses and the update of nano and standard: 16 windows of 8192 samples.
 """
 
-import shutil
-import statistics
-import subprocess
-import sys
-import time
+from absl import flags
 
-import numpy as np
-from absl import app, flags
+from experiments.benchmarks.capture import compare_steps
+from experiments.terminal.start import start
 
-from data_pipeline.synthetic import demo_pair
-from experiments.terminal.start import no_arguments, parse_flags, set_up
-
-_PYTHON = flags.DEFINE_string("trainer_python", None, "A Python with neural-amp-modeler")
-_ROUNDS = flags.DEFINE_integer("rounds", 9, "Steps of each that count", 1)
-
-# Runs under the other Python: takes one step for every line that it reads, and answers with the
-# seconds it took. The trainer's package imports tkinter, which a server need not have.
-TRAINER = """
-import json, sys, time, types
-try:
-    import tkinter
-except ImportError:
-    sys.modules["tkinter"] = types.ModuleType("tkinter")
-import importlib.resources as resources
-import torch
-from nam.train.lightning_module import PackedLightningModule
-torch.manual_seed(0)
-text = resources.files("nam.train").joinpath("_resources/config_model_packed.json").read_text()
-module = PackedLightningModule.init_from_config(json.loads(text))
-optimizer = module.configure_optimizers()["optimizer"]
-x, y = 0.1 * torch.randn(16, 14538), 0.126 * torch.randn(16, 8192)
-print("ready", flush=True)
-for _ in sys.stdin:
-    start = time.perf_counter()
-    optimizer.zero_grad()
-    module.training_step((x, y), 0).backward()
-    optimizer.step()
-    module.net.apply_mask()
-    print(time.perf_counter() - start, flush=True)
-"""
-
-
-class Trainer:
-    """The other Python, waiting to take steps."""
-
-    def __init__(self, python: str):
-        """Starts it and waits until it has built its model."""
-        self._process = subprocess.Popen(
-            [python, "-c", TRAINER],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-        )
-        if self._process.stdout.readline().strip() != "ready":
-            sys.exit(f"{python}: cannot train; install neural-amp-modeler and torch there")
-
-    def step(self) -> float:
-        """Seconds of one step."""
-        self._process.stdin.write("step\n")
-        self._process.stdin.flush()
-        return float(self._process.stdout.readline())
-
-    def close(self) -> None:
-        """Ends it."""
-        self._process.stdin.close()
-        self._process.wait()
-
-
-class Ours:
-    """Our step, as the training loop takes it."""
-
-    def __init__(self) -> None:
-        """Compiles it."""
-        import jax
-
-        from wf_jax.amps.capture import CaptureAudio, CaptureTask
-        from wf_jax.training.dispatch import Dispatcher
-        from wf_jax.training.settings import Settings
-
-        self._wait = jax.block_until_ready
-        di, amp = (x[None].astype(np.float32) for x in demo_pair(20.0))
-        task = CaptureTask(CaptureAudio(di, amp, di, amp))
-        self._dispatcher, self._count = Dispatcher(task, Settings(), lambda step: 1), 0
-        self._state = self._dispatcher.create(self._dispatcher.params)
-        self.step()
-
-    def step(self) -> float:
-        """Seconds of one step."""
-        start = time.perf_counter()
-        self._state, sent = self._dispatcher.send(self._state, self._count, [0.004])
-        self._wait((self._state, sent))
-        self._count += 1
-        return time.perf_counter() - start
-
-
-def main(argv: list[str]) -> None:
-    """Takes both steps in turn and prints medians and their ratio."""
-    set_up()
-    no_arguments(argv, "--trainer_python=PATH")
-    if shutil.which(_PYTHON.value) is None:
-        sys.exit(f"--trainer_python={_PYTHON.value}: no such program; name a Python")
-    import jax
-
-    from wf_jax.training.devices import use_every_core
-
-    use_every_core(16)
-    trainer, ours = Trainer(_PYTHON.value), Ours()
-    for model in (trainer, ours):  # warm
-        model.step()
-    seconds = [(ours.step(), trainer.step()) for _ in range(_ROUNDS.value)]
-    trainer.close()
-    mine, theirs = (statistics.median(column) for column in zip(*seconds, strict=True))
-    print(f"wf_jax  {mine:.3f} s   ({1 / mine:.2f} steps/s), jax {jax.__version__}")
-    print(f"trainer {theirs:.3f} s   ({1 / theirs:.2f} steps/s)")
-    print(f"ratio   {theirs / mine:.2f} times as fast, medians of {len(seconds)} in turn")
-
+flags.DEFINE_string("trainer_python", None, "A Python with neural-amp-modeler")
+flags.DEFINE_integer("rounds", 9, "Steps of each that count", 1)
 
 if __name__ == "__main__":
-    flags.mark_flag_as_required("trainer_python")
-    app.run(main, flags_parser=parse_flags)
+    start(compare_steps, "--trainer_python=PATH")

@@ -4,201 +4,26 @@ The output is a mono float32 WAV of the input's length and rate. A folder as inp
 of the same names.
 """
 
-import itertools
-import os
-import sys
-import time
-from collections.abc import Iterator
-from pathlib import Path
-from typing import TYPE_CHECKING
+from absl import flags
 
-import numpy as np
-from absl import app, flags
-
-from data_pipeline.audio_files import SUFFIXES, AudioFile
-from data_pipeline.audio_stream import exactly, resample, write_blocks
-from experiments.terminal.outputs import check_file, check_folder
-from experiments.terminal.start import no_arguments, parse_flags, set_up
+from experiments.playing.rendering import Rendering, render_files
+from experiments.terminal.start import start
 from wf_jax.amps.engines import AUTO, ENGINES
-from wf_jax.amps.nam_file import NamFile, read_nam
-from wf_jax.errors import UserError
-from wf_jax.training.metrics import Progress, duration
 
-if TYPE_CHECKING:
-    from wf_jax.amps.model import AmpModel
-
-_MODEL = flags.DEFINE_string("model", None, "The .nam file")
-_INPUT = flags.DEFINE_string("input", None, "An audio file, or a folder of them")
-_OUTPUT = flags.DEFINE_string("output", None, "The WAV file to write, or the folder")
-_SLIM = flags.DEFINE_float(
-    "slim", 1.0, "Size of a model that has several: 0 smallest, 1 largest", 0.0, 1.0
-)
-_CHANNEL = flags.DEFINE_integer("channel", None, "Which channel of a stereo input, from 1", 1)
-_ENGINE = flags.DEFINE_enum(
+flags.DEFINE_string("model", None, "The .nam file")
+flags.DEFINE_string("input", None, "An audio file, or a folder of them")
+flags.DEFINE_string("output", None, "The WAV file to write, or the folder")
+flags.DEFINE_float("slim", 1.0, "Size of a model that has several: 0 smallest, 1 largest", 0.0, 1.0)
+flags.DEFINE_integer("channel", None, "Which channel of a stereo input, from 1", 1)
+flags.DEFINE_enum(
     "engine",
     AUTO,
     ENGINES,
     "What plays: native code where it knows the model (inspect says so), or JAX",
 )
-_RESAMPLE = flags.DEFINE_bool(
+flags.DEFINE_bool(
     "resample", False, "Play a file of another rate through the model at the model's rate"
 )
 
-
-def main(argv: list[str]) -> None:
-    """Renders one file, or every audio file of a folder."""
-    set_up()
-    no_arguments(argv, "--input=di.wav")
-    source, target = Path(_INPUT.value), Path(_OUTPUT.value)
-    try:
-        file = read_nam(_MODEL.value)
-        jobs = _jobs(source, target)
-    except UserError as error:
-        sys.exit(str(error))
-    faults = {path: _fault(path, wav, file.sample_rate) for path, wav in jobs}
-    sound = [(path, wav) for path, wav in jobs if not faults[path]]
-    if sound:
-        model = _load(file)
-        if source.is_dir():
-            target.mkdir(parents=True, exist_ok=True)
-        faults |= {path: _try(model, path, wav) for path, wav in sound}
-    for fault in filter(None, faults.values()):
-        print(fault, file=sys.stderr)
-    sys.exit(1 if any(faults.values()) else 0)
-
-
-def _jobs(source: Path, target: Path) -> list[tuple[Path, Path]]:
-    """The recordings to play, each with the WAV file that it becomes.
-
-    Raises:
-        UserError: a name cannot be used.
-    """
-    if not os.path.isdir(source):  # which takes a name that is too long for a missing one
-        if target.is_dir():
-            raise UserError(f"{target}: the output is a folder; name the WAV file to write")
-        if target.suffix.lower() != ".wav":
-            raise UserError(f"{target}: the output is a WAV file; let its name end in .wav")
-        check_file(target)
-        return [(source, target)]
-    files = sorted(path for path in source.iterdir() if path.suffix.lower() in SUFFIXES)
-    if not files:
-        raise UserError(f"{source}: no audio files ({', '.join(SUFFIXES)}); name another folder")
-    for one, other in itertools.pairwise(sorted(files, key=lambda path: path.stem)):
-        if one.stem == other.stem:
-            raise UserError(
-                f"{source}: {one.name} and {other.name} would both become {one.stem}.wav; move "
-                "one away"
-            )
-    check_folder(target)
-    if target.exists() and target.resolve() == source.resolve():
-        raise UserError(f"{target}: the output folder is the input folder; name another")
-    return [(path, target / f"{path.stem}.wav") for path in files]
-
-
-def _load(file: NamFile) -> "AmpModel":
-    """The model of the file, in the size that is asked for."""
-    from wf_jax.amps.engines import plays_natively
-    from wf_jax.amps.nam_models import model_of
-    from wf_jax.training.devices import use_every_core
-
-    use_every_core(8)
-    try:
-        model: AmpModel = model_of(file).at_size(_SLIM.value)
-    except UserError as error:
-        sys.exit(str(error))
-    if (model.input_channels, model.output_channels) != (1, 1):
-        sys.exit(
-            f"{file.source}: {model.input_channels} inputs and {model.output_channels} outputs; "
-            "only mono models are rendered"
-        )
-    try:
-        plays_natively(model, _ENGINE.value)
-    except UserError as error:
-        sys.exit(f"{_MODEL.value}: --engine={_ENGINE.value}: {error}")
-    return model
-
-
-def _compile(model: "AmpModel") -> None:
-    """Compiles the model before the clock of a file runs."""
-    from wf_jax.amps.render import render
-
-    Progress().update("compiling (a few seconds)")
-    for _ in render(model, [np.zeros(1, np.float32)], engine=_ENGINE.value):
-        pass
-
-
-def _fault(source: Path, target: Path, rate: float | None) -> str | None:
-    """Says why a recording cannot be played, in one line; looks at its header only."""
-    try:
-        if target.exists() and target.resolve() == source.resolve():
-            return f"{target}: the output is the input; name another file"
-        stream = AudioFile(source, lossy=True)
-        stream.index_of(_CHANNEL.value, "--channel")
-        _check_rate(stream, rate)
-    except UserError as error:
-        return str(error)
-    except OSError as error:
-        return f"{target}: cannot be written: {error.strerror or error}"
-    return None
-
-
-def _check_rate(stream: AudioFile, rate: float | None) -> None:
-    """Refuses a recording of another rate than the model's, where that is known."""
-    if rate is not None and abs(stream.sample_rate - rate) > 0.5 and not _RESAMPLE.value:
-        raise UserError(
-            f"{stream.path}: {stream.sample_rate} Hz, but the model plays at {rate:g} Hz; "
-            "add --resample"
-        )
-
-
-def _try(model: "AmpModel", source: Path, target: Path) -> str | None:
-    """Renders one file; what went wrong, in one line."""
-    try:
-        _render(model, AudioFile(source, lossy=True), target)
-    except UserError as error:
-        return str(error)
-    except KeyboardInterrupt:
-        sys.exit(f"\n{target}: stopped; nothing was written")
-    except OSError as error:
-        return f"{target}: cannot be written: {error.strerror or error}"
-    return None
-
-
-def _render(model: "AmpModel", stream: AudioFile, target: Path) -> None:
-    from wf_jax.amps.render import render
-
-    rate = model.sample_rate or 48000.0  # a file that does not say means 48 kHz
-    channel, samples = stream.index_of(_CHANNEL.value, "--channel"), stream.samples
-    blocks = (block[:, channel] for block in stream.blocks())
-    _check_rate(stream, rate)
-    if abs(stream.sample_rate - rate) <= 0.5:
-        output = render(model, blocks, engine=_ENGINE.value)
-    else:
-        resampled = resample(blocks, stream.sample_rate, rate)
-        played = render(model, resampled, engine=_ENGINE.value)
-        output = exactly(resample(played, rate, stream.sample_rate), samples)
-    _compile(model)
-    write_blocks(target, _watched(output, stream, target), stream.sample_rate, samples)
-
-
-def _watched(blocks: Iterator[np.ndarray], stream: AudioFile, target: Path) -> Iterator:
-    """Passes blocks on, showing progress, and says the result."""
-    progress, start, done, peak = Progress(), time.monotonic(), 0, 0.0
-    total = stream.seconds
-    for block in blocks:
-        done += len(block)
-        peak = max(peak, float(np.abs(block).max(initial=0.0)))
-        seconds, spent = done / stream.sample_rate, time.monotonic() - start
-        # A resampler's first block may be empty.
-        left = duration((total - seconds) * spent / max(seconds, 1e-9) / 60)
-        progress.update(f"{stream.path.name}: {seconds:.0f} of {total:.0f} s  ETA {left}")
-        yield block
-    spent = time.monotonic() - start
-    speed = total / max(spent, 1e-9)
-    level = ", above full scale: turn it down before converting to integers" if peak > 1 else ""
-    progress.keep(f"{target}: {total:.1f} s, {speed:.0f} x real time, peak {peak:.3f}{level}")
-
-
 if __name__ == "__main__":
-    flags.mark_flags_as_required(["model", "input", "output"])
-    app.run(main, flags_parser=parse_flags)
+    start(render_files, "--input=di.wav", Rendering, left="the files that are there are complete")

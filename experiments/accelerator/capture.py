@@ -8,9 +8,9 @@ import numpy as np
 from data_pipeline.synthetic import demo_pair
 from experiments.accelerator.amps import new_a2
 from experiments.accelerator.report import Options, Report, Row
-from experiments.accelerator.steps import time_steps
-from experiments.accelerator.timing import time_calls
 from experiments.accelerator.trace import top_operations
+from experiments.benchmarks.steps import time_steps
+from experiments.benchmarks.timing import time_calls
 from wf_jax.amps.capture import CaptureAudio, CaptureTask
 from wf_jax.platforms import chosen
 from wf_jax.training.flops import matrix_rate

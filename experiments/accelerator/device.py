@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from experiments.accelerator.report import Options, Report
-from experiments.accelerator.timing import time_calls
+from experiments.benchmarks.timing import time_calls
 from wf_jax.platforms import choices
 from wf_jax.training.flops import matrix_rate
 

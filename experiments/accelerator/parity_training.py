@@ -25,7 +25,7 @@ from experiments.accelerator.parity_checks import (
     relative,
 )
 from experiments.accelerator.parity_flows import cases as flow_cases
-from experiments.benchmarks.noise_windows import NoiseWindows
+from experiments.benchmarks.noise_windows import noise_task
 from wf_jax.amps import a2
 from wf_jax.amps.capture import CaptureAudio, CaptureTask, LossWeights, SizedModels
 from wf_jax.flows.flow import Flow
@@ -130,16 +130,7 @@ def _vocoder(small: bool, dtype: str) -> tuple[VocoderTask, Flow]:
     if small:
         config, window = flow_cases(small)["h16"].config, 512
     config = dataclasses.replace(config, compute_dtype=dtype)
-    task = VocoderTask(
-        config,
-        NoiseWindows(config.mel, window, 2),
-        [],
-        window=window,
-        batch_size=2,
-        steps_per_epoch=1,
-        evaluate_every=1,
-    )
-    return task, random_flow(config)
+    return noise_task(config, window, 2), random_flow(config)
 
 
 def _errors(case: Case, jit: Jit) -> Errors:

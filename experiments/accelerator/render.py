@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from experiments.accelerator.report import Options, Report, Row
-from experiments.accelerator.timing import seconds_of, time_calls
+from experiments.benchmarks.timing import seconds_of, time_calls
 from wf_jax.amps import a2, lstm
 from wf_jax.amps.model import AmpModel
 from wf_jax.amps.player import Player

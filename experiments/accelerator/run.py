@@ -14,14 +14,38 @@ from importlib.metadata import version
 from pathlib import Path
 
 import experiments
-from experiments.accelerator.parts import Part
+from data_pipeline.corpus import Corpus
+from experiments.accelerator.parts import PARTS, Part
 from experiments.accelerator.report import ROWS, Options, Report, read_rows
 from experiments.accelerator.results import write_results
+from experiments.terminal.outputs import check_folder
+from wf_jax.errors import UserError
 from wf_jax.training.metrics import Progress, duration
 
 LOG, CACHE = "log.txt", "cache"
 PATIENCE = 10.0  # seconds that a part may be late before it is ended, and a third of its share
 SHOWN = 10.0  # seconds after which the results are written again while a part runs
+
+
+def examine(output: str, minutes: float, parts: list[str], corpus: str, small: bool) -> int:
+    """Runs the named parts, as far as SIGTERM lets it; see `run_parts`.
+
+    Raises:
+        UserError: there is no such part or corpus, or a folder cannot be used.
+    """
+    unknown = [name for name in parts if name not in PARTS]
+    if unknown:
+        known = ", ".join(PARTS)
+        raise UserError(f"--parts={','.join(unknown)}: no such part; choose of {known}")
+    folder = Path(output)
+    check_folder(folder)
+    if corpus:
+        Corpus.open(corpus).check()
+        corpus = os.path.abspath(corpus)
+    chosen = {name: part for name, part in PARTS.items() if name in parts}
+    # What runs is ended, and what is there kept.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    return run_parts(chosen, folder, 60 * minutes, small, corpus)
 
 
 def run_parts(

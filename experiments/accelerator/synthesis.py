@@ -10,9 +10,9 @@ import numpy as np
 
 from experiments.accelerator.flows import BFLOAT16, DEFAULT, HIGHEST, PRECISIONS, random_flow
 from experiments.accelerator.report import Options, Report, Row
-from experiments.accelerator.timing import time_calls
+from experiments.benchmarks.flows import round_trip_error
+from experiments.benchmarks.timing import time_calls
 from wf_jax.flows.config import FlowConfig
-from wf_jax.flows.flow import Flow
 from wf_jax.flows.waveflow_config import WaveFlowConfig
 from wf_jax.flows.waveglow_config import WaveGlowConfig
 from wf_jax.platforms import chosen
@@ -81,7 +81,7 @@ def _speak(row: Row, seconds: float, peak: float) -> None:
         "first call, s": timing.first,
     }
     if row["clips"] == 1:
-        row["round trip"] = _round_trip(model, mel)
+        row["round trip"] = round_trip_error(model)
 
 
 def _inputs(config: FlowConfig, clips: int, seconds: float) -> tuple[jax.Array, jax.Array]:
@@ -91,17 +91,3 @@ def _inputs(config: FlowConfig, clips: int, seconds: float) -> tuple[jax.Array, 
     z = rng.standard_normal((clips, frames * config.mel.hop_length), np.float32)
     mel = rng.standard_normal((clips, config.mel.n_mels, frames), np.float32)
     return jnp.asarray(z), jnp.asarray(mel)
-
-
-def _round_trip(model: Flow, mel: jax.Array) -> float:
-    """Relative RMS error of x -> z -> x, on half a second of noise."""
-    mel = mel[:, :, :43]
-    shape = (1, mel.shape[2] * model.config.mel.hop_length)
-    x = 0.1 * jax.random.normal(jax.random.key(2), shape)
-
-    @jax.jit
-    def error(model: Flow, x: jax.Array, mel: jax.Array) -> jax.Array:
-        z, _ = model.forward(x, mel)
-        return jnp.sqrt(jnp.mean(jnp.square(model.inverse(z, mel) - x)) / jnp.mean(jnp.square(x)))
-
-    return float(error(model, x, mel))

@@ -4,9 +4,8 @@ import jax
 
 from experiments.accelerator.flows import BFLOAT16, DEFAULT, HIGHEST, PRECISIONS
 from experiments.accelerator.report import Options, Report, Row
-from experiments.accelerator.steps import time_steps
-from experiments.benchmarks.noise_windows import NoiseWindows
-from wf_jax.flows.vocoder import VocoderTask
+from experiments.benchmarks.noise_windows import noise_task
+from experiments.benchmarks.steps import time_steps
 from wf_jax.flows.waveflow_config import WaveFlowConfig
 from wf_jax.training.flops import matrix_rate
 
@@ -49,9 +48,7 @@ def _steps(row: Row, options: Options, peak: float) -> None:
     if options.small:
         config = WaveFlowConfig(channels=8, height=8, flows=2, layers=2, **precision)
     window = 2048 if options.small else WINDOW
-    noise = NoiseWindows(config.mel, window, row["windows"])
-    sizes = {"window": window, "batch_size": row["windows"]}
-    task = VocoderTask(config, noise, [], **sizes, steps_per_epoch=1, evaluate_every=1)
+    task = noise_task(config, window, row["windows"])
     row |= time_steps(task, row["steps per dispatch"]).cells(task.batch_seconds, peak)
 
 

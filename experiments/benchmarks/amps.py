@@ -2,8 +2,6 @@
 
 import gc
 import json
-import os
-import platform
 import statistics
 import subprocess
 import sys
@@ -14,10 +12,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 
+from experiments.benchmarks.cases import Options
+from experiments.benchmarks.machine import environment, matrix_rate, on_cores
 from experiments.benchmarks.tables import draw_stream, stream_table, whole_table
 from wf_jax.amps import load_nam, save_nam
 from wf_jax.amps.describe import cost_of
@@ -25,17 +23,12 @@ from wf_jax.amps.engines import ENGINES, JAX, NATIVE, plays_natively
 from wf_jax.amps.model import AmpModel
 from wf_jax.amps.player import Player
 from wf_jax.amps.render import render
+from wf_jax.errors import UserError
 from wf_jax.training.devices import available_cores, use_every_core
 from wf_jax.whole_files import write_whole
 
 RATE = 48000.0  # Hz, of a file that does not say
 PERCENTILES = {"min": 0.0, "p50": 50.0, "p99": 99.0, "p99.9": 99.9, "max": 100.0}
-
-
-def on_cores(count: int) -> None:
-    """Keeps this process to its first `count` cores; call it before the first computation."""
-    if hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:count])
 
 
 def stream(
@@ -109,7 +102,7 @@ def _play_core(core: str, file: Path, block: int, x: np.ndarray) -> np.ndarray:
     expected = 2 * len(x) // block
     if done.returncode or len(times) != expected:
         said = done.stderr.decode(errors="replace").strip().splitlines()
-        sys.exit(
+        raise UserError(
             f"--core={core}: exit code {done.returncode}, {len(lines)} words for {expected} "
             f"blocks, where one number each is due{': ' + said[-1] if said else ''}"
         )
@@ -185,62 +178,23 @@ def whole_on(cores: int, arguments: list[str]) -> dict[str, Any]:
         command = [sys.executable, "-m", "experiments.benchmark", *arguments]
         command += [f"--cores={cores}", f"--output={output}"]
         if subprocess.run(command, check=False, stdout=subprocess.DEVNULL).returncode:
-            sys.exit(f"the measurement on {cores} cores failed; the reason stands above")
+            raise UserError(f"the measurement on {cores} cores failed; the reason stands above")
         return json.loads(output.read_text())
 
 
-def environment() -> dict[str, Any]:
-    """Describes the machine and the versions that the figures depend on."""
-    return {
-        "device": jax.devices()[0].device_kind,
-        "processor": _processor(),
-        "cores": available_cores(),
-        "system": platform.platform(),
-        "python": platform.python_version(),
-        "jax": jax.__version__,
-        "XLA_FLAGS": os.environ.get("XLA_FLAGS", ""),
-        "load": os.getloadavg()[0],
-    }
-
-
-def _processor() -> str:
-    """The CPU's name where the system tells."""
-    information = Path("/proc/cpuinfo")
-    if information.exists():
-        for line in information.read_text().splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
-
-
-def matrix_rate(size: int = 2048) -> Callable[[], float]:
-    """A call that multiplies large float32 matrices and returns FLOP per second."""
-    a = jnp.full((size, size), 1e-3)
-    multiply = jax.jit(lambda a: jnp.matmul(a, a, precision="highest"))
-
-    def call() -> float:
-        start = time.perf_counter()
-        for _ in range(4):
-            multiply(a).block_until_ready()
-        return 4 * 2.0 * size**3 / (time.perf_counter() - start)
-
-    return call
-
-
-def run(options: Any) -> None:
+def run(options: Options) -> None:
     """Measures what the flags ask for; prints a table, and writes it where --output says."""
     spread = options.case == "render" and options.cores is None
     if not spread:
         on_cores(options.cores or 1)
         use_every_core(available_cores())
-    try:
-        model = load_nam(options.model).at_size(options.slim)
-    except ValueError as error:
-        sys.exit(str(error))
+    model = load_nam(options.model).at_size(options.slim)
     if (model.input_channels, model.output_channels) != (1, 1):
-        sys.exit(f"{options.model}: not a mono model; only those are measured")
+        raise UserError(f"{options.model}: not a mono model; only those are measured")
     if options.case == "stream" and len(two_tones(model, options.seconds)) < options.block:
-        sys.exit(f"--seconds={options.seconds:g} of audio hold no block of {options.block} samples")
+        raise UserError(
+            f"--seconds={options.seconds:g} of audio hold no block of {options.block} samples"
+        )
     if spread:
         result, table = _render_on_all(options)
     else:
@@ -252,7 +206,7 @@ def run(options: Any) -> None:
         write_whole(options.output, lambda file: file.write(text.encode()))
 
 
-def _measure_stream(model: AmpModel, options: Any) -> tuple[dict[str, Any], str]:
+def _measure_stream(model: AmpModel, options: Options) -> tuple[dict[str, Any], str]:
     result = stream(model, options.block, options.seconds, options.rounds, options.core)
     if options.output:
         picture = Path(options.output).with_suffix(".png")
@@ -262,12 +216,12 @@ def _measure_stream(model: AmpModel, options: Any) -> tuple[dict[str, Any], str]
     return result, stream_table(result)
 
 
-def _measure_render(model: AmpModel, options: Any) -> tuple[dict[str, Any], str]:
+def _measure_render(model: AmpModel, options: Options) -> tuple[dict[str, Any], str]:
     result = whole(model, options.seconds, options.rounds, matrix_rate())
     return result, whole_table({available_cores(): result}, options.seconds)
 
 
-def _render_on_all(options: Any) -> tuple[dict[str, Any], str]:
+def _render_on_all(options: Options) -> tuple[dict[str, Any], str]:
     """One core, then all of them, each in its own process."""
     arguments = [
         f"--{name}={getattr(options, name)}"

@@ -6,16 +6,17 @@ needs fewer operations may exceed what it would give. Medians of rounds in turn.
 """
 
 import statistics
-import time
 from collections.abc import Callable
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from experiments.benchmarks.noise_windows import NoiseWindows
-from wf_jax.flows.vocoder import VocoderTask
+from experiments.benchmarks.cases import Options
+from experiments.benchmarks.machine import matrix_rate
+from experiments.benchmarks.noise_windows import noise_task
+from experiments.benchmarks.timing import seconds_of
+from wf_jax.flows.flow import Flow
 from wf_jax.flows.waveflow import WaveFlow
 from wf_jax.flows.waveflow_config import WaveFlowConfig
 from wf_jax.training.devices import use_every_core
@@ -40,14 +41,9 @@ def random_model(config: WaveFlowConfig) -> WaveFlow:
     return jax.tree.map(lambda v: jnp.asarray(v, jnp.float32), model)
 
 
-def matrix_product() -> tuple[Callable[[], object], float]:
-    """A large float32 product, and its FLOP."""
-    a = jnp.full((MATRIX, MATRIX), 1e-3)
-    multiply = jax.jit(lambda a: jnp.matmul(a, a, precision="highest"))
-    return lambda: multiply(a), 2.0 * MATRIX**3
-
-
-def synthesis(config: WaveFlowConfig, options: Any) -> tuple[Callable[[], object], float, float]:
+def synthesis(
+    config: WaveFlowConfig, options: Options
+) -> tuple[Callable[[], object], float, float]:
     """Synthesis of the clips: to call, seconds of audio, FLOP."""
     hop, rng = config.mel.hop_length, np.random.default_rng(1)
     frames = round(options.seconds * config.mel.sample_rate / hop)
@@ -59,12 +55,10 @@ def synthesis(config: WaveFlowConfig, options: Any) -> tuple[Callable[[], object
     return lambda: inverse(model, z, mel), seconds, z.size * forward_flop(config)
 
 
-def training(config: WaveFlowConfig, options: Any) -> tuple[Callable[[], object], float, float]:
+def training(config: WaveFlowConfig, options: Options) -> tuple[Callable[[], object], float, float]:
     """One training step of 8 windows of 16,000 samples: to call, seconds of audio, FLOP."""
     window, batch_size = 16000, 8
-    noise = NoiseWindows(config.mel, window, batch_size)
-    sizes = {"window": window, "batch_size": batch_size}
-    task = VocoderTask(config, noise, [], **sizes, steps_per_epoch=1, evaluate_every=1)
+    task = noise_task(config, window, batch_size)
     dispatcher = Dispatcher(task, Settings(weight_decay=0.0), lambda step: 1)
     state, step = dispatcher.create(dispatcher.params), 0
 
@@ -79,34 +73,25 @@ def training(config: WaveFlowConfig, options: Any) -> tuple[Callable[[], object]
     return take, samples / config.mel.sample_rate, 3 * samples * forward_flop(config)
 
 
-def seconds_of(call: Callable[[], object]) -> float:
-    """Times a call until its result is there, in seconds."""
-    start = time.perf_counter()
-    jax.block_until_ready(call())
-    return time.perf_counter() - start
-
-
-def round_trip_error(config: WaveFlowConfig) -> float:
+def round_trip_error(model: Flow) -> float:
     """RMS of x -> z -> x against x, relative; half a second of noise."""
-    frames = 43
-    rng = np.random.default_rng(2)
-    x = jnp.asarray(0.1 * rng.standard_normal((1, frames * config.mel.hop_length)), jnp.float32)
-    mel = jnp.asarray(rng.standard_normal((1, config.mel.n_mels, frames)), jnp.float32)
+    mel = jax.random.normal(jax.random.key(1), (1, model.config.mel.n_mels, 43))
+    x = 0.1 * jax.random.normal(jax.random.key(2), (1, 43 * model.config.mel.hop_length))
 
     @jax.jit
-    def error(model: WaveFlow) -> jax.Array:
+    def error(model: Flow) -> jax.Array:
         z, _ = model.forward(x, mel)
         return jnp.sqrt(jnp.mean(jnp.square(model.inverse(z, mel) - x)) / jnp.mean(jnp.square(x)))
 
-    return float(error(random_model(config)))
+    return float(error(model))
 
 
-def run(options: Any) -> None:
+def run(options: Options) -> None:
     """Measures what the flags ask for, and prints one line per precision."""
     if options.case == "waveflow_training":
         use_every_core(8)
-    product, product_flop = matrix_product()
-    seconds_of(product)
+    product = matrix_rate(MATRIX, products=1)
+    product()
     print(f"{jax.device_count()} x {jax.devices()[0].device_kind}, jax {jax.__version__}")
     for precision in options.precision:
         config = WaveFlowConfig(
@@ -118,14 +103,15 @@ def run(options: Any) -> None:
         build = synthesis if options.case == "waveflow_synthesis" else training
         call, audio_seconds, flop = build(config, options)
         compiling = seconds_of(call)
-        pairs = [(seconds_of(call), seconds_of(product)) for _ in range(options.rounds)]
-        ours, theirs = (statistics.median(column) for column in zip(*pairs, strict=True))
-        share = statistics.median((flop / a) / (product_flop / b) for a, b in pairs)
+        pairs = [(seconds_of(call), product()) for _ in range(options.rounds)]
+        ours, rate = (statistics.median(column) for column in zip(*pairs, strict=True))
+        share = statistics.median(flop / seconds / most for seconds, most in pairs)
         print(
             f"{precision:9} {audio_seconds:.1f} s of audio in {ours:.3f} s: "
             f"{audio_seconds / ours:.2f} x real time, {flop / ours / 1e9:.0f} GFLOP/s, "
-            f"{share:.0%} of a {MATRIX} matrix product ({product_flop / theirs / 1e9:.0f}); "
+            f"{share:.0%} of a {MATRIX} matrix product ({rate / 1e9:.0f}); "
             f"first call {compiling:.0f} s"
         )
         if options.case == "waveflow_synthesis":
-            print(f"{'':9} round trip x -> z -> x: {round_trip_error(config):.1e} of the RMS")
+            error = round_trip_error(random_model(config))
+            print(f"{'':9} round trip x -> z -> x: {error:.1e} of the RMS")

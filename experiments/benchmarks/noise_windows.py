@@ -3,10 +3,11 @@
 import numpy as np
 
 from wf_jax.audio.mel import MelSettings
-from wf_jax.flows.vocoder import mel_context
+from wf_jax.flows.config import FlowConfig
+from wf_jax.flows.vocoder import VocoderTask, mel_context
 
 
-class NoiseWindows:
+class _NoiseWindows:
     """The same batch at every step."""
 
     def __init__(self, settings: MelSettings, window: int, batch_size: int):
@@ -22,3 +23,10 @@ class NoiseWindows:
     def batch(self, step: int, rows: np.ndarray) -> dict[str, np.ndarray]:
         """Rows of it."""
         return {name: array[rows] for name, array in self._arrays.items()}
+
+
+def noise_task(config: FlowConfig, window: int, batch_size: int) -> VocoderTask:
+    """Makes the task of training a flow on windows of noise."""
+    noise = _NoiseWindows(config.mel, window, batch_size)
+    sizes = {"window": window, "batch_size": batch_size}
+    return VocoderTask(config, noise, [], **sizes, steps_per_epoch=1, evaluate_every=1)

@@ -5,12 +5,10 @@ Medians of rounds. The first call of a function compiles it for its sizes; the s
 
 import json
 import statistics
-import sys
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import jax
 import numpy as np
@@ -19,6 +17,8 @@ import soxr
 from data_pipeline.audio_files import read_mono
 from data_pipeline.synthetic import plucked_di
 from data_pipeline.synthetic_speech import synthetic_speech
+from experiments.benchmarks.cases import Options
+from experiments.benchmarks.timing import seconds_of
 from wf_jax.amps import load_nam
 from wf_jax.amps.player import Player
 from wf_jax.errors import UserError
@@ -30,33 +30,32 @@ from wf_jax.flows.flow import Flow
 CONTEXTS = (0, 1, 2, 4, 8, 16, 32, 64)  # frames, beside the model's own
 
 
-def run(options: Any) -> None:
+def run(options: Options) -> None:
     """Measures what the flags ask for, and prints a table."""
     start = time.perf_counter()
-    try:
-        release = load(options.model)
-    except UserError as error:
-        sys.exit(str(error))
+    release = load(options.model)
     loading = time.perf_counter() - start
     print(f"{release.manifest.model}; {jax.devices()[0].device_kind}, jax {jax.__version__}")
     if options.case == "release":
         _calls(release, loading, options)
     elif isinstance(release, Amp) or release.manifest.vocoder.context_frames is None:
-        sys.exit(f"{options.model}: cannot be streamed; name the release of a WaveFlow or WaveGlow")
+        raise UserError(
+            f"{options.model}: cannot be streamed; name the release of a WaveFlow or WaveGlow"
+        )
     else:
         _streams(release, options)
 
 
-def _calls(release: Vocoder | Amp, loading: float, options: Any) -> None:
+def _calls(release: Vocoder | Amp, loading: float, options: Options) -> None:
     """Load, first and second call of every function, and the model's own second call beside it."""
     sizes = {name: entry.bytes for name, entry in release.manifest.files.items()}
     print(f"loaded and checked in {1000 * loading:.0f} ms; {options.seconds:g} s of audio")
     print(f"{'function':<14}{'kB':>7}{'first call':>12}{'second':>12}{'the model':>12}{'ratio':>7}")
     for name, ours, theirs in _pairs(release, options.model, options.seconds):
-        first = _seconds_of(ours)
-        _seconds_of(theirs)
-        rounds = options.rounds * (100 if _seconds_of(ours) < 0.01 else 1)
-        pairs = [(_seconds_of(ours), _seconds_of(theirs)) for _ in range(rounds)]
+        first = seconds_of(ours)
+        seconds_of(theirs)
+        rounds = options.rounds * (100 if seconds_of(ours) < 0.01 else 1)
+        pairs = [(seconds_of(ours), seconds_of(theirs)) for _ in range(rounds)]
         second, direct = (statistics.median(column) for column in zip(*pairs, strict=True))
         ratio = statistics.median(a / b for a, b in pairs)
         size = sizes[release.manifest.functions[name].file] / 1000
@@ -106,7 +105,7 @@ def _vocoder_pairs(release: Vocoder, model: Flow, seconds: float) -> Iterator[tu
     )
 
 
-def _streams(release: Vocoder, options: Any) -> None:
+def _streams(release: Vocoder, options: Options) -> None:
     """Context against error, latency and speed; chunks of one length."""
     rate, hop, chunk = release.sample_rate, release.hop, options.block
     content = json.loads((Path(options.model) / CONFIG).read_text())["model"]
@@ -140,7 +139,7 @@ def _streams(release: Vocoder, options: Any) -> None:
         )
 
 
-def _speech(options: Any, rate: int) -> np.ndarray:
+def _speech(options: Options, rate: int) -> np.ndarray:
     if not options.input:
         return np.float32(synthetic_speech(options.seconds, rate))
     audio = read_mono(options.input)
@@ -151,12 +150,6 @@ def _channels(x: np.ndarray, count: int) -> np.ndarray:
     """[T] as a batch of one: [1, T], or [1, count, T]."""
     x = x.astype(np.float32)[None]
     return x if count == 1 else np.repeat(x[:, None], count, axis=1)
-
-
-def _seconds_of(call: Callable[[], object]) -> float:
-    start = time.perf_counter()
-    call()
-    return time.perf_counter() - start
 
 
 def _time(seconds: float) -> str:

@@ -1,11 +1,15 @@
-"""The members of a comparison: the run of each, checked before JAX is loaded."""
+"""The members of a comparison: the run of each, all checked before JAX is loaded."""
 
 import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
+from experiments.run.process import run_main
+from experiments.terminal.outputs import check_folder
 from experiments.vocoder.config import VocoderConfig
 from wf_jax.errors import UserError
+from wf_jax.folders import folder_path, is_remote
+from wf_jax.options import check_options
 
 
 @dataclasses.dataclass(frozen=True)
@@ -14,6 +18,31 @@ class Entry:
 
     run: Any
     paper: str
+
+
+def compare_members(config: Any, workdir: str) -> int:
+    """Checks a comparison, trains its members and compares them; returns the exit code.
+
+    Raises:
+        UserError: it is none, or an option or the folder cannot be used.
+    """
+    if not hasattr(config, "members"):
+        raise UserError(
+            "--config has no members to compare; use likelihood, or experiments.train for one model"
+        )
+    check_options(config)
+    check_members(members_of(config))
+    folder = folder_path(workdir)
+    if is_remote(folder):
+        raise UserError(f"--workdir={folder}: a comparison is written to local folders only")
+    check_folder(folder)
+
+    def run() -> int:
+        from experiments.comparison.suite import compare  # and with it JAX
+
+        return compare(config, folder)
+
+    return run_main(run, config.train.batch_size, "none")
 
 
 def members_of(config: Any) -> dict[str, Entry]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from experiments.comparison.figures import draw
-from experiments.comparison.members import Entry, check_members, members_of
+from experiments.comparison.members import Entry, members_of
 from experiments.comparison.speaking_speed import real_time
 from experiments.comparison.table import Line, table
 from experiments.run.decoration import decorating
@@ -19,7 +19,6 @@ from experiments.run.reading import number, read_result
 from experiments.run.sweep import finished, train_each
 from wf_jax.errors import UserError
 from wf_jax.flows.model_folder import load_model
-from wf_jax.folders import is_remote
 from wf_jax.training.settings import Session
 from wf_jax.whole_files import write_text
 
@@ -39,10 +38,7 @@ def compare(config: Any, folder: Path) -> int:
     Raises:
         UserError: before anything is trained, for what no training could mend.
     """
-    if is_remote(folder):
-        raise UserError(f"--workdir={folder}: a comparison is written to local folders only")
     entries = members_of(config)
-    check_members(entries)
     configs = {
         name: (f"member {i + 1} of {len(entries)}: {name}", entry.run)
         for i, (name, entry) in enumerate(entries.items())

@@ -1,1 +1,1 @@
-"""Playing a model live: what experiments.live does behind its flags."""
+"""Playing .nam models: files, and a guitar live."""

@@ -11,6 +11,7 @@ from pathlib import Path
 from wf_jax.programs_folder import OFF, SWITCH, user_cache
 
 AUTO = "auto"
+UNREADABLE = "Error reading persistent compilation cache"  # begins JAX's warning
 AGE = 30 * 24 * 3600.0  # seconds after which a program that nobody used is deleted
 
 
@@ -57,7 +58,7 @@ def forget_damaged(warning: str) -> None:
         warning: "Error reading persistent compilation cache entry for 'jit_f': ..."; others are of
             no concern here.
     """
-    named = re.match(r"Error reading persistent compilation cache entry for '([\w.<>-]+)'", warning)
+    named = re.match(rf"{UNREADABLE} entry for '([\w.<>-]+)'", warning)
     folder = os.environ.get("JAX_COMPILATION_CACHE_DIR")
     if named and folder:
         for path in Path(folder).glob(f"{glob.escape(named[1])}*-cache"):

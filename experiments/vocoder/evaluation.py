@@ -130,6 +130,23 @@ def formatted(scores: Scores) -> list[str]:
     return texts
 
 
+def contents(judged: Sequence[Judged]) -> dict:
+    """Returns the content of evaluation.json."""
+    clips = {clip.name: {"seconds": clip.seconds, **clip.scores} for clip in judged}
+    return {"mean": mean_scores(judged), "clips": clips}
+
+
+def lines(judged: Sequence[Judged]) -> list[str]:
+    """Formats the same content as a table."""
+    rows = [(clip.name, clip.scores) for clip in judged] + [("mean", mean_scores(judged))]
+    width = max(len(name) for name, _ in rows)
+    head = [" " * width + "".join(f"{name:>12}" for _, name, _ in SCORES)]
+    return head + [
+        f"{name:{width}}" + "".join(f"{text:>12}" for text in formatted(scores))
+        for name, scores in rows
+    ]
+
+
 def _mean(name: str, judged: Sequence[Judged]) -> float | None:
     values = [(clip.scores[name], len(clip.original)) for clip in judged]
     values = [(value, samples) for value, samples in values if value is not None]

@@ -21,16 +21,17 @@ from pathlib import Path
 
 import numpy as np
 import soundfile
-from absl import flags
 
 from data_pipeline.audio_files import AudioFile, write_wav
 from data_pipeline.audio_headers import AudioFileWarning
 from data_pipeline.corpus import Corpus
-from experiments import check_capture, prepare, render
 from experiments.capture.job import _probe
+from experiments.capture.recordings import Recordings, check_recordings
 from experiments.configs import a2_capture
+from experiments.playing.rendering import Rendering, attempt
 from experiments.releases import sources as release_sources
 from experiments.vocoder import mel_inputs
+from experiments.vocoder.preparation import prepare
 from tests.amps.nam_examples import EXAMPLES
 from tests.data_pipeline.damaged_audio import WIDTHS, Kind, Sample, damaged, seed
 from tests.limits import limited
@@ -39,6 +40,7 @@ from wf_jax.audio.mel import MelSettings
 from wf_jax.errors import UserError
 
 RATE = 22_050  # of corpora and mels
+RENDERING = Rendering("", "", "", channel=1, resample=True)
 
 
 class Broken(AssertionError):
@@ -85,13 +87,13 @@ class Commands:
 
     def __init__(self, folder: Path):
         """Works in `folder`."""
-        flags.FLAGS(["render", "--resample", "--channel=1"])
         self.folder = folder
         self.di = folder / "di.wav"
         write_wav(self.di, np.random.default_rng(0).uniform(-0.3, 0.3, 48_000), 48_000)
         (folder / "amp.nam").write_text(json.dumps(EXAMPLES["linear"]()))
         self.model = load_nam(folder / "amp.nam")
         (folder / "in").mkdir()
+        self.plot = f"{folder}/x.png"
 
     def every(self) -> dict[str, Callable[[Path], int | None]]:
         """Returns all commands by name."""
@@ -109,24 +111,20 @@ class Commands:
     def render(self, path: Path) -> int:
         target = self.folder / "wet.wav"
         target.unlink(missing_ok=True)
-        if problem := render._try(self.model, path, target):
+        if problem := attempt(self.model, path, target, RENDERING):
             raise UserError(problem)
         return soundfile.info(target).frames
 
     def check_output(self, path: Path) -> None:
-        self._check(path, f"--input={self.di}", f"--output={path}", "--output_channel=1")
+        self._check(path, Recordings(str(self.di), str(path), self.plot, output_channel=1))
 
     def check_input(self, path: Path) -> None:
-        self._check(path, f"--input={path}", f"--output={self.di}", "--input_channel=1")
+        self._check(path, Recordings(str(path), str(self.di), self.plot, input_channel=1))
 
-    def _check(self, path: Path, *options: str) -> None:
+    def _check(self, path: Path, given: Recordings) -> None:
         text = io.StringIO()
         with contextlib.redirect_stdout(text):
-            try:
-                arguments = ["check_capture", *options, f"--plot={self.folder}/x.png"]
-                code = check_capture.main(arguments)
-            except SystemExit as error:  # a header that cannot be used
-                raise UserError(str(error.code)) from None
+            code = check_recordings(given)  # refuses a header that cannot be used
         errors = [line for line in text.getvalue().splitlines() if line.startswith("ERROR")]
         if bool(errors) != bool(code):
             raise Broken(f"exit code {code} after {errors}")
@@ -135,12 +133,8 @@ class Commands:
 
     def prepare(self, path: Path) -> int | None:
         output = Path(tempfile.mkdtemp(dir=self.folder)) / "corpus"
-        options = [f"--input={path.parent}", f"--output={output}", "--validation=0"]
         with contextlib.redirect_stdout(io.StringIO()):
-            try:
-                prepare.main(["prepare", *options])
-            except SystemExit as error:
-                raise UserError(str(error.code)) from None
+            prepare(str(path.parent), str(output), validation=0)
         corpus = Corpus.open(output)
         (clip,) = corpus.clips
         return round(clip.samples * clip.source_rate / RATE)

@@ -22,11 +22,9 @@ from typing import Any
 
 import numpy as np
 import soundfile
-from absl import flags
 
 from data_pipeline.corpus import Corpus, Windows
 from data_pipeline.corpus_preparation import prepare_corpus
-from experiments import evaluate, prepare
 from experiments.accelerator.report import read_rows
 from experiments.configs import a2_capture
 from experiments.releases.card import _metrics
@@ -37,9 +35,12 @@ from experiments.run.json_files import read_table
 from experiments.run.lock import who_holds
 from experiments.run.model_folder import model_folder
 from experiments.run.same_run import check_same_run
+from experiments.run.side_by_side import compare_runs, read_runs
 from experiments.run.sweep_file import read_sweep
 from experiments.run.table import compare, json_lines, text
 from experiments.vocoder.job import held_out_clips
+from experiments.vocoder.preparation import prepare
+from experiments.vocoder.run_evaluation import corpus_of
 from tests.data_pipeline.damaged_tables import (
     damaged_document,
     damaged_json,
@@ -52,9 +53,6 @@ from wf_jax.audio.mel import MelSettings
 from wf_jax.errors import UserError
 from wf_jax.interop.source_config import read_config
 from wf_jax.training.metrics import MetricsFile
-
-delattr(flags.FLAGS, "output")  # which two commands have
-from experiments import runs  # noqa: E402
 
 METADATA = "a|Printing, in the only sense|printing\nb|is é differs|is\nwavs/c.wav|from most|from\n"
 SOURCE = {
@@ -104,14 +102,13 @@ class Readers:
         """Reads metadata.csv, by the command prepare."""
         (self.speech / "metadata.csv").write_bytes(damaged_table(METADATA.encode(), self.draw))
         output = Path(tempfile.mkdtemp(dir=self.folder)) / "corpus"
-        options = [f"--input={self.speech}", f"--output={output}", "--validation=0"]
         with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
             try:
-                prepare.main(["prepare", *options])
-            except SystemExit as error:
+                prepare(str(self.speech), str(output), validation=0)
+            except UserError:
                 if output.exists():
                     raise Broken("something was left") from None
-                raise UserError(str(error.code)) from None
+                raise
         for clip in Corpus.open(output).clips:
             if not (self.speech / clip.source).resolve().is_relative_to(self.speech):
                 raise Broken(f"{clip.source} is not in the corpus")
@@ -165,13 +162,13 @@ class Readers:
             MetricsFile(top / name / "metrics.jsonl", 60)
         with contextlib.redirect_stdout(io.StringIO()):
             if draw.random() < 0.3:  # and the picture, which takes most of the time
-                damaged = runs._compare([top])
+                compare_runs([str(top)])
             else:
-                found, damaged = runs._read([top])
+                found, damaged = read_runs([top])
                 for table in compare(found):
                     print(*text(table), *json_lines(table), sep="\n")
-        if damaged:
-            raise UserError(*damaged if isinstance(damaged, list) else damaged.values())
+                if damaged:
+                    raise UserError(*damaged.values())
 
     def workdir(self) -> None:
         """Reads config.json and inputs.json of a run that is resumed."""
@@ -223,7 +220,7 @@ class Readers:
 def evaluate_corpus(folder: Path) -> None:
     """Reads the corpus of a run that evaluate judges."""
     with contextlib.suppress(UserError):
-        Corpus.open(evaluate._corpus_of(folder))
+        Corpus.open(corpus_of(folder))
 
 
 def attempt(use: Callable[[], Any], folder: Path) -> str:
@@ -249,7 +246,6 @@ def main(number: int, count: int) -> None:
     memory = "/dev/shm" if Path("/dev/shm").is_dir() else None  # where a flush costs nothing
     with tempfile.TemporaryDirectory(dir=memory) as folder:
         folder = Path(folder).resolve()
-        flags.FLAGS(["runs", f"--output={folder}/runs.png"])
         readers = Readers(folder, random.Random())
         for i in range(count):
             readers.draw.seed(f"{number}/{i}")

@@ -13,7 +13,7 @@ from data_pipeline import corpus_index
 from data_pipeline.audio_files import AudioFile
 from data_pipeline.corpus import Corpus
 from data_pipeline.corpus_preparation import prepare_corpus
-from experiments import check_capture
+from experiments.capture.recordings import Recordings, check_recordings
 from experiments.comparison import suite as comparison
 from experiments.configs import a2_capture
 from experiments.releases.sources import find_source
@@ -231,5 +231,5 @@ def test_commands_take_a_name_that_is_too_long_for_a_missing_one(tmp_path):
     ):
         with pytest.raises(UserError, match="no such"):
             call()
-    with pytest.raises(SystemExit, match="File name too long"):
-        check_capture.main(["check_capture", f"--input={name}", f"--output={name}"])
+    with pytest.raises(UserError, match="File name too long"):
+        check_recordings(Recordings(name, name))

@@ -15,6 +15,7 @@ from data_pipeline.corpus_preparation import prepare_corpus
 from data_pipeline.synthetic_speech import write_demo_corpus
 from experiments.comparison import suite as comparison
 from experiments.comparison.figures import COLORS, draw
+from experiments.comparison.members import compare_members
 from experiments.comparison.paper_likelihoods import ROWS
 from experiments.comparison.suite import members_of
 from experiments.comparison.table import Line, table
@@ -139,10 +140,10 @@ def test_what_no_training_could_mend_is_said_first(tmp_path):
     """Permanent faults are reported before any member is trained."""
     config = get_config("tiny")
     with pytest.raises(UserError, match=r"data.corpus is missing.*likelihood:demo"):
-        comparison.compare(config, tmp_path)
+        compare_members(config, str(tmp_path))
     config.data.corpus, config.train.dequantize = "demo", True
     with pytest.raises(UserError, match=r"wavenet_logistic_mixture: --config.*dequant"):
-        comparison.compare(config, tmp_path)
+        compare_members(config, str(tmp_path))
 
 
 CONFIG = """

@@ -180,6 +180,8 @@ MISTAKES = {
         "prepare --input=takes --output=new --sample_rate=5": "sample_rate 5 Hz is out of range",
         "prepare --input=takes --output=new --validation=9": "",
         "prepare --input= --output=new": "--input= is empty; give a value",
+        "prepare --input=takes --output=new more": "unexpected argument 'more'; options look like",
+        "prepare --input=takes --output=new --validation=some": "--validation=some: invalid liter",
     },
     "check_capture": {
         "check_capture --input=none.wav --output=di.wav": "none.wav: no such file; check the name",
@@ -192,6 +194,10 @@ MISTAKES = {
         "check_capture --input=di.wav --output=di.wav --plot=a.doc": "--plot=a.doc: end its name w",
         "check_capture --input=di.wav --output=takes --plot=a.png": "--output is a folder; name a ",
         "check_capture --input=di.wav --output=di.wav --output_channel=0": "--output_channel=0: 0 ",
+        "check_capture --input=di.wav --output=di.wav c.wav": "unexpected argument 'c.wav'",
+        "check_capture --output=di.wav": "--input is missing: The DI that was played",
+        "check_capture --input=di.wav --output=di.wav --start_seconds=-1": "--start_seconds=-1: -",
+        "check_capture --input=di.wav --output=di.wav --stop_seconds=nan": "--stop_seconds=nan is",
     },
     "runs": {
         "runs none": "none: no such folder; name the --workdir of a training, or one above it",

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from experiments.onnx_export import programs as onnx_programs
-from experiments.onnx_export import target as onnx_target
+from experiments.onnx_export.writing import target
 from tests.flows import small
 from wf_jax.amps import a2, load_nam, save_nam
 from wf_jax.errors import UserError
@@ -80,14 +80,14 @@ def test_a_model_that_cannot_be_exported_is_one_line(tmp_path):
 
 
 def test_the_output_is_a_file_or_goes_into_a_folder(tmp_path):
-    assert onnx_target.target(tmp_path / "a.onnx", "step_64") == tmp_path / "a.onnx"
-    assert onnx_target.target(tmp_path, "step_64") == tmp_path / "step_64.onnx"
+    assert target(tmp_path / "a.onnx", "step_64") == tmp_path / "a.onnx"
+    assert target(tmp_path, "step_64") == tmp_path / "step_64.onnx"
     (tmp_path / "b.onnx").mkdir()
     (tmp_path / "c").write_text("")
     with pytest.raises(UserError, match=r"c: is a file; give a folder for"):
-        onnx_target.target(tmp_path / "c" / "d", "step_64")
+        target(tmp_path / "c" / "d", "step_64")
     with pytest.raises(UserError, match=r"b\.onnx: is a folder"):
-        onnx_target.target(tmp_path / "b.onnx", "step_64")
+        target(tmp_path / "b.onnx", "step_64")
 
 
 @converts

@@ -5,7 +5,7 @@ import sys
 import numpy as np
 import pytest
 
-from experiments.inspect.__main__ import _lines
+from experiments.inspect.description import lines
 from tests.amps.nam_examples import EXAMPLES
 from wf_jax.amps import a2
 from wf_jax.amps.container import SlimmableContainer
@@ -70,7 +70,7 @@ def test_every_architecture_has_a_description(files):
 def test_metadata_do_not_move_the_cursor():
     document = EXAMPLES["lstm"]() | {"metadata": {"name": "a\x1b[2J\nb", "\x07key": "\x9b5n"}}
     file = parse(document, "amp\x1b[31m.nam")
-    said = list(_lines(file, model_of(file)))
+    said = list(lines(file, model_of(file)))
     assert all(line.isprintable() for line in said)
     assert r"a\x1b[2J b" in said[1]
 

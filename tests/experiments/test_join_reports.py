@@ -5,8 +5,8 @@ from html.parser import HTMLParser
 
 import pytest
 
-from experiments.join_reports import join, read_report
 from experiments.report import elements
+from experiments.report.joining import join, read_report
 from wf_jax.errors import UserError
 
 
@@ -44,7 +44,7 @@ class Tags(HTMLParser):
 
 def test_contents_stand_under_each_other_with_links(tmp_path, runs):
     output = tmp_path / "all.html"
-    join(output, runs)
+    join(runs, output)
     html = output.read_text()
     assert re.search("one.*two", html, re.DOTALL)
     tags = Tags(html)
@@ -64,8 +64,8 @@ def test_a_page_survives_the_way_through(runs):
 
 def test_the_joined_page_can_be_joined(tmp_path, runs):
     (tmp_path / "both").mkdir()
-    join(tmp_path / "both" / "report.html", runs)
-    join(tmp_path / "all.html", [tmp_path / "both"])
+    join(runs, tmp_path / "both" / "report.html")
+    join([tmp_path / "both"], tmp_path / "all.html")
     assert "one" in (tmp_path / "all.html").read_text()
 
 
@@ -85,7 +85,7 @@ def test_other_pages_are_one_line(tmp_path, runs, content, message):
         (folder / "report.html").write_bytes(content)
     output = tmp_path / "all.html"
     with pytest.raises(UserError, match=message) as error:
-        join(output, [*runs, folder])
+        join([*runs, folder], output)
     assert "other" in str(error.value)
     assert "\n" not in str(error.value)
     assert not output.exists()
@@ -95,4 +95,4 @@ def test_a_page_cut_short_is_refused(tmp_path, runs):
     page = runs[0] / "report.html"
     page.write_text(page.read_text()[:-20])
     with pytest.raises(UserError, match="not a report"):
-        join(tmp_path / "all.html", runs)
+        join(runs, tmp_path / "all.html")

@@ -10,7 +10,7 @@ import pytest
 import soundfile
 
 from data_pipeline.audio_stream import write_blocks
-from experiments.terminal.start import ending_politely, run_main
+from experiments.run.process import ending_politely, run_main
 from wf_jax.amps import a2, save_nam
 
 ROOT = Path(__file__).parents[2]
@@ -68,6 +68,58 @@ def test_every_command_says_that_a_header_lies(tmp_path, command, rng):
     said = f"note: {amp}: its header announces 1.990 s of audio; 1000 bytes that follow are left"
     assert done.stderr.count(said) == 1, done.stderr
     assert "AudioFileWarning" not in done.stderr
+
+
+START = """
+import dataclasses, errno, os
+from absl import flags
+from experiments.terminal.start import start
+from wf_jax.errors import UserError
+flags.DEFINE_string("needed", None, "A text")
+flags.DEFINE_string("other", None, "Another")
+@dataclasses.dataclass
+class Options:
+    needed: str
+    other: str | None
+def run(given):
+    {0}
+def named(names, other: str | None):
+    return len(names)
+start({1})
+"""
+NEEDED = ["--needed=abc"]
+OPTIONS = 'run, "--needed=a", Options, left="all is there"'
+NO_ROOM = 'OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "a.wav")'
+
+
+@pytest.mark.parametrize(
+    ("does", "given", "code", "said"),
+    [
+        ("return None", NEEDED, 0, ""),
+        ("return len(given.needed)", NEEDED, 3, ""),
+        ('raise UserError("a.wav: too loud")', NEEDED, 1, "a.wav: too loud"),
+        (f"raise {NO_ROOM}", NEEDED, 1, "a.wav: No space left on device; make room, then the same"),
+        ("raise KeyboardInterrupt", NEEDED, 1, "stopped; all is there"),
+        ("return 0", [*NEEDED, "x"], 1, "unexpected argument 'x'; options look like --needed=a"),
+        ("return 0", [*NEEDED, "--x"], 1, "--x is no option; --help lists all"),
+        ("return 0", ["--other=a"], 1, "--needed is missing: A text"),
+    ],
+)
+def test_what_a_person_can_mend_is_a_line(does, given, code, said):
+    done = subprocess.run(
+        [sys.executable, "-c", START.format(does, OPTIONS), *given],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+    )
+    assert (done.returncode, done.stdout) == (code, "")
+    assert done.stderr.strip().startswith(said)
+    assert len(done.stderr.strip().splitlines()) == bool(said)
+
+
+def test_names_are_given_to_the_command_that_takes_them():
+    command = [sys.executable, "-c", START.format("pass", "named"), "a", "b"]
+    assert subprocess.run(command, cwd=ROOT, check=False).returncode == 2
 
 
 STOPS = [

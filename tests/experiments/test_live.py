@@ -8,10 +8,9 @@ import types
 
 import numpy as np
 import pytest
-from absl import flags
-from absl.testing import flagsaver
 
-from experiments import live
+from experiments.playing import live
+from experiments.playing.live import Connection
 from experiments.playing.player import FADE, LivePlayer, Meter
 from tests.amps.nam_examples import EXAMPLES
 from tests.amps.native_models import example, in_blocks
@@ -62,19 +61,10 @@ def through(player, x):
     return y
 
 
-@pytest.fixture
-def options():
-    """The command's flags as nobody gave them; changed ones are set back."""
-    if not flags.FLAGS.is_parsed():
-        flags.FLAGS.mark_as_parsed()
-    with flagsaver.flagsaver():
-        yield flags.FLAGS
-
-
-def test_plays_what_a_player_plays(options):
+def test_plays_what_a_player_plays():
     model, device = example("gated"), Device(guitar(64 * 20))
     expected = np.clip(in_blocks(Player(model, 64), device.x[:, 0], (64,)), -1, 1)
-    live.play(device, model, io.StringIO("\n"))
+    live.play(device, model, Connection(), io.StringIO("\n"))
     heard = np.concatenate(device.heard)
     np.testing.assert_array_equal(heard, np.stack([expected] * 2, axis=1))
     assert (device.asked["blocksize"], device.asked["samplerate"]) == (64, RATE)
@@ -126,27 +116,26 @@ def test_it_counts():
     assert line == "in  -20.0 dBFS  out    0.0 dBFS  load  10% (slowest block  30%)  2 xruns"
 
 
-def test_another_model_is_named_while_it_plays(options, tmp_path, capsys):
+def test_another_model_is_named_while_it_plays(tmp_path, capsys):
     (tmp_path / "other.nam").write_text(json.dumps(EXAMPLES["blended"]()))
     (tmp_path / "stereo.nam").write_text(json.dumps(EXAMPLES["channels_2_in_3_out"]()))
     names = ["none.nam", "stereo.nam", "other.nam", ""]
     lines = io.StringIO("\n".join(str(tmp_path / name) if name else "" for name in names) + "\n")
-    live.play(Device(guitar(640)), example("gated"), lines)
+    live.play(Device(guitar(640)), example("gated"), Connection(), lines)
     said = capsys.readouterr().err
     assert "none.nam: cannot be read" in said
     assert "stereo.nam: not a mono model" in said
     assert f"plays {tmp_path / 'other.nam'}" in said
 
 
-def test_what_a_device_refuses_is_one_line(options):
-    options.input_device = "none"
+def test_what_a_device_refuses_is_one_line():
+    connection = Connection(input_device="none")
     with pytest.raises(UserError, match=r"No input device matching 'none' \(at 48000 Hz; --dev"):
-        live.play(Device(guitar(64)), example("gated"), io.StringIO(""))
-    options.input_device = None
+        live.play(Device(guitar(64)), example("gated"), connection, io.StringIO(""))
     model = example("gated")
     model.sample_rate = 44100.0
     with pytest.raises(UserError, match=r"Invalid sample rate \[PaErrorCode -9997\] \(at 44100"):
-        live.play(Device(guitar(64)), model, io.StringIO(""))
+        live.play(Device(guitar(64)), model, Connection(), io.StringIO(""))
 
 
 @pytest.mark.parametrize(

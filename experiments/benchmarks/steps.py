@@ -3,14 +3,19 @@
 import dataclasses
 import statistics
 import time
+from typing import TYPE_CHECKING
 
-import jax
+import numpy as np
 
-from experiments.accelerator.report import Row
-from wf_jax.amps.capture import CaptureTask
-from wf_jax.flows.vocoder import VocoderTask
-from wf_jax.training.dispatch import Dispatcher
+from data_pipeline.synthetic import demo_pair
+from experiments.configs.waveflow import get_config
 from wf_jax.training.settings import Settings
+
+if TYPE_CHECKING:
+    from wf_jax.amps.capture import CaptureTask
+    from wf_jax.flows.vocoder import VocoderTask
+
+TASKS = ("a2", "waveflow_64", "waveflow_tiny")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,7 +40,7 @@ class Steps:
     devices: int
     memory: int
 
-    def cells(self, audio_seconds: float, peak: float) -> Row:
+    def cells(self, audio_seconds: float, peak: float) -> dict[str, float]:
         """Returns the cells of a table.
 
         Args:
@@ -55,7 +60,7 @@ class Steps:
 
 
 def time_steps(
-    task: CaptureTask | VocoderTask,
+    task: "CaptureTask | VocoderTask",
     substeps: int = 1,
     rounds: int = 3,
     seconds: float = 0.7,
@@ -72,6 +77,10 @@ def time_steps(
         trace: folder for a profiler's trace of one more round, of four dispatches; "" for none.
         optimizer: its name.
     """
+    import jax
+
+    from wf_jax.training.dispatch import Dispatcher
+
     settings = Settings(substeps=substeps, weight_decay=0.0, optimizer=optimizer)
     with Dispatcher(task, settings, lambda step: substeps) as dispatcher:
         state, step = dispatcher.create(dispatcher.params), 0
@@ -104,3 +113,34 @@ def time_steps(
         return Steps(
             first, whole, host, data, dispatcher.flops, dispatcher.devices, dispatcher.memory
         )
+
+
+def measure(task: list[str], substeps: list[int], seconds: float, rounds: int) -> None:
+    """Times steps of TASKS and prints a line each."""
+    import jax
+
+    from wf_jax.training.devices import use_every_core
+
+    use_every_core(16)
+    print(f"{jax.device_count()} x {jax.devices()[0].device_kind}, jax {jax.__version__}")
+    print("task           substeps  step ms  host ms  data ms  host and data of the step")
+    for name in task:
+        for count in substeps:
+            steps = time_steps(make_task(name), count, rounds, seconds)
+            parts = (steps.seconds, steps.host, steps.data)
+            numbers = "  ".join(f"{1e3 * value:7.2f}" for value in parts)
+            share = (steps.host + steps.data) / steps.seconds
+            print(f"{name:14} {count:8}  {numbers}  {share:.1%}", flush=True)
+
+
+def make_task(name: str) -> "CaptureTask | VocoderTask":
+    """The task of this name, on made-up audio."""
+    from experiments.benchmarks.noise_windows import noise_task
+    from wf_jax.amps.capture import CaptureAudio, CaptureTask
+
+    if name == "a2":
+        di, amp = (x[None].astype(np.float32) for x in demo_pair(20.0))
+        return CaptureTask(CaptureAudio(di, amp, di, amp))
+    config = get_config(name.removeprefix("waveflow_"))
+    model, window, batch = config.flow_config(22050), config.data.window, config.train.batch_size
+    return noise_task(model, window, batch)
