@@ -31,7 +31,7 @@ def read_initial(folder: Path) -> "Params":
     """
     from wf_jax.flows.model_folder import load_model
     from wf_jax.modules import split
-    from wf_jax.training.checkpoints import load_params
+    from wf_jax.training.saved_checkpoints import load_params
 
     try:
         if (folder / "checkpoints").is_dir():

@@ -98,7 +98,7 @@ def _read_config(path: Path) -> dict[str, Any]:
     """Reads the config of the run; if its file is damaged, the one in its newest checkpoint."""
     config = _read_object(path)
     if config is None:
-        from wf_jax.training.checkpoints import saved_config
+        from wf_jax.training.saved_checkpoints import saved_config
 
         config = saved_config(path.parent / "checkpoints")
     return config

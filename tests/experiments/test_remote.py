@@ -29,9 +29,10 @@ from experiments.run.sweep import finished
 from tests.experiments import fake_gcs
 from wf_jax.errors import UserError
 from wf_jax.folders import copy_files, folder_path, is_remote, read_text
-from wf_jax.training.checkpoints import Checkpoints, load_params
+from wf_jax.training.checkpoints import Checkpoints
 from wf_jax.training.metrics import MetricsFile
 from wf_jax.training.profile import Profile
+from wf_jax.training.saved_checkpoints import load_params
 from wf_jax.whole_files import write_text
 
 ROOT = Path(__file__).parents[2]

@@ -12,9 +12,10 @@ import pytest
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from wf_jax.errors import UserError
-from wf_jax.training import checkpoints
-from wf_jax.training.checkpoints import Checkpoints, load_params
+from wf_jax.training import saved_checkpoints
+from wf_jax.training.checkpoints import Checkpoints
 from wf_jax.training.fingerprints import describe, fingerprints
+from wf_jax.training.saved_checkpoints import load_params
 
 # Orbax leaves the failed reads to its own event loop.
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
@@ -323,6 +324,6 @@ def test_parameters_larger_than_any_model_s_are_not_made(tmp_path, monkeypatch):
     with Checkpoints(tmp_path) as saved:
         saved.save(1, {"best": {"params": {"a": jnp.zeros(100)}}}, {})
     assert load_params(tmp_path)[0] == 1
-    monkeypatch.setattr(checkpoints, "_MOST_BYTES", 399)
+    monkeypatch.setattr(saved_checkpoints, "_MOST_BYTES", 399)
     with pytest.raises(UserError, match="no whole checkpoint"):
         load_params(tmp_path)

@@ -1,4 +1,4 @@
-"""Checkpoints of a run: the only file that imports orbax.
+"""Saves and restores the checkpoints of a run, by orbax.
 
 Orbax restores a damaged array without complaint, so every array's fingerprint is stored beside
 it and compared when it comes back; so is a digest of what is stored in words.
@@ -6,49 +6,48 @@ it and compared when it comes back; so is a digest of what is stored in words.
 
 import contextlib
 import dataclasses
-import glob
 import logging
-import math
 import os
 import platform
-import re
 import shutil
 import time
-from collections.abc import Iterator
-from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Self
 
 import jax
 import numpy as np
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from orbax.checkpoint import v1 as ocp
 
 import wf_jax
 from wf_jax.errors import UserError
 from wf_jax.folders import copy_files, is_remote
-from wf_jax.mesh import gather_processes
 from wf_jax.options import MOST
 from wf_jax.training.checkpoint_faults import (
+    METADATA,
     DamagedError,
-    chain,
     check_permissions,
-    first_cause,
+    check_same_arrays,
+    refuse_forbidden,
     sentence,
 )
 from wf_jax.training.distributed import from_main
-from wf_jax.training.fingerprints import array_name, describe, digest
-from wf_jax.whole_files import flush, temporary_folder
+from wf_jax.training.fingerprints import describe, digest
+from wf_jax.training.saved_checkpoints import (
+    STATE,
+    can_be_listed,
+    checked,
+    everywhere,
+    literal_folder,
+    saved_steps,
+)
+from wf_jax.whole_files import flush
 
 _POLICIES = ocp.training.preservation_policies
 _PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
-_NOT_DAMAGE = (PermissionError, ConnectionError, TimeoutError)
-_NOT_NOW = ("PERMISSION_DENIED", "UNAUTHENTICATED", "UNAVAILABLE", "DEADLINE_EXCEEDED")
-_MOST_BYTES = 1 << 30  # of the parameters that another run begins from
-_METADATA, _STATE = "_CHECKPOINT_METADATA", "state"  # of a checkpoint
 _NEWEST = 100  # checkpoints that are looked at
 _LISTING_SECONDS = 60.0
+_PYTHON = platform.python_version()
 _LOG = logging.getLogger(__name__)
 
 
@@ -112,7 +111,7 @@ class Checkpoints:
         # Orbax opens all or none; what it cannot list must go first.
         if jax.process_index() == 0:
             self._set_unlistable_aside(keep)
-        _everywhere(True)
+        everywhere(True)
         try:
             self._checkpointer = self._open(self._kept)
         except Exception as error:
@@ -164,7 +163,7 @@ class Checkpoints:
         try:
             self._checkpointer.save_checkpointables_async(
                 step,
-                {_STATE: state},
+                {STATE: state},
                 custom_metadata={**described, "digest": digest(described)},
                 metrics=None if metric is None else {"metric": metric},
             )
@@ -193,7 +192,7 @@ class Checkpoints:
                         self._set_aside(passed)
                 if jax.process_index() == 0:
                     self._delete_surplus()
-                _everywhere(True)
+                everywhere(True)
                 self._checkpointer.reload()
                 return restored
             damaged.append(step)
@@ -210,7 +209,7 @@ class Checkpoints:
 
         Earlier ones need it less: where one is lost, the one before it is taken.
         """
-        steps = _saved_steps(self.folder)
+        steps = saved_steps(self.folder)
         if steps and not is_remote(self.folder):
             newest = self.folder / str(max(steps))
             for path in (*newest.rglob("*"), newest, self.folder):
@@ -232,11 +231,11 @@ class Checkpoints:
 
     def _set_unlistable_aside(self, keep: int) -> None:
         listed = 0
-        for step in sorted(_saved_steps(self.folder), reverse=True):
-            if _can_be_listed(self._plain / str(step)):
+        for step in sorted(saved_steps(self.folder), reverse=True):
+            if can_be_listed(self._plain / str(step)):
                 listed += 1
             elif listed >= keep and not all(
-                (self.folder / str(step) / name).exists() for name in (_METADATA, _STATE)
+                (self.folder / str(step) / name).exists() for name in (METADATA, STATE)
             ):
                 _delete(self.folder / str(step))  # as a process did that was killed meanwhile
             else:
@@ -292,25 +291,25 @@ class Checkpoints:
             described = self._read_description(step)
         except DamagedError as damage:
             reason = str(damage)
-        if not _everywhere(not reason):
+        if not everywhere(not reason):
             return None, reason or "another process cannot read it"
-        self._compare(step, like, described["arrays"])
+        check_same_arrays(self.folder, step, like, described["arrays"])
         state = None
         try:
             state = self._load(step, like, described["arrays"])
         except DamagedError as damage:
             reason = str(damage)
-        if not _everywhere(not reason):
+        if not everywhere(not reason):
             return None, reason or "another process cannot read it"
         return Restored(step, state, described["notes"]), ""
 
     def _read_description(self, step: int) -> dict[str, Any]:
         try:
-            return _checked(self._checkpointer.metadata(step).custom_metadata)
+            return checked(self._checkpointer.metadata(step).custom_metadata)
         except DamagedError:
             raise
         except Exception as error:
-            self._refuse_forbidden(step, error)
+            refuse_forbidden(self.folder / str(step), error)
             raise DamagedError("its metadata cannot be read") from error
 
     def _load(self, step: int, like: Any, saved: dict[str, Any]) -> Any:
@@ -318,41 +317,17 @@ class Checkpoints:
             lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding), like
         )
         try:
-            state = self._checkpointer.load_checkpointables(step, {_STATE: target})[_STATE]
+            state = self._checkpointer.load_checkpointables(step, {STATE: target})[STATE]
         except Exception as error:
             # Orbax reports truncation, absence and wrong shapes in the same opaque words.
             if "RESOURCE_EXHAUSTED" in str(error):
                 raise
-            self._refuse_forbidden(step, error)
+            refuse_forbidden(self.folder / str(step), error)
             raise DamagedError("its arrays cannot be read back") from error
         for name, found in describe(state).items():
             if found != saved[name]:
                 raise DamagedError(f"{name} has other bits than were saved")
         return state
-
-    def _compare(self, step: int, like: Any, saved: dict[str, Any]) -> None:
-        """Raises UserError where names, shapes or types differ."""
-        here = {
-            array_name(path): [list(leaf.shape), str(leaf.dtype)]
-            for path, leaf in jax.tree_util.tree_leaves_with_path(like)
-        }
-        there = {name: found[:2] for name, found in saved.items()}
-        different = sorted(
-            name for name in here.keys() | there.keys() if here.get(name) != there.get(name)
-        )
-        if not different:
-            return
-        name = different[0]
-        if name not in there:
-            what = f"{name} is only in the model"
-        elif name not in here:
-            what = f"{name} is only in the checkpoint"
-        else:
-            what = f"{name} is {_shown(here[name])} in the model, {_shown(there[name])} in it"
-        raise UserError(
-            f"{self.folder}: checkpoint {step} is of another model: {what} ({len(different)} such "
-            "arrays); give another --workdir or the old config"
-        )
 
     def _set_aside(self, step: int) -> None:
         aside = self.folder.parent / "damaged_checkpoints"
@@ -365,99 +340,8 @@ class Checkpoints:
         else:
             source.rename(target)
 
-    def _refuse_forbidden(self, step: int, error: Exception) -> None:
-        """Raises for a checkpoint that may not be read, now or ever, since that is not damage."""
-        words = " ".join(map(str, chain(error)))
-        forbidden = isinstance(first_cause(error), _NOT_DAMAGE) or any(w in words for w in _NOT_NOW)
-        if is_remote(self.folder):  # orbax does not say why it found no metadata
-            try:
-                (self.folder / str(step) / _METADATA).read_bytes()
-            except FileNotFoundError:
-                pass
-            except Exception as failure:
-                forbidden, error = True, failure
-        if forbidden:
-            raise UserError(sentence(self.folder, "cannot be read", error)) from error
-
     def _unwritten(self, error: BaseException) -> UserError:
         return UserError(sentence(self.folder, "a checkpoint could not be written", error))
-
-
-def load_params(folder: Path) -> tuple[int, dict[str, np.ndarray]]:
-    """Loads step and best parameters of the newest whole checkpoint in `folder`, for another run.
-
-    The folder stays as it is: its own run may be going on.
-
-    Raises:
-        UserError: there is none, all are damaged, or this user may not read them.
-    """
-    folder = folder.absolute() if isinstance(folder, Path) else folder
-    check_permissions(folder, os.R_OK)
-    for step in sorted(_saved_steps(folder), reverse=True):
-        try:
-            with literal_folder(folder) as plain:
-                params = _load_best(plain / str(step))
-        except Exception as error:  # see Checkpoints._load
-            _LOG.warning("%s: checkpoint %d is damaged (%s)", folder, step, type(error).__name__)
-            params = None
-        if _everywhere(params is not None):
-            return step, params
-    raise UserError(
-        f"{folder}: there is no whole checkpoint to start from; wait for the first one of that "
-        "run, or give another folder"
-    )
-
-
-@contextlib.contextmanager
-def literal_folder(folder: Path) -> Iterator[Path]:
-    """Yields another name for a folder whose own name has "[", "*" or "?".
-
-    Orbax looks for its files by patterns, in which these have a meaning.
-    """
-    if is_remote(folder) or not glob.has_magic(str(folder)):
-        yield folder
-        return
-    with temporary_folder() as place:
-        link = place / "folder"
-        link.symlink_to(folder.resolve(), target_is_directory=True)
-        yield link
-
-
-def saved_config(folder: Path) -> dict[str, Any]:
-    """Returns the config of the newest readable checkpoint in `folder`; {} without one."""
-    for step in sorted(_saved_steps(folder), reverse=True):
-        try:
-            with literal_folder(folder) as plain:
-                return dict(_checked(ocp.metadata(plain / str(step)).custom_metadata)["config"])
-        except Exception:  # of whatever kind: the next one is tried
-            continue
-    return {}
-
-
-def _load_best(folder: Path) -> dict[str, np.ndarray]:
-    """Loads the best parameters of one checkpoint onto whatever devices there are."""
-    there = ocp.checkpointables_metadata(folder)
-    saved = _checked(there.custom_metadata)["arrays"]
-    found = there.metadata[_STATE]["best"]["params"]
-    if sum(math.prod(leaf.shape) * leaf.dtype.itemsize for leaf in found.values()) > _MOST_BYTES:
-        raise DamagedError("its arrays are larger than any model's")
-    target = jax.tree.map(lambda leaf: ocp.PLACEHOLDER, there.metadata[_STATE])
-    mesh = Mesh(np.array(jax.devices()), ("all",))
-    target["best"]["params"] = {
-        name: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=NamedSharding(mesh, _WHOLE))
-        for name, leaf in found.items()
-    }
-    state = ocp.load_checkpointables(folder, {_STATE: target})[_STATE]
-    best = {"best": {"params": state["best"]["params"]}}
-    if any(saved[name] != found for name, found in describe(best).items()):
-        raise DamagedError("its arrays have other bits than were saved")
-    return {name: np.asarray(value) for name, value in best["best"]["params"].items()}
-
-
-def _saved_steps(folder: Path) -> list[int]:
-    """Lists the steps of the checkpoints in a folder; half-written ones have longer names."""
-    names = [path.name for path in folder.iterdir()] if folder.is_dir() else []
-    return [int(name) for name in names if re.fullmatch("0|[1-9][0-9]*", name)]
 
 
 def _delete(checkpoint: Path) -> None:
@@ -465,33 +349,3 @@ def _delete(checkpoint: Path) -> None:
         checkpoint.rmtree()
     else:
         shutil.rmtree(checkpoint, ignore_errors=True)
-
-
-def _checked(metadata: Any) -> dict[str, Any]:
-    """Returns the description in a checkpoint once its digest is found to be right."""
-    described = dict(metadata)
-    stored = described.pop("digest")
-    if stored != digest(described):
-        raise DamagedError("its metadata is not what was saved")
-    return described
-
-
-def _can_be_listed(folder: Path) -> bool:
-    """Returns True if the files that orbax reads on opening every checkpoint are readable."""
-    try:
-        saved = ocp.metadata(folder)
-        return bool(datetime.fromtimestamp(saved.commit_timestamp_nsecs / 1e9, UTC))
-    except Exception:
-        return False
-
-
-_PYTHON = platform.python_version()
-_WHOLE = PartitionSpec()  # a copy on every device
-
-
-def _everywhere(good: bool) -> bool:
-    return bool(gather_processes(np.bool_(good)).all())
-
-
-def _shown(described: list[Any]) -> str:
-    return f"{described[1]} {tuple(described[0])}"
