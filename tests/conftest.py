@@ -25,7 +25,7 @@ LONG = {
     "test_distributed.py": 3,
     "test_faults.py": 2,
     "test_train.py": 2,
-    "test_vocoder.py": 1,
+    "test_vocoder_task.py": 1,
 }
 
 

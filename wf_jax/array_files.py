@@ -1,4 +1,4 @@
-"""Reads .npy and .npz files of strangers: nothing is allocated before their headers are checked.
+"""Reads untrusted .npy and .npz files: nothing is allocated before their headers are checked.
 
 `numpy.load` makes room for whatever a header says, unpacks whatever a zip holds, and knows several
 kinds of errors. Here names, shapes, types and sizes are known before the first array, sizes are

@@ -29,7 +29,7 @@ from experiments.benchmarks.noise_windows import noise_task
 from wf_jax.amps import a2
 from wf_jax.amps.capture import CaptureAudio, CaptureTask, LossWeights, SizedModels
 from wf_jax.flows.flow import Flow
-from wf_jax.flows.vocoder import VocoderTask
+from wf_jax.flows.vocoder_task import VocoderTask
 from wf_jax.flows.waveflow_config import WaveFlowConfig
 from wf_jax.training.matrices import AxesOf
 from wf_jax.training.optimizers import make_optimizer

@@ -4,7 +4,7 @@ import numpy as np
 
 from wf_jax.audio.mel import MelSettings
 from wf_jax.flows.config import FlowConfig
-from wf_jax.flows.vocoder import VocoderTask, mel_context
+from wf_jax.flows.vocoder_task import VocoderTask, mel_context
 
 
 class _NoiseWindows:

@@ -13,7 +13,7 @@ from wf_jax.training.settings import Settings
 
 if TYPE_CHECKING:
     from wf_jax.amps.capture import CaptureTask
-    from wf_jax.flows.vocoder import VocoderTask
+    from wf_jax.flows.vocoder_task import VocoderTask
 
 TASKS = ("a2", "waveflow_64", "waveflow_tiny")
 

@@ -9,7 +9,7 @@ from experiments.run import config as run
 from experiments.run.config import OWN, own
 from wf_jax.amps.loss_weights import LossWeights
 from wf_jax.amps.nam_file import read_json, read_nam
-from wf_jax.amps.nam_metadata import Gear, joined
+from wf_jax.amps.nam_metadata import Gear, complete_gear
 from wf_jax.errors import UserError
 from wf_jax.options import (
     COUNT,
@@ -143,7 +143,7 @@ class CaptureConfig(run.RunConfig):
             # minutes.
             stairs = 0 if train.steps or train.minutes else train.epochs
             end = 0.994**train.epochs
-            rate, usual = 0.004, Schedule(end=end, even_ratios=True, stairs=stairs)
+            rate, usual = 0.004, Schedule(end=end, exponential=True, stairs=stairs)
         said = {name: getattr(train, name) for name in ("warmup", "hold", "end")}
         schedule = dataclasses.replace(usual, **{k: v for k, v in said.items() if v != OWN})
         return rate if train.learning_rate == OWN else train.learning_rate, schedule
@@ -159,7 +159,7 @@ class CaptureConfig(run.RunConfig):
         """
         # A fine-tuned model is still of the same gear, unless the user says otherwise.
         before = read_nam(self.init_from).metadata if self.init_from else {}
-        return joined(self.metadata, before, self.init_from)
+        return complete_gear(self.metadata, before, self.init_from)
 
     def check(self) -> None:
         """Refuses options and files that would fail later; reads headers only.

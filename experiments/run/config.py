@@ -19,7 +19,7 @@ Checkpoints = editable(CheckpointSettings)
 @dataclasses.dataclass
 class Train(
     editable(Settings, without=("schedule", "checkpoints"), substeps=0),
-    editable(Schedule, without=("even_ratios", "stairs")),
+    editable(Schedule, without=("exponential", "stairs")),
 ):
     """The training options of a run.
 

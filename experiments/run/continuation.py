@@ -4,7 +4,7 @@ from pathlib import Path
 
 from experiments.run.config import RunConfig, flat_config
 from experiments.terminal.command_lines import command, differences
-from experiments.terminal.presets import load_preset
+from experiments.terminal.config_names import load_config
 
 
 def longer(config: RunConfig, workdir: Path, *, times: int = 3) -> str:
@@ -13,5 +13,5 @@ def longer(config: RunConfig, workdir: Path, *, times: int = 3) -> str:
     given["train.minutes"] *= times
     given["train.steps"] *= times
     given["train.epochs"] *= 1 if given["train.minutes"] or given["train.steps"] else times
-    options = differences(given, flat_config(load_preset(config.source)))
+    options = differences(given, flat_config(load_config(config.source)))
     return command("train", f"--config={config.source}", f"--workdir={workdir}", *options)

@@ -1,4 +1,4 @@
-"""Guards reports, pictures and samples, which may fail without harm to a written model."""
+"""Reports, pictures and samples may fail; the model, written before them, stays complete."""
 
 import contextlib
 from collections.abc import Iterator

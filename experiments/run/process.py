@@ -1,4 +1,4 @@
-"""Runs a training as a process that others start and stop: signals, exit codes, one of several."""
+"""Runs a training in this process: signals, exit codes, other processes of the same run."""
 
 import contextlib
 import signal
@@ -22,7 +22,7 @@ _NO_MEMORY = (
 
 
 class TerminatedError(BaseException):
-    """SIGTERM outside of a training, which would turn it into a result."""
+    """SIGTERM before or after the training loop, which handles its own."""
 
 
 @contextlib.contextmanager

@@ -8,8 +8,8 @@ from typing import Any, NoReturn
 
 from absl import app, flags
 
+from experiments.terminal.config_names import config_file, load_config
 from experiments.terminal.options_help import options_help
-from experiments.terminal.presets import load_preset, preset_file
 from wf_jax.errors import UserError
 
 HELP = {"--help", "-help", "-h"}
@@ -61,7 +61,7 @@ def parse_flags(argv: list[str]) -> list[str]:
 def _help(config: str) -> NoReturn:
     """Prints the options of a config, or else the command's docstring and flags, and exits."""
     if config:
-        print("\n".join(options_help(load_preset(config))))
+        print("\n".join(options_help(load_config(config))))
     else:
         app.usage(shorthelp=True, writeto_stdout=True)
         print("\nTry --helpfull to get a list of all flags.")
@@ -123,7 +123,7 @@ def _with_files(argv: list[str]) -> list[str]:
         if flag not in ("--config", "-config"):
             continue
         if equals:
-            given[i] = f"{flag}={preset_file(source)}"
+            given[i] = f"{flag}={config_file(source)}"
         elif i + 1 < len(given):
-            given[i + 1] = preset_file(given[i + 1])
+            given[i + 1] = config_file(given[i + 1])
     return given

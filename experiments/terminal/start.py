@@ -29,11 +29,12 @@ def start(
     """Runs a command and ends the process; what a person can mend becomes one line.
 
     Args:
-        run: the command; returns the exit code, None for 0. Each parameter is a flag, one that must
-            be given if None is no value of it; `names` takes the arguments that are no flags.
-        example: a flag, shown to who gives such an argument where there are no `names`.
-        options: a dataclass whose fields are the flags, if that is what `run` takes.
-        left: says after Ctrl-C what is there.
+        run: the command; returns the exit code, None for 0. Each of its parameters is the flag of
+            that name, required where its type does not allow None and it has no default. A
+            parameter `names` takes the positional arguments.
+        example: a flag, for the message about a positional argument where there are no `names`.
+        options: a dataclass that `run` takes in place of parameters; its fields are the flags.
+        left: what is said after Ctrl-C about the files that are there.
     """
     kinds = {name: p.annotation for name, p in inspect.signature(options or run).parameters.items()}
     names = kinds.pop("names", None)

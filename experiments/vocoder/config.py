@@ -77,7 +77,7 @@ class VocoderConfig(run.RunConfig):
         train = self.train
         adam = train.optimizer == "adam"
         hold = max(train.warmup, train.hold)
-        return train.learning_rate, Schedule(train.warmup, hold, train.end, even_ratios=adam)
+        return train.learning_rate, Schedule(train.warmup, hold, train.end, exponential=adam)
 
     def check(self) -> None:
         """Refuses options and files that would fail later; reads the index only.

@@ -21,7 +21,7 @@ from wf_jax.audio.quality import (
 )
 from wf_jax.flows.flow import Flow
 from wf_jax.flows.synthesis import synthesize
-from wf_jax.flows.vocoder import HeldOut, clip_log_likelihoods
+from wf_jax.flows.vocoder_task import HeldOut, clip_log_likelihoods
 from wf_jax.levels import bits_per_sample
 from wf_jax.training.metrics import Progress, duration
 

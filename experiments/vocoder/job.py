@@ -14,7 +14,7 @@ from experiments.vocoder.results import TrainingSamples, write_results
 from wf_jax.audio.mel import MelSettings
 from wf_jax.errors import UserError
 from wf_jax.flows.config import FlowConfig
-from wf_jax.flows.vocoder import HeldOut, VocoderTask, mel_context
+from wf_jax.flows.vocoder_task import HeldOut, VocoderTask, mel_context
 from wf_jax.levels import FULL_SCALE, peak_gain
 from wf_jax.training.distributed import on_main, say
 from wf_jax.training.loop import Result

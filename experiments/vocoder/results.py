@@ -32,7 +32,7 @@ from wf_jax.audio.clips import clip_mel
 from wf_jax.flows.config import FlowConfig
 from wf_jax.flows.flow import Flow
 from wf_jax.flows.model_folder import save_model
-from wf_jax.flows.vocoder import HeldOut, VocoderTask
+from wf_jax.flows.vocoder_task import HeldOut, VocoderTask
 from wf_jax.levels import NORMALIZED_PEAK, bits_per_sample, nats_per_sample
 from wf_jax.modules import split
 from wf_jax.training.loop import Result

@@ -14,7 +14,7 @@ from wf_jax.flows.model_folder import check_model, load_model
 if TYPE_CHECKING:
     from wf_jax.audio.mel_settings import MelSettings
     from wf_jax.flows.flow import Flow
-    from wf_jax.flows.vocoder import HeldOut
+    from wf_jax.flows.vocoder_task import HeldOut
 
 
 def evaluate(workdir: str, corpus: str | None, clips: int | None, output: str | None) -> None:

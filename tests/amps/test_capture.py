@@ -24,7 +24,7 @@ from wf_jax.training.state import create_state
 from wf_jax.training.step import make_step
 
 WINDOW, BATCH = 1024, 2
-PER_EPOCH = Schedule(end=0.994**100, even_ratios=True, stairs=100)  # the NAM trainer's
+PER_EPOCH = Schedule(end=0.994**100, exponential=True, stairs=100)  # the NAM trainer's
 # The other size is the same code, and as long to compile again.
 SIZES = pytest.mark.parametrize(
     "sizes",

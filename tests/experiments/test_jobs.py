@@ -19,7 +19,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from experiments.terminal.presets import load_preset
+from experiments.terminal.config_names import load_config
 
 ROOT = Path(__file__).parents[2]
 JOBS = ROOT / "experiments" / "jobs"
@@ -253,7 +253,7 @@ def test_jobs_use_configs_that_exist():
     configs = set(re.findall(r"--config=([a-z]\S*)", text))
     assert configs
     for config in configs:
-        load_preset(config)
+        load_config(config)
 
 
 def test_the_image_takes_what_it_needs_and_runs_as_a_user():

@@ -13,7 +13,7 @@ from wf_jax.errors import UserError
 from wf_jax.export import load
 from wf_jax.export.functions import reconfigured
 from wf_jax.export.manifest import read_manifest
-from wf_jax.flows.vocoder import HeldOut, clip_log_likelihoods
+from wf_jax.flows.vocoder_task import HeldOut, clip_log_likelihoods
 
 HOP = small.MEL.hop_length
 

@@ -7,7 +7,7 @@ import jax
 import numpy as np
 
 from tests.flows import small
-from wf_jax.flows.vocoder import HeldOut, VocoderTask, mel_context
+from wf_jax.flows.vocoder_task import HeldOut, VocoderTask, mel_context
 
 
 class NoisyWindows:

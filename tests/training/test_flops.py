@@ -14,7 +14,7 @@ from jax.sharding import AxisType, Mesh, PartitionSpec
 from tests.flows import small
 from wf_jax.amps import a2
 from wf_jax.amps.capture import CaptureAudio, CaptureTask
-from wf_jax.flows.vocoder import VocoderTask, mel_context
+from wf_jax.flows.vocoder_task import VocoderTask, mel_context
 from wf_jax.modules import split
 from wf_jax.training import flops
 from wf_jax.training.flops import jaxpr_flops, matrix_rate, program_flops
@@ -245,7 +245,7 @@ def vocoder(config, batch_size, window, **options):
         "audio": floats(batch_size, before + window + after),
         "length": integers(batch_size),
         "gain": floats(batch_size),
-        "noise": floats(batch_size, dtype=jnp.uint32),
+        "noise_seed": floats(batch_size, dtype=jnp.uint32),
     }
 
 

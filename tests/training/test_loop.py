@@ -14,10 +14,10 @@ from wf_jax.errors import UserError
 from wf_jax.mesh import data_mesh
 from wf_jax.modules import split
 from wf_jax.training import loop
+from wf_jax.training.budget import LEAST, Budget
 from wf_jax.training.loop import train
 from wf_jax.training.metrics import MetricsFile, Progress, duration
 from wf_jax.training.settings import CheckpointSettings, Session, Settings
-from wf_jax.training.stopping import LEAST, Budget
 
 FAST = Settings(epochs=12, learning_rate=0.05)
 

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from wf_jax.amps.capture import CaptureTask
-from wf_jax.flows.vocoder import VocoderTask
+from wf_jax.flows.vocoder_task import VocoderTask
 from wf_jax.training.matrices import Axes, grouped, stack, unstack
 
 

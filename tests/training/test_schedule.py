@@ -10,13 +10,13 @@ def test_rises_holds_and_falls():
     assert schedule(1.0) == pytest.approx(0.02)
 
 
-def test_even_ratios():
-    schedule = Schedule(end=0.01, even_ratios=True)
+def test_it_falls_exponentially():
+    schedule = Schedule(end=0.01, exponential=True)
     assert [schedule(p) for p in (0, 0.5, 1)] == pytest.approx([1, 0.1, 0.01])
 
 
 def test_stairs_are_the_decay_per_epoch_of_the_trainer():
-    schedule, steps = Schedule(end=0.994**100, even_ratios=True, stairs=100), 18
+    schedule, steps = Schedule(end=0.994**100, exponential=True, stairs=100), 18
     for step in (0, 1, 17, 18, 35, 36, 899, 900, 1799):
         assert schedule(step / (100 * steps)) == pytest.approx(0.994 ** (step // steps)), step
 

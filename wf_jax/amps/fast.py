@@ -1,4 +1,4 @@
-"""The choice of the JAX pass of a model in a release: the general one, or that of A2 alone.
+"""Chooses the JAX program of an amp in a release: the general pass, or the faster one for A2.
 
 Streams and files are played by the native engine (engines.py), which a release does not hold.
 """

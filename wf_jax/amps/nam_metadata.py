@@ -41,7 +41,7 @@ class Gear:
 USER_KEYS = tuple(field.name for field in dataclasses.fields(Gear))
 
 
-def joined(given: Any, before: dict[str, Any], source: str) -> dict[str, Any]:
+def complete_gear(given: Any, before: dict[str, Any], source: str) -> dict[str, Any]:
     """Joins the user's part of a file's metadata: the given values, else those of another file.
 
     Args:
@@ -56,12 +56,14 @@ def joined(given: Any, before: dict[str, Any], source: str) -> dict[str, Any]:
         UserError: a value of `before` is used and is not one that NAM allows; one line.
     """
     return {
-        field.name: _joined(field, getattr(given, field.name), before.get(field.name), source)
+        field.name: _completed(field, getattr(given, field.name), before.get(field.name), source)
         for field in dataclasses.fields(Gear)
     }
 
 
-def _joined(field: dataclasses.Field, given: str, before: Any, source: str) -> str | float | None:
+def _completed(
+    field: dataclasses.Field, given: str, before: Any, source: str
+) -> str | float | None:
     is_level = field.name in LEVELS
     if given:
         return float(given) if is_level else given

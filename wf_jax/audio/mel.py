@@ -87,8 +87,8 @@ def _with_context(x: jax.Array, settings: MelSettings) -> jax.Array:
 def mel_of_context(x: jax.Array, settings: MelSettings) -> jax.Array:
     """Computes the log-mel of excerpts with their context: frame t starts at sample t hop of x.
 
-    For frames a to b of a clip these are its samples from a hop - padding, so that crops see
-    what the whole clip's mel sees.
+    The excerpt of a clip that begins with frame a starts at its sample a * hop_length - padding.
+    So a crop has the frames that the whole clip has.
 
     Args:
         x: [..., N], full scale 1, N at least n_fft.

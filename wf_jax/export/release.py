@@ -119,7 +119,7 @@ def _rebuilt(
 
 
 def params_of(path: Path, data: bytes, manifest: Manifest) -> dict[str, np.ndarray]:
-    """Reads the arrays that a manifest lists; none is made if one of them is another.
+    """Reads the arrays that a manifest lists, once all names, shapes and types are as listed.
 
     Args:
         path: of params.npz, for messages.

@@ -32,7 +32,11 @@ def permutations(kind: str, flows: int, height: int) -> np.ndarray:
 
 
 def composed(orders: np.ndarray) -> np.ndarray:
-    """Composes permutations [K, h]: the row of x that ends as row i of z, [h]."""
+    """Composes permutations [K, h] of rows.
+
+    Returns:
+        [h]; element i is the row of x that becomes row i of z.
+    """
     total = np.arange(orders.shape[1])
     for order in orders:
         total = total[order]

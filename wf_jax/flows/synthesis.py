@@ -60,7 +60,8 @@ def synthesize(
     Args:
         model: of any family.
         mels: [M, F] each, F above 0.
-        temperature: see Flow.generate; a new one compiles nothing.
+        temperature: factor on the deviation of what is drawn, applied in `Flow.generate`; another
+            one compiles nothing.
         seed: of all that is drawn; a clip's audio depends on its mel, this, the temperature and
             nothing else. It is what model.sample(jax.random.key(seed), mel[None]) gives.
         chunk: frames at once; more of them are computed in chunks.

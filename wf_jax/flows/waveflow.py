@@ -150,20 +150,20 @@ def _forward_at_once(
 ) -> tuple[jax.Array, jax.Array]:
     """Applies one flow x -> z, before the permutation: z [B, h, W] and its log_det [B]."""
     out = net(x[:, :-1, :, None], c[:, 1:], columns)
-    log_scale, offset = _scale_and_shift(out, None if mask is None else mask[:, 1:])
-    z = x[:, 1:] * jnp.exp(log_scale) + offset
+    log_scale, shift = _scale_and_shift(out, None if mask is None else mask[:, 1:])
+    z = x[:, 1:] * jnp.exp(log_scale) + shift
     return jnp.concatenate([x[:, :1], z], axis=1), jnp.sum(log_scale, axis=(1, 2))
 
 
 def _forward_by_row(
     net: GatedNet, x: jax.Array, c: jax.Array, mask: jax.Array | None, columns: jax.Array | None
 ) -> tuple[jax.Array, jax.Array]:
-    """Computes the same row by row."""
+    """Computes what `_forward_at_once` does, row by row: slower with gradients, less memory."""
 
     def update(out: jax.Array, row: Any) -> tuple[jax.Array, Any]:
         x, mask = row
-        log_scale, offset = _scale_and_shift(out, mask)
-        return x, (x * jnp.exp(log_scale) + offset, log_scale)
+        log_scale, shift = _scale_and_shift(out, mask)
+        return x, (x * jnp.exp(log_scale) + shift, log_scale)
 
     z, log_scale = net.fold().scan(x[:, 0], _others(x, mask), c[:, 1:], columns, update)
     return jnp.concatenate([x[:, :1], z], axis=1), jnp.sum(log_scale, axis=(1, 2))
@@ -176,8 +176,8 @@ def _inverse(
 
     def update(out: jax.Array, row: Any) -> tuple[jax.Array, Any]:
         z, mask = row
-        log_scale, offset = _scale_and_shift(out, mask)
-        x = (z - offset) * jnp.exp(-log_scale)
+        log_scale, shift = _scale_and_shift(out, mask)
+        x = (z - shift) * jnp.exp(-log_scale)
         return x, x
 
     x = net.fold().scan(z[:, 0], _others(z, mask), c[:, 1:], columns, update)
@@ -186,8 +186,8 @@ def _inverse(
 
 def _scale_and_shift(out: jax.Array, mask: jax.Array | None) -> tuple[jax.Array, jax.Array]:
     """Splits outputs [..., 2] into log scale and shift, both 0 where the mask is 0."""
-    log_scale, offset = out[..., 0], out[..., 1]
-    return (log_scale, offset) if mask is None else (log_scale * mask, offset * mask)
+    log_scale, shift = out[..., 0], out[..., 1]
+    return (log_scale, shift) if mask is None else (log_scale * mask, shift * mask)
 
 
 def _others(x: jax.Array, mask: jax.Array | None) -> tuple[jax.Array, jax.Array | None]:

@@ -47,7 +47,7 @@ class GlowUpsampler(nnx.Module):
 
 
 class GlowFlow(nnx.Module):
-    """y = W x over the channels of each column; then the second half of y by the first.
+    """Mixes the channels of each column, y = W x, then maps the second half of y given the first.
 
     y1 = exp(log_scale) y1 + shift, both from y0 by a net over the columns. W starts as a random
     rotation.
@@ -74,8 +74,8 @@ class GlowFlow(nnx.Module):
         """Maps x [B, W, C], condition [B, W, D] to y [B, W, C], log_det [B]; columns [B, W, 1]."""
         y = _mixed(x, self.mixing[...])
         kept, changed = jnp.split(y, 2, axis=-1)
-        offset, log_scale = self._shift_and_scale(kept, c, columns)
-        changed = changed * jnp.exp(log_scale) + offset
+        log_scale, shift = self._scale_and_shift(kept, c, columns)
+        changed = changed * jnp.exp(log_scale) + shift
         mixed = jnp.linalg.slogdet(self.mixing[...])[1].astype(x.dtype)
         count = x.shape[1] if columns is None else jnp.sum(columns, axis=(1, 2))
         log_det = jnp.sum(log_scale, axis=(1, 2)) + count * mixed
@@ -84,19 +84,19 @@ class GlowFlow(nnx.Module):
     def inverse(self, y: jax.Array, c: jax.Array, columns: jax.Array | None) -> jax.Array:
         """Maps y [B, W, C] back to x [B, W, C]."""
         kept, changed = jnp.split(y, 2, axis=-1)
-        offset, log_scale = self._shift_and_scale(kept, c, columns)
-        changed = (changed - offset) * jnp.exp(-log_scale)
+        log_scale, shift = self._scale_and_shift(kept, c, columns)
+        changed = (changed - shift) * jnp.exp(-log_scale)
         y = jnp.concatenate([kept, changed], axis=-1)
         return _mixed(y, jnp.linalg.inv(self.mixing[...]).astype(y.dtype))
 
-    def _shift_and_scale(
+    def _scale_and_shift(
         self, kept: jax.Array, c: jax.Array, columns: jax.Array | None
     ) -> tuple[jax.Array, jax.Array]:
         rows = None if columns is None else columns[:, None]
         out = self.net(kept[:, None], c[:, None], rows)[:, 0]
         out = out if columns is None else out * columns
-        offset, log_scale = jnp.split(out, 2, axis=-1)
-        return offset, log_scale
+        shift, log_scale = jnp.split(out, 2, axis=-1)
+        return log_scale, shift
 
 
 class WaveGlow(Flow):

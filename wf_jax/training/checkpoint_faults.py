@@ -80,7 +80,7 @@ def _shown(described: list[Any]) -> str:
 
 
 def refuse_forbidden(checkpoint: Path, error: Exception) -> None:
-    """Refuses a checkpoint that may not be read, now or ever, since that is not damage.
+    """Refuses a checkpoint that this user may not read: it is not damaged, and must stay.
 
     Raises:
         UserError: `error`, or another look at the checkpoint, says that it is forbidden.

@@ -1,6 +1,7 @@
 """The values that processes exchange with every dispatch: clocks, signals, learning rates.
 
-Process 0's clock and rates count, and the gravest signal of any process. The exchange is part of
+All processes take the clock and the rates of process 0, and SIGTERM or SIGINT if any has received
+it. The exchange is part of
 the dispatched program, so that all processes get the same values at the same step.
 """
 
@@ -19,7 +20,7 @@ class Control:
     """Packs the values of this process into one array, and reads those agreed on."""
 
     def __init__(self, mesh: Mesh, substeps: int):
-        """For programs of `substeps` steps on `mesh`."""
+        """Prepares the exchange for programs of `substeps` steps on `mesh`."""
         self._substeps = substeps
         self._shape = (mesh.size, 3 + substeps)
         self._rows = mesh.size // jax.process_count()
@@ -44,9 +45,9 @@ class Control:
         """Returns the minutes and signal that all processes act on; a single process uses its own.
 
         Args:
-            agreed: by the dispatch before.
-            minutes: this process's.
-            signal: that it has received.
+            agreed: the values that the dispatch before returned.
+            minutes: the clock of this process.
+            signal: the signal that this process has received.
         """
         if jax.process_count() == 1:
             return minutes, signal or ""

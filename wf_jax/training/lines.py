@@ -5,8 +5,8 @@ import threading
 from collections.abc import Iterator
 from typing import Any, Self
 
+from wf_jax.training.budget import Budget
 from wf_jax.training.metrics import Progress, duration
-from wf_jax.training.stopping import Budget
 from wf_jax.training.task import Task
 
 SLOW = 20  # seconds of compiling after which a line says so

@@ -1,7 +1,7 @@
 """The training loop, top to bottom. What it trains is a Task.
 
-With several processes each runs this loop, with the same task. What depends on a process's clock or
-on a signal is agreed within the step, one step late, so that all decide alike.
+With several processes each runs this loop, with the same task. Clocks and signals differ between
+them, so each step also exchanges these values, and all processes act on what the step before gave.
 """
 
 import contextlib
@@ -15,6 +15,7 @@ import numpy as np
 
 from wf_jax.errors import UserError
 from wf_jax.modules import Params, split
+from wf_jax.training.budget import Budget
 from wf_jax.training.checkpoints import Checkpoints
 from wf_jax.training.control import Control
 from wf_jax.training.dispatch import Dispatcher, Sent
@@ -23,7 +24,7 @@ from wf_jax.training.lines import RunLines
 from wf_jax.training.metrics import MetricsFile
 from wf_jax.training.profile import Profile
 from wf_jax.training.settings import Session, Settings
-from wf_jax.training.stopping import Budget, StopOnSignal
+from wf_jax.training.signals import StopOnSignal
 from wf_jax.training.task import Task
 from wf_jax.training.warm_start import warm_start
 
@@ -70,10 +71,10 @@ def train(
 
     Args:
         task: what to train.
-        settings: how.
-        workdir: of metrics.jsonl, checkpoints/ and profile/, seen by all processes.
-        publish: called in process 0 after each evaluation with step, module and record; again for
-            the last one before the checkpoint that a run goes on from.
+        settings: the optimizer, the budget, and when to save.
+        workdir: the run's folder, which all processes see: metrics.jsonl, checkpoints/, profile/.
+        publish: called in process 0 after each evaluation with step, module and record. A run that
+            goes on calls it first for the last evaluation before its checkpoint.
         session: what this start asks for.
         config: of the run, kept in its checkpoints.
 

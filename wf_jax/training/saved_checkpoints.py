@@ -1,4 +1,4 @@
-"""Reads the folder of checkpoints of a run that is not open here: its config, its best parameters."""
+"""Reads the checkpoints of a run that is not open here: its config, its best parameters."""
 
 import contextlib
 import glob

@@ -10,21 +10,22 @@ from wf_jax.options import MOST, Number, option
 class Schedule:
     """Rises in a straight line, holds, and falls to a share of its peak at the end.
 
-    A run in steps, epochs or minutes has the same one, and a run that goes on with another budget
-    is where that budget says.
+    It knows shares of a budget only, so it is the same for runs in steps, epochs and minutes
+    (`Budget.progress` in budget.py gives the share). A run that goes on with another budget takes
+    the rate that belongs to its share of the new one.
 
     Attributes:
         warmup: share of the budget over which the rate rises from nothing.
         hold: share at which it begins to fall, `warmup` or later.
         end: what is left of the peak at the end, above 0.
-        even_ratios: whether it falls in even ratios, else in even differences.
+        exponential: whether it falls exponentially, else linearly.
         stairs: how many steps of equal length the fall has over a whole budget; 0 for a smooth one.
     """
 
     warmup: float = option(0.0, Number(0, 1))
     hold: float = option(0.0, Number(0, 1))
     end: float = option(1.0, Number(0, 1, above=True))
-    even_ratios: bool = False
+    exponential: bool = False
     stairs: int = option(0, Number(0, MOST))
 
     def __post_init__(self) -> None:
@@ -50,7 +51,7 @@ class Schedule:
         if progress <= self.hold:
             return 1.0
         fallen = (progress - self.hold) / (1 - self.hold)
-        return self.end**fallen if self.even_ratios else 1 - fallen * (1 - self.end)
+        return self.end**fallen if self.exponential else 1 - fallen * (1 - self.end)
 
 
 CONSTANT = Schedule()

@@ -137,12 +137,12 @@ def _empty(stack: jax.Array, members: dict[str, Axes], largest: int) -> Group:
 
 
 def _begun(side: Side, g: jax.Array, first: jax.Array) -> Side:
-    """Returns the side with the factor g g', where g is the first gradient."""
+    """Returns the side; at the first gradient g its factor becomes g g'."""
     return side._replace(factor=jnp.where(first, _product(g, g.mT), side.factor))
 
 
 def _turned(groups: Groups) -> Groups:
-    """Moves the bases one step nearer to their factors' eigenvectors; reorders second moments."""
+    """Takes one step of orthogonal iteration for every basis; second moments are reordered."""
     turned = {}
     for key, (mean, square, left, right) in groups.items():
         if left:

@@ -34,8 +34,8 @@ def make_step(
 ) -> Callable[[TrainState, Any, jax.Array], tuple[TrainState, Metrics]]:
     """Makes the training step (state, batch, learning_rate) -> (state, metrics), to be jitted.
 
-    The batch is split over the mesh; each device runs `loss` on its share. To the metrics comes
-    "gradient_norm": where it is finite, the new parameters are.
+    The batch is split over the mesh; each device runs `loss` on its share. The metrics get
+    "gradient_norm" too: if it is finite, so are the new parameters.
 
     Args:
         loss: (params, batch share, axis names) -> (scalar, metrics), both already summed over
@@ -154,9 +154,9 @@ def several_steps(
 ) -> Callable[[TrainState, Any, jax.Array, jax.Array], tuple[TrainState, Metrics]]:
     """Makes a program of several steps: (state, batches, rates, count) -> (state, metrics).
 
-    Arrays with rows have one leading axis more, of `substeps`, as have rates and metrics. How many
-    of them count is an argument, so that a run may stop at any step with one program; metrics
-    beyond are zero.
+    Arrays with rows have one leading axis more, of `substeps`, as have rates and metrics. The
+    first `count` steps are taken, so that one program serves any number of them; the metrics of the
+    others are zero.
     """
 
     def one(

@@ -15,7 +15,8 @@ from wf_jax.training.matrices import Axes
 class Task(Protocol):
     """A training task. The loop knows nothing of audio; a task nothing of steps and devices.
 
-    A task may subclass this, and has then to give what stands here without a value or a body.
+    A task may subclass this; it must then define every attribute without a value and every method
+    without a body.
 
     Attributes:
         batch_size: rows of a batch, over all devices.

@@ -1,7 +1,7 @@
-"""One tile in time of a step: what the functions of layers and of convolutions have in common.
+"""Products over one tile in time: what layers and convolutions have in common.
 
 Within a tile a product begins with its bias, then adds tap after tap and input after input to sums
-that stay in registers. Weights are read one behind the other, in the order of `weights.py`.
+that stay in registers. Weights are read in the order in which `weights.py` stores them.
 Outputs, taps and inputs are loops, so that code is short: what is written out is what fills the
 registers once.
 """

@@ -14,7 +14,12 @@ from tests.flows import small, toy_vocoder
 from tests.flows.toy_vocoder import NoisyWindows
 from wf_jax.audio.mel import mel_spectrogram
 from wf_jax.errors import UserError
-from wf_jax.flows.vocoder import HeldOut, _rounding, clip_log_likelihoods, mel_context
+from wf_jax.flows.vocoder_task import (
+    HeldOut,
+    clip_log_likelihoods,
+    dequantization_noise,
+    mel_context,
+)
 from wf_jax.levels import bits_per_sample
 from wf_jax.modules import split
 from wf_jax.platforms import chosen
@@ -109,24 +114,24 @@ def test_dequantization_noise():
     first, again, later = task.batch(0), task.batch(0), task.batch(1)
     for name, value in first.items():
         np.testing.assert_array_equal(value, again[name])
-    assert not np.any(first["noise"] == later["noise"])
-    assert first["noise"][0] != first["noise"][1]
+    assert not np.any(first["noise_seed"] == later["noise_seed"])
+    assert first["noise_seed"][0] != first["noise_seed"][1]
     model, audio = task.init(), first["audio"]
-    noisy = first | {"audio": audio + 1e4 * draw(first["noise"], audio.shape[1])}
+    noisy = first | {"audio": audio + 1e4 * draw(first["noise_seed"], audio.shape[1])}
     drawn, added = small.jit(task.loss), small.jit(plain.loss)
     loss = drawn(model, first)[0]
     np.testing.assert_allclose(loss, added(model, noisy)[0], rtol=1e-6)
     assert abs(loss - added(model, first)[0]) > 1e-4
-    noise = draw(first["noise"], 4096)
+    noise = draw(first["noise_seed"], 4096)
     half = 0.5 / 32768
     assert np.abs(noise).max() <= half
     assert np.std(noise) == pytest.approx(half / 3**0.5, rel=0.05)
     assert abs(np.corrcoef(noise)[0, 1]) < 0.1
-    np.testing.assert_array_equal(noise, draw(first["noise"], 4096))
+    np.testing.assert_array_equal(noise, draw(first["noise_seed"], 4096))
 
 
 def draw(seeds, samples):
-    return np.asarray(_rounding(jnp.asarray(seeds), samples))
+    return np.asarray(dequantization_noise(jnp.asarray(seeds), samples))
 
 
 # Evaluation

@@ -93,7 +93,7 @@ class VocoderTask(Task):
         self.steps_per_epoch, self.evaluate_every = steps_per_epoch, evaluate_every
         self.masked, self.dequantize = masked, dequantize
         self.one_by_one = choices().sequences == 1
-        self.batch_axes = dict.fromkeys(("audio", "length", "gain", "noise"), 0)
+        self.batch_axes = dict.fromkeys(("audio", "length", "gain", "noise_seed"), 0)
         self.batch_seconds = batch_size * window / config.mel.sample_rate
 
     def init(self) -> Flow:
@@ -104,7 +104,7 @@ class VocoderTask(Task):
         """Returns the rows of a step's windows (all if None), each with a seed for its noise."""
         rows = np.arange(self.batch_size) if rows is None else rows
         noise = random_stream(self.seed, step, 1).integers(2**32, size=self.batch_size)
-        return {**self.windows.batch(step, rows), "noise": noise[rows].astype(np.uint32)}
+        return {**self.windows.batch(step, rows), "noise_seed": noise[rows].astype(np.uint32)}
 
     @staticmethod
     def axes_of(name: str, shape: tuple[int, ...]) -> Axes:
@@ -126,7 +126,8 @@ class VocoderTask(Task):
         """
         settings, audio = model.config.mel, batch["audio"]
         if self.dequantize:
-            audio = audio + _rounding(batch["noise"], audio.shape[1]) * batch["gain"][:, None]
+            noise = dequantization_noise(batch["noise_seed"], audio.shape[1])
+            audio = audio + noise * batch["gain"][:, None]
         frames = settings.frames(self.window)
         needed = (frames - 1) * settings.hop_length + settings.n_fft
         mel = mel_of_context(audio[:, :needed], settings)
@@ -198,7 +199,7 @@ def _log_prob(model: Flow, audio: jax.Array, lengths: jax.Array) -> jax.Array:
     return model.log_prob(audio, mel_of_clips(audio, lengths, model.config.mel), lengths)
 
 
-def _rounding(seeds: jax.Array, samples: int) -> jax.Array:
+def dequantization_noise(seeds: jax.Array, samples: int) -> jax.Array:
     """Draws noise [B, samples] from seeds [B], uniform over one int16 step."""
     half = 0.5 / FULL_SCALE
     draw = partial(jax.random.uniform, shape=(samples,), minval=-half, maxval=half)

@@ -10,7 +10,7 @@ from wf_jax.errors import UserError
 FOLDER = Path(__file__).parents[1] / "configs"
 
 
-def preset_file(source: str) -> str:
+def config_file(source: str) -> str:
     """Finds the file of a config: "waveflow:64" becomes "FOLDER/waveflow.py:64".
 
     Raises:
@@ -29,13 +29,13 @@ def preset_file(source: str) -> str:
     return f"{path}{colon}{argument}"
 
 
-def load_preset(source: str) -> Any:
+def load_config(source: str) -> Any:
     """Makes the config that a name or a file, with or without an argument, stands for.
 
     Raises:
         UserError: neither a name nor a file.
     """
-    file, _, argument = preset_file(source).partition(":")
+    file, _, argument = config_file(source).partition(":")
     spec = importlib.util.spec_from_file_location(Path(file).stem, file)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
