@@ -142,7 +142,8 @@ def test_all_flows_in_slow_loops():
 def test_the_upsampler(hops):
     """Compares with the scatter form; a sample sees `upsampler_frames` frames before its own."""
     config = small.waveglow_config(upsample_hops=hops)
-    model = GlowUpsampler(config, rng=np.random.default_rng(0))
+    single = GlowUpsampler(config, rng=np.random.default_rng(0))
+    model = jax.tree.map(lambda array: array.astype(jnp.float64), single)
     kernel, bias = (np.float64(p[...]) for p in (model.kernel, model.bias))
     mel = np.random.default_rng(1).standard_normal((2, 4, 5))
     found = model(jnp.asarray(mel), jnp.array([5, 2]))

@@ -167,7 +167,8 @@ class Unjudged(ToyTask):
 
     def evaluate(self, lines):
         self.left -= 1
-        return {"esr/line": super().evaluate(lines)["esr/line"] / (self.left >= 0)}
+        factor = 1.0 if self.left >= 0 else np.nan
+        return {"esr/line": super().evaluate(lines)["esr/line"] * factor}
 
 
 def test_a_score_that_is_no_number_is_no_divergence(tmp_path):
