@@ -17,7 +17,7 @@ from absl import app, flags
 
 from experiments.playing.player import LivePlayer, Meter
 from experiments.terminal.start import no_arguments, parse_flags, set_up
-from wf_jax.amps import load_nam
+from wf_jax.amps import load_amp
 from wf_jax.amps.model import AmpModel
 from wf_jax.errors import UserError
 from wf_jax.training.metrics import Progress
@@ -116,7 +116,7 @@ def opened(system: ModuleType, player: LivePlayer, rate: float) -> Iterator[None
 
 
 def _load(path: str) -> AmpModel:
-    model = load_nam(path).at_size(_SLIM.value)
+    model = load_amp(path).at_size(_SLIM.value)
     if (model.input_channels, model.output_channels) != (1, 1):
         raise UserError(f"{path}: not a mono model; only those are played")
     return model

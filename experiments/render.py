@@ -19,8 +19,9 @@ from data_pipeline.audio_files import SUFFIXES, AudioFile
 from data_pipeline.audio_stream import exactly, resample, write_blocks
 from experiments.terminal.outputs import check_file, check_folder
 from experiments.terminal.start import no_arguments, parse_flags, set_up
+from wf_jax.amps.amp_files import read_amp
 from wf_jax.amps.engines import AUTO, ENGINES
-from wf_jax.amps.nam_file import NamFile, read_nam
+from wf_jax.amps.nam_file import NamFile
 from wf_jax.errors import UserError
 from wf_jax.training.metrics import Progress, duration
 
@@ -51,7 +52,7 @@ def main(argv: list[str]) -> None:
     no_arguments(argv, "--input=di.wav")
     source, target = Path(_INPUT.value), Path(_OUTPUT.value)
     try:
-        file = read_nam(_MODEL.value)
+        file = read_amp(_MODEL.value)
         jobs = _jobs(source, target)
     except UserError as error:
         sys.exit(str(error))
@@ -97,8 +98,8 @@ def _jobs(source: Path, target: Path) -> list[tuple[Path, Path]]:
 
 def _load(file: NamFile) -> "AmpModel":
     """The model of the file, in the size that is asked for."""
+    from wf_jax.amps.amp_files import model_of
     from wf_jax.amps.engines import plays_natively
-    from wf_jax.amps.nam_models import model_of
     from wf_jax.training.devices import use_every_core
 
     use_every_core(8)

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 from absl import app
 
 from experiments.terminal.start import parse_flags, set_up
-from wf_jax.amps.nam_file import NamFile, parse, read_nam
+from wf_jax.amps.amp_files import read_amp
+from wf_jax.amps.nam_file import NamFile, parse
 from wf_jax.errors import UserError, printable
 
 if TYPE_CHECKING:
@@ -29,8 +30,8 @@ def main(argv: list[str]) -> None:
     failed = False
     for path in argv[1:]:
         try:
-            file = read_nam(path)
-            from wf_jax.amps.nam_models import model_of  # and with it JAX
+            file = read_amp(path)
+            from wf_jax.amps.amp_files import model_of  # and with it JAX
 
             print("\n".join(_lines(file, model_of(file))))
         except UserError as error:
