@@ -106,7 +106,7 @@ MISTAKES = {
     },
     "inspect": {
         "inspect none.nam": "none.nam: cannot be read: No such file",
-        "inspect knobs.json": "knobs.json: model_data.input_size: 2, a model with knobs; only those",
+        "inspect knobs.json": "knobs.json: model_data.input_size: 2, a model with knobs; only",
         "inspect": "name a file: python -m experiments.inspect amp.nam",
         "inspect folder": "folder: cannot be read: it is a folder",
         "inspect text.wav": "text.wav: not a complete JSON file",

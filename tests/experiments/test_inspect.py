@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from experiments.inspect.__main__ import _lines
+from tests.amps.foreign_documents import guitarml
 from tests.amps.nam_examples import EXAMPLES
 from wf_jax.amps import a2
 from wf_jax.amps.container import SlimmableContainer
@@ -26,6 +27,7 @@ def files(tmp_path_factory):
     (folder / "nearly.nam").write_text(json.dumps(nearly))
     for name in EXAMPLES:
         (folder / f"{name}.nam").write_text(json.dumps(EXAMPLES[name]()))
+    (folder / "gru.json").write_text(json.dumps(guitarml("GRU", hidden=5)))
     (folder / "broken.nam").write_text("{")
     return folder
 
@@ -56,6 +58,13 @@ def test_says_why_the_native_engine_does_not_play(files):
     said = inspect(files, "lstm.nam", "everything.nam").stdout
     assert "played by JAX; of the native engine: it plays WaveNets, not LSTM" in said
     assert "played by JAX; of the native engine: it plays no condition_dsp" in said
+
+
+def test_says_what_a_file_of_another_program_holds(files):
+    said = inspect(files, "gru.json").stdout
+    assert "gru.json: GRU, file version SimpleRNN (GuitarML), 44,100 Hz" in said
+    assert "1 GRU layer of 5; 1 x the input is added to the output" in said
+    assert "126 parameters, 95 multiply-adds per sample" in said
 
 
 @pytest.mark.slow
