@@ -10,7 +10,7 @@ from experiments.playing.rendering import Rendering, render_files
 from experiments.terminal.start import start
 from wf_jax.amps.engines import AUTO, ENGINES
 
-flags.DEFINE_string("model", None, "The .nam file")
+flags.DEFINE_string("model", None, "The model: a .nam file, or one of GuitarML or AIDA-X")
 flags.DEFINE_string("input", None, "An audio file, or a folder of them")
 flags.DEFINE_string("output", None, "The WAV file to write, or the folder")
 flags.DEFINE_float("slim", 1.0, "Size of a model that has several: 0 smallest, 1 largest", 0.0, 1.0)

@@ -21,6 +21,7 @@ from experiments.accelerator.report import Options, Report, Row
 from experiments.releases.writing import TOLERANCE
 from wf_jax.amps import a2, lstm, save_nam
 from wf_jax.amps.model import AmpModel
+from wf_jax.amps.recurrent import RecurrentConfig
 from wf_jax.audio.mel import mel_spectrogram
 from wf_jax.export import Amp, Vocoder, load
 from wf_jax.export.artifacts import platform_of
@@ -108,7 +109,7 @@ def _vocoder(options: Options) -> Examined:
 def _amp(options: Options) -> Examined:
     rng, path = np.random.default_rng(0), options.folder / "amp.nam"
     if options.small:
-        model: AmpModel = lstm.create(lstm.LSTMConfig(1, input_size=1, hidden_size=4), rng)
+        model: AmpModel = lstm.create(RecurrentConfig(1, input_size=1, hidden_size=4), rng)
     else:
         model = a2.create("standard", rng).scaled(50.0)
     save_nam(model, path, {"name": "amp"})

@@ -18,6 +18,7 @@ from experiments.benchmarks.timing import seconds_of, time_calls
 from wf_jax.amps import a2, lstm
 from wf_jax.amps.model import AmpModel
 from wf_jax.amps.player import Player
+from wf_jax.amps.recurrent import RecurrentConfig
 from wf_jax.amps.render import render
 
 RATE = 48000  # Hz
@@ -39,7 +40,7 @@ def measure(report: Report, options: Options) -> None:
         f"A2 {size}": a2.create(size, rng) for size in (("nano",) if small else a2.CHANNELS)
     }
     wavenets = [{"model": name} for name in models]
-    models[LSTM] = lstm.create(lstm.LSTMConfig(layers=1, input_size=1, hidden_size=16), rng)
+    models[LSTM] = lstm.create(RecurrentConfig(layers=1, input_size=1, hidden_size=16), rng)
     limit = min(options.seconds / 16, 0.2 if small else 20.0)  # seconds, of the calls of a row
     speeds: dict[str, float] = {}
     for case in report.in_time(WHOLE, wavenets):

@@ -4,7 +4,8 @@ import sys
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from wf_jax.amps.nam_file import NamFile, parse, read_nam
+from wf_jax.amps.amp_files import read_amp
+from wf_jax.amps.nam_file import NamFile, parse
 from wf_jax.errors import UserError, printable
 
 if TYPE_CHECKING:
@@ -25,8 +26,8 @@ def describe(names: Sequence[str]) -> int:
     failed = False
     for path in names:
         try:
-            file = read_nam(path)
-            from wf_jax.amps.nam_models import model_of  # and with it JAX
+            file = read_amp(path)
+            from wf_jax.amps.amp_files import model_of  # and with it JAX
 
             print("\n".join(lines(file, model_of(file))))
         except UserError as error:

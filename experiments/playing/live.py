@@ -119,9 +119,9 @@ def _opened(
 
 
 def _load(path: str, size: float) -> "AmpModel":
-    from wf_jax.amps import load_nam
+    from wf_jax.amps import load_amp
 
-    model = load_nam(path).at_size(size)
+    model = load_amp(path).at_size(size)
     if (model.input_channels, model.output_channels) != (1, 1):
         raise UserError(f"{path}: not a mono model; only those are played")
     return model

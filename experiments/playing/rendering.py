@@ -14,8 +14,9 @@ import numpy as np
 from data_pipeline.audio_files import SUFFIXES, AudioFile
 from data_pipeline.audio_stream import exactly, resample, write_blocks
 from experiments.terminal.outputs import check_file, check_folder
+from wf_jax.amps.amp_files import read_amp
 from wf_jax.amps.engines import AUTO
-from wf_jax.amps.nam_file import NamFile, read_nam
+from wf_jax.amps.nam_file import NamFile
 from wf_jax.errors import UserError
 from wf_jax.training.metrics import Progress, duration
 
@@ -45,7 +46,7 @@ def render_files(given: Rendering) -> int:
     Raises:
         UserError: the model cannot be used, or a name.
     """
-    file = read_nam(given.model)
+    file = read_amp(given.model)
     jobs = _jobs(Path(given.input), Path(given.output))
     faults = {path: _fault(path, wav, file.sample_rate, given) for path, wav in jobs}
     sound = [(path, wav) for path, wav in jobs if not faults[path]]
@@ -89,8 +90,8 @@ def _jobs(source: Path, target: Path) -> list[tuple[Path, Path]]:
 
 def _load(file: NamFile, given: Rendering) -> "AmpModel":
     """Returns the model of the file, in the size that is asked for."""
+    from wf_jax.amps.amp_files import model_of
     from wf_jax.amps.engines import plays_natively
-    from wf_jax.amps.nam_models import model_of
     from wf_jax.training.devices import use_every_core
 
     use_every_core(8)

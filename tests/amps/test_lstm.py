@@ -9,8 +9,9 @@ from tests.amps.compiled import block
 from tests.amps.differences import assert_gradient
 from tests.amps.nam_documents import lstm as document
 from wf_jax.amps import lstm, nam_lstm
-from wf_jax.amps.lstm import LSTM, LSTMConfig
+from wf_jax.amps.lstm import LSTM
 from wf_jax.amps.nam_file import parse
+from wf_jax.amps.recurrent import RecurrentConfig
 from wf_jax.amps.weights import FileWeights, Shapes
 from wf_jax.errors import UserError
 from wf_jax.modules import split
@@ -50,7 +51,11 @@ def slow(config, values, x):
     return head @ signal.T + bias[:, None]
 
 
-CONFIGS = [LSTMConfig(1, 1, 3), LSTMConfig(3, 1, 4), LSTMConfig(2, 2, 5, output_channels=3)]
+CONFIGS = [
+    RecurrentConfig(1, 1, 3),
+    RecurrentConfig(3, 1, 4),
+    RecurrentConfig(2, 2, 5, output_channels=3),
+]
 
 
 @pytest.mark.parametrize("config", CONFIGS)
@@ -74,19 +79,19 @@ def test_plays_as_the_loop_in_blocks_of_any_size(config, rng):
 
 
 def test_silence_is_half_a_second_from_the_stored_beginning(rng):
-    config = LSTMConfig(1, 1, 3, sample_rate=15.0)  # still on its way then
+    config = RecurrentConfig(1, 1, 3, sample_rate=15.0)  # still on its way then
     model, values = drawn(config)
     x = rng.normal(size=(1, 9)).astype(np.float32)
     expected, other = (slow(config, values, np.pad(x, ((0, 0), (n, 0))))[:, n:] for n in (7, 6))
     assert model.prewarm_samples == 7
     np.testing.assert_allclose(jax.jit(model)(x), expected, atol=2e-6)
     assert np.abs(other - expected).max() > 1e-4
-    assert drawn(LSTMConfig(1, 1, 3, sample_rate=None))[0].prewarm_samples == 1
+    assert drawn(RecurrentConfig(1, 1, 3, sample_rate=None))[0].prewarm_samples == 1
 
 
 @pytest.mark.slow
 def test_gradient_equals_float64_differences(rng):
-    config = LSTMConfig(2, 1, 3)
+    config = RecurrentConfig(2, 1, 3)
     with jax.enable_x64(True):
         model = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float64), drawn(config)[0])
         definition, params = split(model)
@@ -114,7 +119,7 @@ def test_scaled_is_a_louder_copy(rng):
 
 
 def test_valid_begins_where_h_and_c_start():
-    config = LSTMConfig(1, 1, 2)
+    config = RecurrentConfig(1, 1, 2)
     model, values = drawn(config)
     x = np.linspace(-1, 1, model.lookback + 5, dtype=np.float32)
     expected = slow(config, values, x[None])[0, model.lookback :]
@@ -122,7 +127,7 @@ def test_valid_begins_where_h_and_c_start():
 
 
 def test_fresh_weights_are_the_trainers_rule():
-    config = LSTMConfig(2, 1, 64)
+    config = RecurrentConfig(2, 1, 64)
     model = lstm.create(config, np.random.default_rng(0))
     bound = 64**-0.5
     for cell in model.cells:

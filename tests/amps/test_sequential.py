@@ -10,7 +10,8 @@ from wf_jax.amps.activations import Activation
 from wf_jax.amps.container import SlimmableContainer
 from wf_jax.amps.convnet import ConvNet, ConvNetConfig
 from wf_jax.amps.linear import Linear, LinearConfig
-from wf_jax.amps.lstm import LSTM, LSTMConfig
+from wf_jax.amps.lstm import LSTM
+from wf_jax.amps.recurrent import RecurrentConfig
 from wf_jax.amps.sequential import Sequential
 from wf_jax.amps.weights import Uniform
 
@@ -23,7 +24,7 @@ def convnet(**options):
 
 def lstm(**options):
     config = {"layers": 1, "input_size": 1, "hidden_size": 4, "sample_rate": 1000.0, **options}
-    return LSTM(LSTMConfig(**config), Uniform(np.random.default_rng(1)))
+    return LSTM(RecurrentConfig(**config), Uniform(np.random.default_rng(1)))
 
 
 def linear(taps=5, **options):

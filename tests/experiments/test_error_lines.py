@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from tests.amps.foreign_documents import guitarml
 from tests.amps.nam_examples import EXAMPLES
 from tests.experiments.test_checks_first import corpus
 from tests.flows.small import config, wavenet_config
@@ -84,6 +85,7 @@ MISTAKES = {
     },
     "render": {
         "render --model=none.nam --input=di.wav --output=y.wav": "none.nam: cannot be read: No su",
+        "render --model=knobs.json --input=di.wav --output=y.wav": "input_size: 2, a model with k",
         "render --modle=amp.nam --input=di.wav --output=y.wav": "--modle is no option; did you me",
         "render --model=amp.nam --input=none.wav --output=y.wav": "none.wav: no such file",
         "render --model=text.wav --input=di.wav --output=y.wav": "text.wav: not a complete JSON",
@@ -104,6 +106,7 @@ MISTAKES = {
     },
     "inspect": {
         "inspect none.nam": "none.nam: cannot be read: No such file",
+        "inspect knobs.json": "knobs.json: model_data.input_size: 2, a model with knobs; only",
         "inspect": "name a file: python -m experiments.inspect amp.nam",
         "inspect folder": "folder: cannot be read: it is a folder",
         "inspect text.wav": "text.wav: not a complete JSON file",
@@ -295,6 +298,7 @@ def place(tmp_path_factory):
     model = EXAMPLES["lstm"]()
     (folder / "amp.nam").write_text(json.dumps(model | {"sample_rate": 48000}))
     (folder / "short.nam").write_text(json.dumps(model | {"weights": [0.0]}))
+    (folder / "knobs.json").write_text(json.dumps(guitarml(input_size=2)))
     np.save(folder / "flat.npy", np.zeros(9, np.float32))
     np.save(folder / "mel.npy", np.random.default_rng(0).normal(-5, 2, (4, 30)).astype("f4"))
     np.savez(folder / "w.npz", w=np.zeros(3, np.float32))

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from experiments.inspect.description import lines
+from tests.amps.foreign_documents import guitarml
 from tests.amps.nam_examples import EXAMPLES
 from wf_jax.amps import a2
 from wf_jax.amps.container import SlimmableContainer
@@ -26,6 +27,7 @@ def files(tmp_path_factory):
     (folder / "nearly.nam").write_text(json.dumps(nearly))
     for name in EXAMPLES:
         (folder / f"{name}.nam").write_text(json.dumps(EXAMPLES[name]()))
+    (folder / "gru.json").write_text(json.dumps(guitarml("GRU", hidden=5)))
     (folder / "broken.nam").write_text("{")
     return folder
 
@@ -33,6 +35,14 @@ def files(tmp_path_factory):
 def inspect(files, *names):
     command = [sys.executable, "-m", "experiments.inspect", *(str(files / name) for name in names)]
     return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.slow
+def test_says_what_a_file_of_another_program_holds(files):
+    said = inspect(files, "gru.json").stdout
+    assert "gru.json: GRU, file version SimpleRNN (GuitarML), 44,100 Hz" in said
+    assert "1 GRU layer of 5; 1 x the input is added to the output" in said
+    assert "126 parameters, 95 multiply-adds per sample" in said
 
 
 @pytest.mark.slow

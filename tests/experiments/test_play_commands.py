@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from tests.amps import foreign_documents
 from tests.amps.nam_examples import EXAMPLES
 from tests.amps.slow_nam import play
 
@@ -36,6 +37,17 @@ def test_render_plays_the_model(folder):
     assert done.returncode == 0, done.stderr
     x, y = (soundfile.read(folder / name)[0] for name in ("di.wav", "wet.wav"))
     np.testing.assert_allclose(y, play(EXAMPLES["gated"](), x), atol=2e-6)
+
+
+def test_render_plays_the_models_of_other_programs(folder):
+    document = foreign_documents.EXAMPLES["aida_x_gru_all"]()
+    (folder / "gru.json").write_text(json.dumps(document))
+    paths = {"model": folder / "gru.json", "input": folder / "di.wav", "output": folder / "g.wav"}
+    done = run("render", **paths)
+    assert done.returncode == 0, done.stderr
+    x, y = (soundfile.read(folder / name)[0] for name in ("di.wav", "g.wav"))
+    expected = foreign_documents.play(document, x, silence=24000)
+    np.testing.assert_allclose(y, expected, atol=1e-5)
 
 
 @pytest.mark.parametrize(

@@ -8,9 +8,10 @@ import jax
 from wf_jax.amps.a2 import size_of
 from wf_jax.amps.convnet import ConvNet
 from wf_jax.amps.linear import Linear
-from wf_jax.amps.lstm import LSTM
 from wf_jax.amps.model import AmpModel
+from wf_jax.amps.recurrent import Recurrent
 from wf_jax.amps.sequential import Sequential
+from wf_jax.amps.skip import Skip
 from wf_jax.amps.wavenet import WaveNet
 from wf_jax.amps.wavenet_config import LayerArrayConfig
 
@@ -53,8 +54,12 @@ def words(model: AmpModel) -> Iterator[str]:
         yield f"{_count(channels[0], 'input')}, {_count(channels[1], 'output')}"
     if isinstance(model, WaveNet):
         yield from _wavenet(model)
-    elif isinstance(model, LSTM):
-        yield f"{_count(model.config.layers, 'LSTM layer')} of {model.config.hidden_size}"
+    elif isinstance(model, Recurrent):
+        layers = _count(model.config.layers, f"{type(model).__name__} layer")
+        yield f"{layers} of {model.config.hidden_size}"
+    elif isinstance(model, Skip):
+        yield from words(model.model)
+        yield f"{model.gain:.4g} x the input is added to the output"
     elif isinstance(model, ConvNet):
         norm = " with batch norm" if model.config.batchnorm else ""
         blocks = _count(len(model.config.dilations), "block")

@@ -106,24 +106,24 @@ def parse(document: Any, source: str) -> NamFile:
         UserError: a key is missing or of the wrong type, or the version is unsupported.
     """
     if not isinstance(document, dict):
-        raise UserError(f"{source}: a .nam file holds one JSON object, not {_kind(document)}")
+        raise UserError(f"{source}: a .nam file holds one JSON object, not {kind_of(document)}")
     for key in REQUIRED_KEYS:
         if key not in document:
             raise UserError(f'{source}: the key "{key}" is missing; this is not a .nam model')
     check_version(document["version"], source)
     for key, kind in (("architecture", str), ("config", dict), ("weights", list)):
         if not isinstance(document[key], kind):
-            raise UserError(f'{source}: "{key}" is {_kind(document[key])}, not {_name(kind)}')
+            raise UserError(f'{source}: "{key}" is {kind_of(document[key])}, not {_name(kind)}')
     metadata = document.get("metadata")
     metadata = {} if metadata is None else metadata
     if not isinstance(metadata, dict):
-        raise UserError(f'{source}: "metadata" is {_kind(metadata)}, not an object')
+        raise UserError(f'{source}: "metadata" is {kind_of(metadata)}, not an object')
     return NamFile(
         source,
         document["version"],
         document["architecture"],
         document["config"],
-        _weights(document["weights"], source),
+        numbers(document["weights"], f"{source}: weights"),
         _sample_rate(document, source),
         metadata,
     )
@@ -225,10 +225,15 @@ def _encodes(value: Any) -> bool:
     return True
 
 
-def _weights(values: list, source: str) -> np.ndarray:
+def numbers(values: list, where: str) -> np.ndarray:
+    """Returns a list as float32 [N].
+
+    Raises:
+        UserError: one of them is no number, or not a finite float32.
+    """
     if not set(map(type, values)) <= {int, float}:
         index = _first(lambda value: type(value) not in (int, float), values)
-        raise UserError(f"{source}: weights[{index}] is {_kind(values[index])}, not a number")
+        raise UserError(f"{where}[{index}] is {kind_of(values[index])}, not a number")
     try:
         with np.errstate(over="ignore"):
             weights = np.asarray(values, np.float64).astype(np.float32)
@@ -238,7 +243,7 @@ def _weights(values: list, source: str) -> np.ndarray:
         index = _first(lambda value: abs(value) > 1 << 128, values)
     if index is not None:
         raise UserError(
-            f"{source}: weights[{index}] is {shown(values[index])}, not a finite float32; "
+            f"{where}[{index}] is {shown(values[index])}, not a finite float32; "
             "the training diverged or the file is damaged"
         )
     return weights
@@ -262,7 +267,8 @@ def _name(kind: type) -> str:
     return {str: "a string", dict: "an object", list: "a list"}[kind]
 
 
-def _kind(value: Any) -> str:
+def kind_of(value: Any) -> str:
+    """Names the kind of a JSON value, for messages."""
     if value is None:
         return "null"
     names = {str: "a string", dict: "an object", list: "a list", bool: "true or false"}

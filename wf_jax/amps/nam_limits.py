@@ -8,9 +8,9 @@ import jax
 from flax import nnx
 
 from wf_jax.amps.linear import Linear
-from wf_jax.amps.lstm import LSTM
 from wf_jax.amps.model import AmpModel
 from wf_jax.amps.nam_file import NamFile
+from wf_jax.amps.recurrent import Recurrent
 from wf_jax.amps.wavenet_layer import Conv, Pointwise
 from wf_jax.errors import UserError
 
@@ -57,9 +57,10 @@ def count_model(file: NamFile, model: AmpModel) -> None:
     """
     if isinstance(model, Linear):
         count(file, MEMORY, model.receptive_field * model.input_channels)
-    if isinstance(model, LSTM):
+    if isinstance(model, Recurrent):
         # A step of a cell costs as much as a thousand weights, at least.
-        step = sum(cell.kernel.size + 1000 for cell in model.cells)
+        kernels = (leaf.size for leaf in jax.tree.leaves(model.cells) if leaf.ndim > 1)
+        step = sum(kernels) + 1000 * len(model.cells)
         count(file, PREWARM, model.prewarm_samples * step)
     # A condition model counts again in the model that it conditions.
     for _, part in nnx.iter_modules(model):

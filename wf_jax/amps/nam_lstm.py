@@ -3,13 +3,12 @@
 import functools
 from typing import Any
 
-from wf_jax.amps.lstm import LSTM, LSTMConfig, create
+from wf_jax.amps.lstm import LSTM, create
 from wf_jax.amps.nam_file import NamFile
-from wf_jax.amps.nam_options import Options
+from wf_jax.amps.nam_options import MOST_CELLS, Options
 from wf_jax.amps.nam_weights import check, filled
+from wf_jax.amps.recurrent import RecurrentConfig
 from wf_jax.errors import UserError
-
-MOST_LAYERS = 64  # of which a program takes 4 s to compile on two cores; of 512, minutes
 
 
 def from_nam(file: NamFile) -> LSTM:
@@ -25,23 +24,23 @@ def from_nam(file: NamFile) -> LSTM:
     return filled(functools.partial(LSTM, config), file)
 
 
-def read_config(file: NamFile) -> LSTMConfig:
-    """Reads the `config` of a .nam LSTM as an LSTMConfig.
+def read_config(file: NamFile) -> RecurrentConfig:
+    """Reads the `config` of a .nam LSTM as a RecurrentConfig.
 
     Raises:
         UserError: naming file, key and expectation.
     """
     options = Options(file.config, f"{file.source}: config")
     layers = options.integer("num_layers")
-    if layers > MOST_LAYERS:
-        raise UserError(f"{options.where}.num_layers: {layers}; {MOST_LAYERS} are the most")
+    if layers > MOST_CELLS:
+        raise UserError(f"{options.where}.num_layers: {layers}; {MOST_CELLS} are the most")
     inputs = options.channels("input_size")
     if options.channels("in_channels", 1) != inputs:
         raise UserError(
             f"{options.where}.input_size: {inputs}, but in_channels (1 where it is not given) is "
             f"{options.channels('in_channels', 1)}; they should be equal"
         )
-    return LSTMConfig(
+    return RecurrentConfig(
         layers=layers,
         input_size=inputs,
         hidden_size=options.channels("hidden_size"),

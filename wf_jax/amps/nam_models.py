@@ -58,13 +58,19 @@ def new_model(
     return _Builder(rng, sample_rate).build(document, str(path))
 
 
-def model_of(file: NamFile) -> AmpModel:
+def model_of(file: NamFile, sample_rate: float | None = None) -> AmpModel:
     """Builds the model that a validated .nam object describes.
+
+    Args:
+        file: the object.
+        sample_rate: Hz, of models for which it does not say.
 
     Raises:
         UserError: one line naming file, key and expectation.
     """
-    return _Builder().build_file(file, depth=0)
+    if file.sample_rate is None:
+        file = dataclasses.replace(file, sample_rate=sample_rate)
+    return _Builder(sample_rate=sample_rate).build_file(file, depth=0)
 
 
 def save_nam(
@@ -85,7 +91,7 @@ def save_nam(
             one-second probe if None.
 
     Raises:
-        ValueError: a weight is not finite.
+        ValueError: as `to_document`.
     """
     probe = built_in_probe() if loudness_probe is None else loudness_probe
     write_nam(_measured_document(model, dict(metadata or {}), probe), path)
@@ -197,7 +203,11 @@ def _measured_document(
 
 
 def to_document(model: AmpModel) -> dict[str, Any]:
-    """Returns the .nam object of a model, without the date and the measured loudness and gain."""
+    """Returns the .nam object of a model, without the date and the measured loudness and gain.
+
+    Raises:
+        ValueError: a weight is not finite, or no .nam holds such a model.
+    """
     if isinstance(model, SlimmableContainer):
         entries = [
             {"max_value": max_value, "model": to_document(submodel)}
@@ -207,6 +217,9 @@ def to_document(model: AmpModel) -> dict[str, Any]:
     if isinstance(model, Sequential):
         models = [to_document(child) for child in model.models]
         return _envelope(model, {"models": models, "weights_version": 2}, [], {})
+    kind = type(model).__name__
+    if kind not in ("WaveNet", *_SMALL):
+        raise ValueError(f"a .nam file holds no {kind}; it holds {', '.join(('WaveNet', *_SMALL))}")
     weights = np.concatenate([np.ravel(array) for array in model.weight_arrays()]).astype(
         np.float32
     )
@@ -215,7 +228,7 @@ def to_document(model: AmpModel) -> dict[str, Any]:
     if isinstance(model, WaveNet):
         config = nam_wavenet.to_config(model, to_document)
     else:
-        config = _SMALL[type(model).__name__].to_config(model)
+        config = _SMALL[kind].to_config(model)
     return _envelope(model, config, weights.tolist(), {})
 
 

@@ -1,15 +1,18 @@
 """Typed access to the `config` object of a .nam file; every complaint names key and expectation."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from wf_jax.amps.activations import ACTIVATION_NAMES, PARAMETERS, Activation
 from wf_jax.amps.nam_file import shown
 from wf_jax.errors import UserError
+
+if TYPE_CHECKING:
+    from wf_jax.amps.activations import Activation
 
 # Far above all that make sense.
 LARGEST = 10_000_000  # of any size or dilation
 MOST_CHANNELS = 2048  # a chunk of so many takes 64 MiB
 LONGEST = 2048  # of any list of numbers but the weights
+MOST_CELLS = 64  # of a recurrent model, which take 4 s to compile on two cores; 512, minutes
 
 
 class Options:
@@ -28,11 +31,11 @@ class Options:
     def error(self, key: str, expectation: str) -> UserError:
         """Makes the error about the value of a key."""
         if key not in self.values:
-            return UserError(f"{self.where}.{key}: missing; it should be {expectation}")
+            return UserError(f"{self.path(key)}: missing; it should be {expectation}")
         if self.values[key] == []:
-            return UserError(f"{self.where}.{key}: empty; it should be {expectation}")
+            return UserError(f"{self.path(key)}: empty; it should be {expectation}")
         value = shown(self.values[key])
-        return UserError(f"{self.where}.{key}: {value} is not {expectation}")
+        return UserError(f"{self.path(key)}: {value} is not {expectation}")
 
     def present(self, key: str) -> bool:
         """Returns True if the key is there and not null."""
@@ -40,7 +43,7 @@ class Options:
 
     def inner(self, key: str) -> "Options":
         """Returns the object under a key."""
-        return Options(self.values.get(key), f"{self.where}.{key}")
+        return Options(self.values.get(key), self.path(key))
 
     def integer(self, key: str, default: int | None = None, most: int = LARGEST) -> int:
         """Returns a positive integer."""
@@ -62,7 +65,7 @@ class Options:
         for i, value in enumerate(values):
             if not _is_size(value, most):
                 raise UserError(
-                    f"{self.where}.{key}[{i}]: {shown(value)} is not a positive integer up to "
+                    f"{self.path(key)}[{i}]: {shown(value)} is not a positive integer up to "
                     f"{most:,}"
                 )
         return tuple(values)
@@ -93,24 +96,24 @@ class Options:
         values = self.values.get(key)
         if not isinstance(values, list) or not values:
             raise self.error(key, f"a list of {what}")
-        return [Options(value, f"{self.where}.{key}[{i}]") for i, value in enumerate(values)]
+        return [Options(value, f"{self.path(key)}[{i}]") for i, value in enumerate(values)]
 
     def per_layer(self, key: str, layers: int) -> list["Options"]:
         """The value of every layer, given once or as a list; each under the key "value"."""
         value = self.values.get(key)
         values = value if isinstance(value, list) else [value] * layers
         if len(values) != layers:
-            raise UserError(f"{self.where}.{key}: {len(values)} values for {layers} layers")
+            raise UserError(f"{self.path(key)}: {len(values)} values for {layers} layers")
         listed = isinstance(value, list)
-        places = [
-            f"{self.where}.{key}[{i}]" if listed else f"{self.where}.{key}" for i in range(layers)
-        ]
+        places = [f"{self.path(key)}[{i}]" if listed else self.path(key) for i in range(layers)]
         return [_Value(value, place) for value, place in zip(values, places, strict=True)]
 
-    def activation(self, key: str) -> Activation:
+    def activation(self, key: str) -> "Activation":
         """An activation: its name, or an object with its parameters."""
+        from wf_jax.amps.activations import ACTIVATION_NAMES, PARAMETERS, Activation  # and JAX
+
         value = self.values.get(key)
-        options = Options(value if isinstance(value, dict) else {"type": value}, self._path(key))
+        options = Options(value if isinstance(value, dict) else {"type": value}, self.path(key))
         name = options.values.get("type")
         if not isinstance(name, str) or name not in ACTIVATION_NAMES:
             raise UserError(
@@ -130,11 +133,20 @@ class Options:
     def _check_length(self, key: str, values: list) -> None:
         if len(values) > LONGEST:
             raise UserError(
-                f"{self.where}.{key}: a list of {len(values):,}; {LONGEST:,} are the most"
+                f"{self.path(key)}: a list of {len(values):,}; {LONGEST:,} are the most"
             )
 
-    def _path(self, key: str) -> str:
+    def path(self, key: str) -> str:
+        """Names a key in messages."""
         return f"{self.where}.{key}"
+
+
+class Document(Options):
+    """The object that a file holds; `where` is the file's name."""
+
+    def path(self, key: str) -> str:
+        """See Options.path."""
+        return f"{self.where}: {key}"
 
 
 class _Value(Options):
@@ -146,7 +158,7 @@ class _Value(Options):
     def error(self, key: str, expectation: str) -> UserError:
         return UserError(f"{self.where}: {shown(self.values[key])} is not {expectation}")
 
-    def _path(self, key: str) -> str:
+    def path(self, key: str) -> str:
         return self.where
 
 
