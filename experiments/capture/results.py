@@ -107,12 +107,15 @@ def _describe(
         linear_esr=baseline,
         di=x[skip:],
         target=capture.output_validation[skip:] / np.float32(capture.output_gain),
-        draw_latency=partial(
+        draw_latency=None
+        if capture.lesson
+        else partial(
             plot_latency,
             latency=capture.latency,
             sample_rate=capture.sample_rate,
             name=capture.name,
         ),
+        examined="teacher" if capture.lesson else "recording",
         latency_text=capture.latency.describe(capture.sample_rate),
         findings=capture.findings,
         facts=_facts(config, capture, result, nam),
@@ -142,22 +145,19 @@ def _metadata(
     # The file's name may hold bytes that are no UTF-8, and JSON may not.
     name = initial.gear["name"] or capture.name.encode(errors="replace").decode()
     esr = float(result.metrics[f"esr/{largest}"][0])
-    training = {
-        "settings": {"ignore_checks": capture.ignore_checks},
-        "data": captures.metadata(capture),
-        "validation_esr": esr if math.isfinite(esr) else None,
-    }
+    judged = esr if math.isfinite(esr) else None
+    training = {"settings": {"ignore_checks": capture.ignore_checks}, "validation_esr": judged}
+    if capture.lesson:
+        converted = capture.lesson.metadata(judged)
+        return {**initial.gear, "name": name, "training": training, "converted_from": converted}
+    training["data"] = captures.metadata(capture)
     return {**initial.gear, "name": name, "training": training}
 
 
 def _facts(config: CaptureConfig, capture: Capture, result: Result, nam: Path) -> dict[str, str]:
     metadata = read_nam(nam).metadata
-    demo = config.is_demo
     return {
-        "DI": "the built-in plucked strings" if demo else config.data.input,
-        "recording": "the built-in simulated amp" if demo else config.data.output,
-        "part used": _part(config.data, capture.part_seconds),
-        "standard file": capture.standard_version or "none: the user's own DI",
+        **_origin(config, capture),
         "trained on": f"{len(capture.input_train) / capture.sample_rate:.1f} s, held out "
         f"{len(capture.input_validation) / capture.sample_rate:.1f} s",
         "training": f"{result.steps} steps in {duration(result.minutes)}; {result.stopped}",
@@ -166,6 +166,20 @@ def _facts(config: CaptureConfig, capture: Capture, result: Result, nam: Path) -
         "loudness": f"{metadata['loudness']:.1f} dB, gain {metadata['gain']:.2f}",
         "device": f"{jax.device_count()} {jax.devices()[0].device_kind}",
         "versions": f"Python {platform.python_version()}, jax {jax.__version__}",
+    }
+
+
+def _origin(config: CaptureConfig, capture: Capture) -> dict[str, str]:
+    """Describes the pair: the teacher, or both files."""
+    if lesson := capture.lesson:
+        repaired = {"trained away": ", ".join(lesson.repairs)} if lesson.repairs else {}
+        return {"teacher": lesson.teacher, "DI": lesson.di, **repaired}
+    demo = config.is_demo
+    return {
+        "DI": "the built-in plucked strings" if demo else config.data.input,
+        "recording": "the built-in simulated amp" if demo else config.data.output,
+        "part used": _part(config.data, capture.part_seconds),
+        "standard file": capture.standard_version or "none: the user's own DI",
     }
 
 
