@@ -54,6 +54,11 @@ class Capture:
     ignore_checks: bool = False
     lesson: "Lesson | None" = None
 
+    @property
+    def examined(self) -> str:
+        """The origin of the output in a word: "recording" or "teacher"."""
+        return "teacher" if self.lesson else "recording"
+
 
 def load_capture(
     input_path: str | Path,

@@ -208,11 +208,11 @@ class CaptureConfig(run.RunConfig):
             raise UserError(
                 "--config.init_from and --config.model.nam exclude each other; give one"
             )
-        if self.model.nam:
-            read_json(self.model.nam)
-        self.gear()
+        for name in filter(None, (self.model.nam, self.init_from)):
+            read_json(name)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # said when the file is read
+            self.gear()
             self._check_audio()
 
     @property

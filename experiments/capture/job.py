@@ -140,17 +140,17 @@ def _keep_demo_pair(folder: Path) -> None:
 
 def _taught(config: CaptureConfig, teacher: Teacher, initial: CaptureModels) -> Capture:
     """Lets the teacher play."""
-    lesson, di = teacher.lesson, teacher.di()
+    lesson, di, seen = teacher.lesson, teacher.di(), _receptive_field(config, initial)
     say(f"{lesson.teacher} plays {len(di) / teacher.sample_rate:.0f} s of {lesson.di}")
     return take_lesson(
         teacher,
         di,
         teacher.sample_rate,
         lesson,
-        notes=teacher.notes,
+        notes=[*teacher.notes, *teacher.unseen(seen)],
         validation_seconds=config.data.validation_seconds,
         ignore_checks=config.data.ignore_checks,
-        receptive_field=_receptive_field(config, initial),
+        receptive_field=seen,
         window=config.train.window,
         batch_size=config.batch_size,
     )

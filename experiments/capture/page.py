@@ -85,7 +85,7 @@ def write_capture_report(path: str | Path, report: CaptureReport) -> None:
 
 def _result(report: CaptureReport) -> str:
     def verdict(size: SizeReport) -> str:
-        return describe_esr(size.best_esr, report.linear_esr, report.steps)
+        return describe_esr(size.best_esr, report.linear_esr, report.steps, report.examined)
 
     cards = "".join(
         f'<div class="result" style="border-color:{figures.color(name)}"><h3>{escape(name)}</h3>'
@@ -117,7 +117,7 @@ def _players(report: CaptureReport) -> str:
     return elements.section(
         "Listen",
         f"{elements.players(clips, report.sample_rate, gain)}"
-        f"<p>{elements.levels(gain)}; {note}</p>",
+        f"<p>{elements.levels(gain, report.examined)}; {note}</p>",
     )
 
 

@@ -115,7 +115,7 @@ def _describe(
             sample_rate=capture.sample_rate,
             name=capture.name,
         ),
-        examined="teacher" if capture.lesson else "recording",
+        examined=capture.examined,
         latency_text=capture.latency.describe(capture.sample_rate),
         findings=capture.findings,
         facts=_facts(config, capture, result, nam),
@@ -126,7 +126,7 @@ def _describe(
     )
     write_capture_report(workdir / "report.html", report)
     write_metrics(workdir, metrics, reported=True)
-    _say(workdir, esrs, baseline, result)
+    _say(workdir, esrs, baseline, result, capture.examined)
 
 
 def playing_level(stacked: AmpModel, output_gain: float) -> AmpModel:
@@ -190,10 +190,13 @@ def _part(data: Data, seconds: tuple[float, float]) -> str:
     return f"{span}; its clock's drift undone" if data.correct_drift else span
 
 
-def _say(workdir: Path, esrs: dict[str, float], baseline: float, result: Result) -> None:
+def _say(
+    workdir: Path, esrs: dict[str, float], baseline: float, result: Result, examined: str
+) -> None:
     print(f"\n{result.stopped}: {result.steps} steps in {duration(result.minutes)}")
     for size, esr in esrs.items():
-        print(f"  {size:9} ESR {esr:.4f}  {describe_esr(esr, baseline, result.steps)}")
+        verdict = describe_esr(esr, baseline, result.steps, examined)
+        print(f"  {size:9} ESR {esr:.4f}  {verdict}")
     print(f"  {'no model':9} ESR {baseline:.4f}  the best linear filter, for comparison")
     print("ESR is the error's energy over the signal's: 0.01 is an error 20 dB below the sound.")
     print(f"model:  {workdir / 'model.nam'}  (loads in any NAM player)")

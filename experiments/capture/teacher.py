@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from data_pipeline.audio_files import HIGHEST_RATE, LOWEST_RATE
 from data_pipeline.checks import PLAYER_RATE, Finding
 from data_pipeline.lessons import Lesson
 from data_pipeline.playing import built_in_di
@@ -65,6 +66,20 @@ class Teacher:
             return built_in_di(data.validation_seconds, self.sample_rate)
         return read_di(files.di, data.input_channel or None, self.sample_rate)
 
+    def unseen(self, samples: int) -> list[Finding]:
+        """Notes the share of the cabinet's sound that a model of so many samples can't learn."""
+        if self._response is None:
+            return []
+        energy = np.square(self._response)
+        share = float(energy[samples:].sum() / energy.sum())
+        if share < 1e-4:
+            return []
+        said = (
+            f"{self._files.cabinet.name}: {100 * share:.2g}% of its energy comes later than "
+            f"{1e3 * samples / self.sample_rate:.0f} ms, which is what the model sees"
+        )
+        return [Finding("cabinet", "note", said)]
+
     def __call__(self, x: np.ndarray) -> np.ndarray:
         """Plays x, float32 [T] -> [T], with silence before it."""
         for model in self._models:
@@ -97,8 +112,11 @@ def _common_rate(files: tuple[NamFile, ...], models: list[AmpModel]) -> tuple[in
         each = ", ".join(f"{name} at {rate:g} Hz" for name, rate in rates.items())
         raise UserError(f"--config.data.teacher: {each}; models in a row need one rate")
     rate = next(iter(rates.values()))
-    if rate != round(rate):
-        raise UserError(f"{files[0].source}: {rate} Hz is no whole number; it cannot teach")
+    if rate != round(rate) or not LOWEST_RATE <= rate <= HIGHEST_RATE:
+        raise UserError(
+            f"{files[0].source}: a sample rate of {rate:g} Hz, and audio has a whole number from "
+            f"{LOWEST_RATE} to {HIGHEST_RATE}; name another model"
+        )
     return round(rate), notes
 
 

@@ -67,7 +67,7 @@ def read_teacher_files(data: Data) -> TeacherFiles:
             "or --config.data.teacher"
         )
     _check_options(data)
-    models = tuple(read_nam(name) for name in _listed(data.teacher))
+    models = tuple(read_nam(name) for name in _listed(data.teacher, "teacher"))
     for file in models:
         _check_mono(file)
     di = () if data.input in BUILT_IN else _di_files(data)
@@ -118,11 +118,14 @@ def read_di(paths: tuple[Path, ...], channel: int | None, sample_rate: int) -> n
     return np.concatenate(parts)
 
 
-def _listed(text: str) -> list[str]:
+def _listed(text: str, option: str) -> list[str]:
     """Splits a list of file names at commas, unless it is the name of one file."""
     if os.path.exists(text):
         return [text]
-    return [name.strip() for name in text.split(",") if name.strip()]
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    if not names:
+        raise UserError(f"--config.data.{option}={text}: names no file; give one, or several")
+    return names
 
 
 def _check_options(data: Data) -> None:
@@ -151,7 +154,7 @@ def _check_mono(file: NamFile) -> None:
 
 def _di_files(data: Data) -> tuple[Path, ...]:
     paths = []
-    for name in _listed(data.input):
+    for name in _listed(data.input, "input"):
         if os.path.isdir(name):
             found = sorted(list_audio(Path(name)).audio)
             if not found:
