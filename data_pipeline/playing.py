@@ -57,8 +57,8 @@ def varied_playing(
 
 
 def _force(rng: Rng) -> float:
-    """Draws the peak of a phrase: most within 20 dB of full scale, some down to -_RANGE."""
-    return 10 ** (-_RANGE * rng.beta(1.0, 4.0) / 20)
+    """Draws the peak of a phrase: most within 12 dB of full scale, a quarter down to -_RANGE."""
+    return 10 ** (-rng.uniform(0, 12 if rng.random() < 0.75 else _RANGE) / 20)
 
 
 def _place(x: np.ndarray, start: int, phrase: np.ndarray) -> int:
@@ -97,13 +97,13 @@ def _strokes(
     rng: Rng, samples: int, gap: tuple[float, float], damping: float, voices: int
 ) -> np.ndarray:
     """Plays strokes of up to `voices` strings, `gap` seconds apart."""
-    string, tuning = _instrument(rng), _BASS if rng.random() < 0.2 else _GUITAR
+    string, tuning = _instrument(rng), _BASS if rng.random() < 0.15 else _GUITAR
     spacing = rng.uniform(*gap)
     x, at = np.zeros(samples), 0
     while at < samples:
         fret, first = 2 ** (rng.integers(0, 20) / 12), rng.integers(0, len(tuning))
         count = rng.integers(1, voices + 1)
-        force = 10 ** (-rng.uniform(0, 18) / 20)
+        force = 10 ** (-rng.uniform(0, 12) / 20)
         for pitch in tuning[first : first + count] * fret:
             start = at + round(rng.uniform(0, 0.02 if count > 1 else 0.001) * SAMPLE_RATE)
             length = min(samples - start, 2 * SAMPLE_RATE)
