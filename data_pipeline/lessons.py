@@ -12,7 +12,7 @@ from data_pipeline.audio_files import Audio
 from data_pipeline.captures import Capture, normalized
 from data_pipeline.checks import Finding
 from data_pipeline.latency import Latency
-from data_pipeline.teacher_checks import REPAIRS, Play, examine
+from data_pipeline.teacher_checks import DC, LATENCY, Examination, Play, examine
 from wf_jax.errors import UserError
 
 
@@ -25,7 +25,7 @@ class Lesson:
         files: name and SHA-256 of every model, in the order in which the audio passes them; then
             of the cabinet's impulse response, where there is one.
         di: the DI in words.
-        repairs: which of REPAIRS were made.
+        repairs: which of teacher_checks.REPAIRS were made.
     """
 
     name: str
@@ -81,11 +81,7 @@ def take_lesson(
     found = examine(play, lesson.teacher, sample_rate, lesson.repairs)
     findings = [*notes, *found.findings]
     _refuse(findings, ignore_checks)
-    y = play(di)
-    if "dc" in lesson.repairs:
-        y = y - np.float32(found.offset)
-    early = found.onset if "latency" in lesson.repairs else 0
-    x, y = di[: len(di) - early], y[early:]
+    x, y = _played(play, di, found, lesson.repairs)
     train = max(len(x) - round(validation_seconds * sample_rate), 0)
     history = receptive_field - 1
     needed = {"training": history + window * batch_size, "validation": history + window}
@@ -100,7 +96,7 @@ def take_lesson(
         input_validation=x[train:],
         output_validation=y_validation,
         output_gain=gain,
-        latency=Latency(early, "teacher", measured=float(found.onset)),
+        latency=Latency(len(di) - len(x), "teacher", measured=float(found.onset)),
         findings=tuple(findings),
         standard_version=None,
         validation_start_seconds=train / sample_rate,
@@ -108,6 +104,17 @@ def take_lesson(
         ignore_checks=ignore_checks,
         lesson=lesson,
     )
+
+
+def _played(
+    play: Play, di: np.ndarray, found: Examination, repairs: tuple[str, ...]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the DI and the teacher's output, repaired: float32 [T - onset] each."""
+    y = play(di)
+    if DC in repairs:
+        y = y - np.float32(found.offset)
+    late = found.onset if LATENCY in repairs else 0
+    return di[: len(di) - late], y[late:]
 
 
 def _refuse(findings: Sequence[Finding], ignore_checks: bool) -> None:
@@ -136,6 +143,3 @@ def _check_parts(
         for name, span in (("training", (0, train)), ("held-out", (train, len(x)))):
             findings += [checks.check_part(audio, name, span, False) for audio in (di, played)]
     return findings
-
-
-__all__ = ["REPAIRS", "Lesson", "take_lesson"]

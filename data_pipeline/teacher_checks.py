@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from data_pipeline.checks import SILENT_PEAK, Finding, duration
+from data_pipeline.checks import SILENT_PEAK, Finding
 
 Play = Callable[[np.ndarray], np.ndarray]  # float32 [T] -> [T], silence before the first sample
 
@@ -22,7 +22,7 @@ IDLE = 1e-4  # -80 dBFS
 GROWTH = 1.1  # from a quarter second of silence to the next
 LOUDEST = 1e4  # where full scale is 1
 CLICKS = (0.5, 0.02)  # of full scale
-_LATENCY, _OFFSET = REPAIRS = ("latency", "dc")
+LATENCY, DC = REPAIRS = ("latency", "dc")
 
 
 @dataclass(frozen=True)
@@ -59,8 +59,8 @@ def examine(play: Play, name: str, sample_rate: int, repairs: tuple[str, ...] = 
     offset = float(rest[signal.quarter : signal.clicks[0]].mean())
     findings = (
         _check_answer(y - offset, signal, name),
-        _check_onset(onset, name, sample_rate, _LATENCY in repairs),
-        _check_offset(offset, name, _OFFSET in repairs),
+        _check_onset(onset, name, sample_rate, LATENCY in repairs),
+        _check_offset(offset, name, DC in repairs),
         _check_idle(y, signal, name),
     )
     return Examination(onset or 0, offset, findings)
@@ -139,11 +139,7 @@ def _check_answer(y: np.ndarray, signal: _Signal, name: str) -> Finding:
 def _check_onset(onset: int | None, name: str, sample_rate: int, repaired: bool) -> Finding:
     if onset is None:
         return Finding("latency", "note", f"{name}: does not answer clicks; no latency is measured")
-    size = (
-        f"{duration(onset, sample_rate)} ({onset} samples)"
-        if onset >= 48
-        else (f"{onset} samples ({1e3 * onset / sample_rate:.2f} ms)")
-    )
+    size = f"{onset} samples ({1e3 * onset / sample_rate:.2f} ms)"
     if onset <= USUAL_ONSET * sample_rate:
         return Finding("latency", "ok", f"{name}: answers within {onset} samples")
     if repaired:

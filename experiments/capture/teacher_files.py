@@ -3,7 +3,7 @@
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
 import soxr
@@ -15,21 +15,13 @@ from data_pipeline.teacher_checks import REPAIRS
 from wf_jax.amps.nam_file import NamFile, read_nam
 from wf_jax.errors import UserError
 
+if TYPE_CHECKING:
+    from experiments.capture.config import Data
+
 BUILT_IN = ("", "built-in", "demo")  # of data.input: the playing that comes with us
 LONGEST_RESPONSE = 5.0  # seconds; longer files are recordings
 # Options of recordings: whoever gives one with a teacher expects something else.
 _OF_RECORDINGS = ("output_channel", "latency", "start_seconds", "stop_seconds", "correct_drift")
-
-
-class Data(Protocol):
-    """The options that are read here; see experiments.capture.config.Data."""
-
-    teacher: str
-    cabinet: str
-    repair: str
-    input: str
-    input_channel: int
-    output: str
 
 
 @dataclass(frozen=True)
@@ -55,7 +47,7 @@ class TeacherFiles:
         return (*files, *([str(self.cabinet)] if self.cabinet else []), *map(str, self.di))
 
 
-def read_teacher_files(data: Data) -> TeacherFiles:
+def read_teacher_files(data: "Data") -> TeacherFiles:
     """Reads the models, and the headers of audio files.
 
     Raises:
@@ -128,7 +120,7 @@ def _listed(text: str, option: str) -> list[str]:
     return names
 
 
-def _check_options(data: Data) -> None:
+def _check_options(data: "Data") -> None:
     """Refuses what only a recording can have."""
     usual = type(data)()
     for name in _OF_RECORDINGS:
@@ -152,7 +144,7 @@ def _check_mono(file: NamFile) -> None:
             )
 
 
-def _di_files(data: Data) -> tuple[Path, ...]:
+def _di_files(data: "Data") -> tuple[Path, ...]:
     paths = []
     for name in _listed(data.input, "input"):
         if os.path.isdir(name):
