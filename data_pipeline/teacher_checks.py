@@ -170,9 +170,9 @@ def _check_idle(y: np.ndarray, signal: _Signal, name: str) -> Finding:
     """Finds a tone or noise of its own in silence, before and long after playing."""
     before = y[signal.quarter : signal.clicks[0]].std()
     level = max(before, y[-signal.quarter :].std())
-    shown = f"{20 * np.log10(level):.0f} dBFS" if level > 1e-10 else "nothing"
+    shown = f"{20 * np.log10(level):.0f} dBFS" if level > 1e-7 else "nothing"
     if level <= IDLE:
-        return Finding("idle noise", "ok", f"{name}: sounds of {shown} in silence")
+        return Finding("idle noise", "ok", f"{name}: plays {shown} of its own in silence")
     return Finding(
         "idle noise",
         "warning",
