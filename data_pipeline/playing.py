@@ -199,6 +199,11 @@ _PHRASES: dict[str, tuple[Phrase, float]] = {
 }
 
 
+def built_in_playing(sample_rate: int) -> np.ndarray:
+    """Makes the playing that comes with us, SECONDS of it."""
+    return varied_playing(SECONDS, 0, sample_rate)
+
+
 def built_in_di(validation_seconds: float, sample_rate: int) -> np.ndarray:
     """Makes the DI of a teacher: varied playing, and at its end strings alone to be judged by.
 
@@ -208,4 +213,4 @@ def built_in_di(validation_seconds: float, sample_rate: int) -> np.ndarray:
     """
     strings = ("notes", "chords", "mutes", "tremolo", "slides")
     end = varied_playing(validation_seconds, 1, sample_rate, strings)
-    return np.concatenate([varied_playing(SECONDS, 0, sample_rate), end])
+    return np.concatenate([built_in_playing(sample_rate), end])

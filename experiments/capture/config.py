@@ -41,7 +41,8 @@ class Data:
 
     Attributes:
         input: the DI file that was played into the amp; "demo" for the built-in pair. For a
-            teacher: "built-in" or nothing for the DI that comes with us, or files and folders.
+            teacher: nothing for the DI that comes with us, or files and folders one after the
+            other, "built-in" among them for our playing: "built-in,di.wav".
         output: the recording of the amp.
         teacher: a .nam file that plays the output in place of an amp, or several in a row,
             "pedal.nam,amp.nam".

@@ -11,6 +11,7 @@ import soxr
 from data_pipeline.audio_files import AudioFile, read_audio
 from data_pipeline.audio_folders import list_audio
 from data_pipeline.checks import Finding
+from data_pipeline.playing import built_in_playing
 from data_pipeline.teacher_checks import REPAIRS
 from wf_jax.amps.nam_file import NamFile, read_nam
 from wf_jax.errors import UserError
@@ -18,7 +19,8 @@ from wf_jax.errors import UserError
 if TYPE_CHECKING:
     from experiments.capture.config import Data
 
-BUILT_IN = ("", "built-in", "demo")  # of data.input: the playing that comes with us
+BUILT_IN = "built-in"  # in data.input: the playing that comes with us
+_OURS = ("", BUILT_IN, "demo")  # alone, they stand for that and strings to be judged by
 LONGEST_RESPONSE = 5.0  # seconds; longer files are recordings
 # Options of recordings: whoever gives one with a teacher expects something else.
 _OF_RECORDINGS = ("output_channel", "latency", "start_seconds", "stop_seconds", "correct_drift")
@@ -31,7 +33,7 @@ class TeacherFiles:
     Attributes:
         models: .nam files, in the order in which the audio passes them.
         cabinet: the impulse response after them, or None.
-        di: the user's files; () for the built-in playing.
+        di: the user's files, BUILT_IN among them or not; () for the built-in DI.
         repairs: which faults are trained away.
     """
 
@@ -44,7 +46,11 @@ class TeacherFiles:
     def paths(self) -> tuple[str, ...]:
         """Every file that the pair is made from."""
         files = [file.source for file in self.models]
-        return (*files, *([str(self.cabinet)] if self.cabinet else []), *map(str, self.di))
+        return (
+            *files,
+            *([str(self.cabinet)] if self.cabinet else []),
+            *(str(path) for path in self.di if str(path) != BUILT_IN),
+        )
 
 
 def read_teacher_files(data: "Data") -> TeacherFiles:
@@ -62,7 +68,7 @@ def read_teacher_files(data: "Data") -> TeacherFiles:
     models = tuple(read_nam(name) for name in _listed(data.teacher, "teacher"))
     for file in models:
         _check_mono(file)
-    di = () if data.input in BUILT_IN else _di_files(data)
+    di = () if data.input in _OURS else _di_files(data)
     cabinet = Path(data.cabinet) if data.cabinet else None
     if cabinet:
         _check_response(cabinet)
@@ -95,19 +101,22 @@ def read_response(path: Path, sample_rate: int) -> tuple[np.ndarray, Finding]:
 
 
 def read_di(paths: tuple[Path, ...], channel: int | None, sample_rate: int) -> np.ndarray:
-    """Reads the user's DI files one after the other, at one rate: float32 [T].
+    """Reads DI files one after the other, at one rate: float32 [T]; BUILT_IN is played here.
 
     Raises:
         UserError: a file is damaged.
     """
-    parts = []
-    for path in paths:
-        audio = read_audio(path, channel)
-        samples = audio.samples
-        if audio.sample_rate != sample_rate:
-            samples = soxr.resample(samples, audio.sample_rate, sample_rate, quality="VHQ")
-        parts.append(samples.astype(np.float32))
-    return np.concatenate(parts)
+    return np.concatenate([_samples(path, channel, sample_rate) for path in paths])
+
+
+def _samples(path: Path, channel: int | None, sample_rate: int) -> np.ndarray:
+    if str(path) == BUILT_IN:
+        return built_in_playing(sample_rate)
+    audio = read_audio(path, channel)
+    samples = audio.samples
+    if audio.sample_rate != sample_rate:
+        samples = soxr.resample(samples, audio.sample_rate, sample_rate, quality="VHQ")
+    return samples.astype(np.float32)
 
 
 def _listed(text: str, option: str) -> list[str]:
@@ -155,6 +164,8 @@ def _di_files(data: "Data") -> tuple[Path, ...]:
         else:
             paths.append(Path(name))
     for path in paths:
+        if str(path) == BUILT_IN:
+            continue
         AudioFile(path).index_of(data.input_channel or None, "--config.data.input_channel")
     return tuple(paths)
 

@@ -204,6 +204,18 @@ def test_di_files_and_folders_are_played_one_after_the_other(config, tmp_path):
     np.testing.assert_allclose(di[[3 * RATE + 5000, 4 * RATE + 24000]], [0.1, 0.2], atol=1e-3)
 
 
+def test_built_in_playing_may_be_judged_by_the_users_own(config, monkeypatch):
+    monkeypatch.setattr(playing, "SECONDS", 2.0)
+    own, config.data.input = config.data.input, f"built-in,{config.data.input}"
+    config.check()
+    teacher = Teacher(config.data)
+    di = teacher.di()
+    np.testing.assert_array_equal(di[: 2 * RATE], playing.varied_playing(2.0, 0, RATE))
+    assert len(di) == 5 * RATE
+    assert config.input_files() == (config.data.teacher, own)
+    assert teacher.lesson.di == "built-in+di.wav"
+
+
 @pytest.mark.parametrize("name", ["lstm", "convnet", "gated", "container", "sequential"])
 def test_any_architecture_may_teach(config, tmp_path, name):
     path = tmp_path / f"{name}.nam"
