@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -11,6 +11,11 @@ from data_pipeline.latency import MAX_DISAGREEMENT, SAFETY_FACTOR, Latency
 from data_pipeline.pair_report import ALL, BATCH_SIZE, Used, check_capture
 from data_pipeline.standard_files import STANDARD_FILES, StandardFile
 from wf_jax.errors import UserError
+
+if TYPE_CHECKING:
+    from data_pipeline.lessons import Lesson
+
+LEVEL_DBFS = -18.0  # RMS of the training output after normalization
 
 
 @dataclass(frozen=True)
@@ -31,6 +36,7 @@ class Capture:
         validation_start_seconds: start of the validation part in the input file.
         part_seconds: (start, stop) of the part of the input file that is used.
         ignore_checks: the user's option.
+        lesson: the teacher that played the output; None for a recording.
     """
 
     name: str
@@ -46,6 +52,12 @@ class Capture:
     validation_start_seconds: float
     part_seconds: tuple[float, float] = (0.0, 0.0)
     ignore_checks: bool = False
+    lesson: "Lesson | None" = None
+
+    @property
+    def examined(self) -> str:
+        """The origin of the output in a word: "recording" or "teacher"."""
+        return "teacher" if self.lesson else "recording"
 
 
 def load_capture(
@@ -61,7 +73,7 @@ def load_capture(
     receptive_field: int = 6347,
     window: int = 8192,
     batch_size: int = BATCH_SIZE,
-    level_dbfs: float = -18.0,
+    level_dbfs: float = LEVEL_DBFS,
     standard_files: tuple[StandardFile, ...] = STANDARD_FILES,
 ) -> Capture:
     """Reads, checks, splits, aligns and normalizes a pair, in this order.
@@ -106,14 +118,14 @@ def load_capture(
     x, y, delay = report.input, report.output, report.latency.samples
     x_train, y_train = _aligned(x.samples, y.samples, report.train, delay)
     x_validation, y_validation = _aligned(x.samples, y.samples, report.validation, delay)
-    gain = 10.0 ** (level_dbfs / 20.0) / float(np.sqrt(np.mean(y_train**2)))
+    y_train, y_validation, gain = normalized(y_train, y_validation, level_dbfs)
     return Capture(
         name=y.path.stem,
         sample_rate=x.sample_rate,
         input_train=x_train.astype(np.float32),
-        output_train=(gain * y_train).astype(np.float32),
+        output_train=y_train,
         input_validation=x_validation.astype(np.float32),
-        output_validation=(gain * y_validation).astype(np.float32),
+        output_validation=y_validation,
         output_gain=gain,
         latency=report.latency,
         findings=report.findings,
@@ -122,6 +134,18 @@ def load_capture(
         part_seconds=(x.time_of(0), x.time_of(len(x.samples))),
         ignore_checks=ignore_checks,
     )
+
+
+def normalized(
+    train: np.ndarray, validation: np.ndarray, level_dbfs: float = LEVEL_DBFS
+) -> tuple[np.ndarray, np.ndarray, float]:
+    """Brings the training output to an RMS level, and the held-out output by the same gain.
+
+    Returns:
+        Both outputs, float32, and the gain.
+    """
+    gain = 10.0 ** (level_dbfs / 20.0) / float(np.sqrt(np.mean(np.square(train, dtype=np.float64))))
+    return (gain * train).astype(np.float32), (gain * validation).astype(np.float32), gain
 
 
 def metadata(capture: Capture) -> dict[str, Any]:

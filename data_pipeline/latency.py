@@ -50,7 +50,7 @@ class Latency:
     """
 
     samples: int
-    method: Literal["manual", "blips", "cross-correlation"]
+    method: Literal["manual", "blips", "cross-correlation", "teacher"]
     measured: float | None = None
     recommended: int | None = None
     confidence: float | None = None
@@ -66,6 +66,9 @@ class Latency:
 
     def describe(self, sample_rate: int) -> str:
         """Describes the result: samples, ms, method."""
+        if self.method == "teacher":
+            kept = "trained away" if self.samples else "which the copy keeps"
+            return f"the teacher answers after {self.measured:.0f} samples, {kept}"
         size = f"{abs(self.samples)} samples ({1e3 * abs(self.samples) / sample_rate:.2f} ms)"
         text = f"output {'late' if self.samples > 0 else 'early'} by {size}"
         found = "given by hand" if self.method == "manual" else f"found by {self.method}"

@@ -104,11 +104,11 @@ def _add_pluck(
     frequency = pitch * partials * np.sqrt(1 + 8e-5 * partials**2)
     envelope = np.clip(t / 0.0015, 0, 1) * np.clip((length - t) / 0.02, 0, 1)
     string = np.exp(-t / 0.002) * rng.normal(size=samples) * 0.15 * force  # the pick's scrape
-    string += _ring(amplitude, frequency, rate, samples)
+    string += ring(amplitude, frequency, rate, samples)
     x[first : first + samples] += force * envelope * string
 
 
-def _ring(
+def ring(
     amplitude: np.ndarray, frequency: np.ndarray, rate: np.ndarray, samples: int, block: int = 512
 ) -> np.ndarray:
     """Sums a exp(-r t) sin(2 pi f t) over the partials, float64 [samples].
@@ -145,12 +145,12 @@ def tube_amp(di: np.ndarray) -> np.ndarray:
     """
     rate = SAMPLE_RATE * OVERSAMPLING
     x = soxr.resample(di, SAMPLE_RATE, rate, quality="VHQ")
-    x = _filter(x, _response([(0, 0), (35, -9), (110, 0), (600, 2), (5000, 3), (24000, 0)], rate))
+    x = filtered(x, _response([(0, 0), (35, -9), (110, 0), (600, 2), (5000, 3), (24000, 0)], rate))
     x = _tube(5.0 * x - 0.6 * _envelope(x, rate), -0.45)
-    x = _filter(x, _response([(0, -60), (20, -9), (60, 0), (9000, 0), (24000, -12)], rate))
+    x = filtered(x, _response([(0, -60), (20, -9), (60, 0), (9000, 0), (24000, -12)], rate))
     x = _tube(2.2 * x, 0.3)
     y = soxr.resample(x, rate, SAMPLE_RATE, quality="VHQ")[: len(di)]
-    y = _filter(np.pad(y, (0, len(di) - len(y))), _response(_CABINET, SAMPLE_RATE))
+    y = filtered(np.pad(y, (0, len(di) - len(y))), _response(_CABINET, SAMPLE_RATE))
     return AMP_PEAK * y / _FULL_SCALE
 
 
@@ -179,7 +179,7 @@ def _tube(x: np.ndarray, offset: float) -> np.ndarray:
 def _envelope(x: np.ndarray, rate: int, attack: float = 0.03) -> np.ndarray:
     """Smooths |x| by a one-sided exponential of `attack` seconds: the charge of the bias."""
     decay = np.exp(-np.arange(round(4 * attack * rate)) / (attack * rate))
-    return _filter(np.abs(x), decay / decay.sum())
+    return filtered(np.abs(x), decay / decay.sum())
 
 
 def _response(points: list[tuple[float, float]], rate: int, taps: int = 0) -> np.ndarray:
@@ -201,7 +201,7 @@ def _response(points: list[tuple[float, float]], rate: int, taps: int = 0) -> np
     return response
 
 
-def _filter(x: np.ndarray, response: np.ndarray) -> np.ndarray:
+def filtered(x: np.ndarray, response: np.ndarray) -> np.ndarray:
     """Convolves causally, block by block (overlap-add): [T] -> [T]."""
     block = 1 << int(np.ceil(np.log2(8 * len(response))))
     size, step = block, block - len(response) + 1

@@ -5,11 +5,12 @@ import warnings
 from typing import Any, ClassVar
 
 from data_pipeline.audio_files import AudioFile
+from experiments.capture.teacher_files import TeacherFiles, read_teacher_files
 from experiments.run import config as run
 from experiments.run.config import OWN, own
 from wf_jax.amps.loss_weights import LossWeights
 from wf_jax.amps.nam_file import read_json, read_nam
-from wf_jax.amps.nam_metadata import Gear, complete_gear
+from wf_jax.amps.nam_metadata import Gear, complete_gear, of_chain
 from wf_jax.errors import UserError
 from wf_jax.options import (
     COUNT,
@@ -36,11 +37,17 @@ _LATENCY = WrittenNumber(
 
 @dataclasses.dataclass
 class Data:
-    """The recorded pair.
+    """The recorded pair, or the teacher that plays one.
 
     Attributes:
-        input: the DI file that was played into the amp; "demo" for the built-in pair.
+        input: the DI file that was played into the amp; "demo" for the built-in pair. For a
+            teacher: nothing for the DI that comes with us, or files and folders one after the
+            other, "built-in" among them for our playing: "built-in,di.wav".
         output: the recording of the amp.
+        teacher: a .nam file that plays the output in place of an amp, or several in a row,
+            "pedal.nam,amp.nam".
+        cabinet: an impulse response after the teacher, a mono audio file.
+        repair: faults of the teacher that are trained away: "latency", "dc", or "latency,dc".
         input_channel: channel of a multi-channel input file, counted from 1; 0 for a mono file.
         output_channel: the same for the output file.
         latency: samples by which the output lags the input, or "auto" to measure it.
@@ -54,6 +61,9 @@ class Data:
 
     input: str = option("", Text())
     output: str = option("", Text())
+    teacher: str = option("", Text())
+    cabinet: str = option("", Text())
+    repair: str = option("", Text())
     input_channel: int = option(0, _CHANNEL)
     output_channel: int = option(0, _CHANNEL)
     latency: str = option("auto", _LATENCY)
@@ -149,7 +159,7 @@ class CaptureConfig(run.RunConfig):
         return rate if train.learning_rate == OWN else train.learning_rate, schedule
 
     def gear(self) -> dict[str, Any]:
-        """Returns the user's metadata, completed from the file that the capture begins from.
+        """Returns the user's metadata, completed from the teacher or the file to fine-tune.
 
         Returns:
             By key of wf_jax.amps.nam_metadata.USER_KEYS: text, a level in dBu, or None.
@@ -157,9 +167,25 @@ class CaptureConfig(run.RunConfig):
         Raises:
             UserError: that file cannot be read, or holds invalid metadata.
         """
-        # A fine-tuned model is still of the same gear, unless the user says otherwise.
+        # A fine-tuned or copied model is still of the same gear, unless the user says otherwise.
+        if self.data.teacher:
+            files = self.teacher_files()
+            chain = [file.metadata for file in files.models]
+            return complete_gear(
+                self.metadata, of_chain(chain, bool(files.cabinet)), self.data.teacher
+            )
         before = read_nam(self.init_from).metadata if self.init_from else {}
         return complete_gear(self.metadata, before, self.init_from)
+
+    def teacher_files(self) -> TeacherFiles:
+        """Reads and checks the files of the teacher; see `read_teacher_files`."""
+        return read_teacher_files(self.data)
+
+    def input_files(self) -> tuple[str, ...]:
+        """Returns the files that are trained on."""
+        if self.data.teacher:
+            return self.teacher_files().paths
+        return tuple(getattr(self.data, name) for name in self._files)
 
     def check(self) -> None:
         """Refuses options and files that would fail later; reads headers only.
@@ -173,27 +199,33 @@ class CaptureConfig(run.RunConfig):
             if not getattr(self.data, name):
                 raise UserError(
                     f"--config.data.{name} is missing; name the file, or try the built-in amp "
-                    "with --config=a2_capture:demo"
+                    "with --config=a2_capture:demo, or copy a model (--config.data.teacher)"
+                )
+        for name in () if self.data.teacher else ("cabinet", "repair"):
+            if value := getattr(self.data, name):
+                raise UserError(
+                    f"--config.data.{name}={value}: only with a teacher; name its file with "
+                    "--config.data.teacher, or leave it out"
                 )
         if self.init_from and self.model.nam:
             raise UserError(
                 "--config.init_from and --config.model.nam exclude each other; give one"
             )
-        if self.model.nam:
-            read_json(self.model.nam)
-        self.gear()
+        for name in filter(None, (self.model.nam, self.init_from)):
+            read_json(name)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # said when the file is read
+            self.gear()
             self._check_audio()
 
     @property
     def is_demo(self) -> bool:
         """True if the pair is the built-in one."""
-        return self.data.input == "demo"
+        return self.data.input == "demo" and not self.data.teacher
 
     @property
     def _files(self) -> tuple[str, ...]:
-        return () if self.is_demo else ("input", "output")
+        return () if self.is_demo or self.data.teacher else ("input", "output")
 
     def _check_audio(self) -> None:
         data = self.data

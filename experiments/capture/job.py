@@ -7,12 +7,14 @@ import numpy as np
 
 from data_pipeline.audio_files import LOUD, AudioFile, md5_of, read_audio
 from data_pipeline.captures import Capture, load_capture
+from data_pipeline.lessons import take_lesson
 from data_pipeline.pair_report import Used
 from data_pipeline.synthetic import write_demo_pair
 from experiments.capture.config import CaptureConfig
 from experiments.capture.models import CaptureModels, read_models
 from experiments.capture.results import write_results
 from experiments.capture.samples import TrainingBoard
+from experiments.capture.teacher import Teacher
 from experiments.run.folder import RunFolder
 from experiments.run.job import Job
 from wf_jax.amps import a2
@@ -30,25 +32,29 @@ class CaptureJob(Job):
     config: CaptureConfig
 
     def prepare(self, folder: RunFolder) -> CaptureTask:
-        """Reads and checks the pair.
+        """Reads and checks the pair, or lets the teacher play it.
 
         Raises:
-            UserError: a file, an option or the pair cannot be used.
+            UserError: a file, an option, the pair or the teacher cannot be used.
         """
         config = self.config
-        with temporary_folder() as place:
-            pair = _pair(config, folder, place)
-            self._initial = _initial_models(config, pair[0])
-            self._capture = _load(config, pair, self._initial)
+        if config.data.teacher:
+            teacher = Teacher(config.data)
+            self._initial = read_models(config, float(teacher.sample_rate))
+            self._capture = _taught(config, teacher, self._initial)
+        else:
+            with temporary_folder() as place:
+                pair = _pair(config, folder, place)
+                self._initial = _initial_models(config, pair[0])
+                self._capture = _load(config, pair, self._initial)
         self._probe = _probe(config.data.loudness_probe)
         self._task = make_task(config, self._capture, self._initial)
         self.what = ", ".join(self._task.sizes)
         return self._task
 
     def inputs(self) -> dict[str, str]:
-        """Returns the digests of the recordings."""
-        data = self.config.data
-        return {} if self.config.is_demo else {p: md5_of(p) for p in (data.input, data.output)}
+        """Returns the digests of the recordings, or of what the teacher plays them with."""
+        return {path: md5_of(path) for path in self.config.input_files()}
 
     def begin(self, folder: RunFolder) -> None:
         """Prints the checks' findings, and the ESR of a model to fine-tune."""
@@ -132,10 +138,33 @@ def _keep_demo_pair(folder: Path) -> None:
         write_demo_pair(folder)
 
 
-def _load(config: CaptureConfig, paths: tuple[Path, Path], initial: CaptureModels) -> Capture:
-    data = config.data
+def _taught(config: CaptureConfig, teacher: Teacher, initial: CaptureModels) -> Capture:
+    """Lets the teacher play."""
+    lesson, di, seen = teacher.lesson, teacher.di(), _receptive_field(config, initial)
+    say(f"{lesson.teacher} plays {len(di) / teacher.sample_rate:.0f} s of {lesson.di}")
+    return take_lesson(
+        teacher,
+        di,
+        teacher.sample_rate,
+        lesson,
+        notes=[*teacher.notes, *teacher.unseen(seen)],
+        validation_seconds=config.data.validation_seconds,
+        ignore_checks=config.data.ignore_checks,
+        receptive_field=seen,
+        window=config.train.window,
+        batch_size=config.batch_size,
+    )
+
+
+def _receptive_field(config: CaptureConfig, initial: CaptureModels) -> int:
+    """Returns the samples that the longest of the models to train sees."""
     lookbacks = [model.lookback for model in (initial.models or {}).values()]
     a2_lookback = a2.config(config.model.sizes[0]).receptive_field - 1
+    return max(lookbacks, default=a2_lookback) + 1
+
+
+def _load(config: CaptureConfig, paths: tuple[Path, Path], initial: CaptureModels) -> Capture:
+    data = config.data
     return load_capture(
         *paths,
         input_channel=data.input_channel or None,
@@ -144,7 +173,7 @@ def _load(config: CaptureConfig, paths: tuple[Path, Path], initial: CaptureModel
         used=Used(data.start_seconds, data.stop_seconds, data.correct_drift),
         validation_seconds=data.validation_seconds,
         ignore_checks=data.ignore_checks,
-        receptive_field=max(lookbacks, default=a2_lookback) + 1,
+        receptive_field=_receptive_field(config, initial),
         window=config.train.window,
         batch_size=config.batch_size,
     )

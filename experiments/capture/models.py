@@ -56,10 +56,10 @@ def read_models(config: CaptureConfig, sample_rate: float) -> CaptureModels:
         flag, path = "--config.model.nam", config.model.nam
         model = new_model(path, random_stream(config.train.seed), sample_rate)
     if model.sample_rate not in (None, sample_rate):
-        raise UserError(
-            f"{flag}={path}: a model for {model.sample_rate:g} Hz; the recording has "
-            f"{sample_rate:g} Hz: resample it"
-        )
+        remedy = f"recording has {sample_rate:g} Hz: resample it"
+        if config.data.teacher:
+            remedy = f"teacher has {sample_rate:g} Hz: name a model of that rate"
+        raise UserError(f"{flag}={path}: a model for {model.sample_rate:g} Hz; the {remedy}")
     if (model.input_channels, model.output_channels) != (1, 1):
         raise UserError(
             f"{flag}={path}: {model.input_channels} inputs and {model.output_channels} outputs; "

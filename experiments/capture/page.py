@@ -50,6 +50,7 @@ class CaptureReport:
         findings: findings of the data checks (check, level, message, remedy).
         facts: rows of the table of facts.
         next_steps: command lines.
+        examined: "recording", or "teacher" of a model that was copied.
     """
 
     title: str
@@ -65,6 +66,7 @@ class CaptureReport:
     findings: Sequence[Any]
     facts: dict[str, str]
     next_steps: Sequence[str]
+    examined: str = "recording"
 
 
 def write_capture_report(path: str | Path, report: CaptureReport) -> None:
@@ -83,7 +85,7 @@ def write_capture_report(path: str | Path, report: CaptureReport) -> None:
 
 def _result(report: CaptureReport) -> str:
     def verdict(size: SizeReport) -> str:
-        return describe_esr(size.best_esr, report.linear_esr, report.steps)
+        return describe_esr(size.best_esr, report.linear_esr, report.steps, report.examined)
 
     cards = "".join(
         f'<div class="result" style="border-color:{figures.color(name)}"><h3>{escape(name)}</h3>'
@@ -115,7 +117,7 @@ def _players(report: CaptureReport) -> str:
     return elements.section(
         "Listen",
         f"{elements.players(clips, report.sample_rate, gain)}"
-        f"<p>{elements.levels(gain)}; {note}</p>",
+        f"<p>{elements.levels(gain, report.examined)}; {note}</p>",
     )
 
 
@@ -174,4 +176,4 @@ def _checks(report: CaptureReport) -> str:
         f"{f'<br><em>{escape(f.remedy)}</em>' if f.remedy else ''}</td></tr>"
         for f in report.findings
     )
-    return elements.section("Checks of the recording", f"<table>{rows}</table>")
+    return elements.section(f"Checks of the {report.examined}", f"<table>{rows}</table>")

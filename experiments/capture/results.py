@@ -107,12 +107,15 @@ def _describe(
         linear_esr=baseline,
         di=x[skip:],
         target=capture.output_validation[skip:] / np.float32(capture.output_gain),
-        draw_latency=partial(
+        draw_latency=None
+        if capture.lesson
+        else partial(
             plot_latency,
             latency=capture.latency,
             sample_rate=capture.sample_rate,
             name=capture.name,
         ),
+        examined=capture.examined,
         latency_text=capture.latency.describe(capture.sample_rate),
         findings=capture.findings,
         facts=_facts(config, capture, result, nam),
@@ -123,7 +126,7 @@ def _describe(
     )
     write_capture_report(workdir / "report.html", report)
     write_metrics(workdir, metrics, reported=True)
-    _say(workdir, esrs, baseline, result)
+    _say(workdir, esrs, baseline, result, capture.examined)
 
 
 def playing_level(stacked: AmpModel, output_gain: float) -> AmpModel:
@@ -142,22 +145,19 @@ def _metadata(
     # The file's name may hold bytes that are no UTF-8, and JSON may not.
     name = initial.gear["name"] or capture.name.encode(errors="replace").decode()
     esr = float(result.metrics[f"esr/{largest}"][0])
-    training = {
-        "settings": {"ignore_checks": capture.ignore_checks},
-        "data": captures.metadata(capture),
-        "validation_esr": esr if math.isfinite(esr) else None,
-    }
+    judged = esr if math.isfinite(esr) else None
+    training = {"settings": {"ignore_checks": capture.ignore_checks}, "validation_esr": judged}
+    if capture.lesson:
+        converted = capture.lesson.metadata(judged)
+        return {**initial.gear, "name": name, "training": training, "converted_from": converted}
+    training["data"] = captures.metadata(capture)
     return {**initial.gear, "name": name, "training": training}
 
 
 def _facts(config: CaptureConfig, capture: Capture, result: Result, nam: Path) -> dict[str, str]:
     metadata = read_nam(nam).metadata
-    demo = config.is_demo
     return {
-        "DI": "the built-in plucked strings" if demo else config.data.input,
-        "recording": "the built-in simulated amp" if demo else config.data.output,
-        "part used": _part(config.data, capture.part_seconds),
-        "standard file": capture.standard_version or "none: the user's own DI",
+        **_origin(config, capture),
         "trained on": f"{len(capture.input_train) / capture.sample_rate:.1f} s, held out "
         f"{len(capture.input_validation) / capture.sample_rate:.1f} s",
         "training": f"{result.steps} steps in {duration(result.minutes)}; {result.stopped}",
@@ -169,6 +169,20 @@ def _facts(config: CaptureConfig, capture: Capture, result: Result, nam: Path) -
     }
 
 
+def _origin(config: CaptureConfig, capture: Capture) -> dict[str, str]:
+    """Describes the pair: the teacher, or both files."""
+    if lesson := capture.lesson:
+        repaired = {"trained away": ", ".join(lesson.repairs)} if lesson.repairs else {}
+        return {"teacher": lesson.teacher, "DI": lesson.di, **repaired}
+    demo = config.is_demo
+    return {
+        "DI": "the built-in plucked strings" if demo else config.data.input,
+        "recording": "the built-in simulated amp" if demo else config.data.output,
+        "part used": _part(config.data, capture.part_seconds),
+        "standard file": capture.standard_version or "none: the user's own DI",
+    }
+
+
 def _part(data: Data, seconds: tuple[float, float]) -> str:
     """Describes the used part of both files; `seconds` are its start and end in the DI."""
     is_part = data.start_seconds or data.stop_seconds
@@ -176,10 +190,13 @@ def _part(data: Data, seconds: tuple[float, float]) -> str:
     return f"{span}; its clock's drift undone" if data.correct_drift else span
 
 
-def _say(workdir: Path, esrs: dict[str, float], baseline: float, result: Result) -> None:
+def _say(
+    workdir: Path, esrs: dict[str, float], baseline: float, result: Result, examined: str
+) -> None:
     print(f"\n{result.stopped}: {result.steps} steps in {duration(result.minutes)}")
     for size, esr in esrs.items():
-        print(f"  {size:9} ESR {esr:.4f}  {describe_esr(esr, baseline, result.steps)}")
+        verdict = describe_esr(esr, baseline, result.steps, examined)
+        print(f"  {size:9} ESR {esr:.4f}  {verdict}")
     print(f"  {'no model':9} ESR {baseline:.4f}  the best linear filter, for comparison")
     print("ESR is the error's energy over the signal's: 0.01 is an error 20 dB below the sound.")
     print(f"model:  {workdir / 'model.nam'}  (loads in any NAM player)")

@@ -3,6 +3,8 @@
     python -m experiments.train --config=a2_capture --workdir=runs/amp \
         --config.data.input=di.wav --config.data.output=amp.wav --config.train.minutes=10
 
+`--config.data.teacher=X.nam` in place of the recordings turns any capture into A2.
+
 `a2_capture:demo` captures the built-in amp instead and needs no files.
 
 Expected of a minute of DI through a high-gain amp: ESR 0.051 (nano) and 0.022 (standard) after 300

@@ -100,11 +100,11 @@ def players(clips: Mapping[str, np.ndarray], sample_rate: int, gain: float) -> s
     return f'<div class="players">{each}</div>'
 
 
-def levels(gain: float) -> str:
-    """Describes the gain from `common_gain`."""
+def levels(gain: float, source: str = "recording") -> str:
+    """Describes the gain from `common_gain`, of clips as loud as their source."""
     if gain < 1:
         return f"All turned down by {-20 * np.log10(gain):.1f} dB, since one would clip"
-    return "At the levels of the recording"
+    return f"At the levels of the {source}"
 
 
 def table(rows: Iterable[Sequence[str]]) -> str:

@@ -13,13 +13,14 @@ USABLE = 0.1  # above, what to do is said
 FEW = 300  # steps, below which more of them are the cure
 
 
-def describe_esr(esr: float, linear: float | None, steps: int) -> str:
+def describe_esr(esr: float, linear: float | None, steps: int, examined: str = "recording") -> str:
     """Judges one model beside the best linear filter, and for its number of steps.
 
     Args:
         esr: its error-to-signal ratio.
         linear: ESR of the best linear filter on the same audio, where it is known.
         steps: training steps.
+        examined: "recording", which may be at fault, or "teacher".
     """
     verdict = next(verdict for limit, verdict in BANDS if esr < limit or limit == float("inf"))
     if linear is not None and not esr < linear:
@@ -30,7 +31,8 @@ def describe_esr(esr: float, linear: float | None, steps: int) -> str:
         return verdict
     if steps < FEW:
         return f"{verdict}; {steps} steps are few: train longer"
-    return f"{verdict}; check latency and recording, or train longer"
+    cure = "check latency and recording, or " if examined == "recording" else ""
+    return f"{verdict}; {cure}train longer"
 
 
 def band_rows() -> list[tuple[str, str]]:

@@ -29,6 +29,7 @@ RATIO = 2.5  # to `import jax`, which takes 0.8 s where nothing else runs
 CAPTURE = f"train --config={ROOT}/experiments/configs/a2_capture.py"
 DEMO = f"{CAPTURE}:demo --workdir=new"
 PAIR = f"{CAPTURE} --workdir=new --config.data.input=di.wav --config.data.output=di.wav"
+TEACHER = f"{CAPTURE} --workdir=new --config.data.teacher="
 VOICE = f"train --config={ROOT}/experiments/configs/waveflow.py:tiny --workdir=new"
 COMPARE = f"compare --config={ROOT}/experiments/configs/likelihood.py"
 CONVERT = "convert --source=l0sg --output=new"
@@ -74,6 +75,28 @@ MISTAKES = {
         f"{PAIR} --config.init_from=none.nam": "none.nam: cannot be read: No such file",
         f"{PAIR} --config.model.nam=text.wav": "text.wav: not a complete JSON file",
         f"{PAIR} {LENGTHS}=-1": f"{LENGTHS}=-1.0 is not ",
+    },
+    "a teacher": {
+        f"{TEACHER}none.nam": "none.nam: cannot be read: No such file",
+        f"{TEACHER}amp.nam,none.nam": "none.nam: cannot be read: No such file",
+        f"{TEACHER},": "--config.data.teacher=,: names no file; give one",
+        f"{TEACHER}text.wav": "text.wav: not a complete JSON file",
+        f"{TEACHER}a.json": 'a.json: the key "version" is missing; this is not a .nam model',
+        f"{TEACHER}stereo.nam": "stereo.nam: in_channels 2, and only mono models can teach",
+        f"{TEACHER}odd.nam": "odd.nam: metadata.gear_type 'banjo' is none of amp, pedal",
+        f"{TEACHER}amp.nam --config.data.output=di.wav": "data.output=di.wav: a teacher plays the",
+        f"{TEACHER}amp.nam --config.data.repair=hum": "repair=hum: hum is none of latency, dc;",
+        f"{TEACHER}amp.nam --config.data.cabinet=none.wav": "none.wav: no such file; check the na",
+        f"{TEACHER}amp.nam --config.data.cabinet=text.wav": "text.wav: can not be read as audio",
+        f"{TEACHER}amp.nam --config.data.cabinet=long.wav": "long.wav: 6.0 s are no impulse resp",
+        f"{TEACHER}amp.nam --config.data.cabinet=stereo.wav": "stereo.wav: 2 channels; export the",
+        f"{TEACHER}amp.nam --config.data.input=none.wav": "none.wav: no such file; check the name",
+        f"{TEACHER}amp.nam --config.data.input=folder": "folder: no audio files; name another",
+        f"{TEACHER}amp.nam --config.data.input=stereo.wav": "(--config.data.input_channel=1 to 2)",
+        f"{TEACHER}amp.nam --config.data.latency=9": "data.latency=9: for recordings, and a teach",
+        f"{TEACHER}amp.nam --config.init_from=none.nam": "none.nam: cannot be read: No such file",
+        f"{PAIR} --config.data.repair=dc": "--config.data.repair=dc: only with a teacher; name its",
+        f"{PAIR} --config.data.cabinet=di.wav": "--config.data.cabinet=di.wav: only with a teacher",
     },
     "a vocoder": {
         f"{VOICE} --config.data.corpus=none": "none: no such folder; prepare it with",
@@ -287,6 +310,8 @@ def place(tmp_path_factory):
     for name in ("di.wav", "takes/a.wav", "takes/b.wav"):
         soundfile.write(folder / name, np.zeros(4800), 48000)
     soundfile.write(folder / "slow.wav", np.zeros(4800), 44100)
+    soundfile.write(folder / "long.wav", np.zeros(48000), 8000)
+    soundfile.write(folder / "stereo.wav", np.zeros((4800, 2)), 48000)
     for name in ("text.wav", "mel.pt", "file", "pages/report.html"):
         (folder / name).write_text("neither audio nor a model")
     (folder / "file.py").write_text("")
@@ -299,6 +324,11 @@ def place(tmp_path_factory):
     (folder / "amp.nam").write_text(json.dumps(model | {"sample_rate": 48000}))
     (folder / "short.nam").write_text(json.dumps(model | {"weights": [0.0]}))
     (folder / "knobs.json").write_text(json.dumps(guitarml(input_size=2)))
+    for name, change in (
+        ("stereo", {"config": model["config"] | {"in_channels": 2}}),
+        ("odd", {"metadata": {"gear_type": "banjo"}}),
+    ):
+        (folder / f"{name}.nam").write_text(json.dumps(model | change))
     np.save(folder / "flat.npy", np.zeros(9, np.float32))
     np.save(folder / "mel.npy", np.random.default_rng(0).normal(-5, 2, (4, 30)).astype("f4"))
     np.savez(folder / "w.npz", w=np.zeros(3, np.float32))

@@ -1,6 +1,7 @@
 """The gear in the metadata of a .nam file: NAM's keys and the values they may have."""
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Any
 
 from wf_jax.amps.nam_file import shown
@@ -39,6 +40,37 @@ class Gear:
 
 
 USER_KEYS = tuple(field.name for field in dataclasses.fields(Gear))
+_WITH_PEDAL = {"amp": "pedal_amp", "amp_cab": "amp_pedal_cab"}
+_WITH_CABINET = {"amp": "amp_cab", "pedal_amp": "amp_pedal_cab", "preamp": "amp_cab"}
+
+
+def of_chain(chain: Sequence[dict[str, Any]], cabinet: bool) -> dict[str, Any]:
+    """Describes gear that is played in a row, from the metadata of each.
+
+    The last names the gear; the level at the input is the first one's.
+
+    Args:
+        chain: metadata of .nam files, at least one.
+        cabinet: whether an impulse response follows, behind which no output level is known.
+
+    Returns:
+        A value or None for each of USER_KEYS, as the files have them.
+    """
+    gear = {key: chain[-1].get(key) for key in USER_KEYS}
+    gear["input_level_dbu"] = chain[0].get("input_level_dbu")
+    if len(chain) > 1:
+        names = [before.get("name") for before in chain]
+        gear["name"] = " + ".join(names) if all(isinstance(name, str) for name in names) else None
+        if chain[0].get("gear_type") == "pedal":
+            gear["gear_type"] = _renamed(gear["gear_type"], _WITH_PEDAL)
+    if cabinet:
+        gear["gear_type"] = _renamed(gear["gear_type"], _WITH_CABINET)
+        gear["output_level_dbu"] = None
+    return gear
+
+
+def _renamed(gear_type: Any, names: dict[str, str]) -> Any:
+    return names.get(gear_type, gear_type) if isinstance(gear_type, str) else gear_type
 
 
 def complete_gear(given: Any, before: dict[str, Any], source: str) -> dict[str, Any]:
