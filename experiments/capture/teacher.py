@@ -17,9 +17,9 @@ from experiments.capture.teacher_files import (
     read_response,
     read_teacher_files,
 )
+from wf_jax.amps.amp_files import model_of
 from wf_jax.amps.model import AmpModel
 from wf_jax.amps.nam_file import NamFile
-from wf_jax.amps.nam_models import model_of
 from wf_jax.amps.render import render
 from wf_jax.errors import UserError
 

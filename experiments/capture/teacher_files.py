@@ -13,7 +13,8 @@ from data_pipeline.audio_folders import list_audio
 from data_pipeline.checks import Finding
 from data_pipeline.playing import built_in_playing
 from data_pipeline.teacher_checks import REPAIRS
-from wf_jax.amps.nam_file import NamFile, read_nam
+from wf_jax.amps.amp_files import read_amp
+from wf_jax.amps.nam_file import NamFile
 from wf_jax.errors import UserError
 
 if TYPE_CHECKING:
@@ -65,7 +66,7 @@ def read_teacher_files(data: "Data") -> TeacherFiles:
             "or --config.data.teacher"
         )
     _check_options(data)
-    models = tuple(read_nam(name) for name in _listed(data.teacher, "teacher"))
+    models = tuple(read_amp(name) for name in _listed(data.teacher, "teacher"))
     for file in models:
         _check_mono(file)
     di = () if data.input in _OURS else _di_files(data)
