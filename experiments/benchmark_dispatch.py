@@ -11,8 +11,10 @@ from absl import flags
 
 from experiments.benchmarks.steps import TASKS, measure
 from experiments.terminal.start import start
+from wf_jax.training.settings import OPTIMIZERS
 
 flags.DEFINE_multi_enum("task", ["a2"], TASKS, "What to measure; may be repeated")
+flags.DEFINE_multi_enum("optimizer", ["adam"], OPTIMIZERS, "Of the steps; may be repeated")
 flags.DEFINE_multi_integer("substeps", [1, 8], "Steps per dispatch; may be repeated")
 flags.DEFINE_float("seconds", 20.0, "Of a round, two dispatches at least", 0.1)
 flags.DEFINE_integer("rounds", 3, "Rounds that count", 1)

@@ -1,6 +1,7 @@
 """Times training steps of a task as the training loop takes them: one dispatch ahead."""
 
 import dataclasses
+import itertools
 import statistics
 import time
 from typing import TYPE_CHECKING
@@ -115,7 +116,9 @@ def time_steps(
         )
 
 
-def measure(task: list[str], substeps: list[int], seconds: float, rounds: int) -> None:
+def measure(
+    task: list[str], optimizer: list[str], substeps: list[int], seconds: float, rounds: int
+) -> None:
     """Times steps of TASKS and prints a line each."""
     import jax
 
@@ -123,14 +126,15 @@ def measure(task: list[str], substeps: list[int], seconds: float, rounds: int) -
 
     use_every_core(16)
     print(f"{jax.device_count()} x {jax.devices()[0].device_kind}, jax {jax.__version__}")
-    print("task           substeps  step ms  host ms  data ms  host and data of the step")
-    for name in task:
-        for count in substeps:
-            steps = time_steps(make_task(name), count, rounds, seconds)
-            parts = (steps.seconds, steps.host, steps.data)
-            numbers = "  ".join(f"{1e3 * value:7.2f}" for value in parts)
-            share = (steps.host + steps.data) / steps.seconds
-            print(f"{name:14} {count:8}  {numbers}  {share:.1%}", flush=True)
+    print(
+        "task           optimizer  substeps  step ms  host ms  data ms  host and data of the step"
+    )
+    for name, count, rule in itertools.product(task, substeps, optimizer):
+        steps = time_steps(make_task(name), count, rounds, seconds, optimizer=rule)
+        parts = (steps.seconds, steps.host, steps.data)
+        numbers = "  ".join(f"{1e3 * value:7.2f}" for value in parts)
+        share = (steps.host + steps.data) / steps.seconds
+        print(f"{name:14} {rule:9}  {count:8}  {numbers}  {share:.1%}", flush=True)
 
 
 def make_task(name: str) -> "CaptureTask | VocoderTask":
