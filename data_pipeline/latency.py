@@ -67,8 +67,11 @@ class Latency:
     def describe(self, sample_rate: int) -> str:
         """Describes the result: samples, ms, method."""
         if self.method == "teacher":
+            if not self.measured:
+                return "the teacher answers with its first sample"
             kept = "trained away" if self.samples else "which the copy keeps"
-            return f"the teacher answers after {self.measured:.0f} samples, {kept}"
+            unit = "sample" if self.measured == 1 else "samples"
+            return f"the teacher answers after {self.measured:.0f} {unit}, {kept}"
         size = f"{abs(self.samples)} samples ({1e3 * abs(self.samples) / sample_rate:.2f} ms)"
         text = f"output {'late' if self.samples > 0 else 'early'} by {size}"
         found = "given by hand" if self.method == "manual" else f"found by {self.method}"

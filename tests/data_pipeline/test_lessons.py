@@ -33,6 +33,9 @@ def test_the_output_is_what_the_teacher_plays(di):
     level = 10 * np.log10(np.mean(capture.output_train.astype(np.float64) ** 2))
     assert level == pytest.approx(LEVEL_DBFS, abs=1e-4)
     assert capture.latency.samples == 0
+    assert "after 37 samples, which the copy keeps" in capture.latency.describe(RATE)
+    at_once = taken(di, "latency", play=lambda x: np.tanh(x)).latency
+    assert at_once.describe(RATE) == "the teacher answers with its first sample"
 
 
 def test_repairs_take_latency_and_offset_away(di):
