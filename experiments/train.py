@@ -13,14 +13,17 @@ from experiments.terminal.start import start
 config_flags.DEFINE_config_file(
     "config", None, "a2_capture, waveflow:64, ..., or a file: the run's configuration"
 )
-text, number = flags.DEFINE_string, flags.DEFINE_integer
-text("workdir", None, "Folder of the run, local or gs://; continued if it exists")
-text("distributed", "auto", "auto (Cloud TPU, GKE, Slurm), none, or HOST:PORT,COUNT,INDEX")
-text("init_from", None, "Begin with the parameters of this run or model folder, where they fit")
-text("profile_steps", None, "FIRST:LAST, write a trace of these steps of the session")
+flags.DEFINE_string("workdir", None, "Folder of the run, local or gs://; continued if it exists")
+flags.DEFINE_string(
+    "distributed", "auto", "auto (Cloud TPU, GKE, Slurm), none, or HOST:PORT,COUNT,INDEX"
+)
+flags.DEFINE_string(
+    "init_from", None, "Begin with the parameters of this run or model folder, where they fit"
+)
+flags.DEFINE_string("profile_steps", None, "FIRST:LAST, write a trace of these steps")
 flags.DEFINE_bool("debug_nans", False, "Stop where the first NaN is made (slow)")
-text("sweep", None, "File of config overrides: one run after the other")
-number("sweep_index", None, "Only this run of the sweep, from 0", 0)
+flags.DEFINE_string("sweep", None, "File of config overrides: one run after the other")
+flags.DEFINE_integer("sweep_index", None, "Only this run of the sweep, from 0", 0)
 
 if __name__ == "__main__":
     start(train, "--workdir=DIR", Requests)

@@ -145,7 +145,7 @@ def test_the_page_says_which_part_was_used(config, tmp_path, options, said):
     save_nam(a2.create("nano", np.random.default_rng(0)), tmp_path / "model.nam", {})
     part = (config.data.start_seconds, config.data.stop_seconds or 60.0)
     audio = {"input_train": np.zeros(9), "input_validation": np.zeros(9), "sample_rate": 48000}
-    made = SimpleNamespace(part_seconds=part, standard_version=None, **audio)
+    made = SimpleNamespace(part_seconds=part, standard_version=None, lesson=None, **audio)
     result = SimpleNamespace(steps=1, minutes=1.0, stopped="finished")
     facts = capture_results._facts(config, made, result, tmp_path / "model.nam")
     assert facts["part used"] == said
