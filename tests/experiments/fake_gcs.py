@@ -160,6 +160,7 @@ class Bucket(AbstractFileSystem):
             with urllib.request.urlopen(request) as answer:
                 return answer.read()
         except urllib.error.HTTPError as error:
+            error.close()  # it holds the connection
             if error.code == 404:
                 raise FileNotFoundError(path) from None
             if error.code == 403:
