@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 
 jax.config.update("jax_num_cpu_devices", 2)
-jax.config.update("jax_numpy_dtype_promotion", "strict")  # as a user may have it
 
 REFERENCE = Path(__file__).parents[2] / "shared" / "reference"
 

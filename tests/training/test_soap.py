@@ -76,9 +76,8 @@ def directions(history, dtype, optimizer=None):
     optimizer = optimizer or scale_by_soap(axes_of, largest=LIMIT)
     state = optimizer.init({k: jnp.zeros(v, dtype) for k, v in SHAPES.items()})
     update = jax.jit(optimizer.update)
-    with jax.numpy_dtype_promotion("standard"):  # optax's Adam has float ** int32
-        for g in history:
-            found, state = update({k: jnp.asarray(v) for k, v in g.items()}, state)
+    for g in history:
+        found, state = update({k: jnp.asarray(v) for k, v in g.items()}, state)
     return found
 
 

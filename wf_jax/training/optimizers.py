@@ -1,8 +1,5 @@
 """The optimizers by name. Each gives a direction; the step multiplies it by the learning rate."""
 
-from typing import Any
-
-import jax
 import optax
 
 from wf_jax.training.matrices import AxesOf
@@ -29,15 +26,5 @@ def make_optimizer(
     if name not in OPTIMIZERS:
         raise ValueError(f"optimizer {name!r} does not exist; choose {' or '.join(OPTIMIZERS)}")
     clip = optax.clip_by_global_norm(clip_norm) if clip_norm else optax.identity()
-    scale = scale_by_soap(axes_of) if name == "soap" else _promoting(optax.scale_by_adam())
+    scale = scale_by_soap(axes_of) if name == "soap" else optax.scale_by_adam()
     return optax.chain(clip, optax.add_decayed_weights(weight_decay), scale)
-
-
-def _promoting(optimizer: optax.GradientTransformation) -> optax.GradientTransformation:
-    """Lets an optimizer mix types where strict promotion is on: optax's Adam has float ** int32."""
-
-    def update(*arguments: Any) -> Any:
-        with jax.numpy_dtype_promotion("standard"):
-            return optimizer.update(*arguments)
-
-    return optax.GradientTransformation(optimizer.init, update)
