@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -12,10 +12,39 @@ from data_pipeline.pair_report import ALL, BATCH_SIZE, Used, check_capture
 from data_pipeline.standard_files import STANDARD_FILES, StandardFile
 from wf_jax.errors import UserError
 
-if TYPE_CHECKING:
-    from data_pipeline.lessons import Lesson
-
 LEVEL_DBFS = -18.0  # RMS of the training output after normalization
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """The origin of a pair that a teacher played.
+
+    Attributes:
+        name: of the capture.
+        files: name and SHA-256 of every model, in the order in which the audio passes them; then
+            of the cabinet's impulse response, where there is one.
+        di: the DI in words.
+        repairs: which of teacher_checks.REPAIRS were made.
+    """
+
+    name: str
+    files: tuple[tuple[str, str], ...]
+    di: str
+    repairs: tuple[str, ...] = ()
+
+    @property
+    def teacher(self) -> str:
+        """The files in one line."""
+        return " > ".join(name for name, _ in self.files)
+
+    def metadata(self, esr: float | None) -> dict[str, Any]:
+        """Returns the entry of a .nam file that says what it was made from.
+
+        Args:
+            esr: of the new model against the teacher, on held-out audio.
+        """
+        files = [{"file": name, "sha256": digest} for name, digest in self.files]
+        return {"files": files, "esr": esr, "repaired": list(self.repairs)}
 
 
 @dataclass(frozen=True)
@@ -52,7 +81,7 @@ class Capture:
     validation_start_seconds: float
     part_seconds: tuple[float, float] = (0.0, 0.0)
     ignore_checks: bool = False
-    lesson: "Lesson | None" = None
+    lesson: Lesson | None = None
 
     @property
     def examined(self) -> str:

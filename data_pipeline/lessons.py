@@ -1,51 +1,17 @@
 """Makes a pair of what a teacher plays of a DI: examined, repaired, split and normalized."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from data_pipeline import checks
 from data_pipeline.audio_files import Audio
-from data_pipeline.captures import Capture, normalized
+from data_pipeline.captures import Capture, Lesson, normalized
 from data_pipeline.checks import Finding
 from data_pipeline.latency import Latency
 from data_pipeline.teacher_checks import DC, LATENCY, Examination, Play, examine
 from wf_jax.errors import UserError
-
-
-@dataclass(frozen=True)
-class Lesson:
-    """The origin of a pair that a teacher played.
-
-    Attributes:
-        name: of the capture.
-        files: name and SHA-256 of every model, in the order in which the audio passes them; then
-            of the cabinet's impulse response, where there is one.
-        di: the DI in words.
-        repairs: which of teacher_checks.REPAIRS were made.
-    """
-
-    name: str
-    files: tuple[tuple[str, str], ...]
-    di: str
-    repairs: tuple[str, ...] = ()
-
-    @property
-    def teacher(self) -> str:
-        """The files in one line."""
-        return " > ".join(name for name, _ in self.files)
-
-    def metadata(self, esr: float | None) -> dict[str, Any]:
-        """Returns the entry of a .nam file that says what it was made from.
-
-        Args:
-            esr: of the new model against the teacher, on held-out audio.
-        """
-        files = [{"file": name, "sha256": digest} for name, digest in self.files]
-        return {"files": files, "esr": esr, "repaired": list(self.repairs)}
 
 
 def take_lesson(

@@ -20,6 +20,7 @@ from experiments.benchmarks.tables import draw_stream, stream_table, whole_table
 from wf_jax.amps import load_nam, save_nam
 from wf_jax.amps.describe import cost_of
 from wf_jax.amps.engines import ENGINES, JAX, NATIVE, plays_natively
+from wf_jax.amps.fast import Playable, fastest
 from wf_jax.amps.model import AmpModel
 from wf_jax.amps.player import Player
 from wf_jax.amps.render import render
@@ -28,6 +29,7 @@ from wf_jax.training.devices import available_cores, use_every_core
 from wf_jax.whole_files import write_whole
 
 RATE = 48000.0  # Hz, of a file that does not say
+A2_PASS = "a2_pass"  # of releases; see wf_jax/amps/fast.py
 PERCENTILES = {"min": 0.0, "p50": 50.0, "p99": 99.0, "p99.9": 99.9, "max": 100.0}
 
 
@@ -142,14 +144,18 @@ def whole(model: AmpModel, seconds: float, rounds: int, matrix: Callable[[], flo
         matrix: multiplies and returns FLOP per second.
 
     Returns:
-        Of every engine: medians of times real time, FLOP/s and their share of the product's.
+        Of every engine, and of the A2 pass where releases use it: medians of times real time,
+        FLOP/s and their share of the product's.
     """
     x = two_tones(model, seconds)
     flop = 2.0 * cost_of(model).macs * len(x)
-    calls = {
-        engine: lambda engine=engine: sum(len(y) for y in render(model, [x], engine=engine))
-        for engine in engines(model)
-    }
+
+    def playing(playable: Playable, engine: str) -> Callable[[], int]:
+        return lambda: sum(len(y) for y in render(playable, [x], engine=engine))
+
+    calls = {engine: playing(model, engine) for engine in engines(model)}
+    if (quick := fastest(model)) is not model:
+        calls[A2_PASS] = playing(quick, JAX)
     for call in (*calls.values(), matrix):
         call()
     taken: dict[str, list[float]] = {name: [] for name in calls}
@@ -229,5 +235,5 @@ def _render_on_all(options: Options) -> tuple[dict[str, Any], str]:
     ]
     counts = sorted({1, available_cores()})
     results = {cores: whole_on(cores, arguments) for cores in counts}
-    passes = {c: {k: r[k] for k in ENGINES if k in r} for c, r in results.items()}
+    passes = {c: {k: r[k] for k in (*ENGINES, A2_PASS) if k in r} for c, r in results.items()}
     return {str(cores): r for cores, r in passes.items()}, whole_table(passes, options.seconds)

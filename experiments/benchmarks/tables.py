@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from wf_jax.whole_files import write_whole
 
-NAMES = {"native": "native", "jax": "JAX", "core": "the core"}
+NAMES = {"native": "native", "jax": "JAX", "a2_pass": "JAX, A2 pass", "core": "the core"}
 COLORS = {"native": "#d9662b", "jax": "#2b6cd9", "core": "#3c9a5f"}
 
 

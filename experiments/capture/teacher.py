@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 
 from data_pipeline.audio_files import HIGHEST_RATE, LOWEST_RATE
+from data_pipeline.captures import Lesson
 from data_pipeline.checks import PLAYER_RATE, Finding
-from data_pipeline.lessons import Lesson
 from data_pipeline.playing import built_in_di
 from data_pipeline.synthetic import filtered
 from experiments.capture.config import Data

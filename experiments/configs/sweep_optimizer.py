@@ -2,11 +2,12 @@
 
     python -m experiments.train --config=a2_capture \
         --sweep=experiments/configs/sweep_optimizer.py --workdir=runs/optimizers \
-        --config.train.steps=300 --config.train.batch_size=16 \
+        --config.train.steps=300 \
         --config.data.input=di.wav --config.data.output=amp.wav
     python -m experiments.runs runs/optimizers
 
-Each has its own learning rate and schedule.
+Each has its own learning rate, schedule and number of windows per step;
+--config.train.batch_size=16 gives both as many.
 """
 
 from typing import Any

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from data_pipeline.captures import LEVEL_DBFS
-from data_pipeline.lessons import Lesson, take_lesson
+from data_pipeline.captures import LEVEL_DBFS, Lesson
+from data_pipeline.lessons import take_lesson
 from wf_jax.errors import UserError
 
 RATE = 48000

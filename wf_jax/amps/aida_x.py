@@ -22,7 +22,7 @@ from wf_jax.amps.nam_file import shown
 from wf_jax.amps.nam_options import Document, Options
 from wf_jax.amps.recurrent_file import (
     GATES,
-    Cell,
+    CellArrays,
     Playing,
     RecurrentFile,
     check_count,
@@ -88,7 +88,7 @@ def _layers(options: Options) -> list[Options]:
     return layers
 
 
-def _cell(layer: Options, unit: str, inputs: int, hidden: int) -> Cell:
+def _cell(layer: Options, unit: str, inputs: int, hidden: int) -> CellArrays:
     """Reads Keras's arrays of one cell."""
     if _units(layer, "shape") != hidden:
         raise UserError(f"{layer.where}.shape: cells of one size, {hidden}, are played")
@@ -99,11 +99,13 @@ def _cell(layer: Options, unit: str, inputs: int, hidden: int) -> Cell:
     hidden_kernel = matrix(hidden_kernel, f"{where}[1]", hidden, columns).T
     if unit == "LSTM":
         bias = vector(biases, f"{where}[2]", columns)
-        return Cell(kernel, hidden_kernel, bias, np.zeros(columns))
+        return CellArrays(kernel, hidden_kernel, bias, np.zeros(columns))
     if isinstance(biases, list) and len(biases) == columns:
         raise UserError(f"{where}[2]: one bias; a GRU with reset_after, that has two, is played")
     bias, hidden_bias = matrix(biases, f"{where}[2]", 2, columns)
-    return Cell(*(_reset_first(array) for array in (kernel, hidden_kernel, bias, hidden_bias)))
+    return CellArrays(
+        *(_reset_first(array) for array in (kernel, hidden_kernel, bias, hidden_bias))
+    )
 
 
 def _reset_first(array: np.ndarray) -> np.ndarray:

@@ -17,7 +17,7 @@ import numpy as np
 from wf_jax.amps.nam_options import Options
 from wf_jax.amps.recurrent_file import (
     GATES,
-    Cell,
+    CellArrays,
     Playing,
     RecurrentFile,
     check_count,
@@ -72,9 +72,9 @@ def _sizes(options: Options) -> tuple[int, int, int]:
     return layers, options.channels("hidden_size"), flag(options, "skip", 1)
 
 
-def _cell(arrays: Options, layer: int, gates: int, hidden: int) -> Cell:
+def _cell(arrays: Options, layer: int, gates: int, hidden: int) -> CellArrays:
     rows, inputs = gates * hidden, hidden if layer else 1
-    return Cell(
+    return CellArrays(
         kernel=_matrix(arrays, f"rec.weight_ih_l{layer}", rows, inputs),
         hidden_kernel=_matrix(arrays, f"rec.weight_hh_l{layer}", rows, hidden),
         bias=_vector(arrays, f"rec.bias_ih_l{layer}", rows),

@@ -32,7 +32,7 @@ class RecurrentFile(NamFile):
 
 
 @dataclasses.dataclass(frozen=True)
-class Cell:
+class CellArrays:
     """The arrays of one cell, float64, the gates in PyTorch's order.
 
     These are i, f, g, o of an LSTM (`torch.nn.LSTM`) and r, z, n of a GRU (`torch.nn.GRU`).
@@ -68,7 +68,7 @@ class Playing:
 
 
 def recurrent_file(
-    envelope: NamFile, cells: list[Cell], head: np.ndarray, bias: np.ndarray, playing: Playing
+    envelope: NamFile, cells: list[CellArrays], head: np.ndarray, bias: np.ndarray, playing: Playing
 ) -> RecurrentFile:
     """Makes the file of its parts.
 
