@@ -1,8 +1,9 @@
 """The values that processes exchange with every dispatch: clocks, signals, learning rates.
 
 All processes take the clock and the rates of process 0, and SIGTERM or SIGINT if any has received
-it. The exchange is part of
-the dispatched program, so that all processes get the same values at the same step.
+it. The exchange is part of the dispatched program, so that all processes get the same values at the
+same step. A single process exchanges nothing: on a CPU, devices that meet at the beginning of a
+program each hold up a thread that others' work waits for.
 """
 
 from collections.abc import Sequence
@@ -24,7 +25,8 @@ class Control:
         self._substeps = substeps
         self._shape = (mesh.size, 3 + substeps)
         self._rows = mesh.size // jax.process_count()
-        self._sharding = NamedSharding(mesh, PartitionSpec(mesh.axis_names))
+        spec = PartitionSpec(mesh.axis_names) if jax.process_count() > 1 else PartitionSpec()
+        self._sharding = NamedSharding(mesh, spec)
 
     def pack(self, rates: Sequence[float], minutes: float, signal: str | None) -> jax.Array:
         """Packs one row per device: minutes, signal, count of steps, rates."""
