@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from experiments.terminal.config_names import config_names
 from experiments.terminal.main_flags import flags_of
+from experiments.terminal.word_arguments import hidden
 from experiments.terminal.words import WORDS, Word
 
 BASH = """\
@@ -77,10 +78,12 @@ SHELLS: dict[str, Callable[[], str]] = {"bash": bash, "zsh": zsh}
 
 def options_of(word: Word) -> dict[str, str]:
     """Returns the options of a word as they are typed, with their meanings."""
-    found = {f"--{option.name}=": option.meaning for option in word.options}
+    short = (*word.options, *word.arguments)
+    found = {f"--{option.name.lower()}=": option.meaning for option in short}
     found |= {
         f"--{flag}" if about.is_switch else f"--{flag}=": about.meaning
         for flag, about in flags_of(word.main).items()
+        if flag not in hidden(word)
     }
     return found | {"--help": "how it is typed"}
 

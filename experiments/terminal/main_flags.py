@@ -50,22 +50,22 @@ class Flag(NamedTuple):
 
 def flags_of(main: str) -> dict[str, Flag]:
     """Returns the flags of a main by name; `main` is its name in `experiments`."""
-    text = _text_of(main)
+    text = source_of(main).read_text(encoding="utf-8")
     common = COMMON.read_text(encoding="utf-8") if "import start" in text else ""
     return dict(_flags(text)) | dict(_flags(common))
 
 
 def notes_of(main: str) -> str:
     """Returns a main's docstring without its first line and its examples for `python -m`."""
-    doc = ast.get_docstring(ast.parse(_text_of(main))) or ""
+    doc = ast.get_docstring(ast.parse(source_of(main).read_text(encoding="utf-8"))) or ""
     paragraphs = doc.split("\n\n")[1:]
     return "\n\n".join(text for text in paragraphs if "python -m" not in text)
 
 
-def _text_of(main: str) -> str:
+def source_of(main: str) -> Path:
+    """Returns the file of a main."""
     path = FOLDER.joinpath(*main.split("."))
-    path = path / "__main__.py" if path.is_dir() else path.with_suffix(".py")
-    return path.read_text(encoding="utf-8")
+    return path / "__main__.py" if path.is_dir() else path.with_suffix(".py")
 
 
 def _flags(text: str) -> Iterator[tuple[str, Flag]]:

@@ -44,12 +44,16 @@ def translate(name: str, typed: Sequence[str]) -> list[str]:
     extra, missing = rest[len(open_arguments) :], open_arguments[len(rest) :]
     if extra and not word.many:
         raise UserError(f"{extra[0]!r} is one argument too many; type {usage(name)}")
-    if word.many and not extra:
+    is_help = any(flag.startswith("help") for flag in given)
+    if word.many and not (extra or is_help):
         raise UserError(f"{word.many} is missing; type {usage(name)}")
     needed = [a for a in missing if not a.optional]
-    if needed and not any(flag.startswith("help") for flag in given):
+    if needed and not is_help:
         raise UserError(f"{needed[0].name} is missing: {needed[0].meaning}; type {usage(name)}")
-    return [*_usual(word, dict(flags)), *(_write(*flag) for flag in flags), *extra]
+    flags = [*_usual(word, dict(flags)), *flags]
+    flags.sort(key=lambda flag: flag[0] != "config")  # options of a config stand behind it
+    written = (f"--{flag}" if value is None else f"--{flag}={value}" for flag, value in flags)
+    return [*written, *extra]
 
 
 def usage(name: str) -> str:
@@ -100,14 +104,10 @@ def _nearest(name: str, known: Iterable[str]) -> str | None:
     return next(iter(difflib.get_close_matches(name, sorted(known), 1)), None)
 
 
-def _usual(word: Word, given: dict[str, str | None]) -> Iterator[str]:
+def _usual(word: Word, given: dict[str, str | None]) -> Iterator[tuple[str, str]]:
     """Yields the flags that a word gives where they were not typed."""
     stems = {a.name.lower(): Path(given.get(a.flag) or "").stem for a in word.arguments}
     for text in word.usual:
         flag, _, value = text.partition("=")
         if flag not in given:
-            yield _write(flag, value.format(**stems))
-
-
-def _write(flag: str, value: str | None) -> str:
-    return f"--{flag}" if value is None else f"--{flag}={value}"
+            yield flag, value.format(**stems)

@@ -36,7 +36,8 @@ def help_of(name: str) -> str:
     lines = [usage(name), "", *_wrapped(f"{word.does[0].upper()}{word.does[1:]}.", "")]
     if word.arguments:
         lines += ["", *_table((a.name, a.meaning) for a in word.arguments)]
-    lines += ["", "Options:", *_table([*short, *own])]
+    if options := [*short, *own]:
+        lines += ["", "Options:", *_table(options)]
     if "config" in flags:
         config = dict(text.split("=", 1) for text in word.usual).get("config", "CONFIG")
         lines += [f"{_INDENT}--config.NAME=VALUE, as `wf-jax options {config}` lists them"]
