@@ -73,6 +73,7 @@ GROUPS: dict[str, dict[str, Word]] = {
             (
                 _RUN,
                 _MINUTES,
+                _STEPS,
                 _NAME,
                 Option("make", "config.metadata.gear_make", "who made the amp"),
                 Option("tone", "config.metadata.tone_type", "clean, crunch, hi_gain, ..."),
@@ -107,6 +108,7 @@ GROUPS: dict[str, dict[str, Word]] = {
             (
                 _RUN,
                 _MINUTES,
+                _STEPS,
                 _NAME,
                 Option("di", "config.data.input", "your own playing; ours where left out"),
                 Option("cabinet", "config.data.cabinet", "an impulse response after MODEL"),
@@ -178,7 +180,12 @@ GROUPS: dict[str, dict[str, Word]] = {
                 Option("CONFIG", "config", "likelihood, likelihood:paper, ..., or a file"),
                 _out("folder of the comparison; continued if it exists", "workdir"),
             ),
-            (_CORPUS, _MINUTES, Option("only", "config.only", "members to take: waveglow,...")),
+            (
+                _CORPUS,
+                _MINUTES,
+                _STEPS,
+                Option("only", "config.only", "members to take: waveglow,..."),
+            ),
             examples=("wf-jax compare likelihood runs/families --corpus=data/lj --minutes=2",),
         ),
         "import": Word(
