@@ -150,6 +150,12 @@ def model_options(settings: type[FlowConfig]) -> type:
 
     @dataclasses.dataclass
     class Model(editable(settings, without=("mel",))):
+        """The options of a model.
+
+        Attributes:
+            family: name of its kind; the config's own.
+        """
+
         family: str = option(settings.family, Text())
 
     return Model
