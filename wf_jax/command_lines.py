@@ -70,14 +70,14 @@ def _program(start: Start) -> list[str]:
     with contextlib.suppress(OSError):
         if found and Path(found).samefile(path):
             return [path.stem]
-    return [_from_here(path)]
+    return [from_here(path)]
 
 
 def _interpreter() -> str:
-    return _from_here(Path(sys.executable))
+    return from_here(Path(sys.executable))
 
 
-def _from_here(path: Path) -> str:
+def from_here(path: Path) -> str:
     """Returns a program's path, relative where it is below the current folder."""
     with contextlib.suppress(OSError, ValueError):  # no current folder, or not below it
         return str(path.relative_to(Path.cwd()))
