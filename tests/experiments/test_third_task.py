@@ -10,6 +10,7 @@ DENOISER = """
 import dataclasses
 import jax.numpy as jnp
 import numpy as np
+import pytest
 from flax import nnx
 from jax import lax
 from typing import ClassVar
@@ -84,6 +85,7 @@ def run(tmp_path, command, *arguments):
     return done.stdout
 
 
+@pytest.mark.slow
 def test_a_third_task_trains_goes_on_sweeps_and_is_listed(tmp_path):
     (tmp_path / "denoiser.py").write_text(DENOISER)
     assert len(DENOISER.strip().splitlines()) < 60
