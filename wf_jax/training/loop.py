@@ -29,6 +29,10 @@ from wf_jax.training.task import Task
 from wf_jax.training.warm_start import warm_start
 
 
+class DivergedError(UserError):
+    """The loss became NaN or infinite before there was anything to keep."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Result:
     """The result of a run.
@@ -206,7 +210,7 @@ def train(
             f"{workdir / 'checkpoints'}, and the same --workdir continues from it"
         )
         if not all(np.isfinite(value).all() for value in best[0].values()):
-            raise UserError(stopped)
+            raise DivergedError(stopped)
     return Result(
         models=models,
         metrics=best[0],
