@@ -21,34 +21,37 @@ _HEADING = ("name", "state")
 _REST = ("linear_esr", "latency_samples", "minutes", "warnings", "reason")
 
 _STYLE = """<style>
-.captures th { cursor: pointer; width: auto; white-space: nowrap; }
+.captures th { width: auto; white-space: nowrap; }
+.captures th[tabindex] { cursor: pointer; }
 .captures th[aria-sort="ascending"]::after { content: " \\25b4"; }
 .captures th[aria-sort="descending"]::after { content: " \\25be"; }
 .captures td { vertical-align: middle; }
 .captures .value { font-variant-numeric: tabular-nums; white-space: nowrap; }
 .captures img { display: block; width: 130px; height: 50px; background: #fff; border-radius: 4px; }
-.captures audio { display: block; width: 210px; height: 32px; margin: .2rem 0; }
-.captures em { font-size: .85rem; }
+.captures label { display: flex; align-items: center; gap: .4rem; font-size: .85rem; }
+.captures label span { width: 2.8rem; color: var(--soft); }
+.captures audio { flex: 1; width: 190px; min-width: 0; height: 32px; margin: .15rem 0; }
+.captures em { font-size: .85rem; overflow-wrap: anywhere; }
 @media (max-width: 760px) {
   .captures, .captures tbody, .captures tr, .captures td { display: block; }
   .captures thead tr { display: flex; flex-wrap: wrap; gap: 0 1rem; }
   .captures th { padding: .2rem 0; }
+  .captures th:not([tabindex]) { display: none; }
   .captures tbody tr { border-bottom: 1px solid var(--line); padding: .8rem 0; }
   .captures td { border: 0; padding: .1rem 0; }
   .captures td.value { display: inline-block; margin-right: 1rem; }
   .captures td.value::before { content: attr(data-label) " "; color: var(--soft); }
   .captures td.value:empty { display: none; }
-  .captures audio { width: 100%; }
   .captures .thumbnails { display: flex; gap: .5rem; }
 }
 </style>"""
 _SCRIPT = """<script>
-for (const heading of document.querySelectorAll(".captures th")) {
+for (const heading of document.querySelectorAll(".captures th[tabindex]")) {
   const sort = () => {
     const up = heading.getAttribute("aria-sort") !== "ascending", at = heading.cellIndex;
     for (const other of heading.parentNode.children) other.removeAttribute("aria-sort");
     heading.setAttribute("aria-sort", up ? "ascending" : "descending");
-    const key = (row) => row.cells[at].dataset.key ?? row.cells[at].textContent;
+    const key = (row) => row.cells[at]?.dataset.key ?? "";
     const body = heading.closest("table").tBodies[0];
     const order = (a, b) => {
       const [x, y] = [key(a), key(b)];
@@ -124,10 +127,8 @@ def _page(workdir: Path, rows: Sequence[dict[str, Any]], sizes: Sequence[str]) -
     states = [row["state"] for row in rows]
     counts = [f"{states.count(state)} {state}" for state in dict.fromkeys(states)]
     headings = ["capture", *(f"ESR {size}" for size in sizes), "linear", "latency", "minutes"]
-    head = "".join(
-        f'<th tabindex="0" scope="col">{escape(heading)}</th>'
-        for heading in (*headings, "error, spectrum", "target, model")
-    )
+    head = "".join(f'<th tabindex="0" scope="col">{escape(heading)}</th>' for heading in headings)
+    head += '<th scope="col">error, spectrum</th><th scope="col">listen</th>'
     body = "".join(_html_row(workdir, row, sizes) for row in rows)
     legend = (
         "<p>ESR is the error's energy over the signal's, on audio that was not trained on: 0.01 is "
@@ -143,10 +144,14 @@ def _page(workdir: Path, rows: Sequence[dict[str, Any]], sizes: Sequence[str]) -
 
 
 def _html_row(workdir: Path, row: dict[str, Any], sizes: Sequence[str]) -> str:
-    name, page = row["name"], workdir / row["name"] / "report.html"
+    """Returns the row of a capture: its results, or in their place why there are none."""
+    name, notes = row["name"], _notes(row)
     title = escape(name)
-    if row["state"] in ("finished", "failed") and page.exists():
+    if (workdir / name / "report.html").exists() and row["esr"]:
         title = f'<a href="{quote(name)}/report.html">{title}</a>'
+    first = f'<td data-key="{escape(name)}"><strong>{title}</strong>'
+    if not row["esr"]:
+        return f'<tr>{first}</td><td colspan="{len(sizes) + 5}">{notes}</td></tr>'
     values = {f"ESR {size}": (row["esr"].get(size), ".4f") for size in sizes}
     values |= {"linear": (row["linear_esr"], ".3f"), "latency": (row["latency_samples"], ".0f")}
     values |= {"minutes": (row["minutes"], ".1f")}
@@ -155,22 +160,19 @@ def _html_row(workdir: Path, row: dict[str, Any], sizes: Sequence[str]) -> str:
         f"{'' if value is None else format(value, kind)}</td>"
         for label, (value, kind) in values.items()
     )
-    shown = row["state"] in ("finished", "failed")
-    pictures = "".join(_pictures(workdir, name)) if shown else ""
-    clips = "".join(_clips(workdir, name)) if shown else ""
+    pictures, clips = "".join(_pictures(workdir, name)), "".join(_clips(workdir, name))
     return (
-        f'<tr><td data-key="{escape(name)}"><strong>{title}</strong>{_notes(row)}</td>{cells}'
-        f'<td data-key=""><div class="thumbnails">{pictures}</div></td><td data-key="">{clips}</td>'
-        "</tr>"
+        f"<tr>{first}<br>{notes}</td>{cells}"
+        f'<td><div class="thumbnails">{pictures}</div></td><td>{clips}</td></tr>'
     )
 
 
 def _notes(row: dict[str, Any]) -> str:
     """Marks what is not finished, with its reason, and every warning."""
     level = {"finished": "", "refused": "error", "failed": "error"}.get(row["state"], "note")
-    mark = f' <span class="mark {level}">{escape(row["state"])}</span>' if level else ""
+    mark = [f'<span class="mark {level}">{escape(row["state"])}</span>'] if level else []
     lines = [*filter(None, [row["reason"]]), *row["warnings"]]
-    return mark + "".join(f"<br><em>{escape(line)}</em>" for line in lines)
+    return "<br>".join([*mark, *(f"<em>{escape(line)}</em>" for line in lines)])
 
 
 def _pictures(workdir: Path, name: str) -> Iterator[str]:
@@ -184,10 +186,8 @@ def _clips(workdir: Path, name: str) -> Iterator[str]:
     for title, file in CLIPS.items():
         if (workdir / name / FOLDER / file).exists():
             source = f"{quote(name)}/{FOLDER}/{file}"
-            yield (
-                f'<audio controls preload="none" src="{source}" '
-                f'title="{title}" aria-label="{escape(f"{name}: {title}")}"></audio>'
-            )
+            player = f'<audio controls preload="none" src="{source}"></audio>'
+            yield f"<label><span>{title}</span>{player}</label>"
 
 
 def _key(value: float | None) -> str:

@@ -7,7 +7,7 @@ disjoint and their losses add up, so training them together is training each of 
 """
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from functools import partial
 from typing import Any
 
@@ -26,6 +26,8 @@ from wf_jax.platforms import choices
 from wf_jax.random_streams import random_stream
 from wf_jax.training.matrices import Axes
 from wf_jax.training.task import Task
+
+_VALIDATION_STEP = 1 << 13  # samples; held-out parts are filled up to multiples
 
 
 @dataclasses.dataclass(frozen=True)
@@ -128,11 +130,26 @@ class CaptureTask(Task):
         self.best_metrics = {f"{size}/": f"esr/{size}" for size in self.sizes}
         self.batch_axes = {"windows": 1, "input": None, "output": None}
         self.batch_seconds = self.captures * batch_size * window / sample_rate
-        self.resident = {"input": audio.input_train, "output": audio.output_train}
+        # Cut and filled up, so that recordings whose latencies differ have programs in common.
+        used = self.lookback + self.windows * window
+        self.resident = {
+            "input": audio.input_train[:, :used],
+            "output": audio.output_train[:, :used],
+        }
+        missing = -held_out % _VALIDATION_STEP
         self._validation = (
-            jnp.asarray(audio.input_validation),
-            jnp.asarray(audio.output_validation),
+            *(
+                jnp.asarray(np.pad(x, ((0, 0), (0, missing))))
+                for x in (audio.input_validation, audio.output_validation)
+            ),
+            jnp.full(self.captures, held_out),
         )
+
+    @property
+    def program(self) -> Hashable:
+        """Everything that the loss depends on beside models and batch."""
+        lengths = (self.lookback, self.window, self.captures, self.sequences_at_once)
+        return "capture", self.sizes, self.loss_weights, lengths
 
     def init(self) -> SizedModels:
         """Makes fresh models of every size and capture."""
@@ -179,8 +196,7 @@ class CaptureTask(Task):
 
     def evaluate(self, models: SizedModels) -> dict[str, jax.Array]:
         """Computes the ESR of every size on the whole validation part: "esr/SIZE" [captures]."""
-        x, t = self._validation
-        return _evaluate(models, x, t, self.lookback)
+        return _evaluate(models, *self._validation, self.lookback, self.sequences_at_once)
 
     def _predict(self, model: AmpModel, x: jax.Array) -> jax.Array:
         """Maps [N, B, lookback + window] to [N, B, window]; activations live for one pass only."""
@@ -211,14 +227,16 @@ def _cut(audio: jax.Array, starts: jax.Array, length: int) -> jax.Array:
     return jax.vmap(jax.vmap(cut, in_axes=(None, 0)))(audio, starts)
 
 
-@partial(jax.jit, static_argnums=3)
+@partial(jax.jit, static_argnums=(4, 5))
 def _evaluate(
-    models: SizedModels, x: jax.Array, t: jax.Array, lookback: int
+    models: SizedModels, x: jax.Array, t: jax.Array, ends: jax.Array, lookback: int, at_once: int
 ) -> dict[str, jax.Array]:
-    # As in the trainer, outputs whose receptive field begins before the split are left out.
-    return {
-        f"esr/{size}": jax.vmap(lambda m, x, t: losses.esr(m(x[None])[0, lookback:], t[lookback:]))(
-            models[size], x, t
-        )
-        for size in models.sizes
-    }
+    """Computes ESRs of x and t [N, V], of which capture i has ends[i] samples, then zeros."""
+
+    def esr(capture: tuple[AmpModel, jax.Array, jax.Array, jax.Array]) -> jax.Array:
+        model, x, t, end = capture
+        # As in the trainer, outputs whose receptive field begins before the split are left out.
+        y = jnp.where(jnp.arange(len(x)) < end, model(x[None])[0], 0.0)
+        return losses.esr(y[lookback:], t[lookback:])
+
+    return {f"esr/{size}": _map(esr, (models[size], x, t, ends), at_once) for size in models.sizes}

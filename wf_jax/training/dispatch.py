@@ -17,6 +17,7 @@ from wf_jax.training.clock import StepClock
 from wf_jax.training.control import Control
 from wf_jax.training.flops import matrix_rate
 from wf_jax.training.optimizers import make_optimizer
+from wf_jax.training.programs import program_key, shared
 from wf_jax.training.settings import Session, Settings
 from wf_jax.training.state import TrainState, create_state, make_update_best
 from wf_jax.training.step import Program, compile_program, make_step
@@ -170,22 +171,30 @@ class Dispatcher:
         return state, Sent(step, rates, metrics, agreed)
 
     def _compile(self, state: TrainState, arrays: Any, control: jax.Array) -> Program:
-        task, settings = self._task, self._settings
+        task, arguments = self._task, (state, arrays, control)
+        make = partial(self._make, arguments)
+        if task.program is None or self._session.debug_nans:
+            program, self.flops = make()
+        else:
+            key = program_key(task.program, self._definition, self._settings, arguments)
+            program, self.flops = shared(key, make)
+        self.memory = _memory(program)
+        peak = _rate() * self._mesh.size
+        self.clock = StepClock(task.batch_seconds, self.flops, peak)
+        return program
+
+    def _make(self, arguments: tuple[TrainState, Any, jax.Array]) -> tuple[Program, float]:
+        """Compiles the program and counts the FLOP of one step."""
+        task, settings, definition = self._task, self._settings, self._definition
         step = make_step(
-            lambda params, batch, axes: task.loss(self._definition(params), batch, axes),
+            lambda params, batch, axes: task.loss(definition(params), batch, axes),
             self._optimizer,
             self._mesh,
             task.batch_axes,
             accumulate=settings.accumulate,
             average_decay=settings.average_decay,
         )
-        program, self.flops = compile_program(
-            step, task.batch_axes, settings.substeps, (state, arrays, control), self._session
-        )
-        self.memory = _memory(program)
-        peak = _rate() * self._mesh.size
-        self.clock = StepClock(task.batch_seconds, self.flops, peak)
-        return program
+        return compile_program(step, task.batch_axes, settings.substeps, arguments, self._session)
 
 
 @cache
