@@ -6,8 +6,9 @@ capture (A2 nano and standard, unless others are given) see the same batches: th
 disjoint and their losses add up, so training them together is training each of them alone.
 """
 
+import copy
 import dataclasses
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 from functools import partial
 from typing import Any
 
@@ -40,6 +41,25 @@ class CaptureAudio:
     output_validation: np.ndarray
 
 
+@dataclasses.dataclass(frozen=True)
+class CaptureShape:
+    """The lengths that captures which are trained together have in common.
+
+    Attributes:
+        windows: of the training part.
+        held_out: samples of the held-out part, filled up to a multiple of some.
+    """
+
+    windows: int
+    held_out: int
+
+    @classmethod
+    def of(cls, training: int, held_out: int, lookback: int, window: int) -> "CaptureShape":
+        """Returns the shape of a capture with so many samples in both parts."""
+        filled = -(-held_out // _VALIDATION_STEP) * _VALIDATION_STEP
+        return cls((training - lookback) // window, filled)
+
+
 class SizedModels(nnx.Module):
     """The models of all captures by name: attributes like `nano`, each stacked over captures."""
 
@@ -57,12 +77,9 @@ class SizedModels(nnx.Module):
 def fresh_a2(
     sizes: tuple[str, ...], captures: int, sample_rate: float, seed: int
 ) -> dict[str, list[AmpModel]]:
-    """Makes new A2 models; the size and the capture's number go into the seed of each."""
+    """Makes new A2 models, for each capture the same: what it would begin with alone."""
     return {
-        size: [
-            a2.create(size, random_stream(seed, a2.CHANNELS[size], i), sample_rate)
-            for i in range(captures)
-        ]
+        size: [a2.create(size, random_stream(seed, a2.CHANNELS[size], 0), sample_rate)] * captures
         for size in sizes
     }
 
@@ -103,14 +120,16 @@ class CaptureTask(Task):
                 sample after `lookback` samples.
         """
         self.sizes, self.sample_rate = tuple(models or sizes), sample_rate
-        self._models = models
+        self._models, self._joined = models, ()
         self.batch_size, self.window, self.seed = batch_size, window, seed
         self.loss_weights = loss_weights or LossWeights()
         self.captures = audio.input_train.shape[0]
         self.models = (self.captures,)
         lookbacks = [model.lookback for model in (models or {}).values()]
         self.lookback = max(lookbacks) if lookbacks else a2.config(sizes[0]).receptive_field - 1
-        self.windows = (audio.input_train.shape[1] - self.lookback) // window
+        held_out = audio.input_validation.shape[1]
+        shape = CaptureShape.of(audio.input_train.shape[1], held_out, self.lookback, window)
+        self.windows = shape.windows
         self.steps_per_epoch = self.evaluate_every = self.windows // batch_size
         if self.steps_per_epoch < 1:
             needed = (self.lookback + batch_size * window) / sample_rate
@@ -119,7 +138,6 @@ class CaptureTask(Task):
                 f"fewer than one batch of {batch_size}; record at least {needed:.1f} s of it, or "
                 "lower train.batch_size"
             )
-        held_out = audio.input_validation.shape[1]
         if held_out <= self.lookback:
             raise UserError(
                 f"the held-out part has {held_out} samples, and the model needs {self.lookback} "
@@ -136,7 +154,7 @@ class CaptureTask(Task):
             "input": audio.input_train[:, :used],
             "output": audio.output_train[:, :used],
         }
-        missing = -held_out % _VALIDATION_STEP
+        missing = shape.held_out - held_out
         self._validation = (
             *(
                 jnp.asarray(np.pad(x, ((0, 0), (0, missing))))
@@ -153,6 +171,10 @@ class CaptureTask(Task):
 
     def init(self) -> SizedModels:
         """Makes fresh models of every size and capture."""
+        if self._joined:
+            return jax.tree.map(
+                lambda *leaves: jnp.concatenate(leaves), *(task.init() for task in self._joined)
+            )
         if self._models:
             return SizedModels({k: [v] * self.captures for k, v in self._models.items()})
         return SizedModels(fresh_a2(self.sizes, self.captures, self.sample_rate, self.seed))
@@ -165,8 +187,10 @@ class CaptureTask(Task):
         rows = np.arange(self.batch_size) if rows is None else rows
         epoch, position = divmod(step, self.steps_per_epoch)
         order = random_stream(self.seed, epoch).permuted(
-            np.tile(np.arange(self.windows, dtype=np.int32), (self.captures, 1)), axis=1
+            np.arange(self.windows, dtype=np.int32)[None], axis=1
         )
+        # The same for every capture, as each would have them alone.
+        order = np.tile(order, (self.captures, 1))
         return {"windows": order[:, position * self.batch_size + rows]}
 
     @staticmethod
@@ -209,6 +233,21 @@ class CaptureTask(Task):
             first = jax.tree.map(lambda leaf: leaf[0], model)
             return capture(first, x[0])[None]
         return _map(lambda args: capture(*args), (model, x), self.sequences_at_once // len(x[0]))
+
+
+def together(tasks: Sequence[CaptureTask]) -> CaptureTask:
+    """Joins tasks of one shape and recipe into one, which trains each capture as it were alone."""
+    joined = copy.copy(tasks[0])
+    joined._joined, joined.captures = tuple(tasks), sum(task.captures for task in tasks)
+    joined.models = (joined.captures,)
+    joined.batch_seconds = sum(task.batch_seconds for task in tasks)
+    joined.resident = {
+        name: np.concatenate([task.resident[name] for task in tasks]) for name in joined.resident
+    }
+    joined._validation = tuple(
+        jnp.concatenate(parts) for parts in zip(*(task._validation for task in tasks), strict=True)
+    )
+    return joined
 
 
 def _map(function: Callable[[Any], jax.Array], xs: Any, at_once: int) -> jax.Array:

@@ -19,7 +19,7 @@ from wf_jax.training.flops import matrix_rate
 from wf_jax.training.optimizers import make_optimizer
 from wf_jax.training.programs import program_key, shared
 from wf_jax.training.settings import Session, Settings
-from wf_jax.training.state import TrainState, create_state, make_update_best
+from wf_jax.training.state import TrainState, create_state, make_update_best, sound_models
 from wf_jax.training.step import Program, compile_program, make_step
 from wf_jax.training.task import Task
 
@@ -47,10 +47,10 @@ class Sent:
 
     @property
     def diverged_at(self) -> int | None:
-        """Returns the first step whose metrics are NaN or infinite."""
-        fine = np.ones(len(self.rates), bool)
-        for value in self.metrics.values():
-            fine &= np.isfinite(value[: len(fine)].reshape(len(fine), -1)).all(axis=1)
+        """Returns the first step after which no model has finite metrics any more."""
+        steps = len(self.rates)
+        fine = sound_models(value[:steps] for value in self.metrics.values())
+        fine = fine.reshape(steps, -1).any(axis=1)
         return None if fine.all() else self.first + int(np.argmin(fine))
 
     @property
@@ -95,7 +95,11 @@ class Dispatcher:
         self._task, self._settings, self._session = task, settings, session or Session()
         self._definition, self.params = split(task.init())
         self._optimizer = make_optimizer(
-            settings.optimizer, task.axes_of, settings.weight_decay, settings.clip_norm
+            settings.optimizer,
+            task.axes_of,
+            settings.weight_decay,
+            settings.clip_norm,
+            len(task.models),
         )
         self._create = partial(
             create_state,
@@ -193,6 +197,7 @@ class Dispatcher:
             task.batch_axes,
             accumulate=settings.accumulate,
             average_decay=settings.average_decay,
+            models=len(task.models),
         )
         return compile_program(step, task.batch_axes, settings.substeps, arguments, self._session)
 
