@@ -1,8 +1,9 @@
 """Makes many captures with one command: all checks first, then one run after the other.
 
 Each capture is a run in a folder of its own, just as if it were trained alone, with its own split,
-latency, level, best parameters and end. Several processes may work in one folder: each takes the
-next capture that no other has.
+latency, level, best parameters and end. Where a device wants more work than one capture has, waves
+of them go first (wave.py). Several processes may work in one folder: each takes the next capture
+that no other has.
 """
 
 import contextlib
@@ -20,11 +21,14 @@ from experiments.capture.members import Member, members_of
 from experiments.capture.overview import Outcome, write_overview
 from experiments.capture.page import CaptureReport
 from experiments.capture.preview import write_preview
+from experiments.capture.wave import FOLDER as WAVES
+from experiments.capture.wave import Wave, WaveJob, waves_of
 from experiments.run.exit_codes import AGAIN, INTERRUPTED, PARTIAL
 from experiments.run.folder import RunFolder
-from experiments.run.job import execute, exit_code
+from experiments.run.job import Job, execute, exit_code
 from experiments.run.lock import check_unlocked
 from wf_jax.errors import UserError, first_line, why
+from wf_jax.platforms import choices
 from wf_jax.training.loop import DivergedError
 from wf_jax.training.settings import Session
 
@@ -59,8 +63,14 @@ def train_captures(config: CaptureConfig, workdir: Path, session: Session) -> in
     members = members_of(config)
     _make(workdir)
     board = Board(workdir, members)
-    for number, member in enumerate(board.examine(), 1):
-        code = board.train(member, number, session)
+    found = board.examine()
+    most = config.train.captures_at_once or choices().captures
+    for wave in waves_of(found, most, workdir) if most > 1 else ():
+        code = board.train_wave(wave, session)
+        if code in (AGAIN, INTERRUPTED):
+            return code
+    for member in members:
+        code = board.train(member, session)
         if code in (AGAIN, INTERRUPTED):
             return code
     return board.finish()
@@ -73,9 +83,10 @@ class Board:
         """Takes the captures; nothing is known of them yet."""
         self._workdir, self._members = workdir, members
         self._outcomes = {member.name: Outcome("waiting") for member in members}
+        self._slowed: set[str] = set()  # captures that diverged among others
 
-    def examine(self) -> list[Member]:
-        """Checks all files, prints the table, and returns the captures that are to be trained."""
+    def examine(self) -> list[Examined]:
+        """Checks all files, prints the table, and returns what was found."""
         print(f"checks of {len(self._members)} captures:", flush=True)
         width = max(len(member.name) for member in self._members)
         found = []
@@ -87,24 +98,51 @@ class Board:
                 _forget(self._workdir / examined.member.name)
             self._outcomes[examined.member.name] = _outcome(examined)
         self._write()
-        ready = [examined.member for examined in found if examined.state == "ready"]
-        refused = sum(examined.state == "refused" for examined in found)
-        print(f"{len(ready)} to be trained, {refused} refused\n", flush=True)
-        self._ready = len(ready)
-        return ready
+        states = [examined.state for examined in found]
+        print(f"{states.count('ready')} to be trained, {states.count('refused')} refused\n")
+        return found
 
-    def train(self, member: Member, number: int, session: Session) -> int:
-        """Trains one capture, unless another process does or did; returns the exit code."""
-        folder, label = self._workdir / member.name, f"capture {number} of {self._ready}"
+    def train_wave(self, wave: Wave, session: Session) -> int:
+        """Trains some captures together; what comes to nothing there is trained alone later."""
+        try:
+            check_unlocked(wave.folder)
+        except UserError:
+            print(f"trained by another process: {wave}", flush=True)
+            for member in wave.members:
+                self._note(member, "elsewhere")
+            return 0
+        print(f"together: {wave}", flush=True)
+        jobs = [MemberJob(member.config) for member in wave.members]
+        code, reason, diverged = _attempt(WaveJob(wave, jobs), wave.folder, session)
+        if code in (AGAIN, INTERRUPTED):
+            print("they were interrupted; the same command goes on with them", flush=True)
+            return code
+        if reason:
+            print(f"together they failed: {reason}", flush=True)
+        for member in wave.members:
+            if self._is_done(member):
+                self._note(member, "finished")
+            elif diverged or not code:
+                self._slowed.add(member.name)
+        shutil.rmtree(wave.folder, ignore_errors=True)
+        return 0
+
+    def train(self, member: Member, session: Session) -> int:
+        """Trains one capture that waits, unless another process does; returns the exit code."""
+        if self._outcomes[member.name].state != "waiting":
+            return 0
+        folder, names = self._workdir / member.name, list(self._outcomes)
+        label = f"{names.index(member.name) + 1} of {len(names)}: {member.name}"
         try:
             check_unlocked(folder)
         except UserError:
-            print(f"{label}: {member.name} is trained by another process", flush=True)
+            print(f"{label} is trained by another process", flush=True)
             return self._note(member, "elsewhere")
-        if is_done(folder, member, CaptureJob(member.config).inputs()):
+        if self._is_done(member):  # by another process, meanwhile
             return self._note(member, "finished")
-        print(f"{label}: {member.name}", flush=True)
-        code, reason = _restarted(member.config, folder, session)
+        print(label, flush=True)
+        config = _slower(member.config) if member.name in self._slowed else member.config
+        code, reason = _restarted(config, folder, session)
         if code in (AGAIN, INTERRUPTED):
             print(f"{member.name} was interrupted; the same command goes on with it", flush=True)
             return self._note(member, "waiting", code=code)
@@ -114,6 +152,8 @@ class Board:
 
     def finish(self) -> int:
         """Says how it ended; returns the exit code."""
+        with contextlib.suppress(OSError):
+            (self._workdir / WAVES).rmdir()  # if it is empty
         states = [outcome.state for outcome in self._outcomes.values()]
         failed = sum(state in ("refused", "failed") for state in states)
         done = states.count("finished")
@@ -124,6 +164,10 @@ class Board:
         print(f"table:    {self._workdir / 'captures.csv'}")
         print(f"overview: {self._workdir / 'overview.html'}", flush=True)
         return 0 if not failed else PARTIAL if done else 1
+
+    def _is_done(self, member: Member) -> bool:
+        inputs = CaptureJob(member.config).inputs()
+        return is_done(self._workdir / member.name, member, inputs)
 
     def _note(self, member: Member, state: str, reason: str = "", code: int = 0) -> int:
         before = self._outcomes[member.name]
@@ -148,23 +192,26 @@ def _restarted(config: CaptureConfig, folder: Path, session: Session) -> tuple[i
         The exit code, and why it failed.
     """
     for left in reversed(range(RESTARTS + 1)):
-        try:
-            with RunFolder(folder) as run:
-                result = execute(MemberJob(config), run, session)
-            if not result.diverged:
-                return exit_code(result), ""
-            reason = result.stopped
-        except DivergedError as error:
-            reason = first_line(error)
-        except OSError as error:
-            return 1, f"{error.filename or folder}: {why(error)}"
-        except (ValueError, jax.errors.JaxRuntimeError) as error:
-            return 1, first_line(error)
-        if left:
-            config = _slower(config)
-            rate = config.train.learning_rate
-            print(f"{reason.partition(';')[0]}; again at a rate of {rate:.2g}", flush=True)
-    return 1, reason
+        code, reason, diverged = _attempt(MemberJob(config), folder, session)
+        if not (diverged and left):
+            break
+        config = _slower(config)
+        rate = config.train.learning_rate
+        print(f"{reason.partition(';')[0]}; again at a rate of {rate:.2g}", flush=True)
+    return code, reason
+
+
+def _attempt(job: Job, folder: Path, session: Session) -> tuple[int, str, bool]:
+    """Carries out a run; returns its exit code, why it failed, and whether it diverged."""
+    try:
+        with RunFolder(folder) as run:
+            result = execute(job, run, session)
+        reason = result.stopped if result.diverged else ""
+        return exit_code(result), reason, result.diverged
+    except OSError as error:
+        return 1, f"{error.filename or folder}: {why(error)}", False
+    except (ValueError, jax.errors.JaxRuntimeError) as error:
+        return 1, first_line(error), isinstance(error, DivergedError)
 
 
 def _slower(config: CaptureConfig) -> CaptureConfig:

@@ -1,7 +1,7 @@
 """Checks the files of many captures in parallel, before any of them is trained on."""
 
 import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Literal
@@ -29,6 +29,7 @@ class Examined:
         reason: why it is refused, in one line; or what is found in favor of it.
         warnings: of the checks.
         changed: whether an earlier start trained on other files of these names.
+        shape: what captures that are trained together have in common; see `CaptureJob.shape`.
     """
 
     member: Member
@@ -36,6 +37,7 @@ class Examined:
     reason: str = ""
     warnings: tuple[str, ...] = ()
     changed: bool = False
+    shape: Hashable = None
 
     def line(self, width: int) -> str:
         """Describes it in one line, the names padded to `width`."""
@@ -87,7 +89,8 @@ def _examine(member: Member, folder: Path, fault: str) -> Examined:
         return Examined(member, "refused", f"{error.filename}: {why(error)}")
     warnings = tuple(found.line() for found in capture.findings if found.level == "warning")
     latency = capture.latency.describe(capture.sample_rate)
-    return Examined(member, "ready", latency, warnings, _changed(folder, inputs))
+    changed = _changed(folder, inputs)
+    return Examined(member, "ready", latency, warnings, changed, job.shape(capture))
 
 
 def _changed(folder: Path, inputs: Mapping[str, str]) -> bool:

@@ -20,7 +20,7 @@ from experiments.capture.teacher import Teacher
 from experiments.run.folder import RunFolder
 from experiments.run.job import Job
 from wf_jax.amps import a2
-from wf_jax.amps.capture import CaptureAudio, CaptureTask, LossWeights
+from wf_jax.amps.capture import CaptureAudio, CaptureShape, CaptureTask, LossWeights
 from wf_jax.amps.model import AmpModel
 from wf_jax.errors import UserError
 from wf_jax.training.distributed import say
@@ -65,6 +65,12 @@ class CaptureJob(Job):
             pair = _pair(config, folder, place, said)
             self._initial = _initial_models(config, pair[0])
             return _load(config, pair, self._initial)
+
+    def shape(self, capture: Capture) -> tuple[int, CaptureShape]:
+        """Returns what captures that are trained together have in common: rate and lengths."""
+        lookback = _receptive_field(self.config, self._initial) - 1
+        lengths = len(capture.input_train), len(capture.input_validation)
+        return capture.sample_rate, CaptureShape.of(*lengths, lookback, self.config.train.window)
 
     def inputs(self) -> dict[str, str]:
         """Returns the digests of the recordings, or of what the teacher plays them with."""
