@@ -127,6 +127,7 @@ def test_good_files_become_models_and_bad_ones_a_line_each(trained, capsys):
     assert "2 finished, 2 refused" in page
 
 
+@pytest.mark.slow
 def test_the_same_command_trains_what_is_not_done(config, trained, monkeypatch, capsys):
     taken = []
 
@@ -151,6 +152,7 @@ def test_the_same_command_trains_what_is_not_done(config, trained, monkeypatch, 
     assert "changed since it was captured" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_a_bad_file_in_the_place_of_a_good_one_leaves_its_model(config, trained):
     (trained.parent / "wet" / "a.wav").write_text("no audio")
     assert again(config, trained) == PARTIAL
@@ -158,6 +160,7 @@ def test_a_bad_file_in_the_place_of_a_good_one_leaves_its_model(config, trained)
     assert (trained / "a" / "model.nam").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("code", [AGAIN, INTERRUPTED])
 def test_a_signal_ends_all_and_keeps_what_is_done(config, place, monkeypatch, code):
     before = batch._attempt
@@ -174,6 +177,7 @@ def test_a_signal_ends_all_and_keeps_what_is_done(config, place, monkeypatch, co
     assert rows(place)["late"]["state"] == "finished"
 
 
+@pytest.mark.slow
 def test_one_that_diverges_begins_again_with_a_smaller_rate(config, place, monkeypatch):
     rates, before = [], batch.execute
 
@@ -200,6 +204,7 @@ def test_only_bad_files_are_a_failure(config, place):
     assert again(config, place) == 1
 
 
+@pytest.mark.slow
 def test_what_another_process_has_is_left_to_it(config, place):
     (place / "a").mkdir(parents=True)
     lock = FolderLock(place / "a")
@@ -209,6 +214,7 @@ def test_what_another_process_has_is_left_to_it(config, place):
     lock.release()
 
 
+@pytest.mark.slow
 def test_a_manifest_has_a_line_and_metadata_for_each(config, place):
     wet = config.data.output
     manifest = place.parent / "list.csv"
@@ -227,6 +233,7 @@ def test_a_manifest_has_a_line_and_metadata_for_each(config, place):
     assert "tone_type=loud is none of" in rows(place)["wrong"]["reason"]
 
 
+@pytest.mark.slow
 def test_a_folder_of_models_is_a_folder_of_teachers(config, place, tmp_path):
     folder = tmp_path / "old"
     folder.mkdir()
@@ -287,12 +294,12 @@ def task_of(audio):
     return task
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("optimizer", "rate", "tolerance"),
     [
         ("adam", 0.004, 1e-5),
-        # Its bases magnify rounding, tenfold in the first ten steps.
-        pytest.param("soap", 0.009, 1e-4, marks=pytest.mark.slow),
+        ("soap", 0.009, 1e-4),  # its bases magnify rounding, tenfold in the first ten steps
     ],
 )
 def test_eight_captures_together_learn_as_each_alone(tmp_path, optimizer, rate, tolerance):
@@ -312,6 +319,7 @@ def test_eight_captures_together_learn_as_each_alone(tmp_path, optimizer, rate, 
         assert own.models["small"].config == alone.models["small"].config
 
 
+@pytest.mark.slow
 def test_one_that_diverges_leaves_its_neighbors_alone(tmp_path):
     tasks = [task_of(audio_of(seed)) for seed in range(3)]
     huge = dataclasses.replace(audio_of(1), output_train=1e30 * audio_of(1).output_train)
@@ -327,6 +335,7 @@ def test_one_that_diverges_leaves_its_neighbors_alone(tmp_path):
     assert np.isfinite([record["esr/small"] for record in broken.history]).all()
 
 
+@pytest.mark.slow
 def test_a_wave_writes_each_capture_as_if_it_were_alone(config, place, monkeypatch):
     assert again(config, place / "alone") == PARTIAL
     config.train.captures_at_once = 2
@@ -342,6 +351,7 @@ def test_a_wave_writes_each_capture_as_if_it_were_alone(config, place, monkeypat
     assert again(config, place / "wave") == PARTIAL
 
 
+@pytest.mark.slow
 def test_an_interrupted_wave_goes_on_as_it_was(config, place, monkeypatch, capsys):
     config.train.captures_at_once = 2
     written, before = [], batch.MemberJob.finish
