@@ -94,8 +94,9 @@ class Board:
             print(examined.line(width), flush=True)
             found.append(examined)
         for examined in found:
-            if examined.changed:
-                _forget(self._workdir / examined.member.name)
+            folder = self._workdir / examined.member.name
+            if examined.changed and _is_free(folder):
+                _forget(folder)
             self._outcomes[examined.member.name] = _outcome(examined)
         self._write()
         states = [examined.state for examined in found]
@@ -104,16 +105,14 @@ class Board:
 
     def train_wave(self, wave: Wave, session: Session) -> int:
         """Trains some captures together; what comes to nothing there is trained alone later."""
-        try:
-            check_unlocked(wave.folder)
-        except UserError:
+        if not _is_free(wave.folder):
             print(f"trained by another process: {wave}", flush=True)
             for member in wave.members:
                 self._note(member, "elsewhere")
             return 0
         print(f"together: {wave}", flush=True)
-        jobs = [MemberJob(member.config) for member in wave.members]
-        code, reason, diverged = _attempt(WaveJob(wave, jobs), wave.folder, session)
+        job = WaveJob(wave, [MemberJob(member.config) for member in wave.members])
+        code, reason, diverged = _attempt(job, wave.folder, session)
         if code in (AGAIN, INTERRUPTED):
             print("they were interrupted; the same command goes on with them", flush=True)
             return code
@@ -122,7 +121,7 @@ class Board:
         for member in wave.members:
             if self._is_done(member):
                 self._note(member, "finished")
-            elif diverged or not code:
+            elif diverged or member.name in job.diverged:
                 self._slowed.add(member.name)
         shutil.rmtree(wave.folder, ignore_errors=True)
         return 0
@@ -133,9 +132,7 @@ class Board:
             return 0
         folder, names = self._workdir / member.name, list(self._outcomes)
         label = f"{names.index(member.name) + 1} of {len(names)}: {member.name}"
-        try:
-            check_unlocked(folder)
-        except UserError:
+        if not _is_free(folder):
             print(f"{label} is trained by another process", flush=True)
             return self._note(member, "elsewhere")
         if self._is_done(member):  # by another process, meanwhile
@@ -166,8 +163,10 @@ class Board:
         return 0 if not failed else PARTIAL if done else 1
 
     def _is_done(self, member: Member) -> bool:
-        inputs = CaptureJob(member.config).inputs()
-        return is_done(self._workdir / member.name, member, inputs)
+        with contextlib.suppress(OSError, UserError):  # a file that is gone by now
+            inputs = CaptureJob(member.config).inputs()
+            return is_done(self._workdir / member.name, member, inputs)
+        return False
 
     def _note(self, member: Member, state: str, reason: str = "", code: int = 0) -> int:
         before = self._outcomes[member.name]
@@ -177,6 +176,15 @@ class Board:
 
     def _write(self) -> None:
         write_overview(self._workdir, self._outcomes)
+
+
+def _is_free(folder: Path) -> bool:
+    """Returns whether no other process trains in a folder."""
+    try:
+        check_unlocked(folder)
+    except UserError:
+        return False
+    return True
 
 
 def _outcome(examined: Examined) -> Outcome:

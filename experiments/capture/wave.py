@@ -48,11 +48,16 @@ class Wave:
 
 
 class WaveJob(Job):
-    """Trains the captures of a wave, and writes the results of each into its own folder."""
+    """Trains the captures of a wave, and writes the results of each into its own folder.
+
+    Attributes:
+        diverged: names of the captures that did; known at the end.
+    """
 
     def __init__(self, wave: Wave, jobs: Sequence[CaptureJob]):
         """Takes the job of each capture."""
         self.config, self._wave, self._jobs = jobs[0].config, wave, jobs
+        self.diverged: set[str] = set()
 
     def prepare(self, folder: RunFolder) -> CaptureTask:
         """Reads all pairs; see `CaptureJob.prepare`."""
@@ -74,24 +79,30 @@ class WaveJob(Job):
 
     def finish(self, folder: Path, result: Result) -> None:
         """Writes the results of every capture that did not diverge and has none yet."""
-        for i, (job, place) in enumerate(zip(self._jobs, self._places(folder), strict=True)):
-            member = self._wave.members[i]
+        places = self._places(folder)
+        for i, (member, job) in enumerate(zip(self._wave.members, self._jobs, strict=True)):
             if not result.sound[i]:
+                self.diverged.add(member.name)
                 say(f"{member.name} diverged, and left the others alone")
-                continue
-            if is_done(place, member, job.inputs()):
-                continue
-            with RunFolder(place) as run:
-                run.open(job.config, job.inputs())
-                own = result.of(i)
-                lines = (json.dumps(record) + "\n" for record in own.history)
-                write_text(place / "metrics.jsonl", "".join(lines))
+            elif not is_done(places[i], member, job.inputs()):
                 say(f"\n{member.name}")
-                job.finish(place, own)
+                try:
+                    _finish(job, places[i], result.of(i))
+                except (OSError, ValueError) as error:  # and the others have results
+                    say(f"{member.name}: {error}")
 
     def _places(self, folder: Path) -> list[Path]:
         """Returns the folders of the captures, beside that of all waves."""
         return [folder.parent.parent / member.name for member in self._wave.members]
+
+
+def _finish(job: CaptureJob, place: Path, result: Result) -> None:
+    """Writes the run of one capture, as if it had been trained alone."""
+    with RunFolder(place) as run:
+        run.open(job.config, job.inputs())
+        lines = (json.dumps(record) + "\n" for record in result.history)
+        write_text(place / "metrics.jsonl", "".join(lines))
+        job.finish(place, result)
 
 
 def waves_of(found: Sequence[Examined], most: int, place: Path) -> Iterator[Wave]:
