@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from experiments.capture import samples as capture_samples
-from experiments.capture.samples import TrainingBoard
+from experiments.capture.samples import TrainingSamples
 from experiments.run.folder import RunFolder
 from wf_jax.amps.capture import CaptureAudio, CaptureTask
 
@@ -19,13 +19,13 @@ def test_sound_and_pictures_where_time_has_passed(tmp_path, rng, monkeypatch):
     capture = SimpleNamespace(
         sample_rate=48000, output_gain=2.0, input_validation=x[0], output_validation=x[0]
     )
-    samples = TrainingBoard(RunFolder(tmp_path), task, capture)
-    samples(3, task.init(), {"esr/nano": 0.5})
+    samples = TrainingSamples(RunFolder(tmp_path), task, capture)
+    samples(3, task.init(), {"step": 3, "minutes": 0.1, "esr/nano": 0.5})
     (file,) = (tmp_path / "tensorboard").iterdir()
     numbers = file.stat().st_size
     assert 0 < numbers < 1000
     monkeypatch.setattr(capture_samples, "SECONDS_BETWEEN", 0.0)
-    samples(6, task.init(), {"esr/nano": 0.4})
+    samples(6, task.init(), {"step": 6, "minutes": 0.2, "esr/nano": 0.4})
     content = file.read_bytes()
     assert len(content) > numbers + 2 * (9000 - task.lookback)  # 16-bit sound, twice
     assert b"waveforms" in content
