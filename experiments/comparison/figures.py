@@ -29,14 +29,14 @@ def draw(path: Path, lines: Sequence[Line]) -> None:
 
 def runs(lines: Sequence[Line]) -> Figure:
     """Plots these runs alone, for a page."""
-    figure = sheet(3.6)
+    figure = sheet(4.6)
     _draw_runs(figure.subplots(), lines)
     return figure
 
 
 def paper() -> Figure:
     """Plots the paper's models alone, for a page."""
-    figure = sheet(3.6)
+    figure = sheet(4.6)
     _draw_paper(figure.subplots())
     return figure
 
