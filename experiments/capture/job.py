@@ -15,7 +15,7 @@ from experiments.capture.config import CaptureConfig
 from experiments.capture.models import CaptureModels, read_models
 from experiments.capture.page import CaptureReport
 from experiments.capture.results import write_results
-from experiments.capture.samples import TrainingBoard
+from experiments.capture.samples import TrainingSamples
 from experiments.capture.teacher import Teacher
 from experiments.run.folder import RunFolder
 from experiments.run.job import Job
@@ -90,9 +90,9 @@ class CaptureJob(Job):
             said = ", ".join(f"{name} {float(esr[f'esr/{name}'][0]):.4f}" for name in task.sizes)
             say(f"as it is in {self.config.init_from}: ESR {said}")
 
-    def publish(self, folder: RunFolder) -> TrainingBoard:
-        """Returns the callback that writes TensorBoard data."""
-        return TrainingBoard(folder, self._task, self._capture)
+    def publish(self, folder: RunFolder) -> TrainingSamples:
+        """Returns the callback that writes a page and TensorBoard data."""
+        return TrainingSamples(folder, self._task, self._capture)
 
     def finish(self, folder: Path, result: Result) -> None:
         """Writes model.nam, then metrics.json and report.html."""

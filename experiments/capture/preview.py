@@ -6,8 +6,9 @@ from matplotlib.figure import Figure
 
 from experiments.capture import figures
 from experiments.capture.page import CaptureReport
-from experiments.report import elements
 from experiments.report.drawing import picture
+from experiments.report.elements import common_gain
+from experiments.report.listening import SECONDS, flac
 from wf_jax.whole_files import write_whole
 
 FOLDER = "preview"  # in that of the run
@@ -27,12 +28,11 @@ def write_preview(workdir: Path, report: CaptureReport) -> None:
         "spectrum.png": figures.spectra(report.target, predictions, rate),
     }
     for name, figure in drawn.items():
-        _write(folder / name, picture(_thumbnail(figure), "png"))
+        _write(folder / name, picture(_thumbnail(figure)))
     clips = {"target.flac": report.target, "model.flac": predictions[largest]}
-    gain = elements.common_gain(clips.values())
+    gain = common_gain(clips.values())
     for name, clip in clips.items():
-        clip = gain * clip[: elements.PLAYER_SECONDS * rate]
-        _write(folder / name, elements.flac(clip, rate))
+        _write(folder / name, flac(gain * clip[: SECONDS * rate], rate))
 
 
 def _thumbnail(figure: Figure) -> Figure:
