@@ -1,13 +1,13 @@
 """Settings of the whole suite: two CPU devices, and the optional reference folder."""
 
 import os
-import shutil
-import tempfile
 from pathlib import Path
 
 import jax
 import numpy as np
 import pytest
+
+from experiments.terminal.programs import keep_programs
 
 jax.config.update("jax_num_cpu_devices", 2)
 
@@ -30,16 +30,15 @@ LONG = {
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Gives the commands that tests start one shared folder of compiled programs.
-
-    The tests themselves do not use it: jax, imported above, has read its environment.
-    """
-    if "WF_JAX_TEST_PROGRAMS" not in os.environ:
-        folder = tempfile.mkdtemp(prefix="wf_jax-programs-")
-        os.environ["WF_JAX_TEST_PROGRAMS"] = folder
-        config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
-    os.environ["JAX_COMPILATION_CACHE_DIR"] = os.environ["WF_JAX_TEST_PROGRAMS"]
-    os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.2"
+    """Keeps compiled programs for the tests to come, in all processes and in later runs."""
+    keep_programs(str(config.cache.mkdir("programs")))
+    settings = {
+        "jax_persistent_cache_min_compile_time_secs": 0.0,
+        "jax_persistent_cache_min_entry_size_bytes": -1,
+    }
+    for name, value in settings.items():
+        os.environ[name.upper()] = str(value)  # for the commands that tests start
+        jax.config.update(name, value)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -117,6 +117,7 @@ def test_scan_and_block_follow_each_other(fast, block, scan, expected):
     np.testing.assert_allclose(y, expected, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_silence_stays_as_it_is(fast, scan, block):
     silence = fast.silence()
     played, y = scan(fast, jnp.zeros_like(silence), jnp.zeros((1, 8192)))  # the field is 6347

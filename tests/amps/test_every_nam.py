@@ -200,6 +200,7 @@ def test_whole_as_the_core_plays(nam_reference, name, signal):
         assert_plays(np.concatenate(list(render(form, [x], 1, "jax"))), expected)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [name if name in FIRST[:3] else again(name) for name in MODELS])
 def test_mixed_blocks_as_the_core_plays(nam_reference, name):
     model, x, expected = reference(nam_reference, name, "di_2s", seconds=0.5)

@@ -137,6 +137,7 @@ def test_damaged_examples(path):
     assert min(counts.values()) > 10
 
 
+@pytest.mark.slow
 def test_damaged_published_files(nam_reference, path):
     texts = [file.read_bytes() for file in sorted(nam_reference.glob("*.nam"))]
     assert battery(path, texts, 5, seed=2)["refused"] > 1

@@ -41,6 +41,7 @@ def only_wavenet(document):
 # Metadata
 
 
+@pytest.mark.slow
 def test_loudness_and_gain_equal_those_stored(nam_reference, tmp_path):
     probe, _ = soundfile.read(nam_reference / "loudness_input.wav", dtype="float32")
     save_nam(load_nam(nam_reference / "A2.nam"), tmp_path / "a2.nam", loudness_probe=probe)

@@ -74,6 +74,7 @@ def test_most_examples_are_played():
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("channels", [(16, 8), (12, 6), (8, 4), (5, 2)])
 def test_a1_equals_the_general_pass(channels):
     model = a1(channels)

@@ -171,6 +171,7 @@ def test_log10_of_any_floor_is_told_from_natural_logs(name, floor):
         assert is_told_apart(padded, settings, min(floor, settings.floor))
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not CLIPS.is_dir(), reason="LJSpeech is not here (../shared/data)")
 def test_log10_of_recordings():
     for path in sorted(CLIPS.glob("*.wav")):

@@ -424,6 +424,7 @@ def test_check_capture_reports_without_raising(files, tmp_path):
     assert broken.latency is None
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not REAL_PAIR.is_dir(), reason=f"needs the real pair in {REAL_PAIR}")
 def test_the_real_pair():
     paths = REAL_PAIR / "di_60s.wav", REAL_PAIR / "a1_amp_60s.wav"

@@ -328,6 +328,7 @@ def test_swapped_files(pair):
     assert direction(y, x).ignorable
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("delay", [-300, 0, 300])
 @pytest.mark.parametrize("drive", [0.1, 2.0, 100.0])
 def test_no_false_alarm_about_swapped_files(playing, delayed, delay, drive):

@@ -33,6 +33,7 @@ from wf_jax.training.metrics import read_records
 BATTERY = "tests.data_pipeline.table_battery"
 
 
+@pytest.mark.slow
 def test_damaged_tables():
     counts = counts_of(BATTERY, 0, 60)
     for name in ("metadata", "run", "workdir", "sources"):

@@ -19,6 +19,7 @@ def levels(x, seconds=0.05):
     return 10 * np.log10(np.mean(blocks**2, axis=1) + 1e-12)
 
 
+@pytest.mark.slow
 def test_same_seed_same_playing_other_seed_other_playing(played):
     assert played.dtype == np.float32
     again = varied_playing(10.0, seed=3)

@@ -55,6 +55,7 @@ def test_samples_lost_or_doubled(pair, samples):
     assert found.start == pytest.approx(98.0, abs=0.2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ppm", [-100.0, -10.0, 10.0, 30.0, 100.0])
 def test_clocks_that_drift(pair, ppm):
     found = measured(pair, lambda y: drifting(y, ppm))
@@ -121,6 +122,7 @@ AMPS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", AMPS)
 def test_no_finding_in_a_whole_pair(pair, name):
     found = measure_timing(pair[0], AMPS[name](pair[0]), RATE)
@@ -252,6 +254,7 @@ def test_resampling_undoes_a_drift(pair, ppm):
     assert measure_timing(x, undone.samples, RATE).is_steady
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not REAL_PAIR.is_dir(), reason=f"needs the real pair in {REAL_PAIR}")
 def test_the_real_pair():
     x, _ = soundfile.read(REAL_PAIR / "di_60s.wav")

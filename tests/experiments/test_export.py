@@ -91,6 +91,7 @@ def test_the_release_of_a_run(exported):
     assert not list(output.parent.glob(".*"))
 
 
+@pytest.mark.slow
 def test_its_readme(exported):
     """Checks the form of a model card, with everything that a user must know."""
     text = (exported[0] / "README.md").read_text()
@@ -137,6 +138,7 @@ def test_the_readme_s_code_without_our_package(played):
     np.testing.assert_allclose(names["y"], load(played).render(x), atol=1e-6)
 
 
+@pytest.mark.slow
 def test_the_release_of_an_amp(played):
     amp = load(played)
     assert amp.manifest.name == "legacy"
@@ -309,6 +311,7 @@ def test_the_amp_service(played, exported, tmp_path):
         example("amp_service", exported[0], "a", "b")
 
 
+@pytest.mark.slow
 def test_the_batch_job(exported, tmp_path, monkeypatch, capsys):
     """Synthesizes every mel, of any length, and remakes missing files identically."""
     (tmp_path / "mels").mkdir()

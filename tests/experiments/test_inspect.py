@@ -62,6 +62,7 @@ def test_says_what_a_file_holds(files):
     assert said.count("played by the native engine") == 3
 
 
+@pytest.mark.slow
 def test_says_why_the_native_engine_does_not_play(files):
     said = inspect(files, "lstm.nam", "everything.nam").stdout
     assert "played by JAX; of the native engine: it plays WaveNets, not LSTM" in said

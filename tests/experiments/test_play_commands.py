@@ -39,6 +39,7 @@ def test_render_plays_the_model(folder):
     np.testing.assert_allclose(y, play(EXAMPLES["gated"](), x), atol=2e-6)
 
 
+@pytest.mark.slow
 def test_render_plays_the_models_of_other_programs(folder):
     document = foreign_documents.EXAMPLES["aida_x_gru_all"]()
     (folder / "gru.json").write_text(json.dumps(document))

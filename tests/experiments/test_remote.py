@@ -224,6 +224,7 @@ def restore(folder):
         return checkpoints.restore(state())
 
 
+@pytest.mark.slow
 def test_checkpoints(server, bucket):
     """Restored values equal the saved ones, and old checkpoints are deleted."""
     folder = folder_path(f"gs://{bucket}/run") / "checkpoints"

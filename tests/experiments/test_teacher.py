@@ -77,6 +77,7 @@ def response_of(path, samples=60):
     return np.asarray(model(click) - model(0 * click))[0]
 
 
+@pytest.mark.slow
 def test_repaired_the_copy_answers_at_once_and_rests_at_zero(config, tmp_path, capsys):
     config.data.repair = "latency,dc"
     config.train.steps, config.train.learning_rate = 400, 0.03
@@ -96,6 +97,7 @@ def test_repaired_the_copy_answers_at_once_and_rests_at_zero(config, tmp_path, c
     assert metadata["converted_from"]["esr"] < 0.01
 
 
+@pytest.mark.slow
 def test_faults_are_said_and_metadata_carried_over(config, tmp_path, capsys):
     config.metadata.gear_model = "Two"
     run = trained(config, tmp_path / "run")
@@ -115,6 +117,7 @@ def test_faults_are_said_and_metadata_carried_over(config, tmp_path, capsys):
     assert "recording" not in page
 
 
+@pytest.mark.slow
 def test_a_changed_teacher_is_noticed(config, tmp_path):
     run = trained(config, tmp_path / "run")
     assert set(json.loads((run / "inputs.json").read_text())) == {
@@ -128,6 +131,7 @@ def test_a_changed_teacher_is_noticed(config, tmp_path):
         trained(config, run)
 
 
+@pytest.mark.slow
 def test_a_run_goes_on(config, tmp_path, capsys):
     run = trained(config, tmp_path / "run")
     config.train.steps = 4

@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[2]
 DENOISER = """
 import dataclasses
@@ -84,6 +86,7 @@ def run(tmp_path, command, *arguments):
     return done.stdout
 
 
+@pytest.mark.slow
 def test_a_third_task_trains_goes_on_sweeps_and_is_listed(tmp_path):
     (tmp_path / "denoiser.py").write_text(DENOISER)
     assert len(DENOISER.strip().splitlines()) < 60

@@ -210,6 +210,7 @@ def test_a_run_leaves_model_metrics_and_page(run, written):
     assert "experiments.synthesize" in output.out
 
 
+@pytest.mark.slow
 def test_the_next_command_repeats_every_option(run, written):
     html = (written[0] / "report.html").read_text()
     command = next(c for c in re.findall(r"<code>(.*?)</code>", html) if "experiments.train" in c)

@@ -46,6 +46,7 @@ def test_long_signals_go_in_stretches(amp, model, monkeypatch):
     assert amp._functions["render"]._cache_size() == before + 2
 
 
+@pytest.mark.slow
 def test_blocks_of_every_size_that_was_asked_for(amp, model):
     x = releases.clip(2, 64 + 200 + 200 + 64)
     state, parts = amp.init_state(2), []

@@ -18,8 +18,8 @@ CLIPS = [(1, 5), (1, 33), (1, 64), (2, 70), (2, 80)]
 SIGNALS = [(1, 1), (1, 300), (1, 8192), (2, 8191), (2, 700)]
 # Modules of wf_jax; none of them needs more than JAX and NumPy.
 OWN = (
-    *("export", "audio", "json_values", "bounded_files", "array_files", "errors", "options"),
-    *("folders", "lazy_names", "levels", "old_names", "whole_files"),
+    *("export", "audio", "json_values", "bounded_files", "array_files", "command_lines", "errors"),
+    *("folders", "lazy_names", "levels", "old_names", "options", "whole_files"),
 )
 SCRIPT = (
     f"TAKEN = {OWN}"
@@ -121,6 +121,7 @@ def test_nothing_else_was_imported(answers):
     assert not [name for name in ours if name.split(".")[1] not in OWN]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", releases.FLOWS)
 def test_a_vocoder_says_what_its_model_says(answers, family):
     """Compiles the model for one array that all clips fit into, and once as it is called."""

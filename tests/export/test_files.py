@@ -193,6 +193,7 @@ def test_artifacts_live_for_six_months(folder):
         load(folder)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("fields", "expected"),
     [

@@ -64,6 +64,7 @@ def test_clips_of_a_batch_may_have_different_lengths(vocoder):
     np.testing.assert_allclose(nats[1:], alone, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_temperature(vocoder):
     """Zero draws nothing; a new one compiles nothing."""
     mel, before = releases.mels(1, 20), programs(vocoder)["synthesize"]
@@ -80,6 +81,7 @@ def test_old_style_keys(vocoder):
     np.testing.assert_array_equal(vocoder.synthesize(mel, new), vocoder.synthesize(mel, old))
 
 
+@pytest.mark.slow
 def test_a_key_for_each_clip(vocoder):
     """A clip with its own key sounds as it does alone, whatever row it stands in."""
     mel, keys = releases.mels(2, 30), jax.random.split(jax.random.key(3))

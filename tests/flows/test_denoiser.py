@@ -117,6 +117,7 @@ def test_a_hum_is_taken_out_and_a_loud_tone_is_not(rng):
     assert level(subtract(audio * 10, 1.0), 8) == pytest.approx(20 * np.log10(0.9), abs=0.1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "family",
     [

@@ -81,6 +81,7 @@ def check(vectors, found):
         assert of_scale(found["upsampled"], vectors["cond"]) < BOUND
 
 
+@pytest.mark.slow
 def test_parity(source):
     """Catches a transposed kernel, swapped halves, other permutations or cuts."""
     vectors, model = source

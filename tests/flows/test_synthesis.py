@@ -257,6 +257,7 @@ def test_temperature_and_seed():
     assert abs(np.corrcoef(other, one[0])[0, 1]) < 0.2
 
 
+@pytest.mark.slow
 def test_temperature_zero_of_a_model_is_its_mode(model):
     clip = mels(20)
     first, second = (audio(model, clip, temperature=0.0, seed=seed)[0] for seed in (0, 1))

@@ -48,6 +48,7 @@ def mixings(model):
 # Against others
 
 
+@pytest.mark.slow
 def test_parity_with_nvidia():
     """Catches wrong channel order, condition bands, halves or early outputs.
 

@@ -137,6 +137,7 @@ def adam_after_the_first(history):
     return directions(history[1:], jnp.float32, optax.scale_by_adam(b1=0.95, b2=0.95))
 
 
+@pytest.mark.slow
 def test_vectors_take_adam_with_the_same_decays(rng):
     history = [gradients(rng, np.float32) for _ in range(7)]
     adam = adam_after_the_first(history)
