@@ -6,11 +6,12 @@
     python -m experiments.benchmark --case=waveflow_training
     python -m experiments.benchmark --case=release --model=RELEASE --seconds=5
     python -m experiments.benchmark --case=stream --model=RELEASE --block=32 --input=speech.wav
+    python -m experiments.benchmark --case=captures --captures=1,2,4,8,16
 
 `stream` and `render` play a .nam model, block by block or as a whole file, the native engine beside
 JAX; the waveflow cases hold the flows against a large matrix product. `release` calls every
 function of a release beside its model; `stream` with a vocoder's release speaks with more and less
-context.
+context. `captures` trains captures in turn and together.
 
 --core=PROGRAM has `stream` measure any other player beside ours. Once a round it is started as
 `PROGRAM MODEL.nam BLOCK`, reads raw float32 audio from its standard input to the end, plays it in
@@ -37,6 +38,7 @@ text("core", None, "stream, .nam: a program to measure beside ours; see --help")
 number("channels", 64, "waveflow: residual channels", 1)
 number("height", 16, "waveflow: squeeze height", 2)
 number("clips", 1, "waveflow: clips per synthesis", 1)
+flags.DEFINE_list("captures", ["1", "2", "4", "8", "16"], "captures: numbers of them")
 flags.DEFINE_multi_string(
     "precision",
     ["highest"],

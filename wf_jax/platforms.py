@@ -27,6 +27,8 @@ class Choices:
         clips: number that each device synthesizes or evaluates at once.
         chunk: samples of a file that a model computes at once: as many as fit a core's cache, or
             enough to keep a device busy with each.
+        captures: of many, how many are trained together: one, after which the next begins, where
+            the work of each is the same either way, or enough to keep a device busy.
         autotuning: whether a GPU's compiler times variants of every product; see
             `compiler_options`.
     """
@@ -37,6 +39,7 @@ class Choices:
     substeps: int
     clips: int
     chunk: int
+    captures: int
     autotuning: bool = True
 
     @property
@@ -49,14 +52,29 @@ class Choices:
         return (
             f"sequences at once {self.sequences}, steps per dispatch {self.substeps}, "
             f"clips at once {self.clips}, samples at once {self.chunk}, "
+            f"captures at once {self.captures}, "
             f"{'transformed' if self.transformed_rows else 'plain'} rows in synthesis, "
             f"{'A2' if self.a2_pass else 'general'} pass for A2 models"
         )
 
 
-_CPU = Choices(sequences=1, transformed_rows=True, a2_pass=True, substeps=1, clips=1, chunk=1 << 13)
+_CPU = Choices(
+    sequences=1,
+    transformed_rows=True,
+    a2_pass=True,
+    substeps=1,
+    clips=1,
+    chunk=1 << 13,
+    captures=1,
+)
 _ACCELERATOR = Choices(
-    sequences=128, transformed_rows=True, a2_pass=False, substeps=8, clips=8, chunk=1 << 17
+    sequences=128,
+    transformed_rows=True,
+    a2_pass=False,
+    substeps=8,
+    clips=8,
+    chunk=1 << 17,
+    captures=16,
 )
 _PLATFORMS = {"cpu": _CPU, "gpu": _ACCELERATOR, "tpu": _ACCELERATOR}
 _changes: dict[str, int | bool] = {}

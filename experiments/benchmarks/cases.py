@@ -16,6 +16,7 @@ CASES = {
     "waveflow_synthesis": "experiments.benchmarks.flows",
     "waveflow_training": "experiments.benchmarks.flows",
     "release": "experiments.benchmarks.releases",
+    "captures": "experiments.benchmarks.many_captures",
 }
 NEED_MODEL = ("stream", "render", "release")
 
@@ -38,6 +39,7 @@ class Options:
     height: int
     clips: int
     precision: list[str]
+    captures: list[str]
 
 
 def measure(options: Options) -> None:
@@ -53,6 +55,10 @@ def measure(options: Options) -> None:
         module = CASES["release"]
     if module == CASES["release"] and options.output:
         raise UserError(f"--output: --case={case} of a release writes no file; leave it out")
+    if case == "captures" and not all(n.isdecimal() and int(n) for n in options.captures):
+        raise UserError(f"--captures={','.join(options.captures)}: give numbers, as 1,2,4,8,16")
+    if case == "captures" and options.output:
+        raise UserError("--output: --case=captures writes no file; leave it out")
     if options.core and (case != "stream" or not Path(options.core).is_file()):
         raise UserError(f"--core={options.core}: a program, for --case=stream; name its file")
     if options.output and Path(options.output).suffix != ".json":

@@ -5,6 +5,7 @@ import warnings
 from typing import Any, ClassVar
 
 from data_pipeline.audio_files import AudioFile
+from experiments.capture.members import is_many, members_of
 from experiments.capture.teacher_files import TeacherFiles, read_teacher_files
 from experiments.run import config as run
 from experiments.run.config import OWN, own
@@ -37,15 +38,18 @@ _LATENCY = WrittenNumber(
 
 @dataclasses.dataclass
 class Data:
-    """The recorded pair, or the teacher that plays one.
+    """The recorded pair, or the teacher that plays one; or many of them.
 
     Attributes:
         input: the DI file that was played into the amp; "demo" for the built-in pair. For a
             teacher: nothing for the DI that comes with us, or files and folders one after the
-            other, "built-in" among them for our playing: "built-in,di.wav".
-        output: the recording of the amp.
+            other, "built-in" among them for our playing: "built-in,di.wav". For a folder of
+            recordings: the DI of all, or a folder with one of the same name for each.
+        output: the recording of the amp, or a folder of them, each a capture of its own.
+        manifest: a CSV file with a line for each of many captures: output or teacher, and as one
+            likes input, name, latency and columns of metadata.
         teacher: a .nam file that plays the output in place of an amp, or several in a row,
-            "pedal.nam,amp.nam".
+            "pedal.nam,amp.nam"; or a folder of them, each a teacher of its own.
         cabinet: an impulse response after the teacher, a mono audio file.
         repair: faults of the teacher that are trained away: "latency", "dc", or "latency,dc".
         input_channel: channel of a multi-channel input file, counted from 1; 0 for a mono file.
@@ -61,6 +65,7 @@ class Data:
 
     input: str = option("", Text())
     output: str = option("", Text())
+    manifest: str = option("", Text())
     teacher: str = option("", Text())
     cabinet: str = option("", Text())
     repair: str = option("", Text())
@@ -101,6 +106,8 @@ class Train(run.Train):
         end: share of the peak rate left at the end; -1 for the optimizer's own.
         batch_size: windows per step, over all devices; 0 for the optimizer's own, 8 or 16.
         window: samples of a window.
+        captures_at_once: of many, how many are trained together in one program; 0 for what suits
+            the device: one after the other on a CPU.
     """
 
     optimizer: str = like(Settings, "optimizer", "soap")
@@ -110,6 +117,7 @@ class Train(run.Train):
     end: float = own(Schedule, "end")
     batch_size: int = option(0, Number(0, MOST))
     window: int = option(8192, COUNT)
+    captures_at_once: int = option(0, Number(0, 1024))
 
 
 Loss = editable(LossWeights)
@@ -129,6 +137,7 @@ class CaptureConfig(run.RunConfig):
     """
 
     job: ClassVar[str] = "experiments.capture.job:CaptureJob"
+    batch: ClassVar[str] = "experiments.capture.batch:train_captures"
 
     task: str = option("capture", Choice(("capture",)))
     init_from: str = option("", Text())
@@ -137,6 +146,11 @@ class CaptureConfig(run.RunConfig):
     train: Train = dataclasses.field(default_factory=Train)
     loss: Loss = dataclasses.field(default_factory=Loss)
     metadata: Gear = dataclasses.field(default_factory=Gear)
+
+    @property
+    def several(self) -> str:
+        """The function that makes many captures, where a folder or a manifest names them."""
+        return self.batch if is_many(self.data) else ""
 
     @property
     def batch_size(self) -> int:
@@ -195,6 +209,34 @@ class CaptureConfig(run.RunConfig):
                 be used.
         """
         super().check()
+        if is_many(self.data):
+            members_of(self)
+        else:
+            self._check_named()
+        if self.init_from and self.model.nam:
+            raise UserError(
+                "--config.init_from and --config.model.nam exclude each other; give one"
+            )
+        for name in filter(None, (self.model.nam, self.init_from)):
+            read_json(name)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # said when the file is read
+            if not is_many(self.data):
+                self.gear()
+            self._check_audio()
+
+    @property
+    def is_demo(self) -> bool:
+        """True if the pair is the built-in one."""
+        return self.data.input == "demo" and not self.data.teacher
+
+    @property
+    def _files(self) -> tuple[str, ...]:
+        alone = not (self.is_demo or self.data.teacher or is_many(self.data))
+        return ("input", "output") if alone else ()
+
+    def _check_named(self) -> None:
+        """Refuses a pair whose files are not named, and options of the other kind of pair."""
         for name in self._files:
             if not getattr(self.data, name):
                 raise UserError(
@@ -207,25 +249,6 @@ class CaptureConfig(run.RunConfig):
                     f"--config.data.{name}={value}: only with a teacher; name its file with "
                     "--config.data.teacher, or leave it out"
                 )
-        if self.init_from and self.model.nam:
-            raise UserError(
-                "--config.init_from and --config.model.nam exclude each other; give one"
-            )
-        for name in filter(None, (self.model.nam, self.init_from)):
-            read_json(name)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # said when the file is read
-            self.gear()
-            self._check_audio()
-
-    @property
-    def is_demo(self) -> bool:
-        """True if the pair is the built-in one."""
-        return self.data.input == "demo" and not self.data.teacher
-
-    @property
-    def _files(self) -> tuple[str, ...]:
-        return () if self.is_demo or self.data.teacher else ("input", "output")
 
     def _check_audio(self) -> None:
         data = self.data

@@ -1,6 +1,7 @@
 """The capture job: from a recorded pair to model.nam, metrics.json and report.html."""
 
 import dataclasses
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -12,13 +13,14 @@ from data_pipeline.pair_report import Used
 from data_pipeline.synthetic import write_demo_pair
 from experiments.capture.config import CaptureConfig
 from experiments.capture.models import CaptureModels, read_models
+from experiments.capture.page import CaptureReport
 from experiments.capture.results import write_results
 from experiments.capture.samples import TrainingBoard
 from experiments.capture.teacher import Teacher
 from experiments.run.folder import RunFolder
 from experiments.run.job import Job
 from wf_jax.amps import a2
-from wf_jax.amps.capture import CaptureAudio, CaptureTask, LossWeights
+from wf_jax.amps.capture import CaptureAudio, CaptureShape, CaptureTask, LossWeights
 from wf_jax.amps.model import AmpModel
 from wf_jax.errors import UserError
 from wf_jax.training.distributed import say
@@ -38,19 +40,37 @@ class CaptureJob(Job):
             UserError: a file, an option, the pair or the teacher cannot be used.
         """
         config = self.config
-        if config.data.teacher:
-            teacher = Teacher(config.data)
-            self._initial = read_models(config, float(teacher.sample_rate))
-            self._capture = _taught(config, teacher, self._initial)
-        else:
-            with temporary_folder() as place:
-                pair = _pair(config, folder, place)
-                self._initial = _initial_models(config, pair[0])
-                self._capture = _load(config, pair, self._initial)
+        self._capture = self.load(folder)
         self._probe = _probe(config.data.loudness_probe)
         self._task = make_task(config, self._capture, self._initial)
         self.what = ", ".join(self._task.sizes)
         return self._task
+
+    def load(self, folder: RunFolder, said: Callable[[str], None] = say) -> Capture:
+        """Reads and checks the pair, or lets the teacher play it; makes nothing of it yet.
+
+        Args:
+            folder: of the run, which may hold the built-in pair.
+            said: takes a line about what takes long.
+
+        Raises:
+            UserError: a file, an option, the pair or the teacher cannot be used.
+        """
+        config = self.config
+        if config.data.teacher:
+            teacher = Teacher(config.data)
+            self._initial = read_models(config, float(teacher.sample_rate))
+            return _taught(config, teacher, self._initial, said)
+        with temporary_folder() as place:
+            pair = _pair(config, folder, place, said)
+            self._initial = _initial_models(config, pair[0])
+            return _load(config, pair, self._initial)
+
+    def shape(self, capture: Capture) -> tuple[int, CaptureShape]:
+        """Returns what captures that are trained together have in common: rate and lengths."""
+        lookback = _receptive_field(self.config, self._initial) - 1
+        lengths = len(capture.input_train), len(capture.input_validation)
+        return capture.sample_rate, CaptureShape.of(*lengths, lookback, self.config.train.window)
 
     def inputs(self) -> dict[str, str]:
         """Returns the digests of the recordings, or of what the teacher plays them with."""
@@ -77,8 +97,19 @@ class CaptureJob(Job):
     def finish(self, folder: Path, result: Result) -> None:
         """Writes model.nam, then metrics.json and report.html."""
         write_results(
-            self.config, folder, self._capture, self._task, self._initial, result, self._probe
+            self.config,
+            folder,
+            self._capture,
+            self._task,
+            self._initial,
+            result,
+            self._probe,
+            self.show,
         )
+
+    def show(self, folder: Path, report: CaptureReport) -> None:
+        """Shows the report elsewhere too, before the result counts as complete."""
+        del folder, report
 
 
 def make_task(config: CaptureConfig, capture: Capture, initial: CaptureModels) -> CaptureTask:
@@ -120,7 +151,9 @@ def _initial_models(config: CaptureConfig, input_path: Path) -> CaptureModels:
     return read_models(config, float(AudioFile(input_path).sample_rate))
 
 
-def _pair(config: CaptureConfig, folder: RunFolder, place: Path) -> tuple[Path, Path]:
+def _pair(
+    config: CaptureConfig, folder: RunFolder, place: Path, said: Callable[[str], None]
+) -> tuple[Path, Path]:
     """Returns the files to read: the user's, or the built-in pair, made in `place` if need be."""
     if not config.is_demo:
         return Path(config.data.input), Path(config.data.output)
@@ -128,7 +161,7 @@ def _pair(config: CaptureConfig, folder: RunFolder, place: Path) -> tuple[Path, 
     paths = kept / "di.wav", kept / "amp.wav"
     if all(path.exists() for path in paths):
         return paths
-    say("making the built-in pair: 60 s of plucked strings through a simulated amp")
+    said("making the built-in pair: 60 s of plucked strings through a simulated amp")
     return write_demo_pair(place)
 
 
@@ -138,10 +171,12 @@ def _keep_demo_pair(folder: Path) -> None:
         write_demo_pair(folder)
 
 
-def _taught(config: CaptureConfig, teacher: Teacher, initial: CaptureModels) -> Capture:
+def _taught(
+    config: CaptureConfig, teacher: Teacher, initial: CaptureModels, said: Callable[[str], None]
+) -> Capture:
     """Lets the teacher play."""
     lesson, di, seen = teacher.lesson, teacher.di(), _receptive_field(config, initial)
-    say(f"{lesson.teacher} plays {len(di) / teacher.sample_rate:.0f} s of {lesson.di}")
+    said(f"{lesson.teacher} plays {len(di) / teacher.sample_rate:.0f} s of {lesson.di}")
     return take_lesson(
         teacher,
         di,

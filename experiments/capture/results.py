@@ -2,6 +2,7 @@
 
 import math
 import platform
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -39,8 +40,19 @@ def write_results(
     initial: CaptureModels,
     result: Result,
     probe: np.ndarray | None,
+    show: Callable[[Path, CaptureReport], None],
 ) -> None:
     """Exports the best models first, then measures them and writes the other files.
+
+    Args:
+        config: config of the run.
+        workdir: its folder.
+        capture: the pair.
+        task: that was trained.
+        initial: the models it began with.
+        result: of the training.
+        probe: audio to measure loudness with; None for the built-in one.
+        show: called with the folder and the report's content when the page is written.
 
     Raises:
         UserError: the model is written, and something failed after that.
@@ -51,7 +63,8 @@ def write_results(
     metadata = _metadata(capture, initial, result, ordered[-1])
     save_nam(initial.assemble(models), nam, metadata, loudness_probe=probe)
     with decorating(nam):
-        _describe(config, workdir, capture, task, {k: models[k] for k in ordered}, result)
+        ordered_models = {size: models[size] for size in ordered}
+        _describe(config, workdir, capture, task, ordered_models, result, show)
 
 
 def _describe(
@@ -61,6 +74,7 @@ def _describe(
     task: CaptureTask,
     models: dict[str, AmpModel],
     result: Result,
+    show: Callable[[Path, CaptureReport], None],
 ) -> None:
     """Writes metrics.json and report.html, and prints the figures; `models` are smallest first."""
     baseline = linear_esr(
@@ -83,6 +97,7 @@ def _describe(
         "finished": result.finished,
         "latency_samples": capture.latency.samples,
         "latency_method": capture.latency.method,
+        "warnings": [finding.message for finding in capture.findings if finding.level == "warning"],
     }
     write_metrics(workdir, metrics, reported=False)
     x = capture.input_validation
@@ -125,6 +140,7 @@ def _describe(
         ],
     )
     write_capture_report(workdir / "report.html", report)
+    show(workdir, report)
     write_metrics(workdir, metrics, reported=True)
     _say(workdir, esrs, baseline, result, capture.examined)
 

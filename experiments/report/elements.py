@@ -91,11 +91,14 @@ def common_gain(clips: Iterable[np.ndarray]) -> float:
 def players(clips: Mapping[str, np.ndarray], sample_rate: int, gain: float) -> str:
     """Returns a player for each clip [T] by name, up to PLAYER_SECONDS of it, times `gain`."""
     count = PLAYER_SECONDS * sample_rate
+    sources = {
+        name: _data_uri(flac(gain * x[:count], sample_rate), "audio/flac")
+        for name, x in clips.items()
+    }
     each = "".join(
         f"<figure><figcaption>{escape(name)}</figcaption>"
-        f'<audio controls preload="none" src="{_flac(gain * x[:count], sample_rate)}">'
-        "</audio></figure>"
-        for name, x in clips.items()
+        f'<audio controls preload="none" src="{source}"></audio></figure>'
+        for name, source in sources.items()
     )
     return f'<div class="players">{each}</div>'
 
@@ -139,10 +142,11 @@ def _rows(rows: Iterable[Sequence[str]], cell: str) -> str:
     return "".join(f"<tr>{line}</tr>" for line in lines)
 
 
-def _flac(x: np.ndarray, sample_rate: int) -> str:
+def flac(x: np.ndarray, sample_rate: int) -> bytes:
+    """Returns a clip [T] as a FLAC file of 16 bits."""
     buffer = io.BytesIO()
     soundfile.write(buffer, x, sample_rate, format="FLAC", subtype="PCM_16")
-    return _data_uri(buffer.getvalue(), "audio/flac")
+    return buffer.getvalue()
 
 
 def _data_uri(content: bytes, mime: str) -> str:

@@ -53,6 +53,11 @@ class RunConfig:
     checkpoints: Checkpoints = dataclasses.field(default_factory=Checkpoints)
 
     @property
+    def several(self) -> str:
+        """The "MODULE:FUNCTION" that carries out the several runs of this config; "" for one."""
+        return ""
+
+    @property
     def batch_size(self) -> int:
         """Windows per step, over all devices."""
         return self.train.batch_size

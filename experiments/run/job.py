@@ -76,8 +76,13 @@ class Job(Protocol):
 
 def job_of(config: RunConfig) -> Job:
     """Makes the job of a run's config."""
-    module, _, name = type(config).job.partition(":")
-    return getattr(importlib.import_module(module), name)(config)
+    return named(type(config).job)(config)
+
+
+def named(place: str) -> Any:
+    """Imports what "MODULE:NAME" stands for."""
+    module, _, name = place.partition(":")
+    return getattr(importlib.import_module(module), name)
 
 
 def execute(job: Job, folder: RunFolder, session: Session) -> Result:

@@ -18,6 +18,7 @@ CHANGEABLE = (
     "train.samples_every",
     "train.substeps",
     "train.shards",
+    "train.captures_at_once",
     "checkpoints.",
     # A run that diverged goes on from its last good checkpoint.
     "train.learning_rate",

@@ -103,7 +103,7 @@ def train_each(
     states = {}
     for name, (label, config) in configs.items():
         folder = workdir / name
-        if complete(folder) and _same(folder, config):
+        if complete(folder) and has_options(folder, config):
             print(f"{label} is finished already", flush=True)
             states[name] = "skipped"
             continue
@@ -127,11 +127,18 @@ def complete(workdir: Path) -> bool:
     return finished(workdir) and read_result(workdir).get("reported", True) is True
 
 
-def _same(folder: Path, config: Any) -> bool:
-    """Returns whether the run there has this config; if not, `run` continues or refuses it."""
+def has_options(folder: Path, config: Any, but: Sequence[str] = ()) -> bool:
+    """Returns whether the run there has this config; if not, a training continues or refuses it.
+
+    Args:
+        folder: of the run.
+        config: the config.
+        but: options that may differ.
+    """
     try:
         old = current_names(read_json(folder / "config.json"))
-        return all(old.get(k, v) == v for k, v in json.loads(json.dumps(_options(config))).items())
+        new = json.loads(json.dumps(_options(config)))
+        return all(name in but or old.get(name, value) == value for name, value in new.items())
     except FileNotFoundError:
         return True
     except (OSError, ValueError, AttributeError):

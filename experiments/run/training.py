@@ -68,6 +68,10 @@ def _check(config: RunConfig, requests: Requests) -> None:
     # A run that goes on from its own checkpoints begins from nothing else.
     if requests.init_from and not (workdir / "checkpoints").is_dir():
         check_initial(folder_path(requests.init_from))
+    if config.several:
+        config.check()
+        _check_several(workdir, requests)
+        return
     if requests.sweep:
         trials = read_sweep(Path(requests.sweep))
         check_trials(configs_of(trials, config, requests.sweep_index), workdir)
@@ -78,12 +82,27 @@ def _check(config: RunConfig, requests: Requests) -> None:
         check_same_run(workdir, config)
 
 
+def _check_several(workdir: Path, requests: Requests) -> None:
+    """Refuses for several runs what is for one."""
+    if requests.sweep:
+        raise UserError(
+            f"--sweep={requests.sweep}: tries one run with several options, and this config names "
+            "several runs; sweep one of them"
+        )
+    if is_remote(workdir):
+        raise UserError(f"--workdir={workdir}: several runs need a local folder; give one")
+    if (workdir / "config.json").exists():
+        raise UserError(f"{workdir}: holds a single run; give another --workdir")
+
+
 def carry_out(requests: Requests) -> int:
     """Trains a checked config; returns the exit code."""
-    from experiments.run.job import execute, exit_code, job_of  # and with it JAX
+    from experiments.run.job import execute, exit_code, job_of, named  # and with it JAX
     from wf_jax.training.distributed import say
 
     config, workdir = requests.config, folder_path(requests.workdir)
+    if config.several:
+        return named(config.several)(config, workdir, requests.session())
     if requests.sweep:
         return _sweep(config, workdir, requests)
     with RunFolder(workdir) as folder:

@@ -30,6 +30,7 @@ CAPTURE = f"train --config={ROOT}/experiments/configs/a2_capture.py"
 DEMO = f"{CAPTURE}:demo --workdir=new"
 PAIR = f"{CAPTURE} --workdir=new --config.data.input=di.wav --config.data.output=di.wav"
 TEACHER = f"{CAPTURE} --workdir=new --config.data.teacher="
+MANY = f"{CAPTURE} --workdir=new --config.data.input=di.wav"
 VOICE = f"train --config={ROOT}/experiments/configs/waveflow.py:tiny --workdir=new"
 COMPARE = f"compare --config={ROOT}/experiments/configs/likelihood.py"
 CONVERT = "convert --source=l0sg --output=new"
@@ -97,6 +98,16 @@ MISTAKES = {
         f"{TEACHER}amp.nam --config.init_from=none.nam": "none.nam: cannot be read: No such file",
         f"{PAIR} --config.data.repair=dc": "--config.data.repair=dc: only with a teacher; name its",
         f"{PAIR} --config.data.cabinet=di.wav": "--config.data.cabinet=di.wav: only with a teacher",
+    },
+    "many captures": {
+        f"{MANY} --config.data.output=folder": "folder: no recordings (.wav, .wave, .flac, ",
+        f"{MANY} --config.data.output=takes --config.data.input=none.wav": "none.wav: no such fil",
+        f"{MANY} --config.data.output=takes --config.metadata.name=A": "metadata.name=A: one nam",
+        f"{MANY} --config.data.output=takes --sweep=none.py": "--sweep=none.py: tries one run wit",
+        f"{MANY} --config.data.output=takes --workdir=gs://b/a": "several runs need a local fold",
+        f"{MANY} --config.data.manifest=none.csv": "none.csv: cannot be read: No such file",
+        f"{MANY} --config.data.manifest=a.json": "a.json: ",
+        f"{TEACHER}folder": "folder: no .nam files; name the folder that holds them",
     },
     "a vocoder": {
         f"{VOICE} --config.data.corpus=none": "none: no such folder; prepare it with",

@@ -23,6 +23,7 @@ from data_pipeline.corpus import Corpus
 from data_pipeline.corpus_preparation import prepare_corpus
 from data_pipeline.synthetic import demo_pair
 from data_pipeline.synthetic_speech import write_demo_corpus
+from experiments.run.sweep import complete
 from tests.experiments.killed_command import Command
 from wf_jax.amps.nam_file import read_nam
 from wf_jax.export.manifest import read_files, read_manifest
@@ -217,6 +218,53 @@ class Preparing(Killed):
         return names(folder), {path.name: path.read_bytes() for path in corpus.iterdir()}
 
 
+class ManyCaptures(Killed):
+    """Makes three captures over one DI with one command."""
+
+    def __init__(self, place: Path):
+        self._place, self._made = place, {}
+        (place / "wet").mkdir()
+        di, amp = demo_pair(3.0)
+        soundfile.write(place / "di.wav", di, 48000, subtype="PCM_24")
+        for i in range(3):
+            soundfile.write(place / "wet" / f"{i}.wav", (1 - i / 4) * amp, 48000, subtype="PCM_24")
+        linear = {"architecture": "Linear", "config": {"receptive_field": 8, "bias": False}}
+        (place / "linear.json").write_text(json.dumps(linear))
+
+    def command(self, folder: Path) -> Command:
+        options = {
+            "data.input": self._place / "di.wav",
+            "data.output": self._place / "wet",
+            "data.validation_seconds": 1,
+            "model.nam": self._place / "linear.json",
+            "train.batch_size": 2,
+            "train.window": 8192,
+            "train.steps": 6,
+            "train.optimizer": "adam",
+        }
+        given = [f"--config.{name}={value}" for name, value in options.items()]
+        return Command(
+            folder, "train", "--config=a2_capture", f"--workdir={folder / 'run'}", *given
+        )
+
+    def check(self, folder: Path) -> None:
+        """Also raises if a capture that was complete before is another one now."""
+        for capture in (folder / "run").glob("[0-9]"):
+            if complete(capture):
+                model = (capture / "model.nam").read_bytes()
+                assert self._made.setdefault(capture, model) == model
+                assert (capture / "report.html").read_text().rstrip().endswith("</html>")
+                assert len(list((capture / "preview").glob("[!.]*"))) == 4
+        assert all((path / "model.nam").exists() for path in self._made if folder in path.parents)
+
+    def outcome(self, folder: Path) -> Any:
+        found = [name for name in names(folder) if "/checkpoints/" not in name]
+        table = (folder / "run" / "captures.csv").read_text().splitlines()
+        models = [folder / "run" / str(i) / "model.nam" for i in range(3)]
+        weights = [list(read_nam(model).weights) for model in models]
+        return found, [",".join(line.split(",")[:3]) for line in table], weights
+
+
 class Rebuilding(Killed):
     """Rebuilds the release of a small amp, with a file of somebody else's."""
 
@@ -251,7 +299,8 @@ KILLED = [CaptureTraining, VocoderTraining, Rebuilding, Preparing]
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("killed", "count"), [(Preparing, 6), *(pytest.param(k, COUNT, marks=OFTEN) for k in KILLED)]
+    ("killed", "count"),
+    [(Preparing, 6), (ManyCaptures, 6), *(pytest.param(k, COUNT, marks=OFTEN) for k in KILLED)],
 )
 def test_kills(tmp_path, killed, count):
     (tmp_path / "place").mkdir()

@@ -22,6 +22,7 @@ class Lines(nnx.Module):
 class ToyTask:
     steps_per_epoch, evaluate_every, batch_size, models = 5, 5, 4, (2,)
     batch_seconds = 0.0
+    program = None
 
     def __init__(self, pause=0.0, broken_after=None):
         self.pause, self.broken_after = pause, broken_after

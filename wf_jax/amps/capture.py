@@ -6,8 +6,9 @@ capture (A2 nano and standard, unless others are given) see the same batches: th
 disjoint and their losses add up, so training them together is training each of them alone.
 """
 
+import copy
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Hashable, Sequence
 from functools import partial
 from typing import Any
 
@@ -27,6 +28,8 @@ from wf_jax.random_streams import random_stream
 from wf_jax.training.matrices import Axes
 from wf_jax.training.task import Task
 
+_VALIDATION_STEP = 1 << 13  # samples; held-out parts are filled up to multiples
+
 
 @dataclasses.dataclass(frozen=True)
 class CaptureAudio:
@@ -36,6 +39,25 @@ class CaptureAudio:
     output_train: np.ndarray
     input_validation: np.ndarray
     output_validation: np.ndarray
+
+
+@dataclasses.dataclass(frozen=True)
+class CaptureShape:
+    """The lengths that captures which are trained together have in common.
+
+    Attributes:
+        windows: of the training part.
+        held_out: samples of the held-out part, filled up to a multiple of some.
+    """
+
+    windows: int
+    held_out: int
+
+    @classmethod
+    def of(cls, training: int, held_out: int, lookback: int, window: int) -> "CaptureShape":
+        """Returns the shape of a capture with so many samples in both parts."""
+        filled = -(-held_out // _VALIDATION_STEP) * _VALIDATION_STEP
+        return cls((training - lookback) // window, filled)
 
 
 class SizedModels(nnx.Module):
@@ -55,12 +77,9 @@ class SizedModels(nnx.Module):
 def fresh_a2(
     sizes: tuple[str, ...], captures: int, sample_rate: float, seed: int
 ) -> dict[str, list[AmpModel]]:
-    """Makes new A2 models; the size and the capture's number go into the seed of each."""
+    """Makes new A2 models, for each capture the same: what it would begin with alone."""
     return {
-        size: [
-            a2.create(size, random_stream(seed, a2.CHANNELS[size], i), sample_rate)
-            for i in range(captures)
-        ]
+        size: [a2.create(size, random_stream(seed, a2.CHANNELS[size], 0), sample_rate)] * captures
         for size in sizes
     }
 
@@ -101,14 +120,16 @@ class CaptureTask(Task):
                 sample after `lookback` samples.
         """
         self.sizes, self.sample_rate = tuple(models or sizes), sample_rate
-        self._models = models
+        self._models, self._joined = models, ()
         self.batch_size, self.window, self.seed = batch_size, window, seed
         self.loss_weights = loss_weights or LossWeights()
         self.captures = audio.input_train.shape[0]
         self.models = (self.captures,)
         lookbacks = [model.lookback for model in (models or {}).values()]
         self.lookback = max(lookbacks) if lookbacks else a2.config(sizes[0]).receptive_field - 1
-        self.windows = (audio.input_train.shape[1] - self.lookback) // window
+        held_out = audio.input_validation.shape[1]
+        shape = CaptureShape.of(audio.input_train.shape[1], held_out, self.lookback, window)
+        self.windows = shape.windows
         self.steps_per_epoch = self.evaluate_every = self.windows // batch_size
         if self.steps_per_epoch < 1:
             needed = (self.lookback + batch_size * window) / sample_rate
@@ -117,7 +138,6 @@ class CaptureTask(Task):
                 f"fewer than one batch of {batch_size}; record at least {needed:.1f} s of it, or "
                 "lower train.batch_size"
             )
-        held_out = audio.input_validation.shape[1]
         if held_out <= self.lookback:
             raise UserError(
                 f"the held-out part has {held_out} samples, and the model needs {self.lookback} "
@@ -128,14 +148,33 @@ class CaptureTask(Task):
         self.best_metrics = {f"{size}/": f"esr/{size}" for size in self.sizes}
         self.batch_axes = {"windows": 1, "input": None, "output": None}
         self.batch_seconds = self.captures * batch_size * window / sample_rate
-        self.resident = {"input": audio.input_train, "output": audio.output_train}
+        # Cut and filled up, so that recordings whose latencies differ have programs in common.
+        used = self.lookback + self.windows * window
+        self.resident = {
+            "input": audio.input_train[:, :used],
+            "output": audio.output_train[:, :used],
+        }
+        missing = shape.held_out - held_out
         self._validation = (
-            jnp.asarray(audio.input_validation),
-            jnp.asarray(audio.output_validation),
+            *(
+                jnp.asarray(np.pad(x, ((0, 0), (0, missing))))
+                for x in (audio.input_validation, audio.output_validation)
+            ),
+            jnp.full(self.captures, held_out),
         )
+
+    @property
+    def program(self) -> Hashable:
+        """Everything that the loss depends on beside models and batch."""
+        lengths = (self.lookback, self.window, self.captures, self.sequences_at_once)
+        return "capture", self.sizes, self.loss_weights, lengths
 
     def init(self) -> SizedModels:
         """Makes fresh models of every size and capture."""
+        if self._joined:
+            return jax.tree.map(
+                lambda *leaves: jnp.concatenate(leaves), *(task.init() for task in self._joined)
+            )
         if self._models:
             return SizedModels({k: [v] * self.captures for k, v in self._models.items()})
         return SizedModels(fresh_a2(self.sizes, self.captures, self.sample_rate, self.seed))
@@ -148,8 +187,10 @@ class CaptureTask(Task):
         rows = np.arange(self.batch_size) if rows is None else rows
         epoch, position = divmod(step, self.steps_per_epoch)
         order = random_stream(self.seed, epoch).permuted(
-            np.tile(np.arange(self.windows, dtype=np.int32), (self.captures, 1)), axis=1
+            np.arange(self.windows, dtype=np.int32)[None], axis=1
         )
+        # The same for every capture, as each would have them alone.
+        order = np.tile(order, (self.captures, 1))
         return {"windows": order[:, position * self.batch_size + rows]}
 
     @staticmethod
@@ -179,8 +220,7 @@ class CaptureTask(Task):
 
     def evaluate(self, models: SizedModels) -> dict[str, jax.Array]:
         """Computes the ESR of every size on the whole validation part: "esr/SIZE" [captures]."""
-        x, t = self._validation
-        return _evaluate(models, x, t, self.lookback)
+        return _evaluate(models, *self._validation, self.lookback, self.sequences_at_once)
 
     def _predict(self, model: AmpModel, x: jax.Array) -> jax.Array:
         """Maps [N, B, lookback + window] to [N, B, window]; activations live for one pass only."""
@@ -193,6 +233,21 @@ class CaptureTask(Task):
             first = jax.tree.map(lambda leaf: leaf[0], model)
             return capture(first, x[0])[None]
         return _map(lambda args: capture(*args), (model, x), self.sequences_at_once // len(x[0]))
+
+
+def together(tasks: Sequence[CaptureTask]) -> CaptureTask:
+    """Joins tasks of one shape and recipe into one, which trains each capture as it were alone."""
+    joined = copy.copy(tasks[0])
+    joined._joined, joined.captures = tuple(tasks), sum(task.captures for task in tasks)
+    joined.models = (joined.captures,)
+    joined.batch_seconds = sum(task.batch_seconds for task in tasks)
+    joined.resident = {
+        name: np.concatenate([task.resident[name] for task in tasks]) for name in joined.resident
+    }
+    joined._validation = tuple(
+        jnp.concatenate(parts) for parts in zip(*(task._validation for task in tasks), strict=True)
+    )
+    return joined
 
 
 def _map(function: Callable[[Any], jax.Array], xs: Any, at_once: int) -> jax.Array:
@@ -211,14 +266,16 @@ def _cut(audio: jax.Array, starts: jax.Array, length: int) -> jax.Array:
     return jax.vmap(jax.vmap(cut, in_axes=(None, 0)))(audio, starts)
 
 
-@partial(jax.jit, static_argnums=3)
+@partial(jax.jit, static_argnums=(4, 5))
 def _evaluate(
-    models: SizedModels, x: jax.Array, t: jax.Array, lookback: int
+    models: SizedModels, x: jax.Array, t: jax.Array, ends: jax.Array, lookback: int, at_once: int
 ) -> dict[str, jax.Array]:
-    # As in the trainer, outputs whose receptive field begins before the split are left out.
-    return {
-        f"esr/{size}": jax.vmap(lambda m, x, t: losses.esr(m(x[None])[0, lookback:], t[lookback:]))(
-            models[size], x, t
-        )
-        for size in models.sizes
-    }
+    """Computes ESRs of x and t [N, V], of which capture i has ends[i] samples, then zeros."""
+
+    def esr(capture: tuple[AmpModel, jax.Array, jax.Array, jax.Array]) -> jax.Array:
+        model, x, t, end = capture
+        # As in the trainer, outputs whose receptive field begins before the split are left out.
+        y = jnp.where(jnp.arange(len(x)) < end, model(x[None])[0], 0.0)
+        return losses.esr(y[lookback:], t[lookback:])
+
+    return {f"esr/{size}": _map(esr, (models[size], x, t, ends), at_once) for size in models.sizes}

@@ -17,8 +17,9 @@ from wf_jax.training.clock import StepClock
 from wf_jax.training.control import Control
 from wf_jax.training.flops import matrix_rate
 from wf_jax.training.optimizers import make_optimizer
+from wf_jax.training.programs import program_key, shared
 from wf_jax.training.settings import Session, Settings
-from wf_jax.training.state import TrainState, create_state, make_update_best
+from wf_jax.training.state import TrainState, create_state, make_update_best, sound_models
 from wf_jax.training.step import Program, compile_program, make_step
 from wf_jax.training.task import Task
 
@@ -46,10 +47,10 @@ class Sent:
 
     @property
     def diverged_at(self) -> int | None:
-        """Returns the first step whose metrics are NaN or infinite."""
-        fine = np.ones(len(self.rates), bool)
-        for value in self.metrics.values():
-            fine &= np.isfinite(value[: len(fine)].reshape(len(fine), -1)).all(axis=1)
+        """Returns the first step after which no model has finite metrics any more."""
+        steps = len(self.rates)
+        fine = sound_models(value[:steps] for value in self.metrics.values())
+        fine = fine.reshape(steps, -1).any(axis=1)
         return None if fine.all() else self.first + int(np.argmin(fine))
 
     @property
@@ -94,7 +95,11 @@ class Dispatcher:
         self._task, self._settings, self._session = task, settings, session or Session()
         self._definition, self.params = split(task.init())
         self._optimizer = make_optimizer(
-            settings.optimizer, task.axes_of, settings.weight_decay, settings.clip_norm
+            settings.optimizer,
+            task.axes_of,
+            settings.weight_decay,
+            settings.clip_norm,
+            len(task.models),
         )
         self._create = partial(
             create_state,
@@ -170,22 +175,31 @@ class Dispatcher:
         return state, Sent(step, rates, metrics, agreed)
 
     def _compile(self, state: TrainState, arrays: Any, control: jax.Array) -> Program:
-        task, settings = self._task, self._settings
+        task, arguments = self._task, (state, arrays, control)
+        make = partial(self._make, arguments)
+        if task.program is None or self._session.debug_nans:
+            program, self.flops = make()
+        else:
+            key = program_key(task.program, self._definition, self._settings, arguments)
+            program, self.flops = shared(key, make)
+        self.memory = _memory(program)
+        peak = _rate() * self._mesh.size
+        self.clock = StepClock(task.batch_seconds, self.flops, peak)
+        return program
+
+    def _make(self, arguments: tuple[TrainState, Any, jax.Array]) -> tuple[Program, float]:
+        """Compiles the program and counts the FLOP of one step."""
+        task, settings, definition = self._task, self._settings, self._definition
         step = make_step(
-            lambda params, batch, axes: task.loss(self._definition(params), batch, axes),
+            lambda params, batch, axes: task.loss(definition(params), batch, axes),
             self._optimizer,
             self._mesh,
             task.batch_axes,
             accumulate=settings.accumulate,
             average_decay=settings.average_decay,
+            models=len(task.models),
         )
-        program, self.flops = compile_program(
-            step, task.batch_axes, settings.substeps, (state, arrays, control), self._session
-        )
-        self.memory = _memory(program)
-        peak = _rate() * self._mesh.size
-        self.clock = StepClock(task.batch_seconds, self.flops, peak)
-        return program
+        return compile_program(step, task.batch_axes, settings.substeps, arguments, self._session)
 
 
 @cache

@@ -21,12 +21,19 @@ from wf_jax.training.control import Control
 from wf_jax.training.dispatch import Dispatcher, Sent
 from wf_jax.training.distributed import from_main, is_main
 from wf_jax.training.lines import RunLines
-from wf_jax.training.metrics import MetricsFile
+from wf_jax.training.metrics import MetricsFile, finite
 from wf_jax.training.profile import Profile
 from wf_jax.training.settings import Session, Settings
 from wf_jax.training.signals import StopOnSignal
+from wf_jax.training.state import model_norm, sound_models
 from wf_jax.training.task import Task
 from wf_jax.training.warm_start import warm_start
+
+EACH = "each"  # of a record: the metrics of each of several models, by name
+
+
+class DivergedError(UserError):
+    """The loss became NaN or infinite before there was anything to keep."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,6 +49,8 @@ class Result:
         minutes: used in total.
         stopped: why the run ended, in words.
         finished: whether it came to its end.
+        sound: which models [*models] have finite parameters at the end; of several, those that
+            diverge do not stop the others.
         diverged: whether it ended because the loss became NaN or infinite.
         again: whether it was interrupted and wants to be started again.
     """
@@ -54,8 +63,21 @@ class Result:
     minutes: float
     stopped: str
     finished: bool
+    sound: np.ndarray = dataclasses.field(default_factory=lambda: np.ones((), bool))
     diverged: bool = False
     again: bool = False
+
+    def of(self, index: int) -> "Result":
+        """Returns the result of one model of several, as if it had been trained alone."""
+        one = slice(index, index + 1)
+        return dataclasses.replace(
+            self,
+            models=jax.tree.map(lambda leaf: leaf[one], self.models),
+            metrics={name: value[one] for name, value in self.metrics.items()},
+            best_epochs={name: value[one] for name, value in self.best_epochs.items()},
+            history=[_record_of(record, index) for record in self.history],
+            sound=self.sound[one],
+        )
 
 
 def train(
@@ -164,8 +186,8 @@ def train(
                 module = dispatcher.module(state.judged)
                 evaluation = from_main(_numbers(task.evaluate(module)))
                 trouble = _trouble(task, last)
-                if not (trouble or _finite(evaluation)):
-                    judged_before = _finite(jax.device_get(state.best.metrics))
+                if not (trouble or sound_models(evaluation.values()).any()):
+                    judged_before = sound_models(jax.device_get(state.best.metrics).values()).any()
                     if not judged_before and _finite(split(module)[1]):
                         raise UserError(_not_judged(evaluation, step))
                     trouble = (step - 1, "held-out audio")
@@ -175,7 +197,7 @@ def train(
                 scores = {name: evaluation[name] for name in names}
                 if step % every == 0 or not signaled:
                     state, scores = dispatcher.update_best(state, scores), None
-                    metric = float(np.mean([np.mean(evaluation[n]) for n in names]))
+                    metric = float(np.mean([_mean(evaluation[n]) for n in names]))
                     passed *= 2  # a checkpoint with a metric is worth more than one without
                 record = _record(task, step, budget, last, evaluation) | timing
                 if history:
@@ -196,6 +218,8 @@ def train(
             lines.step(step, records)
         best = jax.device_get((state.best.metrics, state.best.steps))
         models = dispatcher.module(state.best.params)
+        last_module = split(dispatcher.module(state.params))[1]
+        sound = np.isfinite(jax.device_get(model_norm(last_module, len(task.models))))
 
     # How it ended
     stopped = budget.end(step) if finished else f"stopped by {signaled}"
@@ -205,8 +229,8 @@ def train(
             f"train.learning_rate (it was {rates[-1]:.2g}); the last good checkpoint is kept in "
             f"{workdir / 'checkpoints'}, and the same --workdir continues from it"
         )
-        if not all(np.isfinite(value).all() for value in best[0].values()):
-            raise UserError(stopped)
+        if not sound_models(best[0].values()).any():
+            raise DivergedError(stopped)
     return Result(
         models=models,
         metrics=best[0],
@@ -216,6 +240,7 @@ def train(
         minutes=budget.minutes,
         stopped=stopped,
         finished=finished and not trouble,
+        sound=sound,
         diverged=trouble is not None,
         again=signaled == "SIGTERM" and not trouble,
     )
@@ -257,12 +282,30 @@ def _not_judged(evaluation: dict[str, np.ndarray], step: int) -> str:
 def _record(
     task: Task, step: int, budget: Budget, last: Sent, evaluation: dict[str, np.ndarray]
 ) -> dict[str, Any]:
-    """Makes the record of an evaluation: every metric as its mean over the leading axis."""
+    """Makes the record of an evaluation: every metric as its mean over all models, and of each."""
     metrics = {**last.last, **evaluation}
-    return {
+    record = {
         "epoch": step / task.steps_per_epoch,
         "step": step,
         "minutes": budget.minutes,
         "learning_rate": last.rates[-1],
-        **{name: float(np.mean(value)) for name, value in metrics.items()},
+        **{name: _mean(value) for name, value in metrics.items()},
     }
+    if np.prod(task.models) > 1:
+        each = {name: np.ravel(value).tolist() for name, value in metrics.items()}
+        record[EACH] = {k: [finite(v) for v in values] for k, values in each.items()}
+    return record
+
+
+def _record_of(record: dict[str, Any], index: int) -> dict[str, Any]:
+    """Returns the record of one model of several; one that diverged has no number (NaN)."""
+    each = record.get(EACH, {})
+    values = {name: values[index] for name, values in each.items()}
+    known = {name: np.nan if value is None else value for name, value in values.items()}
+    return {**{k: v for k, v in record.items() if k != EACH}, **known}
+
+
+def _mean(values: np.ndarray) -> float:
+    """Returns the mean over the models that have a number; NaN if none has."""
+    known = values[np.isfinite(values)]
+    return float(known.mean()) if known.size else float("nan")

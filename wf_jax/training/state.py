@@ -1,12 +1,13 @@
 """The state of a run, carried from step to step."""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
 from wf_jax.modules import Params
@@ -110,3 +111,20 @@ def make_update_best(
         return dataclasses.replace(state, best=Best(params, values, steps))
 
     return update_best
+
+
+def model_norm(params: Params, models: int) -> jax.Array:
+    """Returns the norm over all arrays: of each model [*models], where `models` axes number them.
+
+    It is finite for the models all of whose numbers are.
+    """
+    squares = [
+        jnp.sum(jnp.square(value), axis=tuple(range(models, value.ndim)))
+        for value in params.values()
+    ]
+    return jnp.sqrt(sum(squares))
+
+
+def sound_models(metrics: Iterable[np.ndarray]) -> np.ndarray:
+    """Returns which models have finite values of all metrics [*models]."""
+    return np.logical_and.reduce([np.isfinite(value) for value in metrics])

@@ -16,7 +16,7 @@ from wf_jax.platforms import choices
 from wf_jax.training.control import Control
 from wf_jax.training.flops import jaxpr_flops
 from wf_jax.training.settings import Session
-from wf_jax.training.state import TrainState
+from wf_jax.training.state import TrainState, model_norm
 
 Metrics = dict[str, jax.Array]
 Loss = Callable[[Params, Any, Any], tuple[jax.Array, Metrics]]
@@ -31,11 +31,12 @@ def make_step(
     *,
     accumulate: int = 1,
     average_decay: float = 0.0,
+    models: int = 0,
 ) -> Callable[[TrainState, Any, jax.Array], tuple[TrainState, Metrics]]:
     """Makes the training step (state, batch, learning_rate) -> (state, metrics), to be jitted.
 
     The batch is split over the mesh; each device runs `loss` on its share. The metrics get
-    "gradient_norm" too: if it is finite, so are the new parameters.
+    "gradient_norm" of each model too: if it is finite, so are its new parameters.
 
     Args:
         loss: (params, batch share, axis names) -> (scalar, metrics), both already summed over
@@ -47,6 +48,7 @@ def make_step(
         accumulate: parts of a batch that are computed one after the other, for their memory's
             sake; gradients and metrics are their mean.
         average_decay: of the moving average per step, where the state keeps one.
+        models: leading axes of parameters and metrics that number independent models.
     """
     axes = mesh.axis_names
 
@@ -83,7 +85,7 @@ def make_step(
             out_specs=PartitionSpec(),
         )
         gradients, metrics = gradient(state.params, shared, parts)
-        metrics["gradient_norm"] = optax.tree.norm(gradients)
+        metrics["gradient_norm"] = model_norm(gradients, models)
         direction, optimizer_state = optimizer.update(
             gradients, state.optimizer_state, state.params
         )

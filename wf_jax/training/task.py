@@ -1,6 +1,6 @@
 """The contract between the training loop and what it trains."""
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from types import MappingProxyType
 from typing import Any, Protocol
 
@@ -29,6 +29,8 @@ class Task(Protocol):
         models: leading axes of parameters and metrics that number independent models.
         resident: arrays that every batch shares; they stay on the devices.
         batch_seconds: audio in a batch, for the speed in times real time; 0 to leave that out.
+        program: everything that `loss` depends on beside its arguments, hashable: runs of one
+            process whose tasks have it in common share a compiled step. None shares nothing.
     """
 
     batch_size: int
@@ -39,6 +41,7 @@ class Task(Protocol):
     models: tuple[int, ...] = ()
     resident: Mapping[str, np.ndarray] = MappingProxyType({})
     batch_seconds: float = 0.0
+    program: Hashable = None
 
     def init(self) -> nnx.Module:
         """Makes the module that training begins with."""
