@@ -82,9 +82,10 @@ def test_it_makes_a_model_of_the_built_in_amp(tmp_path, monkeypatch):
         archive.extract("model.nam", tmp_path)
         assert json.loads(archive.read("metrics.json"))["steps"] >= 20
     assert load_nam(tmp_path / "model.nam").at_size(1.0).sample_rate == 48000
-    shown = [set(output.get("data", ())) for cell in notebook.cells[1::2] for output in _of(cell)]
-    assert sum("text/html" in kinds for kinds in shown) >= 4  # three players and the report
-
-
-def _of(cell):
-    return cell.get("outputs", ())
+    shown = [
+        output.get("data", {}) for cell in notebook.cells for output in cell.get("outputs", ())
+    ]
+    pages = [data["text/html"] for data in shown if "text/html" in data]
+    assert sum("<audio" in page and "<iframe" not in page for page in pages) == 3
+    assert sum("<iframe" in page and "report" in page for page in pages) == 1
+    assert sum("image/png" in data for data in shown) == 1

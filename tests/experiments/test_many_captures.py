@@ -385,7 +385,7 @@ def test_eighteen_of_twenty_four(config, signals, place):
         path.unlink()
     faults = faulty(wet, amp)
     for i in range(18):
-        write(wet / f"amp {i:02d}.wav", np.pad((1 - i / 40) * amp, (i, 0))[: len(amp)])
+        write(wet / f"amp {i:02d}.wav", (1 - i / 40) * amp)
     manifest = place.parent / "list.csv"
     lines = [f"wet/{path.name},{path.stem},di.wav" for path in sorted(wet.iterdir())]
     manifest.write_text("\n".join(["output,name,input", *lines]) + "\n")
