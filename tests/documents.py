@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 ROOT = Path(__file__).parents[1]
 FENCE = re.compile(r"^( *)```(\w*)\n(.*?)^\1```", re.M | re.S)
-SPAN = re.compile(r"`([^`\n]+)`")
+SPAN = re.compile(r"`((?:[^`\n]|\n(?!\n))+)`")  # within a paragraph
 LINK = re.compile(r"\[[^\]\n]*\]\(([^)\s]+)\)")
 HEADING = re.compile(r"^(#+) (.+)$", re.M)
 NUMBER = re.compile(r"\d")
@@ -53,7 +53,7 @@ def lines(text: str) -> Iterator[str]:
 
 def spans(page: Path) -> list[str]:
     """Returns the pieces of code in the text of a page, each once."""
-    return list(dict.fromkeys(SPAN.findall(prose(page))))
+    return list(dict.fromkeys(" ".join(span.split()) for span in SPAN.findall(prose(page))))
 
 
 def words(line: str) -> list[str]:
