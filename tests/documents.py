@@ -2,6 +2,7 @@
 
 import re
 import shlex
+from collections import Counter
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -12,7 +13,6 @@ FENCE = re.compile(r"^( *)```(\w*)\n(.*?)^\1```", re.M | re.S)
 SPAN = re.compile(r"`((?:[^`\n]|\n(?!\n))+)`")  # within a paragraph
 LINK = re.compile(r"\[[^\]\n]*\]\(([^)\s]+)\)")
 HEADING = re.compile(r"^(#+) (.+)$", re.M)
-NUMBER = re.compile(r"\d")
 
 
 class Block(NamedTuple):
@@ -68,17 +68,17 @@ def links(page: Path) -> list[str]:
 
 def anchors(page: Path) -> list[str]:
     """Returns the anchors of a page's headings, as hubs make them."""
-    found: list[str] = []
+    found, seen = [], Counter[str]()
     for _, heading in HEADING.findall(prose(page)):
         name = re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
-        count = sum(name == re.sub(r"-\d+$", "", known) or name == known for known in found)
-        found.append(f"{name}-{count}" if count else name)
+        found.append(f"{name}-{seen[name]}" if seen[name] else name)
+        seen[name] += 1
     return found
 
 
 def sections(page: Path) -> list[str]:
     """Returns the text of a page from heading to heading, of every level."""
-    return [part for part in re.split(r"^#+ ", FENCE.sub(_kept, page.read_text()), flags=re.M)]
+    return re.split(r"^#+ ", FENCE.sub(_kept, page.read_text()), flags=re.M)
 
 
 def has_results(section: str) -> bool:
