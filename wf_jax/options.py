@@ -205,12 +205,13 @@ def editable(settings: type, *, without: Collection[str] = (), **defaults: Any) 
 
 
 class Described(typing.NamedTuple):
-    """An option in words: its full name, type, default and meaning."""
+    """An option in words: its full name, type, default and meaning; and its rule, if any."""
 
     name: str
     kind: str
     default: Any
     meaning: str
+    rule: Rule | None
 
 
 def describe_options(group: Any, prefix: str = "") -> Iterator[Described]:
@@ -223,7 +224,7 @@ def describe_options(group: Any, prefix: str = "") -> Iterator[Described]:
         elif not isinstance(value, dict):  # of what a file makes, not a command line
             kind = hints[field.name]
             words = kind.__name__ if isinstance(kind, type) and not typing.get_args(kind) else kind
-            yield Described(name, str(words), value, meanings.get(field.name, ""))
+            yield Described(name, str(words), value, meanings.get(field.name, ""), rule_of(field))
 
 
 def _meanings(owner: type) -> dict[str, str]:

@@ -15,7 +15,8 @@ from wf_jax.amps.capture import CaptureAudio, CaptureTask
 from wf_jax.platforms import chosen
 from wf_jax.training.flops import matrix_rate
 
-STEPS = 2300  # after so many two CPU cores had ESR 0.050 and 0.023, in ten minutes (README)
+# After so many two CPU cores had ESR 0.050 and 0.023, in ten minutes (docs/benchmarks.md).
+STEPS = 2300
 # Optimizer, captures, steps per dispatch, sequences at once (None: what is decided by platform),
 # whether the compiler tunes products by timing them.
 CASES = (

@@ -9,8 +9,8 @@ of the WaveFlow paper's table 4, `demo` are the tiny ones on the built-in audio,
 each. `--config.train.minutes` is the budget of each member, or, with 0 of them,
 `--config.train.steps`.
 
-Expected of `tiny`: see the README. Expected of `paper` (LJSpeech, 1M steps): the column beside it;
-the paper's WaveGlows had batches of 16, here all have the same.
+Expected of `tiny`: see docs/flows.md. Expected of `paper` (LJSpeech, 1M steps): the column beside
+it; the paper's WaveGlows had batches of 16, here all have the same.
 """
 
 import dataclasses

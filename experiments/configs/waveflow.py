@@ -10,7 +10,7 @@ trains it on built-in audio.
 
 Expected, from the paper (LJSpeech, 1M steps, nats per sample): 64 4.971; with
 --config.model.permutation=reverse 64 4.954, 64_h64 5.023, 128_h32 5.055, 256_h32 5.101. Expected of
-`tiny`: see the README.
+`tiny`: see docs/benchmarks.md.
 """
 
 import re

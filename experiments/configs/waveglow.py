@@ -7,7 +7,7 @@ The argument is the number of residual channels, `64`, `128`, `256` (NVIDIA's re
 `tiny` is for a laptop, `demo` trains it on built-in audio.
 
 Expected, from the WaveFlow paper (LJSpeech, 1M steps, nats per sample): 64 4.804, 128 4.927, 256
-5.018, 512 5.026. Expected of `tiny`: see the README.
+5.018, 512 5.026. Expected of `tiny`: see docs/flows.md.
 """
 
 from experiments.vocoder.config import (

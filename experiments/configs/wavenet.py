@@ -10,7 +10,7 @@ laptop; `demo` trains `tiny_gaussian` on built-in audio. A window of 16,000 samp
 takes 2.1 GB at 30 layers: --config.train.accumulate=4 computes a batch of 8 in four parts.
 
 Expected, from the WaveFlow paper (LJSpeech, 1M steps, nats per sample): gaussian 5.059, flow 5.161.
-Expected of the tiny ones: see the README.
+Expected of the tiny ones: see docs/flows.md.
 """
 
 from experiments.vocoder.config import (

@@ -126,7 +126,7 @@ class Vocoder:
 
         A chunk is spoken as soon as `context` frames after it are there. With the model's own
         context, the default, the parts are what `synthesize` gives for the whole, to rounding;
-        with less they begin sooner, with an error: README, "Speak while the mel arrives".
+        with less they begin sooner, with an error: docs/benchmarks.md, "Streaming".
 
         Args:
             blocks: floats [M, n], the next frames, any number of them at a time.
