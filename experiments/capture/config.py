@@ -101,6 +101,7 @@ class Train(run.Train):
         end: share of the peak rate left at the end; -1 for the optimizer's own.
         batch_size: windows per step, over all devices; 0 for the optimizer's own, 8 or 16.
         window: samples of a window.
+        samples_every: evaluations between sounds of the models so far in samples/; 0 for none.
     """
 
     optimizer: str = like(Settings, "optimizer", "soap")
@@ -110,6 +111,7 @@ class Train(run.Train):
     end: float = own(Schedule, "end")
     batch_size: int = option(0, Number(0, MOST))
     window: int = option(8192, COUNT)
+    samples_every: int = option(0, Number(0, MOST))
 
 
 Loss = editable(LossWeights)

@@ -71,8 +71,9 @@ class CaptureJob(Job):
             say(f"as it is in {self.config.init_from}: ESR {said}")
 
     def publish(self, folder: RunFolder) -> TrainingBoard:
-        """Returns the callback that writes TensorBoard data."""
-        return TrainingBoard(folder, self._task, self._capture)
+        """Returns the callback that writes TensorBoard data and samples."""
+        every = self.config.train.samples_every
+        return TrainingBoard(folder, self._task, self._capture, every)
 
     def finish(self, folder: Path, result: Result) -> None:
         """Writes model.nam, then metrics.json and report.html."""

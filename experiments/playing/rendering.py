@@ -60,6 +60,20 @@ def render_files(given: Rendering) -> int:
     return 1 if any(faults.values()) else 0
 
 
+def render_file(given: Rendering) -> None:
+    """Renders one file.
+
+    Raises:
+        UserError: the model or the recording cannot be used.
+    """
+    file = read_amp(given.model)
+    source, target = Path(given.input), Path(given.output)
+    fault = _fault(source, target, file.sample_rate, given)
+    fault = fault or attempt(_load(file, given), source, target, given)
+    if fault:
+        raise UserError(fault)
+
+
 def _jobs(source: Path, target: Path) -> list[tuple[Path, Path]]:
     """Returns the recordings to play, each with the WAV file that it becomes.
 
