@@ -7,7 +7,17 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from experiments.report.drawing import BLUE, FFT, GRAY, ORANGE, VIOLET, frames, mean_level
+from experiments.report.drawing import (
+    BLUE,
+    FFT,
+    GRAY,
+    LEGEND,
+    ORANGE,
+    VIOLET,
+    frames,
+    mean_level,
+    sheet,
+)
 
 COLORS = {"target": GRAY, "nano": ORANGE, "standard": BLUE}
 
@@ -21,7 +31,7 @@ def esr_over_time(
     history: Sequence[dict[str, Any]], sizes: dict[str, float], linear_esr: float | None
 ) -> Figure:
     """Plots ESR of each size against minutes; `sizes` gives the best value of each."""
-    figure = Figure(figsize=(9, 3.6), layout="constrained")
+    figure = sheet(3.4)
     axes = figure.subplots()
     minutes = [record["minutes"] for record in history]
     for size, best in sizes.items():
@@ -32,13 +42,13 @@ def esr_over_time(
         axes.plot(minutes[at], curve[at], "o", color=color(size), label=label)
     if linear_esr is not None:
         label = f"best linear filter {linear_esr:.3f}"
-        axes.axhline(linear_esr, color="#888888", linestyle="--", linewidth=1, label=label)
+        axes.axhline(linear_esr, color=GRAY, linestyle="--", linewidth=1, label=label)
     axes.set_yscale("log")
     steps = f" ({history[-1]['step']:,} steps)" if history and "step" in history[-1] else ""
     axes.set_xlabel(f"minutes of training{steps}")
     axes.set_ylabel("ESR on held-out audio")
     axes.grid(alpha=0.25, which="both")
-    axes.legend()
+    axes.legend(**LEGEND)
     return figure
 
 
@@ -46,19 +56,19 @@ def waveforms(target: np.ndarray, predictions: dict[str, np.ndarray], sample_rat
     """Plots 30 ms around the loudest attack: target and models above, their errors below."""
     start, stop = attack_window(target, sample_rate)
     seconds = np.arange(start, stop) / sample_rate
-    figure = Figure(figsize=(9, 4.6), layout="constrained")
+    figure = sheet(3.4)
     above, below = figure.subplots(2, 1, sharex=True, sharey=True)
     above.plot(seconds, target[start:stop], color=COLORS["target"], linewidth=2.4, label="target")
     for size, prediction in predictions.items():
         above.plot(seconds, prediction[start:stop], color=color(size), linewidth=1.1, label=size)
         error = prediction[start:stop] - target[start:stop]
         below.plot(seconds, error, color=color(size), linewidth=1.1, label=f"{size} error")
-    below.axhline(0, color="#888888", linewidth=0.6)
+    below.axhline(0, color=GRAY, linewidth=0.6)
     below.set_xlabel("seconds into the held-out audio")
     for axes in (above, below):
         axes.set_ylabel("full scale 1")
         axes.grid(alpha=0.25)
-        axes.legend(loc="upper left")  # before the attack there is room
+        axes.legend(loc="upper left", **LEGEND)  # before the attack there is room
     return figure
 
 
@@ -79,7 +89,7 @@ def error_over_time(
     """Plots levels of the target and each model's error by block, in dB re full scale."""
     hop = max(1, min(len(target), sample_rate // 20))  # 50 ms
     seconds = (np.arange(len(target) // hop) + 0.5) * hop / sample_rate
-    figure = Figure(figsize=(9, 3.2), layout="constrained")
+    figure = sheet(3.4)
     axes = figure.subplots()
     axes.plot(seconds, _level(target, hop), color=COLORS["target"], linewidth=2.4, label="target")
     for size, prediction in predictions.items():
@@ -88,7 +98,7 @@ def error_over_time(
     axes.set_xlabel("seconds into the held-out audio")
     axes.set_ylabel("dB")
     axes.grid(alpha=0.25)
-    figure.legend(ncols=3, loc="outside upper right")
+    figure.legend(ncols=3, loc="outside upper left", **LEGEND)
     return figure
 
 
@@ -100,7 +110,7 @@ def _level(x: np.ndarray, hop: int) -> np.ndarray:
 
 def spectrograms(target: np.ndarray, name: str, prediction: np.ndarray, sample_rate: int) -> Figure:
     """Plots spectrograms of the target, one output and their difference, on one dB scale."""
-    figure = Figure(figsize=(9, 6.4), layout="constrained")
+    figure = sheet(4.2)
     panels = figure.subplots(3, 1, sharex=True, sharey=True)
     images = {"target": target, name: prediction, "error": prediction - target}
     levels = {label: _spectrogram(x) for label, x in images.items()}
@@ -124,7 +134,7 @@ def spectrograms(target: np.ndarray, name: str, prediction: np.ndarray, sample_r
 
 def spectra(target: np.ndarray, predictions: dict[str, np.ndarray], sample_rate: int) -> Figure:
     """Plots average spectra of the target, models and errors, in dB re full scale."""
-    figure = Figure(figsize=(9, 3.6), layout="constrained")
+    figure = sheet(3.4)
     axes = figure.subplots()
     frequency = np.fft.rfftfreq(FFT, 1 / sample_rate)[1:]
     axes.plot(frequency, mean_level(target), color=COLORS["target"], linewidth=2.4)
@@ -141,13 +151,13 @@ def spectra(target: np.ndarray, predictions: dict[str, np.ndarray], sample_rate:
     axes.set_xlabel("Hz")
     axes.set_ylabel("dB")
     axes.grid(alpha=0.25, which="both")
-    axes.legend(ncols=3)
+    figure.legend(ncols=3, loc="outside upper left", **LEGEND)
     return figure
 
 
 def latency(draw: Callable[[Axes], None]) -> Figure:
     """Makes a figure around a function that draws on given axes."""
-    figure = Figure(figsize=(9, 3.8), layout="constrained")
+    figure = sheet(4.2)
     draw(figure.subplots())
     return figure
 

@@ -11,7 +11,9 @@ from matplotlib.axes import Axes
 
 from experiments.capture import figures
 from experiments.report import elements
+from experiments.report.drawing import ON_PAGES
 from experiments.report.elements import Picture
+from experiments.report.listening import SECONDS, embedded, listening
 from experiments.report.words import band_rows, describe_esr
 
 
@@ -73,8 +75,8 @@ def write_capture_report(path: str | Path, report: CaptureReport) -> None:
     """Writes the page, whole or not at all."""
     sections = [
         _result(report),
-        _players(report),
-        _pictures(report),
+        _listen(report),
+        elements.pictures(_pictures(report)),
         _latency(report),
         _checks(report),
         elements.facts(report.facts),
@@ -88,7 +90,7 @@ def _result(report: CaptureReport) -> str:
         return describe_esr(size.best_esr, report.linear_esr, report.steps, report.examined)
 
     cards = "".join(
-        f'<div class="result" style="border-color:{figures.color(name)}"><h3>{escape(name)}</h3>'
+        f'<div class="result" style="border-color:{ON_PAGES[figures.color(name)]}"><h2>{escape(name)}</h2>'
         f"<p><strong>ESR {size.best_esr:.4f}</strong><br>{escape(verdict(size))}</p>"
         f"<p>{size.parameters:,} parameters, best at epoch {size.best_epoch}</p></div>"
         for name, size in report.sizes.items()
@@ -109,64 +111,62 @@ def _result(report: CaptureReport) -> str:
     )
 
 
-def _players(report: CaptureReport) -> str:
+def _listen(report: CaptureReport) -> str:
     clips = {"DI": report.di, "target": report.target}
     clips |= {name: size.prediction for name, size in report.sizes.items()}
     gain = elements.common_gain(clips.values())
-    note = f"the held-out audio, at most {elements.PLAYER_SECONDS} seconds of it."
+    sources = embedded({name: gain * x for name, x in clips.items()}, report.sample_rate)
+    note = f"the held-out audio, at most {SECONDS} seconds of it."
     return elements.section(
         "Listen",
-        f"{elements.players(clips, report.sample_rate, gain)}"
+        f"{listening(sources, report.sample_rate, 'target', report.title)}"
         f"<p>{elements.levels(gain, report.examined)}; {note}</p>",
     )
 
 
-def _pictures(report: CaptureReport) -> str:
+def _pictures(report: CaptureReport) -> list[Picture]:
     predictions = {name: size.prediction for name, size in report.sizes.items()}
     best = {name: size.best_esr for name, size in report.sizes.items()}
     largest = list(predictions)[-1]
     rate = report.sample_rate
-    drawn = (
+    drawn = [
         Picture(
             "ESR while training",
             figures.esr_over_time(report.history, best, report.linear_esr),
-            "svg",
             "Lower is better. The marked models are the ones in the .nam file.",
         ),
         Picture(
             "Prediction against target",
             figures.waveforms(report.target, predictions, rate),
-            "svg",
             "30 ms around the sharpest attack; the errors below are on the same scale.",
         ),
         Picture(
             "Error over time",
             figures.error_over_time(report.target, predictions, rate),
-            "svg",
             "Level of every 50 ms. Where an error comes close to the target, listen there.",
-        ),
-        Picture(
-            "Spectrograms",
-            figures.spectrograms(report.target, largest, predictions[largest], rate),
-            "png",
-            f"Target, {largest}, and what is left between them.",
         ),
         Picture(
             "Average spectrum",
             figures.spectra(report.target, predictions, rate),
-            "svg",
             "A dotted line far below its solid one is an error that the sound covers.",
         ),
-    )
-    return elements.pictures(drawn)
+        Picture(
+            "Spectrograms",
+            figures.spectrograms(report.target, largest, predictions[largest], rate),
+            f"Target, {largest}, and what is left between them.",
+        ),
+    ]
+    if report.draw_latency is not None:
+        drawn.append(
+            Picture("Latency", figures.latency(report.draw_latency), report.latency_text)
+        )
+    return drawn
 
 
 def _latency(report: CaptureReport) -> str:
-    image = ""
-    if report.draw_latency is not None:
-        image = elements.image(figures.latency(report.draw_latency), "svg", "Latency")
-    text = escape(report.latency_text)
-    return elements.section("Latency", f"{image}<p>{text}</p>")
+    if report.draw_latency is not None:  # its picture says it
+        return ""
+    return elements.section("Latency", f"<p>{escape(report.latency_text)}</p>")
 
 
 def _checks(report: CaptureReport) -> str:

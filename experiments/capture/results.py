@@ -110,10 +110,7 @@ def _describe(
         draw_latency=None
         if capture.lesson
         else partial(
-            plot_latency,
-            latency=capture.latency,
-            sample_rate=capture.sample_rate,
-            name=capture.name,
+            plot_latency, latency=capture.latency, sample_rate=capture.sample_rate
         ),
         examined=capture.examined,
         latency_text=capture.latency.describe(capture.sample_rate),

@@ -75,4 +75,4 @@ class TrainingBoard:
             self._board.add_audio(size, step, predictions[size], self._rate)
         self._board.add_audio("the amp", step, self._target, self._rate)
         drawn = figures.waveforms(self._target, predictions, self._rate)
-        self._board.add_picture("waveforms", step, picture(drawn, "png"))
+        self._board.add_picture("waveforms", step, picture(drawn))

@@ -1,16 +1,16 @@
-"""The elements of a report page: one HTML file without external resources."""
+"""The elements of a report page: one HTML file that asks for nothing outside."""
 
 import base64
 import dataclasses
-import io
+import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-import soundfile
 
+from experiments.report import listening
 from experiments.report.style import STYLE
 from wf_jax.levels import NORMALIZED_PEAK
 from wf_jax.whole_files import atomic_path
@@ -18,9 +18,15 @@ from wf_jax.whole_files import atomic_path
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-PLAYER_SECONDS = 10
 # Markers of a page's contents, by which `experiments.join_reports` recognizes a page.
 BEGIN, END = "</style></head><body><main>", "</main></body></html>\n"
+_REFRESH = '<noscript><meta http-equiv="refresh" content="{}"></noscript>'
+# Nothing is loaded from elsewhere, and only the script of the listening element runs.
+_DIGEST = base64.b64encode(hashlib.sha256(listening.SCRIPT.encode()).digest()).decode()
+_POLICY = (
+    "default-src 'none'; base-uri 'none'; form-action 'none'; img-src data:; media-src data:; "
+    f"style-src 'unsafe-inline'; script-src 'sha256-{_DIGEST}'"
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,27 +36,34 @@ class Picture:
     Attributes:
         title: above it.
         figure: the matplotlib figure.
-        kind: "svg", or "png" where there are many points.
         caption: below it.
     """
 
     title: str
     figure: "Figure"
-    kind: str
     caption: str
 
 
-def document(title: str, sections: Iterable[str]) -> str:
-    """Returns a page: its title as a heading, then the sections (HTML)."""
-    return page(title, f"<h1>{escape(title)}</h1>\n" + "\n".join(sections))
+def document(title: str, sections: Iterable[str], refresh: int = 0) -> str:
+    """Returns a page: its title as a heading, then the sections (HTML); see `page`."""
+    return page(title, f"<h1>{escape(title)}</h1>\n" + "\n".join(sections), refresh)
 
 
-def page(title: str, contents: str) -> str:
-    """Returns a page around any contents (HTML)."""
+def page(title: str, contents: str, refresh: int = 0) -> str:
+    """Returns a page around any contents (HTML).
+
+    Args:
+        title: text.
+        contents: HTML between the frame.
+        refresh: seconds after which it is loaded again, unless something plays; 0 for never.
+    """
+    again = (f' data-refresh="{refresh}"', _REFRESH.format(refresh)) if refresh else ("", "")
     return (
-        f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{escape(title)}'
-        '</title><meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<style>{STYLE}{BEGIN}{contents}{END}"
+        f'<!doctype html>\n<html lang="en"{again[0]}><head><meta charset="utf-8">'
+        f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">{again[1]}'
+        f"<title>{escape(title)}</title>"
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f"<script>{listening.SCRIPT}</script><style>{STYLE}{BEGIN}{contents}{END}"
     )
 
 
@@ -66,38 +79,25 @@ def section(title: str, contents: str) -> str:
 
 
 def pictures(drawn: Iterable[Picture]) -> str:
-    """Returns a section for each picture."""
-    return "".join(
-        section(p.title, f"{image(p.figure, p.kind, p.title)}<p>{escape(p.caption)}</p>")
+    """Returns the pictures in as many columns as there is room for."""
+    sections = "".join(
+        section(p.title, f'{image(p.figure, p.title)}<p class="caption">{escape(p.caption)}</p>')
         for p in drawn
     )
+    return f'<div class="plots">{sections}</div>'
 
 
-def image(figure: "Figure", kind: str, title: str) -> str:
-    """Returns a figure as an "svg" or "png" picture."""
-    mime = {"svg": "image/svg+xml", "png": "image/png"}[kind]
-    from experiments.report.drawing import picture  # matplotlib takes longer than all else
+def image(figure: "Figure", title: str) -> str:
+    """Returns a figure as a part of the page."""
+    from experiments.report.drawing import plot  # matplotlib takes longer than all else
 
-    data = _data_uri(picture(figure, kind), mime)
-    return f'<div class="card" tabindex="0"><img src="{data}" alt="{escape(title)}"></div>'
+    return f'<div class="plot">{plot(figure, escape(title))}</div>'
 
 
 def common_gain(clips: Iterable[np.ndarray]) -> float:
     """Returns one factor for all, so that levels compare; below 1 only against clipping."""
     peak = max(float(np.abs(x).max(initial=0.0)) for x in clips)
     return 1.0 if peak < 1 else NORMALIZED_PEAK / peak
-
-
-def players(clips: Mapping[str, np.ndarray], sample_rate: int, gain: float) -> str:
-    """Returns a player for each clip [T] by name, up to PLAYER_SECONDS of it, times `gain`."""
-    count = PLAYER_SECONDS * sample_rate
-    each = "".join(
-        f"<figure><figcaption>{escape(name)}</figcaption>"
-        f'<audio controls preload="none" src="{_flac(gain * x[:count], sample_rate)}">'
-        "</audio></figure>"
-        for name, x in clips.items()
-    )
-    return f'<div class="players">{each}</div>'
 
 
 def levels(gain: float, source: str = "recording") -> str:
@@ -137,13 +137,3 @@ def next_steps(commands: Iterable[str]) -> str:
 def _rows(rows: Iterable[Sequence[str]], cell: str) -> str:
     lines = ("".join(f"<{cell}>{escape(text)}</{cell}>" for text in row) for row in rows)
     return "".join(f"<tr>{line}</tr>" for line in lines)
-
-
-def _flac(x: np.ndarray, sample_rate: int) -> str:
-    buffer = io.BytesIO()
-    soundfile.write(buffer, x, sample_rate, format="FLAC", subtype="PCM_16")
-    return _data_uri(buffer.getvalue(), "audio/flac")
-
-
-def _data_uri(content: bytes, mime: str) -> str:
-    return f"data:{mime};base64,{base64.b64encode(content).decode()}"

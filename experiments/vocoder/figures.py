@@ -8,7 +8,17 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from experiments.report.drawing import BLUE, FFT, GRAY, ORANGE, VIOLET, mean_level
+from experiments.report.drawing import (
+    BLUE,
+    FFT,
+    GRAY,
+    LEGEND,
+    ORANGE,
+    VIOLET,
+    drawable,
+    mean_level,
+    sheet,
+)
 
 COLORS = {"original": GRAY, "resynthesis": BLUE}
 _DASHES = ("--", ":", "-.")
@@ -19,7 +29,7 @@ def likelihood_over_time(
     history: Sequence[dict[str, Any]], baselines: Mapping[str, float], best: float
 ) -> Figure:
     """Plots log-likelihood of held-out and training audio against minutes; marks `best`."""
-    figure = Figure(figsize=(9, 3.8), layout="constrained")
+    figure = sheet(3.4)
     axes = figure.subplots()
     minutes = [record["minutes"] for record in history]
     held_out = np.array([record["ll/validation"] for record in history])
@@ -33,24 +43,25 @@ def likelihood_over_time(
         at = int(np.argmax(held_out))
         axes.plot(minutes[at], held_out[at], "o", color=BLUE, label=f"best {best:.3f} (kept)")
     for (name, value), dash in zip(baselines.items(), _DASHES * len(baselines), strict=False):
-        axes.axhline(value, color="#777777", linestyle=dash, linewidth=1.2)
+        axes.axhline(value, color=GRAY, linestyle=dash, linewidth=1.2)
         axes.lines[-1].set_label(f"{name} {value:.3f}")
     steps = f" ({history[-1]['step']:,} steps)" if history else ""
     axes.set_xlabel(f"minutes of training{steps}")
     axes.set_ylabel("log-likelihood, nats per sample")
     axes.grid(alpha=0.25)
-    figure.legend(ncols=3, loc="outside upper center", frameon=False)
+    figure.legend(ncols=2, loc="outside upper left", **LEGEND)
     return figure
 
 
-def log_mels(
-    original: np.ndarray, resynthesis: np.ndarray, hop_seconds: float, *, width: float = 9
-) -> Figure:
-    """Plots both log-mels [M, F] (natural log) side by side, on one scale in dB."""
-    figure = Figure(figsize=(width, 3.4), layout="constrained")
-    draw_log_mels(figure, figure.subplots(1, 2, sharex=True, sharey=True), original, resynthesis)
-    for axes in figure.axes[:2]:
+def log_mels(original: np.ndarray, resynthesis: np.ndarray, hop_seconds: float) -> Figure:
+    """Plots both log-mels [M, F] (natural log) under each other, on one scale in dB."""
+    figure = sheet(3.8)
+    panels = figure.subplots(2, 1, sharex=True, sharey=True)
+    draw_log_mels(figure, panels, original, resynthesis)
+    for axes in panels:
         axes.images[0].set_extent((0, original.shape[1] * hop_seconds, -0.5, len(original) - 0.5))
+        axes.set_ylabel("mel band")
+    panels[-1].set_xlabel("seconds")
     return figure
 
 
@@ -64,21 +75,19 @@ def draw_log_mels(
         image = axes.imshow(
             level, origin="lower", aspect="auto", vmin=top - _RANGE, vmax=top, cmap="magma"
         )
-        axes.set_title(name, fontsize=11)
-        axes.set_xlabel("seconds")
-    panels[0].set_ylabel("mel band")
+        axes.set_title(name, fontsize=10)
     figure.colorbar(image, ax=list(panels), label="dB")
 
 
 def waveforms(original: np.ndarray, resynthesis: np.ndarray, sample_rate: int) -> Figure:
     """Plots the loudest 40 ms of the original, and the resynthesis at the same place."""
-    figure = Figure(figsize=(9, 3.8), layout="constrained")
+    figure = sheet(3.4)
     start, stop = loudest_window(original, sample_rate)
     seconds = np.arange(start, stop) / sample_rate
     panels = figure.subplots(2, 1, sharex=True, sharey=True)
     for axes, x, name in zip(panels, (original, resynthesis), COLORS, strict=True):
         axes.plot(seconds, x[start:stop], color=COLORS[name], linewidth=1.2)
-        axes.set_ylabel(f"{name}\nfull scale 1")
+        axes.set_ylabel(f"{name}\nfull scale 1", fontsize=9)
         axes.grid(alpha=0.25)
     panels[-1].set_xlabel("seconds into the clip")
     return figure
@@ -94,7 +103,7 @@ def loudest_window(x: np.ndarray, sample_rate: int, seconds: float = 0.04) -> tu
 
 def latent(z: np.ndarray) -> Figure:
     """Plots the density of z [T] beside the standard normal, on a linear and a log scale."""
-    figure = Figure(figsize=(9, 3.4), layout="constrained")
+    figure = sheet(3)
     edges = np.linspace(-6, 6, 121)
     centers, width = (edges[1:] + edges[:-1]) / 2, edges[1] - edges[0]
     density = np.histogram(z, edges)[0] / (len(z) * width)
@@ -110,20 +119,21 @@ def latent(z: np.ndarray) -> Figure:
     panels[0].set_ylabel("density")
     panels[0].set_xlim(-4, 4)
     panels[1].set_ylim(0.3 / (len(z) * width), 2 * max(density.max(), 0.4))
-    figure.legend(*panels[0].get_legend_handles_labels(), ncols=2, loc="outside upper center")
+    handles, labels = panels[0].get_legend_handles_labels()
+    figure.legend(handles, labels, ncols=2, loc="outside upper left", **LEGEND)
     return figure
 
 
 def spectra(original: np.ndarray, resynthesis: np.ndarray, sample_rate: int) -> Figure:
     """Plots average spectra of both, and their level difference, in dB re full scale."""
-    figure = Figure(figsize=(9, 4.2), layout="constrained")
+    figure = sheet(3.4)
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
     frequency = np.fft.rfftfreq(FFT, 1 / sample_rate)[1:]
     levels = [mean_level(x) for x in (original, resynthesis)]
     for level, (name, color) in zip(levels, COLORS.items(), strict=True):
         above.plot(frequency, level, color=color, linewidth=1.4, label=name)
     below.plot(frequency, levels[1] - levels[0], color=VIOLET, linewidth=1)
-    below.axhline(0, color="#888888", linewidth=0.6)
+    below.axhline(0, color=GRAY, linewidth=0.6)
     highest = levels[0].max()
     above.set_ylim(highest - 90, highest + 6)
     below.set_ylim(-15, 15)
@@ -134,7 +144,7 @@ def spectra(original: np.ndarray, resynthesis: np.ndarray, sample_rate: int) -> 
     below.set_xlabel("Hz")
     for axes in (above, below):
         axes.grid(alpha=0.25, which="both")
-    above.legend()
+    above.legend(**LEGEND)
     return figure
 
 
@@ -146,10 +156,11 @@ def sample(
 ) -> Figure:
     """Plots mels [M, F] and waveforms [T] of original (first) and resynthesis in one picture."""
     figure = Figure(figsize=(11, 6), layout="constrained")
-    figure.suptitle(title, parse_math=False)
+    figure.suptitle(drawable(title))
     panels = figure.subplots(2, 2, sharex="row", sharey="row", height_ratios=(2, 1))
     seconds = np.arange(len(audio[0])) / sample_rate
     draw_log_mels(figure, panels[0], *mels)
+    panels[0][0].set_ylabel("mel band")
     for axes, below, mel, x, name in zip(*panels, mels, audio, COLORS, strict=True):
         axes.images[0].set_extent((0, len(x) / sample_rate, -0.5, len(mel) - 0.5))
         below.plot(seconds, x, color=COLORS[name], linewidth=0.4)

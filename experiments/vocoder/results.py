@@ -86,7 +86,7 @@ class TrainingSamples:
             name, mels = clip.name.replace("/", "_"), (mel, clip_mel(new, settings))
             levels = tuple(x / np.float32(clip.gain) for x in (clip.audio, new))
             title = f"{clip.name}, step {step:,}"
-            drawn = picture(figures.sample(mels, levels, settings.sample_rate, title), "png")
+            drawn = picture(figures.sample(mels, levels, settings.sample_rate, title))
             write_clipped(folder / f"{name}.wav", levels[1], settings.sample_rate)
             with atomic_path(folder / f"{name}.png") as path:
                 path.write_bytes(drawn)
