@@ -5,12 +5,12 @@ import json
 import math
 import os
 import reprlib
-import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from wf_jax.bounded_files import LARGEST_TABLE, read_bounded
+from wf_jax.command_lines import command
 from wf_jax.errors import UserError
 from wf_jax.json_values import from_json, parse_json
 
@@ -181,8 +181,7 @@ def _check_layout(index: Index) -> None:
 
 
 def _command(source: str | Path, folder: Path) -> str:
-    paths = f"--input={shlex.quote(str(source))} --output={shlex.quote(str(folder))}"
-    return f"prepare it with: python -m experiments.prepare {paths}"
+    return f"prepare it with: {command('prepare', f'--input={source}', f'--output={folder}')}"
 
 
 def prepare_again(folder: Path) -> str:

@@ -4,7 +4,7 @@
     python -m experiments.export --model=amp.nam --output=RELEASE --blocks=64,256
     python -m experiments.export --rebuild --output=RELEASE
 
-The model is a training run, a folder of `experiments.convert`, or a .nam file. The release has its
+The model is a training run, a converted checkpoint, or a .nam file. The release has its
 arrays, one artifact per function for batches and clips of any size, a manifest with the digest of
 every file, a README.md and an example; `wf_jax.export.load(RELEASE)` reads it. `--rebuild` makes
 the artifacts of a release anew, which JAX promises to read for six months only.

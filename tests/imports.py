@@ -32,6 +32,10 @@ LEVELS = (
 )
 
 
+# The program: it starts the commands, and nothing imports it.
+PROGRAM = ROOT / "wf_jax" / "__main__.py"
+
+
 def room(module: str) -> str:
     """Returns the package of a module: "wf_jax/flows" of "wf_jax.flows.waveflow"."""
     first, *rest = module.split(".")
@@ -51,6 +55,8 @@ def arrows() -> dict[tuple[str, str], list[str]]:
     """Returns the imports between packages, from package to package."""
     found: dict[tuple[str, str], list[str]] = {}
     for path in (path for package in PACKAGES for path in (ROOT / package).rglob("*.py")):
+        if path == PROGRAM:
+            continue
         module = ".".join(path.relative_to(ROOT).with_suffix("").parts)
         for name in imported(path):
             # The package itself: where it lies, or a name that it passes on.

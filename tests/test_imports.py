@@ -4,7 +4,7 @@ import graphlib
 
 import pytest
 
-from tests.imports import LEVELS, ROOT, arrows, imported, level, picture, room
+from tests.imports import LEVELS, PROGRAM, ROOT, arrows, imported, level, picture, room
 
 
 def test_every_room_has_a_level():
@@ -32,8 +32,12 @@ def test_there_is_no_circle():
 
 
 def test_the_library_stands_alone():
-    for path in (ROOT / "wf_jax").rglob("*.py"):
+    for path in {*(ROOT / "wf_jax").rglob("*.py")} - {PROGRAM}:
         assert not [name for name in imported(path) if not name.startswith("wf_jax")], path
+
+
+def test_nothing_imports_the_program():
+    assert not [path for path in FILES if "wf_jax.__main__" in [*imported(path)]]
 
 
 def test_experiments_have_three_levels():

@@ -5,6 +5,7 @@ the rules of its fields. Nothing here needs JAX, so that a wrong value is said a
 """
 
 import dataclasses
+import inspect
 import re
 import typing
 from collections.abc import Collection, Iterator
@@ -229,12 +230,13 @@ def _meanings(owner: type) -> dict[str, str]:
     """Reads the meanings of attributes from the docstrings of a class and of its bases."""
     found: dict[str, str] = {}
     for base in reversed(owner.__mro__):
-        _, _, listed = (base.__doc__ or "").partition("Attributes:\n")
+        # Python 3.13 compiles docstrings without their indentation.
+        _, _, listed = inspect.cleandoc(base.__doc__ or "").partition("Attributes:\n")
         name = ""
         for line in listed.splitlines():
-            if match := re.match(r" {8}(\w+): (.*)", line):
+            if match := re.match(r" {4}(\w+): (.*)", line):
                 name, found[match[1]] = match[1], match[2].strip()
-            elif name and line.startswith(" " * 12):
+            elif name and line.startswith(" " * 8):
                 found[name] += f" {line.strip()}"
             else:
                 name = ""

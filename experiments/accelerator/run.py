@@ -150,6 +150,7 @@ def _environment(options: Options) -> dict[str, str]:
         **os.environ,
         "JAX_COMPILATION_CACHE_DIR": str(options.folder.parent / CACHE),
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.5",
+        "PYTHONSAFEPATH": "1",  # the current folder may hold another `experiments`
         "PYTHONPATH": os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH")))),
     }
     platforms = variables.get("JAX_PLATFORMS", "")

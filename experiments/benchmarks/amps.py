@@ -181,7 +181,7 @@ def whole_on(cores: int, arguments: list[str]) -> dict[str, Any]:
     """`whole` in a process of its own that has so many cores."""
     with tempfile.TemporaryDirectory() as folder:
         output = Path(folder) / "result.json"
-        command = [sys.executable, "-m", "experiments.benchmark", *arguments]
+        command = [sys.executable, "-m", "wf_jax", "benchmark", *arguments]
         command += [f"--cores={cores}", f"--output={output}"]
         if subprocess.run(command, check=False, stdout=subprocess.DEVNULL).returncode:
             raise UserError(f"the measurement on {cores} cores failed; the reason stands above")

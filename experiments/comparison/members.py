@@ -7,6 +7,7 @@ from typing import Any
 from experiments.run.process import run_main
 from experiments.terminal.outputs import check_folder
 from experiments.vocoder.config import VocoderConfig
+from wf_jax.command_lines import command
 from wf_jax.errors import UserError
 from wf_jax.folders import folder_path, is_remote
 from wf_jax.options import check_options
@@ -28,7 +29,8 @@ def compare_members(config: Any, workdir: str) -> int:
     """
     if not hasattr(config, "members"):
         raise UserError(
-            "--config has no members to compare; use likelihood, or experiments.train for one model"
+            "--config has no members to compare; use likelihood, or for one model "
+            f"{command('train')}"
         )
     check_options(config)
     check_members(members_of(config))
@@ -72,7 +74,7 @@ def check_members(entries: Mapping[str, Entry]) -> None:
     run = next(iter(entries.values())).run
     if not run.data.corpus:
         raise UserError(
-            "--config.data.corpus is missing; make one with python -m experiments.prepare, or "
+            f"--config.data.corpus is missing; make one with {command('prepare')}, or "
             "try the built-in audio with --config=likelihood:demo"
         )
     run.corpus_rate()  # which all members share

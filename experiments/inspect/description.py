@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from wf_jax.amps.amp_files import read_amp
 from wf_jax.amps.nam_file import NamFile, parse
+from wf_jax.command_lines import command
 from wf_jax.errors import UserError, printable
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ def describe(names: Sequence[str]) -> int:
         UserError: no file is named.
     """
     if not names:
-        raise UserError("name a file: python -m experiments.inspect amp.nam")
+        raise UserError(f"name a file: {command('inspect', 'amp.nam')}")
     failed = False
     for path in names:
         try:

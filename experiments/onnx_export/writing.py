@@ -1,6 +1,7 @@
 """Writes the ONNX file of a model: all checks that need no JAX, then its program."""
 
 import importlib.util
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -9,6 +10,7 @@ import numpy as np
 from experiments.run.model_folder import model_folder
 from experiments.terminal.outputs import check_folder
 from wf_jax.amps.nam_file import read_nam
+from wf_jax.command_lines import from_here
 from wf_jax.errors import UserError
 from wf_jax.flows.model_folder import check_model, load_model
 from wf_jax.whole_files import write_whole
@@ -72,10 +74,10 @@ def _write(path: Path, content: bytes, state: np.ndarray | None) -> None:
 def _need_packages() -> None:
     missing = [n for n in ("jax2onnx", "onnxruntime") if importlib.util.find_spec(n) is None]
     if missing:
+        packages = shlex.quote(from_here(Path(__file__).with_name("requirements.txt")))
         raise UserError(
             f"{' and '.join(missing)} not installed; make an environment for it: python3 -m venv "
-            ".onnx && .onnx/bin/pip install -r experiments/onnx_export/requirements.txt, then use "
-            ".onnx/bin/python"
+            f".onnx && .onnx/bin/pip install -r {packages}, then use .onnx/bin/python"
         )
 
 

@@ -158,7 +158,7 @@ def _files(manifest: Manifest) -> Iterator[str]:
     yield f"Made on {manifest.created} by jax {manifest.jax_version} for {platforms}; products in"
     yield f"{manifest.dtype}. JAX reads the `{SUFFIX}` files until {manifest.expires}; after it"
     yield "they are rebuilt from the model, where all packages of wf_jax are installed:"
-    yield "`python -m experiments.export --rebuild --output=RELEASE`. `manifest.json` has the"
+    yield "`wf-jax export --rebuild --out=RELEASE`. `manifest.json` has the"
     yield "SHA-256 of every file, which `load` checks before anything is run."
 
 

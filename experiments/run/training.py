@@ -13,7 +13,7 @@ from experiments.run.lock import check_unlocked
 from experiments.run.process import run_main
 from experiments.run.same_run import check_same_run
 from experiments.run.sweep import check_trials, configs_of, read_sweep, run_sweep
-from experiments.terminal.command_lines import same_command
+from experiments.terminal.command_lines import command, same_command
 from experiments.terminal.outputs import check_folder
 from wf_jax.errors import UserError
 from wf_jax.folders import folder_path, is_remote
@@ -53,7 +53,7 @@ def train(requests: Requests) -> int:
     """
     config = requests.config
     if not isinstance(config, RunConfig):
-        raise UserError("--config is no training's; for likelihood use experiments.compare")
+        raise UserError(f"--config is no training's; for likelihood use {command('compare')}")
     _check(config, requests)
     return run_main(lambda: carry_out(requests), config.batch_size, requests.distributed)
 

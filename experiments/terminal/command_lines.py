@@ -1,23 +1,11 @@
-"""Formats command lines to paste: quoted, and with the running Python."""
+"""Formats command lines to paste; wf_jax/command_lines.py decides how they begin."""
 
-import contextlib
-import shlex
-import sys
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
+from wf_jax.command_lines import command, same_command
 
-def command(name: str, *arguments: str) -> str:
-    """Formats `python -m experiments.NAME ARGUMENTS` for a shell."""
-    return shlex.join([_interpreter(), "-m", f"experiments.{name}", *arguments])
-
-
-def same_command() -> str:
-    """Returns the command line of this process."""
-    spec = getattr(sys.modules["__main__"], "__spec__", None)
-    started = ["-m", spec.name] if spec else [sys.argv[0]]
-    return shlex.join([_interpreter(), *started, *sys.argv[1:]])
+__all__ = ["command", "differences", "same_command"]
 
 
 def differences(given: Mapping[str, Any], usual: Mapping[str, Any]) -> list[str]:
@@ -31,11 +19,3 @@ def differences(given: Mapping[str, Any], usual: Mapping[str, Any]) -> list[str]
 
 def _value(value: Any) -> str:
     return str(tuple(value) if isinstance(value, list) else value)
-
-
-def _interpreter() -> str:
-    """Returns the path of this Python, relative where it is below the current folder."""
-    executable = Path(sys.executable)
-    with contextlib.suppress(OSError, ValueError):  # no current folder, or not below it
-        return str(executable.relative_to(Path.cwd()))
-    return str(executable)

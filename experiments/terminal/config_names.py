@@ -10,6 +10,12 @@ from wf_jax.errors import UserError
 FOLDER = Path(__file__).parents[1] / "configs"
 
 
+def config_names() -> list[str]:
+    """Returns the names of the configs that come with this software."""
+    stems = sorted(path.stem for path in FOLDER.glob("[!_]*.py"))
+    return [stem for stem in stems if not stem.startswith("sweep_")]
+
+
 def config_file(source: str) -> str:
     """Finds the file of a config: "waveflow:64" becomes "FOLDER/waveflow.py:64".
 
@@ -21,8 +27,7 @@ def config_file(source: str) -> str:
         return source
     path = FOLDER / f"{name}.py"
     if not path.is_file():
-        stems = sorted(path.stem for path in FOLDER.glob("[!_]*.py"))
-        known = [stem for stem in stems if not stem.startswith("sweep_")]
+        known = config_names()
         near = difflib.get_close_matches(name, known, 1)
         remedy = f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}"
         raise UserError(f"--config={source}: no such config; {remedy}, or name a .py file")

@@ -1,12 +1,27 @@
-"""Describes the options of a config, one after the other: --config=NAME --help."""
+"""Describes the options of a config, one after the other."""
 
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
+from experiments.terminal.config_names import load_config
+from wf_jax.command_lines import command
+from wf_jax.errors import UserError, first_line
 from wf_jax.options import describe_options
 
 INDENT, WIDTH = 6, 100
+
+
+def print_options(names: Sequence[str]) -> None:
+    """Prints every option of the configs that are named.
+
+    Raises:
+        UserError: none is named, or one is no config.
+    """
+    if not names:
+        raise UserError(f"name a config: {command('options', 'a2_capture')}")
+    for name in names:
+        print("\n".join(options_help(_loaded(name))))
 
 
 def options_help(config: Any) -> Iterator[str]:
@@ -18,3 +33,12 @@ def options_help(config: Any) -> Iterator[str]:
         yield from textwrap.wrap(
             option.meaning, WIDTH, initial_indent=margin, subsequent_indent=margin
         )
+
+
+def _loaded(name: str) -> Any:
+    try:
+        return load_config(name)
+    except (UserError, OSError):
+        raise
+    except Exception as error:  # inside the file of a config
+        raise UserError(f"{name}: {first_line(error)}; see experiments/configs") from None

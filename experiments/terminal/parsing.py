@@ -1,5 +1,7 @@
 """Parses the flags of a command; a wrong one is one line with the remedy."""
 
+import contextlib
+import difflib
 import math
 import re
 import sys
@@ -10,7 +12,9 @@ from absl import app, flags
 
 from experiments.terminal.config_names import config_file, load_config
 from experiments.terminal.options_help import options_help
+from wf_jax.command_lines import by_word, command
 from wf_jax.errors import UserError
+from wf_jax.options import describe_options
 
 HELP = {"--help", "-help", "-h"}
 
@@ -25,29 +29,32 @@ def parse_flags(argv: list[str]) -> list[str]:
         The name of the program and the arguments that are no flags.
     """
     if "--config=" in argv:
-        sys.exit("--config= is empty; name a config file, as those in experiments/configs")
+        _refuse("--config= is empty; name a config file, as those in experiments/configs")
     config = next((a.partition("=")[2] for a in argv if a.startswith("--config=")), "")
     if config.endswith("/") or (config and Path(config).is_dir()):
-        sys.exit(f"{config}: a folder; name a config file, as those in experiments/configs")
+        _refuse(f"{config}: a folder; name a config file, as those in experiments/configs")
     values = flags.FLAGS
     try:
         if HELP & set(argv):
             _help(config)
+        if "--helpfull" in argv:
+            app.usage(writeto_stdout=True)
+            sys.exit(0)
         rest = values(_with_files(argv))
     except UserError as error:
-        sys.exit(str(error))
+        _refuse(str(error))
     except KeyError as error:
         named = re.search(r"lookup: ([\w.]+)|Field (\w+)", str(error.args[0]))
         last = (named[1] or named[2]) if named else ""
         options = (a.partition("=")[0] for a in argv if a.startswith("--config."))
         option = next((option for option in options if option.endswith(f".{last}")), last)
-        sys.exit(f"{option}: no such option; --config={config} --help lists all")
+        _refuse(f"{option}: no such option; {_meant(option, config)}")
     except flags.Error as error:
-        sys.exit(_flag_error(str(error), config, values))
+        _refuse(_flag_error(str(error), config, values))
     except Exception as error:
         if not config:
             raise
-        sys.exit(_config_error(config, f"{type(error).__name__}: {error}"))
+        _refuse(_config_error(config, f"{type(error).__name__}: {error}"))
     if "config" in values and values["config"].present:
         _read_config(values["config"])
     for name in values:
@@ -56,6 +63,12 @@ def parse_flags(argv: list[str]) -> list[str]:
         if flag.present and not name.startswith("config."):
             _check_value(name, flag.value)
     return rest
+
+
+def _refuse(line: str) -> NoReturn:
+    """Prints what is wrong with a flag and exits: with 2 if `wf-jax` was typed, else with 1."""
+    print(line, file=sys.stderr)
+    sys.exit(2 if by_word() else 1)
 
 
 def _help(config: str) -> NoReturn:
@@ -76,7 +89,7 @@ def _read_config(flag: flags.Flag) -> None:
     except OSError as error:
         found = re.search(r"\] No such file or directory: '(.*)'", str(error))
         name = found[1] if found else "--config"
-        sys.exit(f"{name}: no such config file; see experiments/configs")
+        _refuse(f"{name}: no such config file; see experiments/configs")
 
 
 def _flag_error(message: str, config: str, values: flags.FlagValues) -> str:
@@ -100,6 +113,15 @@ def _flag_error(message: str, config: str, values: flags.FlagValues) -> str:
     return f"{line}; --help says what there is"
 
 
+def _meant(option: str, config: str) -> str:
+    """Says which option of a config was meant, or how all are listed."""
+    with contextlib.suppress(Exception):  # the config's own file may be at fault
+        known = [f"--config.{about.name}" for about in describe_options(load_config(config))]
+        if near := difflib.get_close_matches(option, known, 1):
+            return f"did you mean {near[0]}?"
+    return f"{command('options', config)} lists all"
+
+
 def _config_error(config: str, reason: str) -> str:
     if "config_config" in reason and "get_config" in reason:
         reason = "it has no get_config()"
@@ -110,9 +132,9 @@ def _config_error(config: str, reason: str) -> str:
 
 def _check_value(name: str, value: Any) -> None:
     if value in ("", [], [""]):
-        sys.exit(f"--{name}= is empty; give a value, or leave it out")
+        _refuse(f"--{name}= is empty; give a value, or leave it out")
     if isinstance(value, float) and not math.isfinite(value):
-        sys.exit(f"--{name}={value} is not a number; give a finite one")
+        _refuse(f"--{name}={value} is not a number; give a finite one")
 
 
 def _with_files(argv: list[str]) -> list[str]:

@@ -9,6 +9,7 @@ from data_pipeline.synthetic_speech import SAMPLE_RATE as DEMO_RATE
 from experiments.run import config as run
 from wf_jax.audio.mel_settings import MelSettings
 from wf_jax.audio.pitch import LOWEST_RATE
+from wf_jax.command_lines import command
 from wf_jax.errors import UserError
 from wf_jax.flows.config import FlowConfig
 from wf_jax.flows.family_configs import CONFIGS
@@ -89,7 +90,7 @@ class VocoderConfig(run.RunConfig):
         super().check()
         if not self.data.corpus:
             raise UserError(
-                "--config.data.corpus is missing; make one with python -m experiments.prepare, or "
+                f"--config.data.corpus is missing; make one with {command('prepare')}, or "
                 f"try the built-in audio with --config={self.model.family.lower()}:demo"
             )
         if self.model.compute_dtype == "float64":
@@ -149,6 +150,12 @@ def model_options(settings: type[FlowConfig]) -> type:
 
     @dataclasses.dataclass
     class Model(editable(settings, without=("mel",))):
+        """The options of a model.
+
+        Attributes:
+            family: name of its kind; the config's own.
+        """
+
         family: str = option(settings.family, Text())
 
     return Model

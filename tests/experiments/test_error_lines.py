@@ -130,7 +130,7 @@ MISTAKES = {
     "inspect": {
         "inspect none.nam": "none.nam: cannot be read: No such file",
         "inspect knobs.json": "knobs.json: model_data.input_size: 2, a model with knobs; only",
-        "inspect": "name a file: python -m experiments.inspect amp.nam",
+        "inspect": "-m experiments.inspect amp.nam",
         "inspect folder": "folder: cannot be read: it is a folder",
         "inspect text.wav": "text.wav: not a complete JSON file",
         "inspect short.nam": "short.nam: ",
@@ -173,7 +173,7 @@ MISTAKES = {
         "export --model=amp.nam --output=new --platforms=": "--platforms= is empty; give a value",
         "export --model=amp.nam --output=new --blocks=0": "--blocks: '0' is no number of samples",
         "export --model=amp.nam --output=new --example=none.wav": "none.wav: no such file; check t",
-        "export --rebuild --output=none": "none: no such folder; name one that experiments.export",
+        "export --rebuild --output=none": "none: no such folder; name one that `wf-jax export`",
         "export --rebuild --output=takes": "takes/manifest.json: missing; name a folder",
     },
     "export_onnx": {

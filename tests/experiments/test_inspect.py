@@ -88,4 +88,4 @@ def test_metadata_do_not_move_the_cursor():
 def test_without_a_file_it_says_how(files):
     done = inspect(files)
     assert done.returncode == 1
-    assert "name a file: python -m experiments.inspect amp.nam" in done.stderr + done.stdout
+    assert "-m experiments.inspect amp.nam" in done.stderr + done.stdout

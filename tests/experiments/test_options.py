@@ -2,13 +2,14 @@
 
 import copy
 import dataclasses
+import inspect
 import math
 
 import pytest
 
 from experiments.configs import a2_capture, likelihood, waveflow, waveglow, wavenet
 from wf_jax.errors import UserError
-from wf_jax.options import Items, Number, check_options, rule_of
+from wf_jax.options import Items, Number, check_options, describe_options, rule_of
 from wf_jax.training.settings import Settings
 
 CONFIGS = {
@@ -148,3 +149,29 @@ def test_a_message_says_what_would_do():
     with pytest.raises(UserError) as error:
         check_options(Settings(average_decay=1.0), prefix="", equals=" ")
     assert str(error.value) == "average_decay 1.0 is not < 1; choose 0.999"
+
+
+@dataclasses.dataclass
+class Written:
+    """The options of a test.
+
+    Attributes:
+        one: of which the meaning goes on
+            in another line.
+        two: the second.
+    """
+
+    one: int = 1
+    two: int = 2
+
+
+def test_meanings_are_read_whether_or_not_python_indents_docstrings(monkeypatch):
+    expected = ["of which the meaning goes on in another line.", "the second."]
+    assert [option.meaning for option in describe_options(Written())] == expected
+    monkeypatch.setattr(Written, "__doc__", inspect.cleandoc(Written.__doc__))  # as 3.13 does
+    assert [option.meaning for option in describe_options(Written())] == expected
+
+
+@pytest.mark.parametrize("name", [name for name in CONFIGS if name != "likelihood"])
+def test_every_option_of_a_run_has_a_meaning(name):
+    assert [o.name for o in describe_options(CONFIGS[name]) if not o.meaning] == []

@@ -250,9 +250,9 @@ def read_manifest(folder: Path, sha256: str | None = None) -> Manifest:
     path = folder / MANIFEST
     if not folder.is_dir():
         remote = ", and those of a bucket as an epath.Path" if ":/" in str(folder) else ""
-        named = f"name one that experiments.export wrote{remote}"
+        named = f"name one that `wf-jax export` wrote{remote}"
         raise UserError(f"{folder}: no such folder; {named}")
-    data = _read(path, "name a folder that experiments.export wrote", LARGEST_MANIFEST)
+    data = _read(path, "name a folder that `wf-jax export` wrote", LARGEST_MANIFEST)
     if sha256 is not None and digest(data) != sha256.lower():
         raise UserError(f"{path}: its SHA-256 is {digest(data)}, not {sha256}; {_COPY_AGAIN}")
     try:

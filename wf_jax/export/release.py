@@ -8,6 +8,7 @@ its code is at hand.
 import datetime
 import io
 import os
+import shlex
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -17,6 +18,7 @@ import jax
 import numpy as np
 
 from wf_jax.array_files import ArrayFileError, open_npz, shown
+from wf_jax.command_lines import command
 from wf_jax.errors import UserError
 from wf_jax.export.amp import Amp
 from wf_jax.export.artifacts import UnreadableError, platform_of, read
@@ -98,17 +100,18 @@ def _artifacts(
 def _rebuilt(
     folder: Path, fault: str, files: Mapping[str, bytes], manifest: Manifest
 ) -> dict[str, Callable[..., Any]]:
-    again = f"python -m experiments.export --rebuild --output={folder}"
+    again = ["--rebuild", f"--output={folder}"]
     try:
         from wf_jax.export.rebuild import functions_of
     except ImportError as error:
         pinned = " (or load(..., allow_expired=True) with the jax that made them)"
+        elsewhere = shlex.join(["wf-jax", "export", *again])
         raise UserError(
             f"{folder}: {fault}, and cannot be rebuilt without {error.name}; where wf_jax is "
-            f"installed with all its packages: {again}{pinned if 'expired' in fault else ''}"
+            f"installed with all its packages: {elsewhere}{pinned if 'expired' in fault else ''}"
         ) from None
-    said = f"{folder}: {fault}; they were rebuilt from the model. To make new ones: {again}"
-    warnings.warn(said, stacklevel=3)
+    said = f"{folder}: {fault}; they were rebuilt from the model. To make new ones: "
+    warnings.warn(said + command("export", *again), stacklevel=3)
     with copied(files) as copy:
         try:
             functions = functions_of(copy, manifest)
