@@ -21,6 +21,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import FileResponse, JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
+from experiments.report.listening import SCRIPT
 from experiments.report.style import STYLE
 from experiments.studio import sounds
 from experiments.studio.captures import CONFIG, DEMO, FILES, capture_flags
@@ -284,7 +285,9 @@ def make_app(
     ]
     routes = [Route(path, _answered(call, studio), methods=[verb]) for verb, path, call in table]
     routes += [Route(path, _static(file)) for path, file in _static_files().items()]
-    routes.append(Route("/style.css", _style))
+    styles = STYLE + (STATIC / "studio.css").read_text(encoding="utf-8")
+    routes.append(Route("/style.css", _text(styles, "text/css")))
+    routes.append(Route("/listening.js", _text(SCRIPT, "text/javascript")))
     guard = Middleware(Guard, token=token, limit=limit, hosts=hosts)
     handlers = {HTTPException: _http_error, Exception: _failure}
     return Starlette(
@@ -392,6 +395,9 @@ def _static(path: Path) -> Callable[[Request], Awaitable[Response]]:
     return static
 
 
-async def _style(request: Request) -> Response:
-    del request
-    return Response(STYLE + (STATIC / "studio.css").read_text(), media_type="text/css")
+def _text(content: str, kind: str) -> Callable[[Request], Awaitable[Response]]:
+    async def text(request: Request) -> Response:
+        del request
+        return Response(content, media_type=kind)
+
+    return text

@@ -53,7 +53,7 @@ def check(source: Path, recording: Path) -> dict[str, Any]:
 
     Returns:
         "findings" in order, each with level, check, message and remedy; "latency" in words, and
-        "picture", an SVG; None where it could not be told.
+        "picture", an SVG for a page; None where it could not be told.
     """
     from data_pipeline.pair_report import check_capture
 
@@ -78,8 +78,8 @@ def _latency_picture(report: Any) -> str:
 
     from experiments.capture.figures import latency
     from experiments.capture.latency_plot import plot_latency
-    from experiments.report.drawing import picture
+    from experiments.report.drawing import plot
 
     rate = report.input.sample_rate
-    draw = partial(plot_latency, latency=report.latency, sample_rate=rate, name="recording")
-    return picture(latency(draw), "svg").decode()
+    draw = partial(plot_latency, latency=report.latency, sample_rate=rate)
+    return plot(latency(draw), "Latency")
