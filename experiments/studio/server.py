@@ -24,7 +24,7 @@ from starlette.routing import Route
 from experiments.report.listening import SCRIPT
 from experiments.report.style import STYLE
 from experiments.studio import sounds
-from experiments.studio.captures import CONFIG, DEMO, FILES, capture_flags
+from experiments.studio.captures import BUILT_IN, CONFIG, DEMO, FILES, capture_flags
 from experiments.studio.files import Files, Kept, shown_name
 from experiments.studio.guard import Guard, TooLargeError
 from experiments.studio.jobs import Jobs
@@ -37,6 +37,7 @@ REPORT = "sandbox allow-scripts allow-downloads; default-src 'none'; style-src '
 REPORT += "script-src 'unsafe-inline'; img-src data: blob:; media-src data: blob:; "
 REPORT += "connect-src data: blob:; frame-ancestors 'self'"
 LARGEST_JSON = 1_000_000  # bytes
+_OURS = (None, "", DEMO, BUILT_IN)  # no ids of files
 SECONDS_BETWEEN = 1.0  # looks at which job is next
 
 
@@ -126,15 +127,14 @@ class Studio:
     async def start(self, request: Request) -> Response:
         """POST /capture: trains."""
         given = await _json(request)
-        if given.get("input") == "built-in":
-            await self._source("built-in")
+        if given.get("input") == BUILT_IN:
+            await self._source(BUILT_IN)
         flags = await run_in_threadpool(capture_flags, given, self.files, self._built_in)
-        names = {
-            name: self.files[given[name]].name
-            for name in FILES
-            if given.get(name) not in (None, "", DEMO, "built-in")
-        }
-        name = shown_name(str(given.get("name") or next(iter(names.values()), "built-in amp")))
+        ids = {name: given[name] for name in FILES if given.get(name) not in _OURS}
+        kept = {name: self.files[id] for name, id in ids.items()}
+        usual = kept["output" if "output" in kept else "teacher"].stem if kept else "built-in amp"
+        name = shown_name(str(given.get("name") or usual))
+        names = {name: file.name for name, file in kept.items()}
         id = await run_in_threadpool(self.jobs.add, CONFIG, flags, name, names)
         return JSONResponse(self._state(id), 201)
 
@@ -210,7 +210,7 @@ class Studio:
         return known
 
     async def _source(self, id: Any) -> Path:
-        if id == "built-in":
+        if id == BUILT_IN:
             return await run_in_threadpool(sounds.built_in_di, self._built_in)
         return self.files[id].path
 

@@ -2,7 +2,8 @@
 
 const NS = "http://www.w3.org/2000/svg";
 const COLORS = { nano: "orange", standard: "blue" };
-const WIDTH = 640, HEIGHT = 260, LEFT = 52, RIGHT = 86, TOP = 14, BOTTOM = 38;
+const WIDTH = 640, HEIGHT = 280, LEFT = 64, RIGHT = 118, TOP = 20, BOTTOM = 58;
+const APART = 26; // between the names of two lines
 
 function node(tag, attributes, text = "") {
   const element = document.createElementNS(NS, tag);
@@ -37,9 +38,10 @@ export function curve(records, minutes) {
   }
   for (const part of [0, 0.5, 1]) {
     const label = (part * last).toFixed(last < 10 ? 1 : 0);
-    svg.append(node("text", { x: x(part * last), y: HEIGHT - 16, "text-anchor": "middle" }, label));
+    svg.append(node("text", { x: x(part * last), y: HEIGHT - 32, "text-anchor": part === 1 ? "end" : part ? "middle" : "start" }, label));
   }
-  svg.append(node("text", { x: (LEFT + WIDTH - RIGHT) / 2, y: HEIGHT - 1, "text-anchor": "middle", class: "axis" }, "minutes of training"));
+  svg.append(node("text", { x: (LEFT + WIDTH - RIGHT) / 2, y: HEIGHT - 6, "text-anchor": "middle", class: "axis" }, "minutes of training"));
+  const named = []; // heights at which names stand
   metrics.forEach((metric, i) => {
     const color = COLORS[metric.split("/")[1]] ?? "violet";
     if (!points[i].length) return;
@@ -47,7 +49,10 @@ export function curve(records, minutes) {
     svg.append(node("polyline", { points: line, class: `line ${color}` }));
     const [at, value] = points[i].at(-1);
     svg.append(node("circle", { cx: x(at), cy: y(value), r: 4, class: `dot ${color}` }));
-    svg.append(node("text", { x: x(at) + 9, y: y(value) + 5, class: color }, metric.split("/")[1]));
+    let height = y(value) + 5;
+    while (named.some((other) => Math.abs(other - height) < APART)) height += APART;
+    named.push(height);
+    svg.append(node("text", { x: x(at) + 9, y: height, class: color }, metric.split("/")[1]));
   });
   const said = metrics.map((metric) => `${metric.replace("esr/", "ESR ")} ${records.at(-1)?.[metric]?.toPrecision(3) ?? "none yet"}`);
   svg.setAttribute("aria-label", `${log ? "Error" : "Likelihood"} over time: ${said.join(", ")}`);
