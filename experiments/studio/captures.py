@@ -42,7 +42,7 @@ def capture_flags(request: dict[str, Any], files: Files, built_in: Path) -> list
     for name, (option, kind) in FILES.items():
         if request.get(name):
             given[option] = _path(name, request[name], kind, files, built_in)
-    options = request.get("options") or {}
+    options = request.get("options", {})
     if not isinstance(options, dict):
         raise UserError('options: give an object, as {"train.minutes": 10}')
     for option in options:

@@ -132,13 +132,21 @@ class Files:
 
         return re.sub(pattern, name, text)
 
+    def named_in(self, content: Any) -> Any:
+        """Does `named` for every text in a value of JSON."""
+        if isinstance(content, dict):
+            return {key: self.named_in(value) for key, value in content.items()}
+        if isinstance(content, list):
+            return [self.named_in(value) for value in content]
+        return self.named(content) if isinstance(content, str) else content
+
 
 def shown_name(name: str) -> str:
     """Returns a name as it may be shown: without folders and what moves a cursor, not too long."""
     last = re.split(r"[/\\]", name)[-1].encode(errors="replace").decode()
     last = "".join(c for c in last if c.isprintable()).strip() or "unnamed"
     stem, dot, suffix = last.rpartition(".")
-    return f"{stem[: LONGEST_NAME - len(suffix)]}{dot}{suffix[:20]}" if dot else last[:LONGEST_NAME]
+    return f"{stem[: LONGEST_NAME - 21]}{dot}{suffix[:20]}" if dot else last[:LONGEST_NAME]
 
 
 def _facts(path: Path, kind: str) -> dict[str, Any]:

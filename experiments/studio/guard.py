@@ -14,6 +14,7 @@ from starlette.responses import JSONResponse, RedirectResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 COOKIE = "studio"
+DRAINED = 1_000_000_000  # bytes of a refused body that are read, so that the refusal is too
 _OWN = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; "
 _OWN += "media-src 'self' blob:; connect-src 'self' blob:; font-src 'self'; frame-src 'self'; "
 _OWN += "manifest-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -61,6 +62,8 @@ class Guard:
 
         refused = self._refusal(scope, headers)
         if refused:
+            if refused[0] == 413:
+                await _drain(receive)
             response = JSONResponse({"error": refused[1]}, refused[0], {"connection": "close"})
             return await response(scope, receive, answer)
         if self._token and not self._knows(headers):
@@ -97,6 +100,8 @@ class Guard:
             message = await receive()
             left -= len(message.get("body", b""))
             if left < 0:
+                if message.get("more_body"):
+                    await _drain(receive)
                 raise TooLargeError(self._too_large())
             return message
 
@@ -123,6 +128,16 @@ class Guard:
         response = RedirectResponse("/", 303)
         response.set_cookie(COOKIE, self._token, httponly=True, samesite="strict")
         return response
+
+
+async def _drain(receive: Receive) -> None:
+    """Reads what a client still sends: many look for an answer only after that."""
+    left = DRAINED
+    while left > 0:
+        message = await receive()
+        left -= len(message.get("body", b""))
+        if not message.get("more_body"):
+            return
 
 
 def _is_address(name: str) -> bool:

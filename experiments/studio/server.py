@@ -86,12 +86,14 @@ class Studio:
         given = await _json(request)
         source = await self._source(given.get("input"))
         recording = self.files[given.get("output")]
-        return JSONResponse(await run_in_threadpool(sounds.check, source, recording.path))
+        found = await run_in_threadpool(sounds.check, source, recording.path)
+        return JSONResponse(self.files.named_in(found))
 
     async def inspect(self, request: Request) -> Response:
         """POST /inspect: what a model's file says."""
         async with _form(request) as form, self._taken(form, "model") as model:
-            return JSONResponse({"lines": await run_in_threadpool(sounds.describe, model)})
+            lines = await run_in_threadpool(sounds.describe, model)
+            return JSONResponse({"lines": self.files.named_in(lines)})
 
     async def render(self, request: Request) -> Response:
         """POST /render: a sound through a model."""
@@ -222,6 +224,8 @@ class Studio:
             kept = await self._kept(given)
             try:
                 yield kept.path
+            except UserError as error:  # while its name is known
+                raise UserError(self.files.named(str(error))) from None
             finally:
                 self.files.forget(kept.id)
         elif name == "model" and given in self.jobs.folders():

@@ -1,10 +1,12 @@
 """Plays, speaks, checks and describes files, by the functions of the commands that do."""
 
+import io
 import threading
 from pathlib import Path
 from typing import Any
 
 from experiments.playing.rendering import Rendering, render_file
+from wf_jax.training.metrics import Progress
 from wf_jax.whole_files import temporary_folder
 
 ONE_AT_A_TIME = threading.Lock()  # each uses every core
@@ -30,7 +32,7 @@ def render(model: Path, source: Path, slim: float) -> bytes:
     with ONE_AT_A_TIME, temporary_folder() as place:
         target = place / "wet.wav"
         given = Rendering(str(model), str(source), str(target), slim=slim, resample=True)
-        render_file(given)
+        render_file(given, Progress(io.StringIO()))
         return target.read_bytes()
 
 
