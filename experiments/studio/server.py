@@ -134,7 +134,8 @@ class Studio:
         flags = await run_in_threadpool(capture_flags, given, self.files, self._built_in)
         ids = {name: given[name] for name in FILES if given.get(name) not in _OURS}
         kept = {name: self.files[id] for name, id in ids.items()}
-        usual = kept["output" if "output" in kept else "teacher"].stem if kept else "built-in amp"
+        heard = kept.get("output") or kept.get("teacher")
+        usual = heard.stem if heard else "built-in amp"
         name = shown_name(str(given.get("name") or usual))
         names = {name: file.name for name, file in kept.items()}
         id = await run_in_threadpool(self.jobs.add, CONFIG, flags, name, names)

@@ -23,7 +23,7 @@ from data_pipeline.synthetic import write_demo_pair
 from data_pipeline.synthetic_speech import synthetic_speech
 from tests.amps.nam_examples import EXAMPLES
 from tests.amps.slow_nam import play
-from tests.experiments.studio_process import PATIENCE, SMALL, studio_process
+from tests.experiments.studio_process import PATIENCE, SMALL, studio_process, tiny
 from wf_jax.amps import load_nam
 from wf_jax.flows.model_folder import save_model
 from wf_jax.flows.waveflow import WaveFlow
@@ -59,7 +59,7 @@ def files(tmp_path_factory):
 @pytest.fixture(scope="module")
 def address(files):
     with studio_process(files / "studio", f"--voices={files / 'voice'}") as (client, _):
-        yield f"http://127.0.0.1:{client.port}/"
+        yield f"http://127.0.0.1:{client.port}/", tiny(client)
 
 
 @pytest.fixture(scope="module")
@@ -72,6 +72,7 @@ def browser():
 
 @pytest.fixture(params=[(1280, "light"), (400, "dark")], ids=["1280", "400"])
 def page(request, browser, address):
+    address, begin = address
     width, scheme = request.param
     context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
     page = context.new_page()
@@ -84,18 +85,18 @@ def page(request, browser, address):
         lambda m: m.type == "error" and "(Bad Request)" not in m.text and faults.append(m.text),
     )
     page.on("request", lambda r: r.url.startswith((address, "blob:")) or faults.append(r.url))
-    page.route("**/capture", shorten)
+    page.route("**/capture", lambda route: shorten(route, begin))
     page.goto(address)
     yield page
     assert not faults
     context.close()
 
 
-def shorten(route: "api.Route") -> None:
-    """Makes trainings small; the page has no fields for that."""
+def shorten(route: "api.Route", begin: str) -> None:
+    """Makes trainings small, of a tiny model; the page has no fields for that."""
     if route.request.method != "POST":
         return route.continue_()
-    given = route.request.post_data_json
+    given = route.request.post_data_json | {"init_from": begin}
     given["options"] |= SMALL | {"train.steps": 100_000, "train.minutes": 0}
     return route.continue_(post_data=json.dumps(given))
 
@@ -139,7 +140,7 @@ def test_capture_from_upload_to_download(page, files, tmp_path):
     assert len(target) == 6 * 48000
     page.click("#run .listening button:has-text('Play')")
     page.wait_for_function("document.querySelector('#run wf-listening').position > 0.2")
-    page.click("#run .listening button:has-text('nano')")
+    page.click("#run .listening button:has-text('wavenet')")
     assert page.evaluate("document.querySelector('#run wf-listening').nodes !== null")
     page.reload()  # a closed tab ends nothing
     page.wait_for_selector("#run .curve polyline")
@@ -216,6 +217,6 @@ def test_mistakes_are_said_and_programs_are_described(page, address, tmp_path):
     page.wait_for_selector("#problem:not([hidden])")
     assert page.text_content("#problem").startswith("kaputt.wav")
     look(page)
-    page.goto(f"{address}api")
+    page.goto(f"{address[0]}api")
     page.wait_for_selector("text=POST /render")
     look(page)

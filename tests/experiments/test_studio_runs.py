@@ -12,7 +12,16 @@ pytest.importorskip("uvicorn")
 
 from experiments.run.json_files import read_table
 from tests.amps.nam_examples import EXAMPLES
-from tests.experiments.studio_process import ROOT, SMALL, ended, kill, state, studio_process, until
+from tests.experiments.studio_process import (
+    ROOT,
+    SMALL,
+    ended,
+    kill,
+    state,
+    studio_process,
+    tiny,
+    until,
+)
 from wf_jax.amps import load_nam
 
 pytestmark = pytest.mark.slow
@@ -23,7 +32,8 @@ def test_trainings_outlive_the_server(tmp_path):
     with studio_process(tmp_path) as (client, server):
         ids = []
         for name in ("Größe é ñ", "ギター"):
-            request = {"input": "demo", "name": name, "options": SMALL}
+            begin = tiny(client)
+            request = {"input": "demo", "init_from": begin, "name": name, "options": SMALL}
             status, job = client.json("POST", "/capture", request)
             assert status == 201, job
             ids.append(job["id"])
@@ -36,7 +46,7 @@ def test_trainings_outlive_the_server(tmp_path):
             done = ended(client, id)
             assert (done["state"], done["step"]) == ("finished", 6), done["log"]
             assert done["results"] == ["model.nam", "report.html"]
-            assert done["samples"] == ["DI.wav", "nano.wav", "target.wav"]
+            assert done["samples"] == ["DI.wav", "target.wav", "wavenet.wav"]
             status, _, content = client.ask("GET", f"/capture/{id}/model.nam")
             assert status == 200
             (tmp_path / "a.nam").write_bytes(content)
@@ -48,7 +58,8 @@ def test_stop_continue_kill_continue_here_and_in_the_terminal(tmp_path):
     many = SMALL | {"train.steps": 100_000}
     with studio_process(tmp_path) as (client, _):
         teacher = client.send("Verstärker ü.nam", json.dumps(EXAMPLES["gated"]()).encode())["id"]
-        _, job = client.json("POST", "/capture", {"teacher": teacher, "options": many})
+        request = {"teacher": teacher, "init_from": tiny(client), "options": many}
+        _, job = client.json("POST", "/capture", request)
         id, folder = job["id"], tmp_path / "runs" / job["id"]
         assert job["name"] == "Verstärker ü"
         until(lambda: "step 1" in state(client, id)["log"])
@@ -70,9 +81,9 @@ def test_stop_continue_kill_continue_here_and_in_the_terminal(tmp_path):
 
         command = [sys.executable, "-m", "experiments.train", "--config=a2_capture"]
         steps = killed["step"] + 4
-        options = {**SMALL, "train.steps": steps, "train.samples_every": 1, "data.teacher": ""}
+        options = {**SMALL, "train.steps": steps, "train.samples_every": 1}
         options["data.teacher"] = next((tmp_path / "files" / teacher).glob("*.nam"))
-        options["model.sizes"] = "('nano',)"
+        options["init_from"] = next((tmp_path / "files" / request["init_from"]).glob("*.nam"))
         flags = [f"--config.{name}={value}" for name, value in options.items()]
         done = subprocess.run(
             [*command, f"--workdir={folder}", *flags], cwd=ROOT, capture_output=True, text=True
