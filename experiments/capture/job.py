@@ -13,7 +13,7 @@ from data_pipeline.synthetic import write_demo_pair
 from experiments.capture.config import CaptureConfig
 from experiments.capture.models import CaptureModels, read_models
 from experiments.capture.results import write_results
-from experiments.capture.samples import TrainingBoard
+from experiments.capture.samples import TrainingSamples
 from experiments.capture.teacher import Teacher
 from experiments.run.folder import RunFolder
 from experiments.run.job import Job
@@ -70,10 +70,10 @@ class CaptureJob(Job):
             said = ", ".join(f"{name} {float(esr[f'esr/{name}'][0]):.4f}" for name in task.sizes)
             say(f"as it is in {self.config.init_from}: ESR {said}")
 
-    def publish(self, folder: RunFolder) -> TrainingBoard:
-        """Returns the callback that writes TensorBoard data and samples."""
+    def publish(self, folder: RunFolder) -> TrainingSamples:
+        """Returns the callback that writes a page, sounds and TensorBoard data."""
         every = self.config.train.samples_every
-        return TrainingBoard(folder, self._task, self._capture, every)
+        return TrainingSamples(folder, self._task, self._capture, every)
 
     def finish(self, folder: Path, result: Result) -> None:
         """Writes model.nam, then metrics.json and report.html."""

@@ -5,7 +5,6 @@ from matplotlib.axes import Axes
 from data_pipeline.latency import Latency
 from experiments.report.drawing import BLUE, GRAY, LEGEND, ORANGE, VIOLET, drawable
 
-
 BLIPS = (ORANGE, VIOLET, BLUE)
 
 

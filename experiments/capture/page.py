@@ -1,7 +1,7 @@
 """The report page of a capture: accuracy, sound and origin."""
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -90,7 +90,8 @@ def _result(report: CaptureReport) -> str:
         return describe_esr(size.best_esr, report.linear_esr, report.steps, report.examined)
 
     cards = "".join(
-        f'<div class="result" style="border-color:{ON_PAGES[figures.color(name)]}"><h2>{escape(name)}</h2>'
+        f'<div class="result" style="border-color:{ON_PAGES[figures.color(name)]}">'
+        f"<h2>{escape(name)}</h2>"
         f"<p><strong>ESR {size.best_esr:.4f}</strong><br>{escape(verdict(size))}</p>"
         f"<p>{size.parameters:,} parameters, best at epoch {size.best_epoch}</p></div>"
         for name, size in report.sizes.items()
@@ -114,13 +115,23 @@ def _result(report: CaptureReport) -> str:
 def _listen(report: CaptureReport) -> str:
     clips = {"DI": report.di, "target": report.target}
     clips |= {name: size.prediction for name, size in report.sizes.items()}
+    extent = f"at most {SECONDS} seconds of it"
+    return listen(clips, report.sample_rate, extent, report.examined)
+
+
+def listen(
+    clips: Mapping[str, np.ndarray], sample_rate: int, extent: str, source: str = "recording"
+) -> str:
+    """Returns the section with the listening element of clips [T]; one is named "target".
+
+    All have one gain, so that their levels and differences are those of the recording.
+    """
     gain = elements.common_gain(clips.values())
-    sources = embedded({name: gain * x for name, x in clips.items()}, report.sample_rate)
-    note = f"the held-out audio, at most {SECONDS} seconds of it."
+    sources = embedded({name: gain * x for name, x in clips.items()}, sample_rate)
     return elements.section(
         "Listen",
-        f"{listening(sources, report.sample_rate, 'target', report.title)}"
-        f"<p>{elements.levels(gain, report.examined)}; {note}</p>",
+        f"{listening(sources, sample_rate, 'target', 'the held-out audio')}"
+        f"<p>{elements.levels(gain, source)}; the held-out audio, {extent}.</p>",
     )
 
 
@@ -157,9 +168,7 @@ def _pictures(report: CaptureReport) -> list[Picture]:
         ),
     ]
     if report.draw_latency is not None:
-        drawn.append(
-            Picture("Latency", figures.latency(report.draw_latency), report.latency_text)
-        )
+        drawn.append(Picture("Latency", figures.latency(report.draw_latency), report.latency_text))
     return drawn
 
 

@@ -109,9 +109,7 @@ def _describe(
         target=capture.output_validation[skip:] / np.float32(capture.output_gain),
         draw_latency=None
         if capture.lesson
-        else partial(
-            plot_latency, latency=capture.latency, sample_rate=capture.sample_rate
-        ),
+        else partial(plot_latency, latency=capture.latency, sample_rate=capture.sample_rate),
         examined=capture.examined,
         latency_text=capture.latency.describe(capture.sample_rate),
         findings=capture.findings,

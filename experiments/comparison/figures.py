@@ -7,29 +7,48 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from experiments.comparison.paper_likelihoods import ROWS, Row
-from experiments.comparison.table import Line
-from experiments.report.drawing import BLUE, GRAY, ORANGE, VIOLET
+from experiments.comparison.table import Line, title
+from experiments.report.drawing import BLUE, GRAY, LEGEND, ORANGE, VIOLET, sheet
 from wf_jax.whole_files import write_whole
 
 COLORS = {"WaveFlow": ORANGE, "WaveGlow": BLUE, "WaveNet": VIOLET}
-LABEL = "evaluations of a net, one after the other, for a second of audio"
+LABEL = "evaluations in sequence for a second of audio"
+PAPER = "the WaveFlow paper's table 4, a million steps"
 
 
 def draw(path: Path, lines: Sequence[Line]) -> None:
     """Writes the picture."""
     figure = Figure(figsize=(13, 5.5), layout="constrained")
     ours, theirs = figure.subplots(1, 2)
-    _points(ours, lines, [line.name.replace("_", " ") for line in lines])
+    _draw_runs(ours, lines)
     ours.set_title("these runs", loc="left", fontsize=11)
-    rows = list(ROWS.values())
-    _points(theirs, rows, [row.label for row in rows])
-    theirs.set_title(
-        "the WaveFlow paper's table 4, a million steps: height/channels",
-        loc="left",
-        fontsize=11,
-    )
-    theirs.legend(loc="lower right", fontsize=8, frameon=False)
+    _draw_paper(theirs)
+    theirs.set_title(f"{PAPER}: height/channels", loc="left", fontsize=11)
     write_whole(path, lambda file: figure.savefig(file, format="png", dpi=120))
+
+
+def runs(lines: Sequence[Line]) -> Figure:
+    """Plots these runs alone, for a page."""
+    figure = sheet(4.6)
+    _draw_runs(figure.subplots(), lines)
+    return figure
+
+
+def paper() -> Figure:
+    """Plots the paper's models alone, for a page."""
+    figure = sheet(4.6)
+    _draw_paper(figure.subplots())
+    return figure
+
+
+def _draw_runs(axes: Axes, lines: Sequence[Line]) -> None:
+    _points(axes, lines, [title(line.name) for line in lines])
+
+
+def _draw_paper(axes: Axes) -> None:
+    rows = list(ROWS.values())
+    _points(axes, rows, [row.label for row in rows])
+    axes.legend(loc="lower right", **LEGEND)
 
 
 def _points(axes: Axes, lines: Sequence[Line | Row], labels: Sequence[str]) -> None:

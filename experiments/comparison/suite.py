@@ -9,6 +9,7 @@ from typing import Any
 
 from experiments.comparison.figures import draw
 from experiments.comparison.members import Entry, members_of
+from experiments.comparison.page import write_comparison_page
 from experiments.comparison.speaking_speed import real_time
 from experiments.comparison.table import Line, table
 from experiments.run.decoration import decorating
@@ -69,7 +70,9 @@ def write_comparison(folder: Path, entries: Mapping[str, Entry]) -> None:
     print(f"table:   {folder / 'likelihood.md'}")
     with decorating(folder / "likelihood.md"):
         draw(folder / "likelihood.png", lines)
+        write_comparison_page(folder / "likelihood.html", lines, folder)
     print(f"picture: {folder / 'likelihood.png'}")
+    print(f"page:    {folder / 'likelihood.html'}")
 
 
 def _line(folder: Path, name: str, entry: Entry) -> Line:

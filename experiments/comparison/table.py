@@ -51,20 +51,30 @@ class Line:
 
 def table(lines: Sequence[Line]) -> list[str]:
     """Formats the comparison in markdown, most likely first."""
-    rows = [HEADING, ("---",) * len(HEADING)]
-    for line in sorted(lines, key=lambda line: -line.log_likelihood):
-        row = ROWS.get(line.paper)
-        rows.append(
-            (
-                line.name.replace("_", " "),
-                f"{line.parameters:,}",
-                f"{line.steps:,}",
-                f"{line.log_likelihood:.3f}",
-                f"{line.bits:.2f}",
-                f"{line.sequential_steps:,}",
-                f"{line.real_time:.3g}",
-                f"{row.name}, {row.parameters}" if row else "–",
-                f"{row.log_likelihood:.3f}" if row else "–",
-            )
-        )
-    return [f"| {' | '.join(row)} |" for row in rows]
+    every = [HEADING, ("---",) * len(HEADING), *rows(lines)]
+    return [f"| {' | '.join(row)} |" for row in every]
+
+
+def rows(lines: Sequence[Line]) -> list[tuple[str, ...]]:
+    """Returns the rows of the table below HEADING, most likely first."""
+    return [_row(line) for line in sorted(lines, key=lambda line: -line.log_likelihood)]
+
+
+def title(name: str) -> str:
+    """Returns a member's name in words."""
+    return name.replace("_", " ")
+
+
+def _row(line: Line) -> tuple[str, ...]:
+    paper = ROWS.get(line.paper)
+    return (
+        title(line.name),
+        f"{line.parameters:,}",
+        f"{line.steps:,}",
+        f"{line.log_likelihood:.3f}",
+        f"{line.bits:.2f}",
+        f"{line.sequential_steps:,}",
+        f"{line.real_time:.3g}",
+        f"{paper.name}, {paper.parameters}" if paper else "–",
+        f"{paper.log_likelihood:.3f}" if paper else "–",
+    )

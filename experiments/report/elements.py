@@ -67,6 +67,11 @@ def page(title: str, contents: str, refresh: int = 0) -> str:
     )
 
 
+def is_running(html: str) -> bool:
+    """Returns whether a page loads itself again, as those of running trainings do."""
+    return html.startswith('<!doctype html>\n<html lang="en" data-refresh=')
+
+
 def write_page(path: str | Path, html: str) -> None:
     """Writes a page, whole or not at all."""
     with atomic_path(path) as temporary:
@@ -115,7 +120,8 @@ def table(rows: Iterable[Sequence[str]]) -> str:
 def numbers(heading: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """Returns a headed table whose columns, except the first, are numbers."""
     return (
-        f'<div class="wide"><table class="numbers"><thead>{_rows([heading], "th")}</thead>'
+        '<div class="wide" tabindex="0" role="group" aria-label="Table of numbers">'
+        f'<table class="numbers"><thead>{_rows([heading], "th")}</thead>'
         f"<tbody>{_rows(rows, 'td')}</tbody></table></div>"
     )
 

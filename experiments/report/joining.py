@@ -44,7 +44,7 @@ def read_report(path: Path) -> Report:
     """Reads title and contents of a page that this project wrote.
 
     Raises:
-        UserError: no such file, or another kind of page.
+        UserError: no such file, another kind of page, or the run still trains.
     """
     try:
         html = path.read_text(encoding="utf-8")
@@ -56,4 +56,6 @@ def read_report(path: Path) -> Report:
     contents, end, after = rest.rpartition(elements.END)
     if not (title and begin and end) or after:
         raise UserError(f"{path}: not a report that a training wrote; run the training again")
+    if elements.is_running(html):
+        raise UserError(f"{path}: the run still trains; wait for its report")
     return Report(unescape(title[1]), contents)

@@ -3,7 +3,6 @@
 import dataclasses
 import io
 import math
-import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,6 +13,7 @@ from matplotlib.figure import Figure, SubFigure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
+from experiments.report.drawing import drawable
 from experiments.run.table import HIGHER, Row, Table, other_audio, title, value
 from wf_jax.levels import bits_per_sample, nats_per_sample
 
@@ -74,8 +74,7 @@ def curves(tables: Sequence[Table], axis: str, kind: str) -> bytes:
     part.supxlabel(KEY, x=0.01, ha="left", fontsize=8.5, color="#5d666f")  # once, at the bottom
     buffer = io.BytesIO()
     metadata = {"Date": None} if kind == "svg" else None  # the same runs give the same file
-    with rc_context({"svg.hashsalt": "runs"}), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Glyph", UserWarning)  # a name in a script without font
+    with rc_context({"svg.hashsalt": "runs"}):
         figure.savefig(buffer, format=kind, dpi=150, metadata=metadata)
     return buffer.getvalue()
 
@@ -184,19 +183,14 @@ def _title(table: Table, count: int) -> str:
     runs = f"{table.task.capitalize()}, {count} run{'s' if count > 1 else ''}"
     about = TITLES.get(table.task)
     other = "\nThese runs may be judged by different audio." if other_audio(table) else ""
-    return _plain(f"{runs}: {about}{other}" if about else f"{runs}{other}")
+    return drawable(f"{runs}: {about}" if about else runs) + other
 
 
 def _name(row: Row) -> str:
     name = row.name
     if len(name) > LONGEST:
         name = f"{name[: LONGEST // 2]}…{name[1 - LONGEST // 2 :]}"
-    return _plain(name)
-
-
-def _plain(text: str) -> str:
-    """Escapes dollars in text, which would start formulas."""
-    return text.replace("$", r"\$")
+    return drawable(name)
 
 
 def _evaluated(table: Table) -> list[Row]:

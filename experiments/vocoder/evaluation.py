@@ -35,6 +35,9 @@ SCORES = (
     ("periodicity_rmse", "periodicity", 3),
     ("f0_rmse_cents", "f0 cents", 1),
 )
+# Temperature of what a page lets one hear: the deviation at which WaveGlow's authors speak. What is
+# measured is drawn at 1, as it was learned.
+CALM = 0.6
 Scores = dict[str, float | None]
 LIKELIHOODS = ("log_likelihood", "bits")  # their mean is over samples, that of others over clips
 
@@ -106,14 +109,21 @@ def _compare(original: np.ndarray, synthesis: np.ndarray, sample_rate: int) -> S
 
 
 def resynthesize(
-    model: Flow, clips: Sequence[HeldOut]
+    model: Flow, clips: Sequence[HeldOut], temperature: float = 1.0
 ) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
     """Yields number, mel [M, F] and new audio [T] of every clip, at the scale of the model."""
     mels = [clip_mel(clip.audio, model.config.mel) for clip in clips]
-    for number, audio in synthesize(model, mels):
+    for number, audio in synthesize(model, mels, temperature=temperature):
         # A model that has hardly begun to learn may overflow; that part is shown as silence.
         audio = np.nan_to_num(audio[: len(clips[number].audio)], posinf=0.0, neginf=0.0)
         yield number, mels[number], audio
+
+
+def calm(model: Flow, clips: Sequence[HeldOut]) -> list[np.ndarray]:
+    """Speaks every clip at the temperature CALM; [T] each, at recording level."""
+    spoken = resynthesize(model, clips, CALM)
+    audio = {number: new / np.float32(clips[number].gain) for number, _, new in spoken}
+    return [audio[number] for number in range(len(clips))]
 
 
 def mean_scores(judged: Sequence[Judged]) -> Scores:

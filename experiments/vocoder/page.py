@@ -9,12 +9,13 @@ from typing import Any
 import numpy as np
 
 from experiments.report import elements
+from experiments.report.drawing import BLUE, ON_PAGES
 from experiments.report.elements import Picture
+from experiments.report.listening import SECONDS, embedded, listening
 from experiments.vocoder import figures
-from experiments.vocoder.evaluation import SCORES, Judged, Scores, formatted
+from experiments.vocoder.evaluation import CALM, SCORES, Judged, Scores, formatted
 from wf_jax.training.metrics import duration
 
-SHOWN_CLIPS = 4
 _SCORES_EXPLAINED = (
     ("nats, bits", "likelihood of the clip per sample: more nats, fewer bits are better"),
     ("MR-STFT", "distance of magnitude spectra at three resolutions; 0 for equal audio"),
@@ -41,7 +42,8 @@ class VocoderReport:
         minutes: used in all.
         history: a record per evaluation, with "minutes", "step", "ll/validation", "nll/train".
         baselines: log-likelihood and bits of simpler models by name, as above.
-        clips: held-out clips, at least one; the first few are shown, all are in the table.
+        clips: held-out clips, at least one; all are in the table.
+        calm: [T] each, of the first few clips, which are heard: spoken at the temperature CALM.
         mean_scores: over them, by the keys of SCORES.
         latent: [T] z of the first clip; None of a model that has none.
         facts: rows of the table of facts.
@@ -60,6 +62,7 @@ class VocoderReport:
     history: Sequence[dict[str, Any]]
     baselines: Mapping[str, tuple[float, float]]
     clips: Sequence[Judged]
+    calm: Sequence[np.ndarray]
     mean_scores: Scores
     latent: np.ndarray | None
     facts: Mapping[str, str]
@@ -70,7 +73,7 @@ def write_vocoder_report(path: str | Path, report: VocoderReport) -> None:
     """Writes the page, whole or not at all."""
     sections = [
         _result(report),
-        _players(report),
+        _listen(report),
         elements.pictures(_pictures(report)),
         _scores(report),
         elements.facts(report.facts),
@@ -81,8 +84,8 @@ def write_vocoder_report(path: str | Path, report: VocoderReport) -> None:
 
 def _result(report: VocoderReport) -> str:
     cards = "".join(
-        f'<div class="result" style="border-color:{figures.COLORS["resynthesis"]}">'
-        f"<h3>{escape(name)}</h3><p><strong>{escape(value)}</strong></p><p>{escape(note)}</p></div>"
+        f'<div class="result" style="border-color:{ON_PAGES[BLUE]}">'
+        f"<h2>{escape(name)}</h2><p><strong>{escape(value)}</strong></p><p>{escape(note)}</p></div>"
         for name, value, note in (
             ("Held-out likelihood", f"{report.log_likelihood:.3f}", "nats per sample"),
             ("Bits", f"{report.bits:.2f}", "per sample of 16 bits"),
@@ -98,25 +101,44 @@ def _result(report: VocoderReport) -> str:
         "speech it was not trained on, given its mel spectrogram; higher is better. In bits it is "
         "what an ideal coder would need for each 16-bit sample; lower is better. What simpler "
         "models, fitted to the same training audio, reach on the same clips:</p>"
-        f"{elements.numbers(('', 'nats per sample', 'bits per sample'), rows)}</section>"
+        f"{elements.numbers(('model', 'nats per sample', 'bits per sample'), rows)}</section>"
     )
 
 
-def _players(report: VocoderReport) -> str:
-    shown = report.clips[:SHOWN_CLIPS]
-    gain = elements.common_gain([x for clip in shown for x in (clip.original, clip.resynthesis)])
+def _listen(report: VocoderReport) -> str:
     rows = "".join(
-        f'<h3 class="name">{escape(clip.name)}</h3>'
-        + elements.players(
-            {"original": clip.original, "resynthesis": clip.resynthesis}, report.sample_rate, gain
+        heard(
+            clip.name,
+            clip.original,
+            {f"spoken at {CALM:g}": spoken, "spoken at 1": clip.resynthesis},
+            report.sample_rate,
         )
-        for clip in shown
+        for clip, spoken in zip(report.clips, report.calm, strict=False)
     )
     return elements.section(
         "Listen",
-        f"{rows}<p>{elements.levels(gain)}; each clip was held out of the training and spoken "
-        f"again from its mel spectrogram. At most {elements.PLAYER_SECONDS} seconds of each.</p>",
+        f"{rows}<p>Each clip was held out of the training and spoken again from its mel "
+        f"spectrogram: calmly, with {CALM:g} times the deviation that was learned (the temperature,"
+        " --temperature of experiments.synthesize), and with all of it, as it is measured below. "
+        f"The original is at its own level. At most {SECONDS} seconds of each. A mel says nothing "
+        "of the phase, so the difference is loud even where both sound alike.</p>",
     )
+
+
+def heard(
+    title: str, original: np.ndarray, spoken: Mapping[str, np.ndarray], sample_rate: int
+) -> str:
+    """Returns a listening element (HTML) of a clip [T] and what models made of it.
+
+    Levels are those of the recording; what would clip is turned down by itself, and says so.
+    """
+    clips = {"original": original}
+    for name, x in spoken.items():
+        gain = elements.common_gain([x])
+        said = name if gain == 1 else f"{name}, turned down by {-20 * np.log10(gain):.1f} dB"
+        clips[said] = gain * x
+    element = listening(embedded(clips, sample_rate), sample_rate, "original", title)
+    return f"<h3>{escape(title)}</h3>{element}"
 
 
 def _pictures(report: VocoderReport) -> list[Picture]:
@@ -127,28 +149,24 @@ def _pictures(report: VocoderReport) -> list[Picture]:
         Picture(
             "Likelihood while training",
             figures.likelihood_over_time(report.history, lls, report.log_likelihood),
-            "svg",
             "Higher is better. A model below a dashed line has not yet learned as much as that "
             "simple model knows.",
         ),
         Picture(
             "Mel spectrograms",
             figures.log_mels(clip.mel, clip.resynthesis_mel, report.hop / rate),
-            "png",
-            f"{clip.name}, on one color scale. What the right one has that the left one has not "
+            f"{clip.name}, on one color scale. What the lower one has that the upper one has not "
             "is audible.",
         ),
         Picture(
             "Waveforms",
             figures.waveforms(*audio, rate),
-            "svg",
             "The loudest 40 ms. A mel spectrogram says nothing of the phase, so the two differ in "
             "shape even where they sound alike; period and level should agree.",
         ),
         Picture(
             "Average spectrum",
             figures.spectra(*audio, rate),
-            "svg",
             f"Of {clip.name}. A difference over a wide range is heard as hiss or dullness.",
         ),
     ]
@@ -156,11 +174,10 @@ def _pictures(report: VocoderReport) -> list[Picture]:
         picture = Picture(
             "Latent of a held-out clip",
             figures.latent(report.latent),
-            "svg",
             "The flow should turn speech into standard normal noise. What is wider, narrower or "
             "heavier in the tails than the curve is what it has not explained.",
         )
-        shown.insert(-1, picture)
+        shown.append(picture)
     return shown
 
 

@@ -16,7 +16,10 @@ from data_pipeline.linear_prediction import (
     gaussian_log_likelihood,
     linear_predictor_log_likelihood,
 )
+from experiments.report import elements
 from experiments.report.drawing import picture
+from experiments.report.elements import Picture
+from experiments.report.running import RunningPage
 from experiments.run.board import Board
 from experiments.run.continuation import longer
 from experiments.run.decoration import decorating, showing
@@ -25,8 +28,8 @@ from experiments.run.json_files import write_metrics
 from experiments.terminal.command_lines import command
 from experiments.vocoder import figures
 from experiments.vocoder.config import VocoderConfig
-from experiments.vocoder.evaluation import judge, latent, mean_scores, resynthesize
-from experiments.vocoder.page import VocoderReport, write_vocoder_report
+from experiments.vocoder.evaluation import calm, judge, latent, mean_scores, resynthesize
+from experiments.vocoder.page import VocoderReport, heard, write_vocoder_report
 from experiments.vocoder.wav_output import write_clipped
 from wf_jax.audio.clips import clip_mel
 from wf_jax.flows.config import FlowConfig
@@ -44,6 +47,7 @@ from wf_jax.whole_files import atomic_path
 SAMPLES, SLOW_SAMPLES = (3, 6.0), (1, 1.5)
 JUDGED, SLOW_JUDGED = (8, math.inf), (2, 3.0)
 SLOW = 10_000  # evaluations of a net, one after the other, for a second of audio
+_HEARD = 4  # clips on the page
 _BASELINE_CLIPS = 1000  # of the training ones, evenly spread: more change no digit
 
 
@@ -51,15 +55,18 @@ class TrainingSamples:
     """Shows a run while it trains: resynthesized held-out clips, and TensorBoard data.
 
     `workdir`/samples/step-000500/NAME.wav and .png; scalars, audio and pictures for TensorBoard in
-    `workdir`/tensorboard, if tensorboardX is installed. Also keeps the best model so far in
-    `workdir`/model, so that it can be used while the run goes on.
+    `workdir`/tensorboard, if tensorboardX is installed; a page in `workdir`/report.html. Also keeps
+    the best model so far in `workdir`/model, so that it can be used while the run goes on.
     """
 
     def __init__(self, workdir: RunFolder, task: VocoderTask, every: int):
         """Writes samples at each `every`-th evaluation of `task`."""
         self._workdir, self._board = workdir, Board(workdir)
         self._folder, self._model = workdir.local / "samples", workdir.local / "model"
-        self._config, self._best = task.config, _best_so_far(workdir.shared / "metrics.jsonl")
+        self._config, self._history = task.config, read_records(workdir.shared / "metrics.jsonl")
+        self._best = _best_so_far(self._history)
+        self._page = RunningPage(workdir.local / "report.html", f"{task.config.family} voice")
+        self._heard: list[str] = []
         self._period = every * task.evaluate_every
         self._clips = some(
             task.held_out, task.config, SLOW_SAMPLES if is_slow(task.config) else SAMPLES
@@ -69,6 +76,10 @@ class TrainingSamples:
         """Runs after each evaluation; see wf_jax.training.loop.train."""
         with showing(self._folder):
             self._show(step, module, record)
+        with showing(self._folder.parent / "report.html"):
+            self._history = [r for r in self._history if r["step"] < step] + [record]
+            if self._page.due():
+                self._page.write(step, record["minutes"], self._sections())
 
     def _show(self, step: int, module: Flow, record: dict[str, Any]) -> None:
         if record["bits/validation"] <= self._best:  # it may be counted already, but not saved
@@ -81,6 +92,7 @@ class TrainingSamples:
     def _speak(self, step: int, model: Flow) -> None:
         folder, settings = self._folder / f"step-{step:06d}", model.config.mel
         folder.mkdir(parents=True, exist_ok=True)
+        self._heard = []
         for number, mel, new in resynthesize(model, self._clips):
             clip = self._clips[number]
             name, mels = clip.name.replace("/", "_"), (mel, clip_mel(new, settings))
@@ -92,6 +104,20 @@ class TrainingSamples:
                 path.write_bytes(drawn)
             self._board.add_audio(name, step, levels[1], settings.sample_rate)
             self._board.add_picture(name, step, drawn)
+            spoken = {f"step {step:,}": levels[1]}
+            self._heard.append(heard(clip.name, levels[0], spoken, settings.sample_rate))
+
+    def _sections(self) -> list[str]:
+        shown = _comparable(self._history, self._config)
+        shown = [r for r in shown if finite(r.get("ll/validation")) is not None]
+        best = max((record["ll/validation"] for record in shown), default=-math.inf)
+        curve = Picture(
+            "Likelihood while training",
+            figures.likelihood_over_time(shown, {}, best),
+            "Higher is better.",
+        )
+        listen = [elements.section("Listen", "".join(self._heard))] if self._heard else []
+        return [elements.pictures([curve]), *listen]
 
 
 def write_results(
@@ -121,7 +147,8 @@ def _describe(
     likelihood = nats_per_sample(value)
     baselines = _baselines(corpus)
     amount = SLOW_JUDGED if is_slow(task.config) else JUDGED
-    judged = judge(model, some(task.held_out, task.config, amount))
+    clips = some(task.held_out, task.config, amount)
+    judged = judge(model, clips)
     best_step = round(float(result.best_epochs["bits/validation"]) * task.steps_per_epoch)
     parameters = sum(value.size for value in split(model)[1].values())
     report = VocoderReport(
@@ -134,9 +161,10 @@ def _describe(
         best_step=best_step,
         steps=result.steps,
         minutes=result.minutes,
-        history=_history(result, task),
+        history=_comparable(result.history, task.config),
         baselines={name: (ll, bits_per_sample(ll)) for name, ll in baselines.items()},
         clips=judged,
+        calm=calm(model, clips[:_HEARD]),
         mean_scores=mean_scores(judged),
         latent=latent(model, task.held_out[0]) if task.config.has_latent else None,
         facts=_facts(config, task, corpus, result),
@@ -149,9 +177,9 @@ def _describe(
     _say(workdir, report, result)
 
 
-def _best_so_far(path: Path) -> float:
+def _best_so_far(history: Sequence[dict[str, Any]]) -> float:
     """Returns the best bits per sample that an interrupted run had reached."""
-    reached = (finite(record.get("bits/validation")) for record in read_records(path))
+    reached = (finite(record.get("bits/validation")) for record in history)
     return min((bits for bits in reached if bits is not None), default=np.inf)
 
 
@@ -181,10 +209,10 @@ def _baselines(corpus: Corpus) -> dict[str, float]:
     }
 
 
-def _history(result: Result, task: VocoderTask) -> list[dict[str, Any]]:
-    """Returns the comparable records: scaled clips are judged at another level."""
-    left_out = "nll/train" if task.config.mel.peak_normalize else ""
-    return [{k: v for k, v in record.items() if k != left_out} for record in result.history]
+def _comparable(history: Sequence[dict[str, Any]], config: FlowConfig) -> list[dict[str, Any]]:
+    """Returns what can be compared in records: scaled clips are judged at another level."""
+    left_out = "nll/train" if config.mel.peak_normalize else ""
+    return [{k: v for k, v in record.items() if k != left_out} for record in history]
 
 
 def _metrics(report: VocoderReport, baselines: dict[str, float], result: Result) -> dict[str, Any]:

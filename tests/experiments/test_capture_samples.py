@@ -6,26 +6,55 @@ import numpy as np
 import pytest
 
 from experiments.capture import samples as capture_samples
-from experiments.capture.samples import TrainingBoard
+from experiments.capture.samples import TrainingSamples
+from experiments.report.elements import is_running
 from experiments.run.folder import RunFolder
 from wf_jax.amps.capture import CaptureAudio, CaptureTask
 
 
-@pytest.mark.slow
-def test_sound_and_pictures_where_time_has_passed(tmp_path, rng, monkeypatch):
-    pytest.importorskip("tensorboardX")
+@pytest.fixture
+def recorded(rng):
     x = 0.1 * rng.standard_normal((1, 9000)).astype(np.float32)
     task = CaptureTask(CaptureAudio(x, x, x, x), sizes=("nano",), batch_size=1, window=512)
     capture = SimpleNamespace(
-        sample_rate=48000, output_gain=2.0, input_validation=x[0], output_validation=x[0]
+        name="amp\udcff",
+        sample_rate=48000,
+        output_gain=2.0,
+        input_validation=x[0],
+        output_validation=x[0],
     )
-    samples = TrainingBoard(RunFolder(tmp_path), task, capture)
-    samples(3, task.init(), {"esr/nano": 0.5})
+    return task, capture
+
+
+def test_a_page_while_training(tmp_path, recorded, monkeypatch):
+    task, capture = recorded
+    samples = TrainingSamples(RunFolder(tmp_path), task, capture)
+    for step, esr in ((3, 0.5), (6, 0.25)):
+        samples(step, task.init(), {"step": step, "minutes": step / 60, "esr/nano": esr})
+        html = (tmp_path / "report.html").read_text()
+        assert is_running(html)
+        assert "step 3 after 0:03" in html  # the second is not due yet
+        assert "<h1>amp?</h1>" in html
+        assert html.count("<audio") == 2
+        assert "nano, best 0.5000" in html
+    monkeypatch.setattr("experiments.report.running.SECONDS_BETWEEN", 0.0)
+    samples(9, task.init(), {"step": 9, "minutes": 0.15, "esr/nano": 0.3})
+    html = (tmp_path / "report.html").read_text()
+    assert "step 9 after 0:09" in html
+    assert "nano, best 0.2500" in html
+
+
+@pytest.mark.slow
+def test_sound_and_pictures_where_time_has_passed(tmp_path, recorded, monkeypatch):
+    pytest.importorskip("tensorboardX")
+    task, capture = recorded
+    samples = TrainingSamples(RunFolder(tmp_path), task, capture)
+    samples(3, task.init(), {"step": 3, "minutes": 0.1, "esr/nano": 0.5})
     (file,) = (tmp_path / "tensorboard").iterdir()
     numbers = file.stat().st_size
     assert 0 < numbers < 1000
     monkeypatch.setattr(capture_samples, "SECONDS_BETWEEN", 0.0)
-    samples(6, task.init(), {"esr/nano": 0.4})
+    samples(6, task.init(), {"step": 6, "minutes": 0.2, "esr/nano": 0.4})
     content = file.read_bytes()
     assert len(content) > numbers + 2 * (9000 - task.lookback)  # 16-bit sound, twice
     assert b"waveforms" in content

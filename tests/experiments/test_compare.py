@@ -194,6 +194,9 @@ def test_the_command_trains_and_compares(tmp_path):
     assert line["parameters"] == sum(v.size for v in split(model)[1].values())
     assert "Latent of a held-out clip" not in (runs / "net" / "report.html").read_text()
     assert (runs / "likelihood.md").read_text() in first.stdout
+    page = (runs / "likelihood.html").read_text()
+    assert page.count("<audio") == 2  # the original and what the net made of it
+    assert "<figcaption>net" in page
     second = compare(tmp_path, corpus)
     assert second.returncode == 0, second.stderr
     assert "member 1 of 1: net is finished already" in second.stdout

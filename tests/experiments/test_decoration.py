@@ -17,7 +17,7 @@ from experiments.capture import results as capture_results
 from experiments.capture import samples as capture_samples
 from experiments.capture.latency_plot import plot_latency
 from experiments.capture.models import read_models
-from experiments.capture.samples import TrainingBoard
+from experiments.capture.samples import TrainingSamples
 from experiments.configs.a2_capture import get_config
 from experiments.report.drawing import picture
 from experiments.run.decoration import decorating, showing
@@ -109,7 +109,7 @@ def test_a_capture_is_written_before_what_decorates_it(trained, tmp_path, monkey
 def test_the_picture_of_a_recording_whose_name_is_no_text():
     figure = Figure()
     plot_latency(figure.subplots(), Latency(samples=3, method="manual"), 48000, "amp\udcff")
-    assert picture(figure, "png")
+    assert picture(figure)
 
 
 def test_an_interrupt_is_no_fault_of_decoration(tmp_path):
@@ -119,7 +119,7 @@ def test_an_interrupt_is_no_fault_of_decoration(tmp_path):
 
 def test_a_picture_that_fails_does_not_end_a_training(trained, tmp_path, monkeypatch, capsys):
     task, recorded, result = trained
-    samples = TrainingBoard(RunFolder(tmp_path), task, recorded)
+    samples = TrainingSamples(RunFolder(tmp_path), task, recorded)
     shown = []
 
     class Board:
@@ -134,7 +134,7 @@ def test_a_picture_that_fails_does_not_end_a_training(trained, tmp_path, monkeyp
     monkeypatch.setattr(capture_samples, "SECONDS_BETWEEN", 0.0)
     monkeypatch.setattr(samples, "_board", Board())
     monkeypatch.setattr(samples, "_show", fail)
-    samples(3, result.models, {"esr/nano": 0.5})
+    samples(3, result.models, {"step": 3, "minutes": 0.1, "esr/nano": 0.5})
     assert shown == [3]
     said = capsys.readouterr().out
     assert said == (

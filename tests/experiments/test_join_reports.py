@@ -7,6 +7,8 @@ import pytest
 
 from experiments.report import elements
 from experiments.report.joining import join, read_report
+from experiments.report.listening import listening
+from experiments.report.running import RunningPage
 from wf_jax.errors import UserError
 
 
@@ -89,6 +91,28 @@ def test_other_pages_are_one_line(tmp_path, runs, content, message):
     assert "other" in str(error.value)
     assert "\n" not in str(error.value)
     assert not output.exists()
+
+
+def test_a_page_of_a_running_training_is_refused(tmp_path, runs):
+    page = RunningPage(runs[0] / "report.html", "amp")
+    assert page.due()
+    page.write(7, 1.5, ["<section>curve</section>"])
+    assert not page.due()
+    html = (runs[0] / "report.html").read_text()
+    assert "step 7 after 1:30" in html
+    assert '<noscript><meta http-equiv="refresh" content="15"></noscript>' in html
+    with pytest.raises(UserError, match="still trains"):
+        join(runs, tmp_path / "all.html")
+
+
+def test_the_joined_page_has_the_script_once(tmp_path):
+    sources = {"target": "data:,a", "model": "data:,b"}
+    element = listening(sources, 48000, "target", "guitar")
+    folders = [write(tmp_path / name, name, element) for name in ("one", "two")]
+    join(folders, tmp_path / "all.html")
+    html = (tmp_path / "all.html").read_text()
+    assert html.count("<wf-listening") == 2
+    assert html.count("<script>") == 1
 
 
 def test_a_page_cut_short_is_refused(tmp_path, runs):

@@ -22,6 +22,7 @@ from tests.experiments.studio_process import (
     tiny,
     until,
 )
+from tests.experiments.test_studio import X, wav
 from wf_jax.amps import load_nam
 
 pytestmark = pytest.mark.slow
@@ -58,7 +59,9 @@ def test_stop_continue_kill_continue_here_and_in_the_terminal(tmp_path):
     many = SMALL | {"train.steps": 100_000}
     with studio_process(tmp_path) as (client, _):
         teacher = client.send("Verstärker ü.nam", json.dumps(EXAMPLES["gated"]()).encode())["id"]
-        request = {"teacher": teacher, "init_from": tiny(client), "options": many}
+        noise = 0.1 * np.random.default_rng(0).normal(size=20 * 48000)
+        di = client.send("Übung.wav", wav(noise))["id"]  # 11 s to train on: epochs of 17 steps
+        request = {"teacher": teacher, "input": di, "init_from": tiny(client), "options": many}
         _, job = client.json("POST", "/capture", request)
         id, folder = job["id"], tmp_path / "runs" / job["id"]
         assert job["name"] == "Verstärker ü"
@@ -83,6 +86,7 @@ def test_stop_continue_kill_continue_here_and_in_the_terminal(tmp_path):
         steps = killed["step"] + 4
         options = {**SMALL, "train.steps": steps, "train.samples_every": 1}
         options["data.teacher"] = next((tmp_path / "files" / teacher).glob("*.nam"))
+        options["data.input"] = next((tmp_path / "files" / di).glob("*.wav"))
         options["init_from"] = next((tmp_path / "files" / request["init_from"]).glob("*.nam"))
         flags = [f"--config.{name}={value}" for name, value in options.items()]
         done = subprocess.run(
@@ -98,8 +102,6 @@ def test_stop_continue_kill_continue_here_and_in_the_terminal(tmp_path):
 
 
 def test_a_pair_that_cannot_be_trained_on_says_why(tmp_path):
-    from tests.experiments.test_studio import X, wav
-
     with studio_process(tmp_path) as (client, _):
         ids = [client.send(name, wav(x))["id"] for name, x in (("ä.wav", X), ("ß.wav", 0 * X))]
         request = {"input": ids[0], "output": ids[1], "options": SMALL}

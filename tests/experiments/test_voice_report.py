@@ -16,11 +16,12 @@ from data_pipeline.corpus import Corpus
 from data_pipeline.corpus_preparation import prepare_corpus
 from data_pipeline.synthetic_speech import write_demo_corpus
 from experiments.configs.waveflow import get_config
+from experiments.report.elements import is_running
 from experiments.run.folder import RunFolder
 from experiments.vocoder.evaluation import Judged
 from experiments.vocoder.figures import latent, likelihood_over_time, loudest_window
 from experiments.vocoder.job import make_task
-from experiments.vocoder.page import VocoderReport, write_vocoder_report
+from experiments.vocoder.page import VocoderReport, heard, write_vocoder_report
 from experiments.vocoder.results import TrainingSamples, write_results
 from wf_jax.errors import UserError
 from wf_jax.flows.model_folder import load_model
@@ -38,6 +39,8 @@ SCORES = {
     "periodicity_rmse": 0.123,
     "f0_rmse_cents": 45.6,
 }
+
+RECORD = {"step": 10, "minutes": 0.1, "ll/validation": 2.0, "bits/validation": 9.0}
 
 
 @pytest.fixture
@@ -62,6 +65,7 @@ def report(rng):
         ],
         baselines={"linear predictor": (1.95, 12.19), "independent Gaussian": (1.07, 13.45)},
         clips=clips,
+        calm=[0.5 * clip.resynthesis for clip in clips[:4]],
         mean_scores=SCORES | {"f0_rmse_cents": None},
         latent=rng.normal(size=RATE),
         facts={"seed": "0"},
@@ -81,31 +85,32 @@ def test_shows_everything(tmp_path, report):
         assert text in html
     for text in ("linear predictor", "1.950", "12.19", "13.45", "clip-5", "1.234", "<td>–</td>"):
         assert text in html
-    assert html.count("<audio") == 8  # of four clips, though there are six in the table
-    assert html.count("<img") == 5
+    assert html.count("<audio") == 12  # of four clips, though there are six in the table
+    assert html.count("<svg") == 5
+    assert "spoken at 0.6" in html
     assert "--model=&lt;run&gt;" in html
 
 
 def test_needs_nothing_from_outside(tmp_path, report):
     html = page(tmp_path, report)
     sources = re.findall(r'(?:src|href)="([^"]{0,20})', html)
-    assert len(sources) == 13
-    assert all(source.startswith("data:") for source in sources)
-    assert "<script" not in html
-    assert "url(" not in html
+    assert len(sources) > 13
+    assert all(source.startswith(("data:", "#")) for source in sources)
+    assert set(re.findall(r"url\((.)", html)) == {"#"}
 
 
 def test_hostile_names_are_text(tmp_path, report):
     clip = dataclasses.replace(report.clips[0], name="<script>$^$")
     html = page(tmp_path, dataclasses.replace(report, clips=[clip], title="<script>"))
-    assert "<script" not in html
+    assert html.count("<script") == 1
     assert "&lt;script&gt;$^$" in html
 
 
-def test_players_hold_the_clips(tmp_path, report):
+def test_what_is_heard_are_the_clips(tmp_path, report):
     encoded = re.findall(r'data:audio/flac;base64,([^"]+)"', page(tmp_path, report))
     clip = report.clips[0]
-    for data, expected in zip(encoded[:2], (clip.original, clip.resynthesis), strict=True):
+    clips = clip.original, 0.5 * clip.resynthesis, clip.resynthesis
+    for data, expected in zip(encoded[:3], clips, strict=True):
         x, rate = soundfile.read(io.BytesIO(base64.b64decode(data)))
         assert rate == RATE
         np.testing.assert_allclose(x, expected, atol=1e-4)
@@ -119,6 +124,14 @@ def test_the_curve_is_the_history_beside_the_baselines(report):
     np.testing.assert_allclose(lines["one"].get_ydata(), expected)
     assert lines["best"].get_xydata().tolist() == [[4, 2.75]]
     assert list(lines["Gaussian"].get_ydata()) == [1.07, 1.07]
+
+
+def test_a_loud_voice_is_turned_down_and_the_original_is_not(report):
+    x = report.clips[0].original
+    html = heard("clip", x, {"spoken": 8 * x}, RATE)
+    assert "<figcaption>spoken, turned down by 7." in html
+    first = re.findall(r'base64,([^"]+)"', html)[0]
+    np.testing.assert_allclose(soundfile.read(io.BytesIO(base64.b64decode(first)))[0], x, atol=1e-4)
 
 
 def test_latent_density_is_a_density(rng):
@@ -143,10 +156,10 @@ def test_few_evaluations_and_silence(tmp_path, report, count):
     mel = np.full((80, 2), np.log(1e-5))
     silent = Judged(0, "silence", 0.01, zeros, zeros, mel, mel, SCORES)
     small = dataclasses.replace(
-        report, clips=[silent], history=report.history[:count], latent=zeros
+        report, clips=[silent], calm=[zeros], history=report.history[:count], latent=zeros
     )
     html = page(tmp_path, small)
-    assert "At the levels of the recording" in html
+    assert html.count("<audio") == 3
     assert "<td>mean</td>" not in html
 
 
@@ -204,7 +217,7 @@ def test_a_run_leaves_model_metrics_and_page(run, written):
     for name, value in saved.items():
         np.testing.assert_array_equal(loaded[name], value)
     html = (folder / "report.html").read_text()
-    assert html.count("<audio") == 4
+    assert html.count("<audio") == 6
     assert f"{metrics['bits']:.2f}" in html
     assert f"{predicted:.3f} nats" in output.out
     assert "experiments.synthesize" in output.out
@@ -241,7 +254,7 @@ def test_samples_that_fail_do_not_end_a_training(run, tmp_path, monkeypatch, cap
         raise RuntimeError("no font")
 
     monkeypatch.setattr("experiments.vocoder.results.picture", fail)
-    TrainingSamples(RunFolder(tmp_path), task, 1)(10, result.models, {"bits/validation": 9.0})
+    TrainingSamples(RunFolder(tmp_path), task, 1)(10, result.models, RECORD)
     said = capsys.readouterr().out
     assert said == (
         f"\n{tmp_path}/samples: nothing shown: RuntimeError: no font; the training goes on\n"
@@ -253,7 +266,7 @@ def test_the_best_is_saved_although_a_killed_session_had_counted_it(run, tmp_pat
     task, result, _, _ = run
     for bits, saved in ((8.5, False), (9.0, True)):
         (tmp_path / "metrics.jsonl").write_text(json.dumps({"step": 7, "bits/validation": bits}))
-        TrainingSamples(RunFolder(tmp_path), task, 2)(7, result.models, {"bits/validation": 9.0})
+        TrainingSamples(RunFolder(tmp_path), task, 2)(7, result.models, RECORD)
         assert (tmp_path / "model").exists() is saved
 
 
@@ -266,8 +279,11 @@ def test_samples_while_training(run, tmp_path, monkeypatch, board):
         monkeypatch.setitem(sys.modules, "tensorboardX", None)
     samples = TrainingSamples(RunFolder(tmp_path), task, 2)
     for step in (10, 20, 25):
-        samples(step, result.models, {"step": step, "bits/validation": 16.0})
+        samples(step, result.models, {**RECORD, "step": step, "bits/validation": 16.0})
     assert [path.name for path in (tmp_path / "samples").iterdir()] == ["step-000020"]
+    html = (tmp_path / "report.html").read_text()
+    assert is_running(html)
+    assert "step 10 after" in html  # the next pages are not due yet
     folder = tmp_path / "samples" / "step-000020"
     names = sorted(path.name for path in folder.iterdir())
     assert names == sorted(f"{c.name}.{kind}" for c in task.held_out for kind in ("wav", "png"))
@@ -288,7 +304,7 @@ def test_long_clips_are_cut_for_samples(run, tmp_path, monkeypatch):
     task, result, _, _ = run
     monkeypatch.setitem(sys.modules, "tensorboardX", None)
     monkeypatch.setattr("experiments.vocoder.results.SAMPLES", (3, 0.2))
-    TrainingSamples(RunFolder(tmp_path), task, 1)(10, result.models, {"bits/validation": 9.0})
+    TrainingSamples(RunFolder(tmp_path), task, 1)(10, result.models, RECORD)
     files = list((tmp_path / "samples").rglob("*.wav"))
     assert [soundfile.info(path).frames for path in files] == [4410, 4410]
     assert (tmp_path / "model" / "params.npz").exists()  # the best so far, usable at once

@@ -115,7 +115,10 @@ function progressText(run) {
   const steps = run.step ? `${run.step.toLocaleString("en")} steps` : "";
   const of = run.total_minutes ? `${run.minutes.toFixed(1)} of ${run.total_minutes.toFixed(1)} min`
     : run.total_steps ? `${run.step.toLocaleString("en")} of ${run.total_steps.toLocaleString("en")} steps` : "";
-  if (run.state === "running" && !run.step) return "prepares: reads, checks and compiles, half a minute or more";
+  if (run.state === "running" && !run.step) {
+    return /^step \d/m.test(run.log) ? "trains; the first evaluation is to come"
+      : "prepares: reads, checks and compiles, half a minute or more";
+  }
   return [word(run.state), run.state === "running" ? of : steps].filter(Boolean).join(" · ");
 }
 
@@ -134,7 +137,7 @@ export function actions(run, again) {
   }
   if (run.results?.includes("report.html")) {
     buttons.push(make("a", { class: "button", href: `capture/${run.id}/report.html`, target: "_blank" }, "Open report"));
-    buttons.push(make("a", { class: "button", href: `capture/${run.id}/report.html`, download: `${run.name}.html` }, "Download report"));
+    if (!LIVE.includes(run.state)) buttons.push(make("a", { class: "button", href: `capture/${run.id}/report.html`, download: `${run.name}.html` }, "Download report"));
   }
   if (run.speaks) buttons.push(make("a", { class: "button", href: `#voice/${run.id}` }, "Let it speak"));
   if (!LIVE.includes(run.state)) {
