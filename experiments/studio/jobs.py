@@ -6,7 +6,6 @@ file "process" as long as it lives, whoever started it.
 """
 
 import contextlib
-import fcntl
 import os
 import re
 import secrets
@@ -30,6 +29,11 @@ from experiments.terminal.config_names import load_config
 from wf_jax.errors import UserError, printable, short
 from wf_jax.json_values import parse_json
 
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None
+
 ABOUT, LOG, HELD = "studio.json", "log.txt", "process"
 RUNNING, WAITING, FINISHED, STOPPED = "running", "waiting", "finished", "stopped"
 FAILED, INTERRUPTED = "failed", "interrupted"
@@ -41,7 +45,13 @@ class Jobs:
     """The runs of a folder; one trains at a time, the others wait for it."""
 
     def __init__(self, folder: Path):
-        """Makes the folder if it is missing; removes what a killed server was deleting."""
+        """Makes the folder if it is missing; removes what a killed server was deleting.
+
+        Raises:
+            UserError: the system has no locks of files.
+        """
+        if fcntl is None:
+            raise UserError("Studio needs locks of files, which Linux and macOS have")
         self._folder = folder
         folder.mkdir(parents=True, exist_ok=True)
         for left in folder.glob(f"{DELETED}*"):

@@ -256,7 +256,7 @@ GROUPS: dict[str, dict[str, Word]] = {
         "studio": Word(
             "studio",
             "opens a page to capture, play and speak with",
-            examples=("wf-jax studio", "wf-jax studio --folder=studio --noopen"),
+            examples=("wf-jax studio", "wf-jax studio --folder=studio --port=8421"),
         ),
         "benchmark": Word(
             "benchmark",
