@@ -17,6 +17,7 @@ LEVELS = (
         "experiments/examples",
         "experiments/inspect",
         "experiments/onnx_export",
+        "experiments/studio",
     },
     {
         "experiments/capture",

@@ -34,7 +34,7 @@ TARGETS = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.M)
 LONGEST_README = 150  # lines
 LARGEST_PICTURE = 150_000  # bytes
 # Programs of others, whose flags are theirs.
-OTHERS = {"gcloud", "git", "python3"}
+OTHERS = {"curl", "gcloud", "git", "python3"}
 COMMAND = re.compile(r"(wf-jax [a-z]|(\S*/)?python -m |make [a-z]|(\S*/)?pip install )")
 OPTION = re.compile(
     r"(?:--config\.)?((?:data|train|model|mel|loss|metadata|checkpoints)\.(?!csv|nam|wav)\w+)(=.*)?"

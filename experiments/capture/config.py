@@ -108,6 +108,7 @@ class Train(run.Train):
         window: samples of a window.
         captures_at_once: of many, how many are trained together in one program; 0 for what suits
             the device: one after the other on a CPU.
+        samples_every: evaluations between sounds of the models so far in samples/; 0 for none.
     """
 
     optimizer: str = like(Settings, "optimizer", "soap")
@@ -118,6 +119,7 @@ class Train(run.Train):
     batch_size: int = option(0, Number(0, MOST))
     window: int = option(8192, COUNT)
     captures_at_once: int = option(0, Number(0, 1024))
+    samples_every: int = option(0, Number(0, MOST))
 
 
 Loss = editable(LossWeights)

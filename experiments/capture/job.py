@@ -91,8 +91,9 @@ class CaptureJob(Job):
             say(f"as it is in {self.config.init_from}: ESR {said}")
 
     def publish(self, folder: RunFolder) -> TrainingSamples:
-        """Returns the callback that writes a page and TensorBoard data."""
-        return TrainingSamples(folder, self._task, self._capture)
+        """Returns the callback that writes a page, sounds and TensorBoard data."""
+        every = self.config.train.samples_every
+        return TrainingSamples(folder, self._task, self._capture, every)
 
     def finish(self, folder: Path, result: Result) -> None:
         """Writes model.nam, then metrics.json and report.html."""

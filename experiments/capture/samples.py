@@ -1,10 +1,11 @@
-"""Shows a capture run while it trains: a page, and TensorBoard data."""
+"""Shows a capture run while it trains: a page, sounds in samples/, and TensorBoard data."""
 
 import time
 from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
+import soundfile
 
 from data_pipeline.captures import Capture
 from experiments.capture import figures
@@ -18,7 +19,9 @@ from experiments.run.board import Board
 from experiments.run.decoration import showing
 from experiments.run.folder import RunFolder
 from wf_jax.amps.capture import CaptureTask, SizedModels
+from wf_jax.amps.render import render
 from wf_jax.training.metrics import finite, read_records
+from wf_jax.whole_files import atomic_path
 
 SECONDS_BETWEEN = 60.0  # rendering costs training time
 EXCERPT_SECONDS = 6.0
@@ -27,12 +30,20 @@ EXCERPT_SECONDS = 6.0
 class TrainingSamples:
     """Shows how each size plays the start of the held-out DI, at recording level.
 
-    A page in `workdir`/report.html; numbers, sound and pictures for TensorBoard in
-    `workdir`/tensorboard, if tensorboardX is installed.
+    A page in `workdir`/report.html; sounds in `workdir`/samples, if they are asked for; numbers,
+    sound and pictures for TensorBoard in `workdir`/tensorboard, if tensorboardX is installed.
     """
 
-    def __init__(self, workdir: RunFolder, task: CaptureTask, capture: Capture):
-        """Prepares both; writes nothing yet."""
+    def __init__(self, workdir: RunFolder, task: CaptureTask, capture: Capture, every: int = 0):
+        """Prepares all; writes nothing yet.
+
+        Args:
+            workdir: folder of the run.
+            task: of the run.
+            capture: its audio.
+            every: evaluations between sounds in samples/; 0 for none.
+        """
+        self._samples, self._every, self._evaluations = workdir.local / "samples", every, 0
         self._board, self._sizes, self._rate = Board(workdir), task.sizes, capture.sample_rate
         self._folder, self._path = workdir.local / "tensorboard", workdir.local / "report.html"
         self._gain, self._lookback = capture.output_gain, task.lookback
@@ -46,6 +57,10 @@ class TrainingSamples:
     def __call__(self, step: int, models: SizedModels, record: dict[str, Any]) -> None:
         """Runs after each evaluation; see wf_jax.training.loop.train."""
         self._history = [r for r in self._history if r["step"] < step] + [record]
+        with showing(self._samples):
+            if self._every and self._evaluations % self._every == 0:
+                self._keep(models)
+            self._evaluations += 1
         with showing(self._folder):
             if self._board.active and time.monotonic() - self._shown > SECONDS_BETWEEN:
                 self._shown = time.monotonic()
@@ -55,6 +70,19 @@ class TrainingSamples:
                 self._page.write(step, record["minutes"], self._sections(self._play(models)))
         with showing(self._folder):
             self._board(step, models, record)
+
+    def _keep(self, models: SizedModels) -> None:
+        """Writes samples/: the amp, its DI, and each model so far."""
+        self._samples.mkdir(exist_ok=True)
+        di = np.asarray(self._di[0])
+        clips = {"target": self._target, "DI": di[self._lookback :]}
+        for size in self._sizes:
+            # By the native engine, which compiles in under a second.
+            played = render(playing_level(models[size], self._gain), [di])
+            clips[size] = np.concatenate(list(played))[self._lookback :]
+        for name, clip in clips.items():
+            with atomic_path(self._samples / f"{name}.wav") as path:
+                soundfile.write(path, clip, self._rate, subtype="FLOAT", format="WAV")
 
     def _play(self, models: SizedModels) -> dict[str, np.ndarray]:
         outputs = {s: playing_level(models[s], self._gain)(self._di) for s in self._sizes}

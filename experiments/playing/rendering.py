@@ -54,10 +54,24 @@ def render_files(given: Rendering) -> int:
         model = _load(file, given)
         if os.path.isdir(given.input):
             Path(given.output).mkdir(parents=True, exist_ok=True)
-        faults |= {path: attempt(model, path, wav, given) for path, wav in sound}
+        faults |= {path: attempt(model, path, wav, given, Progress()) for path, wav in sound}
     for fault in filter(None, faults.values()):
         print(fault, file=sys.stderr)
     return 1 if any(faults.values()) else 0
+
+
+def render_file(given: Rendering, progress: Progress) -> None:
+    """Renders one file.
+
+    Raises:
+        UserError: the model or the recording cannot be used.
+    """
+    file = read_amp(given.model)
+    source, target = Path(given.input), Path(given.output)
+    fault = _fault(source, target, file.sample_rate, given)
+    fault = fault or attempt(_load(file, given), source, target, given, progress)
+    if fault:
+        raise UserError(fault)
 
 
 def _jobs(source: Path, target: Path) -> list[tuple[Path, Path]]:
@@ -132,10 +146,12 @@ def _check_rate(stream: AudioFile, rate: float | None, given: Rendering) -> None
         )
 
 
-def attempt(model: "AmpModel", source: Path, target: Path, given: Rendering) -> str | None:
+def attempt(
+    model: "AmpModel", source: Path, target: Path, given: Rendering, progress: Progress
+) -> str | None:
     """Renders one file; returns what went wrong, in one line."""
     try:
-        _render(model, AudioFile(source, lossy=True), target, given)
+        _render(model, AudioFile(source, lossy=True), target, given, progress)
     except UserError as error:
         return str(error)
     except OSError as error:
@@ -143,7 +159,9 @@ def attempt(model: "AmpModel", source: Path, target: Path, given: Rendering) -> 
     return None
 
 
-def _render(model: "AmpModel", stream: AudioFile, target: Path, given: Rendering) -> None:
+def _render(
+    model: "AmpModel", stream: AudioFile, target: Path, given: Rendering, progress: Progress
+) -> None:
     from wf_jax.amps.render import render
 
     rate = model.sample_rate or 48000.0  # a file that does not say means 48 kHz
@@ -156,15 +174,18 @@ def _render(model: "AmpModel", stream: AudioFile, target: Path, given: Rendering
         resampled = resample(blocks, stream.sample_rate, rate)
         played = render(model, resampled, engine=given.engine)
         output = exactly(resample(played, rate, stream.sample_rate), samples)
-    Progress().update("compiling (a few seconds)")
+    progress.update("compiling (a few seconds)")
     for _ in render(model, [np.zeros(1, np.float32)], engine=given.engine):
         pass  # before the clock runs
-    write_blocks(target, _watched(output, stream, target), stream.sample_rate, samples)
+    watched = _watched(output, stream, target, progress)
+    write_blocks(target, watched, stream.sample_rate, samples)
 
 
-def _watched(blocks: Iterator[np.ndarray], stream: AudioFile, target: Path) -> Iterator:
+def _watched(
+    blocks: Iterator[np.ndarray], stream: AudioFile, target: Path, progress: Progress
+) -> Iterator[np.ndarray]:
     """Passes blocks on, showing progress, and says the result."""
-    progress, start, done, peak = Progress(), time.monotonic(), 0, 0.0
+    start, done, peak = time.monotonic(), 0, 0.0
     total = stream.seconds
     for block in blocks:
         done += len(block)

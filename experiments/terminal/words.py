@@ -253,6 +253,11 @@ GROUPS: dict[str, dict[str, Word]] = {
         ),
     },
     "This machine": {
+        "studio": Word(
+            "studio",
+            "opens a page to capture, play and speak with",
+            examples=("wf-jax studio", "wf-jax studio --folder=studio --port=8421"),
+        ),
         "benchmark": Word(
             "benchmark",
             "measures speed beside something else in the same run",

@@ -1,0 +1,32 @@
+// Shows openapi.json.
+
+import { find, make } from "./dom.js";
+
+const api = await (await fetch("openapi.json")).json();
+
+function named(schema) {
+  const name = schema?.$ref?.split("/").at(-1);
+  return name ? api.components.schemas[name] : schema;
+}
+
+function rows(operation) {
+  const parameters = (operation.parameters ?? []).map((p) => [p.name, p.description ?? ""]);
+  const bodies = Object.entries(operation.requestBody?.content ?? {}).flatMap(([type, { schema }]) => {
+    const fields = Object.entries(named(schema)?.properties ?? {});
+    return fields.length ? fields.map(([name, field]) => [name, field.description ?? field.type ?? ""])
+      : [[type, named(schema)?.description ?? "the content"]];
+  });
+  const answers = Object.entries(operation.responses).filter(([code]) => code < 300)
+    .map(([code, { description }]) => [code, description]);
+  return [...parameters, ...bodies, ...answers];
+}
+
+for (const [path, operations] of Object.entries(api.paths)) {
+  for (const [verb, operation] of Object.entries(operations)) {
+    find("#paths").append(make("article", { class: "card" },
+      make("h2", {}, `${verb.toUpperCase()} ${path}`), make("p", {}, operation.summary),
+      make("table", {}, ...rows(operation).map(([name, meaning]) =>
+        make("tr", {}, make("th", { scope: "row" }, name), make("td", {}, meaning))))));
+  }
+}
+for (const place of document.querySelectorAll(".here")) place.textContent = new URL("./", location).href;

@@ -1,0 +1,38 @@
+// Which page is shown; the address after # says it.
+
+import { find, problem } from "./dom.js";
+import * as capture from "./capture.js";
+import * as play from "./play.js";
+import * as run from "./run.js";
+import * as runs from "./runs.js";
+import * as voice from "./voice.js";
+
+const PAGES = { capture: () => {}, play: play.show, voice: voice.show, runs: runs.show, run: run.watch };
+
+function show(focus) {
+  const [name, id] = location.hash.slice(1).split("/");
+  const page = name in PAGES ? name : "capture";
+  problem("");
+  run.leave();
+  for (const section of document.querySelectorAll("main > section")) section.hidden = section.id !== page;
+  for (const link of document.querySelectorAll("header nav a")) {
+    const current = link.hash === `#${page === "run" ? "runs" : page}`;
+    if (current) link.setAttribute("aria-current", "page");
+    else link.removeAttribute("aria-current");
+  }
+  document.title = `${page[0].toUpperCase()}${page.slice(1)} · Studio`;
+  for (const element of document.querySelectorAll("wf-listening")) {
+    if (element.closest("section")?.hidden) element.pause?.();
+  }
+  if (focus) find("#main").focus({ preventScroll: true });
+  PAGES[page](id);
+}
+
+for (const page of [capture, play, voice]) page.begin();
+window.addEventListener("hashchange", () => {
+  if (location.hash === "#main") return;
+  show(true);
+  window.scrollTo(0, 0);
+});
+for (const type of ["dragover", "drop"]) window.addEventListener(type, (event) => event.preventDefault());
+show(false);

@@ -1,0 +1,387 @@
+"""Studio's HTTP interface: what it takes, what it refuses, and that it stays in its folder."""
+
+import io
+import json
+import os
+import re
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from urllib.parse import quote
+
+import numpy as np
+import pytest
+import soundfile
+
+pytest.importorskip("starlette")
+pytest.importorskip("uvicorn")
+
+from experiments.studio.files import KINDS, shown_name
+from experiments.studio.options import Options, is_local
+from experiments.studio.server import STATIC, make_app
+from tests.amps.nam_examples import EXAMPLES
+from tests.amps.slow_nam import play
+from tests.experiments.studio_server import LOCAL, serving
+from wf_jax.errors import UserError
+
+NAMES = ("Gänßefüße.wav", "Señal_año ¡2!.wav", "Œuvre d'été à l'œil.wav", "ギター録音・最終版.wav")
+TOKEN = "a token of thirty-two characters"
+
+
+def wav(x: np.ndarray, rate: int = 48000) -> bytes:
+    buffer = io.BytesIO()
+    soundfile.write(buffer, x, rate, format="WAV", subtype="PCM_16")
+    return buffer.getvalue()
+
+
+def heard(content: bytes) -> np.ndarray:
+    return soundfile.read(io.BytesIO(content), dtype="float32")[0]
+
+
+X = np.round(3000 * np.random.default_rng(0).normal(size=3000)).astype(np.float32) / 2**15
+NAM = json.dumps(EXAMPLES["gated"]()).encode()
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("studio") / "inside"
+
+
+@pytest.fixture(scope="module")
+def studio(folder):
+    with serving(folder) as client:
+        yield client
+
+
+def error(answer: tuple[int, dict[str, str], bytes], status: int = 400) -> str:
+    """Returns the one line of a refusal."""
+    assert answer[0] == status, answer
+    said = json.loads(answer[2])["error"]
+    assert "\n" not in said
+    assert "Traceback" not in said
+    return said
+
+
+def test_the_page_asks_for_nothing_outside(studio):
+    status, headers, _ = studio.ask("GET", "/")
+    assert status == 200
+    assert "default-src 'none'" in headers["content-security-policy"]
+    assert "unsafe" not in headers["content-security-policy"]
+    for path in (*STATIC.iterdir(), Path("style.css"), Path("listening.js")):
+        status, _, content = studio.ask("GET", f"/{path.name}")
+        assert status == 200, path
+        outside = re.findall(rb"""(?:https?:)?//[a-z][\w.]*\.[a-z]+""", content)
+        assert not [found for found in outside if b"w3.org" not in found], path
+
+
+def test_openapi_describes_every_address(studio):
+    described = json.loads(studio.ask("GET", "/openapi.json")[2])
+    app = make_app(Path(os.devnull).parent / "shm", token="", limit=1, voices=[], hosts=LOCAL)
+    found = {(verb, route.path) for route in app.routes for verb in route.methods - {"HEAD"}}
+    static = {f"/{path.name}" for path in STATIC.iterdir()} | {"/", "/api", "/style.css"}
+    expected = {(v, p) for v, p in found if p not in static | {"/listening.js"}}
+    paths = described["paths"]
+    assert {(v.upper(), p) for p, verbs in paths.items() for v in verbs} == expected
+    used = set(re.findall(r'#/components/schemas/(\w+)"', json.dumps(described)))
+    assert used == set(described["components"]["schemas"])
+
+
+# Who may ask
+
+
+@pytest.mark.parametrize("host", ["evil.example", "evil.example:80", "127.0.0.1.evil.example", ""])
+def test_another_name_of_this_machine_is_refused(studio, host):
+    assert "use the printed address" in error(studio.ask("GET", "/files", Host=host), 403)
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Origin": "http://evil.example"},
+        {"Origin": "null"},
+        {"Origin": "http://127.0.0.1:1"},
+        {"Sec_Fetch_Site": "cross-site"},
+        {"Sec_Fetch_Site": "same-site"},
+        {"Sec_Fetch_Site": "cross-site", "Sec_Fetch_Mode": "navigate"},
+    ],
+)
+@pytest.mark.parametrize(("verb", "path"), [("GET", "/files"), ("POST", "/capture")])
+def test_pages_of_other_sites_are_refused(studio, headers, verb, path):
+    assert "another site" in error(studio.ask(verb, path, **headers), 403)
+
+
+def test_the_page_itself_may_ask(studio):
+    own = {"Origin": f"http://127.0.0.1:{studio.port}", "Sec_Fetch_Site": "same-origin"}
+    assert studio.ask("GET", "/files", **own)[0] == 200
+    link = {"Sec_Fetch_Site": "cross-site", "Sec_Fetch_Mode": "navigate"}
+    assert studio.ask("GET", "/", **link)[0] == 200
+
+
+def test_a_token_is_needed_where_there_is_one(tmp_path):
+    with serving(tmp_path, token=TOKEN) as client:
+        for wrong in (
+            None,
+            "Bearer ",
+            f"Bearer {TOKEN[:-1]}",
+            f"Bearer {TOKEN}x",
+            f"Basic {TOKEN}",
+        ):
+            headers = {"Authorization": wrong} if wrong else {}
+            assert "token" in error(client.ask("GET", "/files", **headers), 401)
+        for wrong in ("", "no", TOKEN.upper()):
+            assert client.ask("GET", f"/?token={quote(wrong)}")[0] == 401
+            assert client.ask("GET", "/", Cookie=f"studio={wrong}")[0] == 401
+        assert client.ask("GET", f"/files?token={quote(TOKEN)}")[0] == 401  # only the page takes it
+        assert client.ask("GET", "/files", Authorization=f"Bearer {TOKEN}")[0] == 200
+        status, headers, _ = client.ask("GET", f"/?token={quote(TOKEN)}")
+        assert (status, headers["location"]) == (303, "/")
+        cookie = headers["set-cookie"]
+        assert "HttpOnly" in cookie
+        assert "samesite=strict" in cookie.lower()
+        assert client.ask("GET", "/files", Cookie=cookie.partition(";")[0])[0] == 200
+
+
+def test_only_this_machine_needs_no_token():
+    def options(host, token=None):
+        return Options("f", host, 0, 1, [], False, token)
+
+    for host in ("127.0.0.1", "localhost", "::1", "127.0.0.2"):
+        assert is_local(host)
+        assert options(host).secret() == ""
+    for host in ("0.0.0.0", "::", "192.168.1.2", "studio.example"):
+        assert not is_local(host)
+        assert len(options(host).secret()) >= 32
+    assert options("0.0.0.0").secret() != options("0.0.0.0").secret()
+    with pytest.raises(UserError, match="16 or more"):
+        options("0.0.0.0", "short").secret()
+
+
+# Files
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_names_of_all_languages_are_kept_as_text(studio, name):
+    kept = studio.send(name, wav(X))
+    assert kept["name"] == name
+    assert (kept["seconds"], kept["sample_rate"], kept["channels"]) == (3000 / 48000, 48000, 1)
+    status, headers, content = studio.ask("GET", f"/files/{kept['id']}")
+    assert (status, content) == (200, wav(X))
+    assert quote(name, safe="!'.") in headers["content-disposition"].replace("%21", "!").replace(
+        "%27", "'"
+    )
+    assert name in json.dumps(studio.json("GET", "/files")[1], ensure_ascii=False)
+
+
+@pytest.mark.parametrize(
+    "name", ["../../x.wav", "/etc/x.wav", "..\\..\\x.wav", "a/../../x.wav", "\0../x.wav", "x\n.wav"]
+)
+def test_names_never_become_paths(studio, folder, name):
+    before = {*folder.parent.rglob("*")}
+    kept = studio.send(name, wav(X))
+    assert not set("/\\\n\0") & set(kept["name"])
+    new = {*folder.parent.rglob("*")} - before
+    assert {path.name for path in new} == {kept["id"], f"{kept['id']}.wav", "about.json"}
+    assert studio.ask("DELETE", f"/files/{kept['id']}")[0] == 200
+    assert {*folder.parent.rglob("*")} == before
+
+
+@pytest.mark.parametrize(
+    "path", ["..", "../files", "%2e%2e", "..%2f..%2fsecret", "....//", "%00", "."]
+)
+@pytest.mark.parametrize("place", ["/files/{}", "/capture/{}", "/capture/{}/model.nam", "/{}"])
+def test_nothing_outside_is_read(studio, folder, path, place):
+    (folder.parent / "secret").write_text("nobody may read this")
+    for verb in ("GET", "DELETE"):
+        status, _, content = studio.ask(verb, place.format(path))
+        assert status >= 400 or path in ("..", "%2e%2e", ".", "....//"), (status, content)
+        assert b"nobody may read this" not in content
+    assert (folder.parent / "secret").exists()
+    assert (folder / "files").is_dir()
+
+
+def test_ids_are_not_paths_in_requests_either(studio):
+    for id in ("../secret", "/etc/passwd", "..", "", 7, None, ["x"], {"a": 1}, "0" * 16, "\udc80"):
+        status, said = studio.json("POST", "/check", {"input": id, "output": id})
+        assert (status, list(said)) == (400, ["error"]), id
+    for id in ("../secret", "/etc/passwd", ".."):
+        assert "no file of this id" in error(studio.form("/render", model=id, input=id))
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("broken ñ.wav", wav(X)[:500], "broken ñ.wav"),
+        ("empty.wav", b"", "empty.wav"),
+        ("text.wav", b"hello, this is text" * 9, "text.wav"),
+        ("größe.nam", b'{"architecture": "WaveNet"', "größe.nam"),
+        ("deep.nam", b"[" * 100_000, "deep.nam"),
+        ("other.exe", b"MZ", "give a sound"),
+        ("", b"x", "give a sound"),
+        ("song.mp3", b"ID3", "give a sound"),
+    ],
+)
+def test_damaged_files_are_refused_by_their_names(studio, folder, name, content, said):
+    before = {*folder.rglob("*")}
+    line = error(studio.ask("POST", f"/files?name={quote(name)}", content))
+    assert said in line
+    assert str(folder) not in line
+    assert not re.search("[0-9a-f]{16}", line)
+    assert {*folder.rglob("*")} == before
+
+
+def test_too_much_is_refused_and_not_kept(tmp_path):
+    with serving(tmp_path, limit=100_000) as client:
+        large = wav(np.zeros(100_000, np.float32))
+        assert "--limit" in error(client.ask("POST", "/files?name=a.wav", large), 413)
+        pieces = (large[i : i + 5000] for i in range(0, len(large), 5000))  # sent without a length
+        assert "--limit" in error(client.ask("POST", "/files?name=a.wav", pieces), 413)
+        assert "--limit" in error(client.form("/render", model=("a.nam", large), input="x"), 413)
+        assert not [*(tmp_path / "files").iterdir()]
+        assert client.ask("POST", "/files?name=a.wav", Content_Length="-1")[0] == 400
+        assert client.send("small.wav", wav(X))["kind"] == "sound"
+
+
+@pytest.mark.parametrize("body", ["[]", "{", "nothing", '"x"', "[" * 50_000, "1e999", "\x00"])
+def test_damaged_json_is_refused(studio, body):
+    for path in ("/check", "/capture"):
+        assert "JSON" in error(studio.ask("POST", path, body))
+
+
+@pytest.mark.parametrize(
+    "kind", ["multipart/form-data", "multipart/form-data; boundary=x", "text/x"]
+)
+def test_damaged_forms_are_refused(studio, kind):
+    for body in (b"", b"--x\r\nnonsense", b"--y--"):
+        said = error(studio.ask("POST", "/render", body, Content_Type=kind))
+        assert "form" in said or "missing" in said
+
+
+def test_unknown_addresses_say_where_to_look(studio):
+    assert "/api" in error(studio.ask("GET", "/nothing"), 404)
+    assert "/api" in error(studio.ask("PUT", "/files"), 405)
+
+
+@pytest.mark.parametrize("suffix", KINDS)
+def test_shown_names_are_short_and_printable(suffix):
+    name = shown_name(f"/x/{'長' * 500}\u202e\x1b[2J{suffix}")
+    assert name.endswith(suffix)
+    assert len(name) <= 200
+    assert name.isprintable()
+
+
+# Sounds
+
+
+def test_render_plays_what_is_sent_and_what_is_kept(studio, folder):
+    status, headers, content = studio.form(
+        "/render", model=("größe.nam", NAM), input=("x.wav", wav(X))
+    )
+    assert (status, headers["content-type"]) == (200, "audio/wav")
+    y, rate = soundfile.read(io.BytesIO(content), dtype="float32")
+    assert rate == 48000
+    np.testing.assert_allclose(y, play(EXAMPLES["gated"](), X), atol=2e-6)
+    model, source = studio.send("a.nam", NAM), studio.send("ü.wav", wav(X))
+    count = len([*(folder / "files").iterdir()])
+    assert (
+        studio.form("/render", model=model["id"], input=source["id"])[2][-4 * len(X) :]
+        == content[-4 * len(X) :]
+    )
+    assert len([*(folder / "files").iterdir()]) == count  # what came with a form is not kept
+    lines = json.loads(studio.form("/inspect", model=model["id"])[2])["lines"]
+    assert lines[0].startswith("a.nam: WaveNet")
+    assert not re.search("[0-9a-f]{16}", "".join(lines))
+
+
+def test_render_says_what_is_wrong(studio):
+    stereo = json.dumps(EXAMPLES["channels_2_in_3_out"]()).encode()
+    files = {"model": ("zwei.nam", stereo), "input": ("x.wav", wav(X))}
+    assert error(studio.form("/render", **files)).startswith("zwei.nam: 2 inputs and 3 outputs")
+    assert "model: missing" in error(studio.form("/render", input=("x.wav", wav(X))))
+    for slim in ("2", "nan", "x", "-1"):
+        assert "from 0 to 1" in error(studio.form("/render", **files, slim=slim))
+    two = wav(np.stack([X, X], axis=1))
+    files = {"model": ("a.nam", NAM), "input": ("Zwei Kanäle.wav", two)}
+    assert error(studio.form("/render", **files)).startswith("Zwei Kanäle.wav")
+
+
+def test_fifty_requests_at_once(studio):
+    model, source = studio.send("a.nam", NAM), studio.send("x.wav", wav(X))
+    expected = heard(studio.form("/render", model=model["id"], input=source["id"])[2])
+
+    def one(number: int) -> bool:
+        if number % 5 == 0:
+            wet = studio.form("/render", model=model["id"], input=source["id"])[2]
+            return np.array_equal(heard(wet), expected)
+        if number % 5 == 1:
+            own = wav(np.full(100 + number, 0.5, np.float32))
+            return (
+                studio.ask("GET", f"/files/{studio.send(NAMES[number % 4], own)['id']}")[2] == own
+            )
+        path = ("/", "/files", "/capture")[number % 5 - 2]
+        return studio.ask("GET", path)[0] == 200
+
+    with ThreadPoolExecutor(50) as pool:
+        assert all(pool.map(one, range(50)))
+
+
+# Captures
+
+
+@pytest.mark.parametrize(
+    ("request_", "said"),
+    [
+        ({}, "data.input is missing"),
+        ({"input": "demo", "options": {"data.output": "/etc/passwd"}}, "give the id of a file"),
+        ({"input": "demo", "options": {"model.nam": "/etc/passwd"}}, "give the id of a file"),
+        ({"input": "demo", "options": {"data.loudness_probe": "/x"}}, "give the id of a file"),
+        ({"input": "demo", "options": {"task": "x"}}, "give the id of a file"),
+        ({"input": "demo", "options": {"train.minuts": 1}}, "no such option"),
+        (
+            {"input": "demo", "options": {"train.minutes": "1"}},
+            "train.minutes=1: give a value like",
+        ),
+        ({"input": "demo", "options": {"train.minutes": -1}}, "train.minutes=-1"),
+        ({"input": "demo", "options": {"train": {}}}, "no such option"),
+        ({"input": "demo", "options": {"__class__": 1}}, "no such option"),
+        ({"input": "demo", "options": {"model.sizes": ["huge"]}}, "huge"),
+        ({"input": "demo", "options": []}, "options: give an object"),
+        ({"input": "demo", "options": "x"}, "options: give an object"),
+        ({"input": "../x", "output": "y"}, "no file of this id"),
+        ({"input": "demo", "options": {"metadata.tone_type": "süß"}}, "süß"),
+    ],
+)
+def test_a_capture_that_cannot_be_trained_is_refused_at_once(studio, folder, request_, said):
+    status, answer = studio.json("POST", "/capture", request_)
+    assert status == 400
+    assert said in answer["error"]
+    assert not [*(folder / "runs").iterdir()]
+
+
+def test_files_of_another_kind_are_refused(studio):
+    model, sound = studio.send("a.nam", NAM)["id"], studio.send("x.wav", wav(X))["id"]
+    status, said = studio.json("POST", "/capture", {"input": model, "output": sound})
+    assert (status, said["error"].startswith("a.nam: a model")) == (400, True)
+    status, said = studio.json("POST", "/capture", {"teacher": sound})
+    assert (status, said["error"].startswith("x.wav: a sound")) == (400, True)
+
+
+def test_a_run_of_the_terminal_is_seen_and_deleted(tmp_path):
+    run = tmp_path / "runs" / "mine"
+    run.mkdir(parents=True)
+    (run / "config.json").write_text('{"task": "capture", "train.steps": 8}')
+    records = [{"step": n, "minutes": n / 9, "esr/nano": 1 / n} for n in (2, 4)]
+    (run / "metrics.jsonl").write_text("".join(f"{json.dumps(r)}\n" for r in records))
+    with serving(tmp_path) as client:
+        _, state = client.json("GET", "/capture/mine")
+        assert (state["state"], state["step"], state["total_steps"]) == ("interrupted", 4, 8)
+        assert (state["records"], state["best"]) == (records, {"esr/nano": 0.25})
+        assert "nothing to stop" in client.json("POST", "/capture/mine/stop")[1]["error"]
+        assert "no model.nam yet" in client.json("GET", "/capture/mine/model.nam")[1]["error"]
+        (run / "report.html").write_text("<p>süß</p>")
+        _, headers, page = client.ask("GET", "/capture/mine/report.html")
+        assert page.decode() == "<p>süß</p>"
+        assert headers["content-security-policy"].startswith("sandbox allow-scripts")
+        assert client.ask("GET", "/capture/mine/config.json")[0] == 400
+        assert [run["id"] for run in client.json("GET", "/capture")[1]["runs"]] == ["mine"]
+        assert client.ask("DELETE", "/capture/mine")[0] == 200
+        assert client.json("GET", "/capture/mine")[0] == 400
+    assert not [*(tmp_path / "runs").iterdir()]
