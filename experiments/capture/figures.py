@@ -65,6 +65,7 @@ def waveforms(target: np.ndarray, predictions: dict[str, np.ndarray], sample_rat
         below.plot(seconds, error, color=color(size), linewidth=1.1, label=f"{size} error")
     below.axhline(0, color=GRAY, linewidth=0.6)
     below.set_xlabel("seconds into the held-out audio")
+    below.locator_params(axis="x", nbins=4)
     for axes in (above, below):
         axes.set_ylabel("full scale 1")
         axes.grid(alpha=0.25)

@@ -4,6 +4,7 @@ import os
 import pty
 import select
 import shutil
+import subprocess
 import time
 
 import pytest
@@ -29,10 +30,17 @@ class Terminal:
 
     def __init__(self, arguments, folder, lines):
         """Starts it and types the lines."""
-        self._pid, self._file = pty.fork()
-        if self._pid == 0:
-            os.chdir(folder)
-            os.execve(shutil.which(arguments[0]), arguments, {**os.environ, "TERM": "dumb"})
+        self._file, end = pty.openpty()
+        environment = {**os.environ, "TERM": "dumb"}
+        self._shell = subprocess.Popen(
+            ["setsid", "--ctty", *arguments],
+            cwd=folder,
+            env=environment,
+            stdin=end,
+            stdout=end,
+            stderr=end,
+        )
+        os.close(end)
         for line in lines:
             self._type(f"{line}\n")
         self.read_until("ready")
@@ -55,8 +63,8 @@ class Terminal:
 
     def close(self):
         """Ends the shell."""
-        os.kill(self._pid, 9)
-        os.waitpid(self._pid, 0)
+        self._shell.kill()
+        self._shell.wait()
         os.close(self._file)
 
 
@@ -68,8 +76,8 @@ SHELLS = {
 
 @pytest.mark.parametrize("shell", SHELLS)
 def test_shells_complete(shell, tmp_path):
-    if not shutil.which(shell):
-        pytest.skip(f"{shell} is not here")
+    if not (shutil.which(shell) and shutil.which("setsid")):
+        pytest.skip(f"{shell} or setsid is not here")
     (tmp_path / "runs").mkdir()
     (tmp_path / "di.wav").touch()
     (tmp_path / ".script").write_text({"bash": bash, "zsh": zsh}[shell]())

@@ -19,7 +19,7 @@ def test_sigterm_says_what_was_saved_and_how_to_go_on(tmp_path, capsys, monkeypa
     )
     monkeypatch.setattr("experiments.run.job.job_of", lambda config: None)
     monkeypatch.setattr("experiments.run.job.execute", lambda job, folder, session: result)
-    assert carry_out(Requests(None, workdir)) == (AGAIN if again else 0)
+    assert carry_out(Requests(SimpleNamespace(several=""), workdir)) == (AGAIN if again else 0)
     said = capsys.readouterr().out
     if not again:
         assert said == ""

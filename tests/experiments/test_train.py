@@ -182,7 +182,7 @@ def test_bad_options_are_one_line(tmp_path, options, message):
     [
         (
             [CONFIG, "--config.train.minuts=3"],
-            "--config.train.minuts: no such option; --config=a2_capture --help",
+            "--config.train.minuts: no such option; did you mean --config.train.minutes?",
         ),
         (["--config=nowhere.py"], "nowhere.py: no such config file"),
         ([f"{CONFIG}:loud"], "a2_capture:loud does not exist; use a2_capture:demo"),
