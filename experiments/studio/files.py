@@ -120,7 +120,10 @@ class Files:
         shutil.rmtree(self[id].path.parent)
 
     def named(self, text: str) -> str:
-        """Puts the names of files in the place of their paths and ids in a message."""
+        """Puts the names of files in the place of their paths and ids in a message.
+
+        Other paths of the folder begin in it.
+        """
         folder = re.escape(str(self._folder))
         pattern = rf"(?:{folder}/)?(?:[0-9a-f]{{16}}/)?\b([0-9a-f]{{16}})\b(\.\w+)?"
 
@@ -130,7 +133,7 @@ class Files:
                 return found[0]
             return about["name"] if found[2] else Path(about["name"]).stem
 
-        return re.sub(pattern, name, text)
+        return re.sub(pattern, name, text).replace(f"{self._folder.parent}/", "")
 
     def named_in(self, content: Any) -> Any:
         """Does `named` for every text in a value of JSON."""
