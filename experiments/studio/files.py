@@ -100,7 +100,7 @@ class Files:
         if isinstance(id, str) and ID.fullmatch(id):
             about = read_table(self._folder / id / "about.json")
             paths = [p for p in (self._folder / id).glob(f"{id}.*") if p.suffix in KINDS]
-            if about and paths:
+            if paths and {"name", "kind", "facts"} <= about.keys():
                 return Kept(id, about["name"], about["kind"], paths[0], about["facts"])
         raise UserError(f"{printable(str(id))[:40]}: no file of this id; send it again")
 
@@ -129,7 +129,7 @@ class Files:
 
         def name(found: re.Match[str]) -> str:
             about = read_table(self._folder / found[1] / "about.json")
-            if not about:
+            if "name" not in about:
                 return found[0]
             return about["name"] if found[2] else Path(about["name"]).stem
 
