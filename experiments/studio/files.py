@@ -100,7 +100,7 @@ class Files:
         if isinstance(id, str) and ID.fullmatch(id):
             about = read_table(self._folder / id / "about.json")
             paths = [p for p in (self._folder / id).glob(f"{id}.*") if p.suffix in KINDS]
-            if about and paths:
+            if paths and {"name", "kind", "facts"} <= about.keys():
                 return Kept(id, about["name"], about["kind"], paths[0], about["facts"])
         raise UserError(f"{printable(str(id))[:40]}: no file of this id; send it again")
 
@@ -120,17 +120,20 @@ class Files:
         shutil.rmtree(self[id].path.parent)
 
     def named(self, text: str) -> str:
-        """Puts the names of files in the place of their paths and ids in a message."""
+        """Puts the names of files in the place of their paths and ids in a message.
+
+        Other paths of the folder begin in it.
+        """
         folder = re.escape(str(self._folder))
         pattern = rf"(?:{folder}/)?(?:[0-9a-f]{{16}}/)?\b([0-9a-f]{{16}})\b(\.\w+)?"
 
         def name(found: re.Match[str]) -> str:
             about = read_table(self._folder / found[1] / "about.json")
-            if not about:
+            if "name" not in about:
                 return found[0]
             return about["name"] if found[2] else Path(about["name"]).stem
 
-        return re.sub(pattern, name, text)
+        return re.sub(pattern, name, text).replace(f"{self._folder.parent}/", "")
 
     def named_in(self, content: Any) -> Any:
         """Does `named` for every text in a value of JSON."""

@@ -7,7 +7,6 @@ file "process" as long as it lives, whoever started it.
 
 import contextlib
 import os
-import re
 import secrets
 import shutil
 import signal
@@ -22,23 +21,18 @@ from typing import Any
 import experiments
 from experiments.run.config import flat_config
 from experiments.run.json_files import read_table, write_json
-from experiments.run.lock import check_unlocked
-from experiments.run.reading import Run, find_runs, read_run
+from experiments.run.reading import find_runs
 from experiments.studio.captures import flags_of
+from experiments.studio.states import ABOUT, FAILED, HELD, LOG, describe, is_alive, process_of, read
 from experiments.terminal.config_names import load_config
 from wf_jax.errors import UserError, printable, short
-from wf_jax.json_values import parse_json
 
 try:
     import fcntl
 except ImportError:  # Windows
     fcntl = None
 
-ABOUT, LOG, HELD = "studio.json", "log.txt", "process"
-RUNNING, WAITING, FINISHED, STOPPED = "running", "waiting", "finished", "stopped"
-FAILED, INTERRUPTED = "failed", "interrupted"
 DELETED = ".wf_jax-deleted-"
-LONGEST_LOG = 20_000  # bytes that are shown
 
 
 class Jobs:
@@ -81,7 +75,7 @@ class Jobs:
         with self._lock:
             self._children = [child for child in self._children if child.poll() is None]
             folders = self.folders().values()
-            if any(_is_alive(folder) for folder in folders):
+            if any(is_alive(folder) for folder in folders):
                 return
             waiting = [f for f in folders if read_table(f / ABOUT).get("waiting")]
             if waiting:
@@ -131,38 +125,7 @@ class Jobs:
         Raises:
             UserError: there is none of this id, or its files are damaged.
         """
-        folder = self.folder(id)
-        about = read_table(folder / ABOUT)
-        run = _read(folder)
-        state = _state(folder, about, run)
-        said = _log(folder)
-        name = about.get("name") or (run and run.config.get("metadata.name")) or id
-        known: dict[str, Any] = {
-            "id": id,
-            "name": name,
-            "state": state,
-            "task": run.task if run else "capture",
-            "created": about.get("created") or folder.stat().st_mtime,
-            "files": about.get("files", {}),
-            "step": run.step if run else 0,
-            "minutes": run.minutes if run else 0.0,
-            "total_steps": run and run.total_steps,
-            "total_minutes": run and run.total_minutes,
-            "speed": run and run.speed,
-            "records": run.records if run else [],
-            "best": {},
-            "log": said,
-            "error": _last_line(said) if state == FAILED else "",
-            "results": [n for n in ("model.nam", "report.html") if (folder / n).is_file()],
-            "samples": sorted(p.name for p in (folder / "samples").glob("*.wav")),
-            "speaks": (folder / "model" / "config.json").is_file(),
-        }
-        for metric in {key for record in known["records"] for key in record}:
-            if not metric.startswith(("esr/", "ll/")):
-                continue
-            best = run.best(metric, higher=metric.startswith("ll/"))
-            known["best"][metric] = best and best.value
-        return known
+        return describe(id, self.folder(id))
 
     def all(self) -> Iterator[dict[str, Any]]:
         """Yields the states of all runs, the newest first, without curves and logs."""
@@ -182,14 +145,15 @@ class Jobs:
             UserError: it does not train, or not on this machine.
         """
         folder = self.folder(id)
-        about = read_table(folder / ABOUT)
-        if about.get("waiting"):
+        with self._lock:
+            about = read_table(folder / ABOUT)
+            process = None if about.get("waiting") else process_of(folder, about)
+            if process is None and not about.get("waiting"):
+                name = about.get("name", id)
+                raise UserError(f"{name}: does not train, so there is nothing to stop")
             write_json(folder / ABOUT, about | {"waiting": False, "stopped": True})
-            return
-        process = _process(folder, about)
         if process is None:
-            raise UserError(f"{about.get('name', id)}: does not train, so there is nothing to stop")
-        write_json(folder / ABOUT, about | {"stopped": True})
+            return
         with contextlib.suppress(ProcessLookupError):
             os.kill(process, signal.SIGINT)
 
@@ -200,9 +164,9 @@ class Jobs:
             UserError: it trains already, or cannot go on.
         """
         folder = self.folder(id)
-        about, run = read_table(folder / ABOUT), _read(folder)
+        about, run = read_table(folder / ABOUT), read(folder)
         name = about.get("name", id)
-        if _is_alive(folder) or about.get("waiting"):
+        if is_alive(folder) or about.get("waiting"):
             raise UserError(f"{name}: trains or waits already; stop it first")
         if run is not None:
             about["config"] = str(run.config.get("source") or about.get("config"))
@@ -228,76 +192,10 @@ class Jobs:
         Raises:
             UserError: it trains.
         """
-        folder = self.folder(id)
-        if _is_alive(folder):
-            raise UserError(f"{read_table(folder / ABOUT).get('name', id)}: trains; stop it first")
-        aside = self._folder / f"{DELETED}{secrets.token_hex(8)}"
-        folder.rename(aside)
+        folder, aside = self.folder(id), self._folder / f"{DELETED}{secrets.token_hex(8)}"
+        with self._lock:
+            if is_alive(folder):
+                name = read_table(folder / ABOUT).get("name", id)
+                raise UserError(f"{name}: trains; stop it first")
+            folder.rename(aside)
         shutil.rmtree(aside, ignore_errors=True)
-
-
-def _read(folder: Path) -> Run | None:
-    return read_run(folder) if (folder / "config.json").is_file() else None
-
-
-def _state(folder: Path, about: dict[str, Any], run: Run | None) -> str:
-    if _is_alive(folder):
-        return RUNNING
-    if about.get("waiting"):
-        return WAITING
-    if run and run.finished:
-        return FINISHED
-    if run and not run.diverged and (folder / "metrics.json").is_file():
-        return STOPPED
-    if about.get("stopped"):
-        return STOPPED
-    return INTERRUPTED if run and run.records and not run.diverged else FAILED
-
-
-def _is_alive(folder: Path) -> bool:
-    """Returns whether a process trains in a folder, started here or in a terminal."""
-    try:
-        check_unlocked(folder)
-    except UserError:
-        return True
-    return _is_held(folder)
-
-
-def _is_held(folder: Path) -> bool:
-    try:
-        with (folder / HELD).open() as file:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    except OSError:
-        return False
-    return False
-
-
-def _process(folder: Path, about: dict[str, Any]) -> int | None:
-    """Returns the number of the process that trains in a folder, None if there is none here."""
-    if _is_held(folder):
-        return about.get("process")
-    try:
-        check_unlocked(folder)
-    except UserError:
-        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-            owner = parse_json((folder / "lock").read_text())
-            if owner["host"] == os.uname().nodename:
-                return int(owner["process"])
-    return None
-
-
-def _log(folder: Path) -> str:
-    """Returns the end of a log."""
-    try:
-        with (folder / LOG).open("rb") as file:
-            file.seek(max(0, file.seek(0, os.SEEK_END) - LONGEST_LOG))
-            return file.read().decode(errors="replace")
-    except OSError:
-        return ""
-
-
-def _last_line(log: str) -> str:
-    lines = [line.strip() for line in re.split(r"[\r\n]+", log) if line.strip()]
-    return lines[-1] if lines else "it ended without a word; see the terminal"

@@ -21,22 +21,19 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import FileResponse, JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from experiments.report.listening import SCRIPT
-from experiments.report.style import STYLE
 from experiments.studio import sounds
 from experiments.studio.captures import BUILT_IN, CONFIG, DEMO, FILES, capture_flags
 from experiments.studio.files import Files, Kept, shown_name
 from experiments.studio.guard import Guard, TooLargeError
 from experiments.studio.jobs import Jobs
+from experiments.studio.pages import page_routes
+from experiments.studio.requests import budget_of, number_of, read_form, read_object
 from wf_jax.errors import UserError, why
-from wf_jax.json_values import parse_json
 
-STATIC = Path(__file__).parent / "static"
 # Pages that a training wrote bring their style and sound along, and may reach nothing.
 REPORT = "sandbox allow-scripts allow-downloads; default-src 'none'; style-src 'unsafe-inline'; "
 REPORT += "script-src 'unsafe-inline'; img-src data: blob:; media-src data: blob:; "
 REPORT += "connect-src data: blob:; frame-ancestors 'self'"
-LARGEST_JSON = 1_000_000  # bytes
 _OURS = (None, "", DEMO, BUILT_IN)  # no ids of files
 SECONDS_BETWEEN = 1.0  # looks at which job is next
 
@@ -83,7 +80,7 @@ class Studio:
 
     async def check(self, request: Request) -> Response:
         """POST /check: a recording against its DI."""
-        given = await _json(request)
+        given = await read_object(request)
         source = await self._source(given.get("input"))
         recording = self.files[given.get("output")]
         found = await run_in_threadpool(sounds.check, source, recording.path)
@@ -91,18 +88,18 @@ class Studio:
 
     async def inspect(self, request: Request) -> Response:
         """POST /inspect: what a model's file says."""
-        async with _form(request) as form, self._taken(form, "model") as model:
+        async with read_form(request) as form, self._taken(form, "model") as model:
             lines = await run_in_threadpool(sounds.describe, model)
             return JSONResponse({"lines": self.files.named_in(lines)})
 
     async def render(self, request: Request) -> Response:
         """POST /render: a sound through a model."""
         async with (
-            _form(request) as form,
+            read_form(request) as form,
             self._taken(form, "model") as model,
             self._taken(form, "input") as source,
         ):
-            slim = _number(form, "slim", 1.0, 1.0)
+            slim = number_of(form, "slim", 1.0, 1.0)
             wav = await run_in_threadpool(sounds.render, model, source, slim)
         return Response(wav, media_type="audio/wav")
 
@@ -116,19 +113,19 @@ class Studio:
         """POST /speak: a recording or a mel by a voice, streamed."""
         from experiments.studio import voices
 
-        async with _form(request) as form, self._taken(form, "input") as source:
+        async with read_form(request) as form, self._taken(form, "input") as source:
             known, id = self._known_voices(), str(form.get("voice", ""))
             if id not in known:
                 raise UserError("voice: none of this id; GET /voices lists them")
-            seed = int(_number(form, "seed", 0.0, 2.0**32 - 1))
-            temperature = _number(form, "temperature", 0.8, 10.0)
+            seed = int(number_of(form, "seed", 0.0, 2.0**32 - 1))
+            temperature = number_of(form, "temperature", 0.8, 10.0)
             speech = await run_in_threadpool(voices.speak, known[id][1], source, seed, temperature)
         size = {"content-length": str(speech.size), "x-note": speech.note.encode().hex()}
         return StreamingResponse(speech.chunks, media_type="audio/wav", headers=size)
 
     async def start(self, request: Request) -> Response:
         """POST /capture: trains."""
-        given = await _json(request)
+        given = await read_object(request)
         if given.get("input") == BUILT_IN:
             await self._source(BUILT_IN)
         flags = await run_in_threadpool(capture_flags, given, self.files, self._built_in)
@@ -159,8 +156,8 @@ class Studio:
 
     async def go_on(self, request: Request) -> Response:
         """POST /capture/{id}/continue: trains on."""
-        id, given = request.path_params["id"], await _json(request)
-        minutes, steps = (_budget(given, name) for name in ("minutes", "steps"))
+        id, given = request.path_params["id"], await read_object(request)
+        minutes, steps = (budget_of(given, name) for name in ("minutes", "steps"))
         await run_in_threadpool(self.jobs.go_on, id, float(minutes), int(steps))
         return JSONResponse(self._state(id))
 
@@ -289,10 +286,7 @@ def make_app(
         ("GET", "/capture/{id}/{name}", studio.result),
     ]
     routes = [Route(path, _answered(call, studio), methods=[verb]) for verb, path, call in table]
-    routes += [Route(path, _static(file)) for path, file in _static_files().items()]
-    styles = STYLE + (STATIC / "studio.css").read_text(encoding="utf-8")
-    routes.append(Route("/style.css", _text(styles, "text/css")))
-    routes.append(Route("/listening.js", _text(SCRIPT, "text/javascript")))
+    routes += page_routes()
     guard = Middleware(Guard, token=token, limit=limit, hosts=hosts)
     handlers = {HTTPException: _http_error, Exception: _failure}
     return Starlette(
@@ -333,76 +327,7 @@ async def _failure(request: Request, error: Exception) -> Response:
     return JSONResponse({"error": said}, 500)
 
 
-async def _json(request: Request) -> dict[str, Any]:
-    """Reads an object of JSON; an empty body is an empty one."""
-    body = b""
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > LARGEST_JSON:
-            raise UserError(f"more than {LARGEST_JSON:,} bytes of JSON; send files to /files")
-    try:
-        content = parse_json(body or b"{}")
-    except ValueError as error:
-        raise UserError(f"no JSON ({error}); see /api") from None
-    if not isinstance(content, dict):
-        raise UserError("no object of JSON; see /api")
-    return content
-
-
-@contextlib.asynccontextmanager
-async def _form(request: Request) -> AsyncIterator[FormData]:
-    """Reads a form of files and values; the files go to the disk."""
-    kind = request.headers.get("content-type", "")
-    if not kind.startswith(("multipart/form-data", "application/x-www-form-urlencoded")):
-        raise UserError("send a form: multipart/form-data; see /api")
-    try:
-        form = await request.form(max_files=4, max_fields=16)
-    except HTTPException as error:
-        raise UserError(f"a damaged form ({error.detail}); see /api") from None
-    try:
-        yield form
-    finally:
-        await form.close()
-
-
-def _number(form: FormData, name: str, usual: float, most: float) -> float:
-    text = str(form.get(name, usual))
-    with contextlib.suppress(ValueError):
-        if 0 <= float(text) <= most:
-            return float(text)
-    raise UserError(f"{name}={text[:40]}: give a number from 0 to {most:g}")
-
-
-def _budget(given: dict[str, Any], name: str) -> float:
-    value = given.get(name, 0)
-    if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value < 1e7:
-        raise UserError(f"{name}={str(value)[:40]}: give a number of 0 or more")
-    return value
-
-
 def _download(path: Path, name: str, *, inline: bool = False) -> FileResponse:
     kind = "inline" if inline else "attachment"
     sound = {".wav": "audio/wav", ".nam": "application/json"}.get(path.suffix)
     return FileResponse(path, media_type=sound, filename=name, content_disposition_type=kind)
-
-
-def _static_files() -> dict[str, Path]:
-    """Returns the page's own files by their addresses; nothing else is read."""
-    found = {f"/{path.name}": path for path in sorted(STATIC.iterdir())}
-    return found | {"/": STATIC / "index.html", "/api": STATIC / "api.html"}
-
-
-def _static(path: Path) -> Callable[[Request], Awaitable[Response]]:
-    async def static(request: Request) -> Response:
-        del request
-        return FileResponse(path)
-
-    return static
-
-
-def _text(content: str, kind: str) -> Callable[[Request], Awaitable[Response]]:
-    async def text(request: Request) -> Response:
-        del request
-        return Response(content, media_type=kind)
-
-    return text

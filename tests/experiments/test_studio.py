@@ -17,7 +17,8 @@ pytest.importorskip("uvicorn")
 
 from experiments.studio.files import KINDS, shown_name
 from experiments.studio.options import Options, is_local
-from experiments.studio.server import STATIC, make_app
+from experiments.studio.pages import STATIC
+from experiments.studio.server import make_app
 from tests.amps.nam_examples import EXAMPLES
 from tests.amps.slow_nam import play
 from tests.experiments.studio_server import LOCAL, serving

@@ -70,7 +70,8 @@ async function describe(playing) {
   for (const { id, name } of playing) {
     const { lines } = await (await postForm("inspect", { model: id })).json();
     cards.push(make("article", { class: "card" }, make("h2", {}, name),
-      make("pre", { tabindex: "0" }, lines.join("\n")), models.files.some((file) => file.id === id) ? conversion(id, name) : null));
+      make("pre", { tabindex: "0" }, lines.join("\n")),
+      models.files.some((file) => file.id === id) && !lines.some((line) => /^ *A2 /.test(line)) ? conversion(id, name) : null));
   }
   find("#known").replaceChildren(make("h2", {}, "What the files say"), ...cards);
 }

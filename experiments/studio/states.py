@@ -1,0 +1,130 @@
+"""Reads how far a run is from its folder, and whether a process trains in it."""
+
+import contextlib
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+from experiments.run.json_files import read_table
+from experiments.run.lock import check_unlocked
+from experiments.run.reading import Run, read_run
+from wf_jax.errors import UserError
+from wf_jax.json_values import parse_json
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None
+
+ABOUT, LOG, HELD = "studio.json", "log.txt", "process"
+RUNNING, WAITING, FINISHED, STOPPED = "running", "waiting", "finished", "stopped"
+FAILED, INTERRUPTED = "failed", "interrupted"
+LONGEST_LOG = 20_000  # bytes that are shown
+
+
+def describe(id: str, folder: Path) -> dict[str, Any]:
+    """Returns what is known of a run, as JSON has it.
+
+    Raises:
+        UserError: its files are damaged.
+    """
+    about = read_table(folder / ABOUT)
+    run = read(folder)
+    state = _state(folder, about, run)
+    said = _log(folder)
+    name = about.get("name") or (run and run.config.get("metadata.name")) or id
+    known: dict[str, Any] = {
+        "id": id,
+        "name": name,
+        "state": state,
+        "task": run.task if run else "capture",
+        "created": about.get("created") or folder.stat().st_mtime,
+        "files": about.get("files", {}),
+        "step": run.step if run else 0,
+        "minutes": run.minutes if run else 0.0,
+        "total_steps": run and run.total_steps,
+        "total_minutes": run and run.total_minutes,
+        "speed": run and run.speed,
+        "records": run.records if run else [],
+        "best": {},
+        "log": said,
+        "error": _last_line(said) if state == FAILED else "",
+        "results": [n for n in ("model.nam", "report.html") if (folder / n).is_file()],
+        "samples": sorted(p.name for p in (folder / "samples").glob("*.wav")),
+        "speaks": (folder / "model" / "config.json").is_file(),
+    }
+    for metric in {key for record in known["records"] for key in record}:
+        if not metric.startswith(("esr/", "ll/")):
+            continue
+        best = run.best(metric, higher=metric.startswith("ll/"))
+        known["best"][metric] = best and best.value
+    return known
+
+
+def read(folder: Path) -> Run | None:
+    """Reads a run; None before it has a config."""
+    return read_run(folder) if (folder / "config.json").is_file() else None
+
+
+def _state(folder: Path, about: dict[str, Any], run: Run | None) -> str:
+    if is_alive(folder):
+        return RUNNING
+    if about.get("waiting"):
+        return WAITING
+    if run and run.finished:
+        return FINISHED
+    if run and not run.diverged and (folder / "metrics.json").is_file():
+        return STOPPED
+    if about.get("stopped"):
+        return STOPPED
+    return INTERRUPTED if run and run.records and not run.diverged else FAILED
+
+
+def is_alive(folder: Path) -> bool:
+    """Returns whether a process trains in a folder, started here or in a terminal."""
+    try:
+        check_unlocked(folder)
+    except UserError:
+        return True
+    return _is_held(folder)
+
+
+def _is_held(folder: Path) -> bool:
+    try:
+        with (folder / HELD).open() as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return False
+
+
+def process_of(folder: Path, about: dict[str, Any]) -> int | None:
+    """Returns the number of the process that trains in a folder, None if there is none here."""
+    if _is_held(folder):
+        return about.get("process")
+    try:
+        check_unlocked(folder)
+    except UserError:
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+            owner = parse_json((folder / "lock").read_text())
+            if owner["host"] == os.uname().nodename:
+                return int(owner["process"])
+    return None
+
+
+def _log(folder: Path) -> str:
+    """Returns the end of a log."""
+    try:
+        with (folder / LOG).open("rb") as file:
+            file.seek(max(0, file.seek(0, os.SEEK_END) - LONGEST_LOG))
+            return file.read().decode(errors="replace")
+    except OSError:
+        return ""
+
+
+def _last_line(log: str) -> str:
+    lines = [line.strip() for line in re.split(r"[\r\n]+", log) if line.strip()]
+    return lines[-1] if lines else "it ended without a word; see the terminal"
