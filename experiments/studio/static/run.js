@@ -85,7 +85,8 @@ class View {
         make("h2", {}, metric.startsWith("esr/") ? size : "likelihood"),
         make("p", {}, make("strong", {}, metric.startsWith("esr/") ? `ESR ${value.toFixed(4)}` : `${value.toFixed(3)} nats`)),
         make("p", {}, metric.startsWith("esr/")
-          ? `the error is ${(-10 * Math.log10(value)).toFixed(1)} dB below the sound` : "per sample of held-out speech"));
+          ? `the error is ${Math.abs(10 * Math.log10(value)).toFixed(1)} dB ${value > 1 ? "above" : "below"} the sound`
+          : "per sample of held-out speech"));
     });
     this.results.replaceChildren(...cards);
   }
