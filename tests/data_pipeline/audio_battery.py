@@ -38,6 +38,7 @@ from tests.limits import limited
 from wf_jax.amps import load_nam
 from wf_jax.audio.mel import MelSettings
 from wf_jax.errors import UserError
+from wf_jax.training.metrics import Progress
 
 RATE = 22_050  # of corpora and mels
 RENDERING = Rendering("", "", "", channel=1, resample=True)
@@ -111,7 +112,7 @@ class Commands:
     def render(self, path: Path) -> int:
         target = self.folder / "wet.wav"
         target.unlink(missing_ok=True)
-        if problem := attempt(self.model, path, target, RENDERING):
+        if problem := attempt(self.model, path, target, RENDERING, Progress()):
             raise UserError(problem)
         return soundfile.info(target).frames
 

@@ -154,7 +154,7 @@ class Readers:
             (folder / "metrics.jsonl").write_bytes(lines)
             result = damaged_json(RESULT, draw) if damaged[2] else json.dumps(RESULT).encode()
             (folder / "metrics.json").write_bytes(result)
-            sweep._same(folder, a2_capture.get_config())
+            sweep.has_options(folder, a2_capture.get_config())
             list(_metrics(read_table(folder / "metrics.json")))
         list(sweep._summary({"one": "finished", "two": "finished"}, top, "sweep"))
         for name in ("one", "two"):

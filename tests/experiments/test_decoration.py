@@ -15,6 +15,7 @@ from data_pipeline.latency import Latency
 from data_pipeline.synthetic import demo_pair
 from experiments.capture import results as capture_results
 from experiments.capture import samples as capture_samples
+from experiments.capture.job import CaptureJob
 from experiments.capture.latency_plot import plot_latency
 from experiments.capture.models import read_models
 from experiments.capture.samples import TrainingSamples
@@ -91,7 +92,9 @@ def test_a_capture_is_written_before_what_decorates_it(trained, tmp_path, monkey
     config = get_config("demo")
     family = read_models(config, 48000.0)
     with pytest.raises(UserError) as error:
-        capture_results.write_results(config, tmp_path, recorded, task, family, result, None)
+        capture_results.write_results(
+            config, tmp_path, recorded, task, family, result, None, CaptureJob(config).show
+        )
     (line,) = str(error.value).splitlines()
     assert line.startswith(f"{tmp_path / 'model.nam'} is complete, but not what is made after it: ")
     assert SAID[name] in line
@@ -102,7 +105,9 @@ def test_a_capture_is_written_before_what_decorates_it(trained, tmp_path, monkey
 
     monkeypatch.undo()
     monkeypatch.setattr(capture_results, "write_capture_report", lambda *_: None)
-    capture_results.write_results(config, tmp_path, recorded, task, family, result, None)
+    capture_results.write_results(
+        config, tmp_path, recorded, task, family, result, None, CaptureJob(config).show
+    )
     assert complete(tmp_path)
 
 
