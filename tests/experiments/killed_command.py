@@ -87,9 +87,12 @@ def _run(folder: Path, module: str, arguments: tuple[str, ...], last: int | None
         (folder / "changes.txt").write_text(str(made))
 
 
-def _save_dot(figure: Figure, file: IO[bytes], **options: Any) -> None:
+def _save_dot(figure: Figure, file: IO, format: str = "png", **options: Any) -> None:
     """Saves a transparent dot in place of every picture."""
-    imsave(file, np.zeros((1, 1, 4)), format="png")
+    if format == "svg":
+        file.write('<svg viewBox="0 0 1 1"></svg>')
+    else:
+        imsave(file, np.zeros((1, 1, 4)), format="png")
 
 
 def _changes(event: str, values: tuple[Any, ...], folder: str) -> bool:
