@@ -1,9 +1,14 @@
 """A capture run in TensorBoard: sound and pictures now and then, numbers always."""
 
+import base64
+import io
+import re
 from types import SimpleNamespace
 
+import jax
 import numpy as np
 import pytest
+import soundfile
 
 from experiments.capture import samples as capture_samples
 from experiments.capture.samples import TrainingSamples
@@ -42,6 +47,20 @@ def test_a_page_while_training(tmp_path, recorded, monkeypatch):
     html = (tmp_path / "report.html").read_text()
     assert "step 9 after 0:09" in html
     assert "nano, best 0.2500" in html
+
+
+@pytest.mark.slow
+def test_the_page_plays_the_model(tmp_path, recorded):
+    task, capture = recorded
+    model = task.init()
+    samples = TrainingSamples(RunFolder(tmp_path), task, capture)
+    samples(3, model, {"step": 3, "minutes": 0.1, "esr/nano": 0.5})
+    source = re.findall(r'flac;base64,([^"]+)"', (tmp_path / "report.html").read_text())[1]
+    heard, _ = soundfile.read(io.BytesIO(base64.b64decode(source)))
+    trained = jax.tree.map(lambda leaf: leaf[0], model["nano"])
+    y = np.asarray(trained(capture.input_validation[None]))[0, task.lookback :]
+    assert len(heard) == len(y)
+    np.testing.assert_allclose(heard, y / 2, atol=1e-4)
 
 
 @pytest.mark.slow
