@@ -30,6 +30,7 @@ from wf_jax.modules import split
 
 CHROMIUM = shutil.which("chromium")
 FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+FIRST = 10_000  # samples that are compared; all of them take minutes to get out of a browser
 VOICE = WaveFlowConfig(flows=2, layers=2, channels=4, height=8)
 pytestmark = [
     pytest.mark.slow,
@@ -113,11 +114,16 @@ def look(page: "api.Page") -> None:
 
 
 def heard(page: "api.Page", place: str, version: int) -> np.ndarray:
-    """Returns the samples that the listening element plays of a version."""
+    """Returns the first samples that the listening element plays of a version."""
     page.wait_for_selector(f"{place} wf-listening .listening")
     element = f"document.querySelector('{place} wf-listening')"
     page.evaluate(f"{element}.set({{ chosen: {version} }})")
-    return np.array(page.evaluate(f"Array.from({element}.heard())"), np.float32)
+    return np.array(page.evaluate(f"Array.from({element}.heard().slice(0, {FIRST}))"), np.float32)
+
+
+def duration(page: "api.Page", place: str) -> float:
+    """Returns the seconds of what is heard."""
+    return page.evaluate(f"document.querySelector('{place} wf-listening').duration")
 
 
 def test_capture_from_upload_to_download(page, files, tmp_path):
@@ -136,7 +142,7 @@ def test_capture_from_upload_to_download(page, files, tmp_path):
     assert page.text_content("#run h1") == "Mein Verstärker"
     target = heard(page, "#run", 0)
     assert 0.001 < np.sqrt(np.mean(target**2)) < 1
-    assert len(target) == 6 * 48000
+    assert duration(page, "#run") == 6
     page.click("#run .listening button:has-text('Play')")
     page.wait_for_function("document.querySelector('#run wf-listening').position > 0.2")
     page.click("#run .listening button:has-text('wavenet')")
@@ -183,7 +189,8 @@ def test_play_and_convert(page, files):
     y = heard(page, "#heard", 0)
     expected = play(EXAMPLES["gated"](), x[:4000])
     np.testing.assert_allclose(y[:4000], expected, atol=1e-4)
-    np.testing.assert_allclose(heard(page, "#heard", 1), x, atol=1e-4)
+    np.testing.assert_allclose(heard(page, "#heard", 1), x[:FIRST], atol=1e-4)
+    assert duration(page, "#heard") == 25
     page.wait_for_selector("#known pre")
     assert "Año viejo.nam: WaveNet" in page.text_content("#known")
     look(page)
@@ -204,9 +211,9 @@ def test_speak(page, files):
     page.click("#speak button.main")
     spoken, original = heard(page, "#spoken", 0), heard(page, "#spoken", 1)
     x, _ = soundfile.read(files / "l'été.wav", dtype="float32")
-    assert len(spoken) == len(x)
+    assert duration(page, "#spoken") == len(x) / 22050
     assert np.sqrt(np.mean(spoken**2)) > 1e-4
-    np.testing.assert_allclose(original, x, atol=1e-4)
+    np.testing.assert_allclose(original, x[:FIRST], atol=1e-4)
     look(page)
 
 
