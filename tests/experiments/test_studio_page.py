@@ -199,7 +199,7 @@ def test_play_and_convert(page, files):
     assert page.text_content("#run h1") == "Año viejo A2"
     page.click("text=Stop and keep the best")
     page.wait_for_selector("text=stopped, the best is kept")
-    page.click("text=Play it")
+    page.click("#run a:has-text('Play it')")
     page.wait_for_selector("#choice :checked")
 
 
