@@ -59,7 +59,7 @@ class TrainingSamples:
         self._history = [r for r in self._history if r["step"] < step] + [record]
         with showing(self._samples):
             if self._every and self._evaluations % self._every == 0:
-                self._keep(models)
+                self._keep(self._play(models))
             self._evaluations += 1
         with showing(self._folder):
             if self._board.active and time.monotonic() - self._shown > SECONDS_BETWEEN:
@@ -71,15 +71,10 @@ class TrainingSamples:
         with showing(self._folder):
             self._board(step, models, record)
 
-    def _keep(self, models: SizedModels) -> None:
+    def _keep(self, played: dict[str, np.ndarray]) -> None:
         """Writes samples/: the amp, its DI, and each model so far."""
         self._samples.mkdir(exist_ok=True)
-        di = np.asarray(self._di[0])
-        clips = {"target": self._target, "DI": di[self._lookback :]}
-        for size in self._sizes:
-            # By the native engine, which compiles in under a second.
-            played = render(playing_level(models[size], self._gain), [di])
-            clips[size] = np.concatenate(list(played))[self._lookback :]
+        clips = {"target": self._target, "DI": self._di[self._lookback :], **played}
         for name, clip in clips.items():
             with atomic_path(self._samples / f"{name}.wav") as path:
                 soundfile.write(path, clip, self._rate, subtype="FLOAT", format="WAV")

@@ -49,6 +49,35 @@ def test_a_page_while_training(tmp_path, recorded, monkeypatch):
     assert "nano, best 0.2500" in html
 
 
+def test_sounds_so_far_at_every_second_evaluation(tmp_path, recorded, capsys):
+    task, capture = recorded
+    samples = TrainingSamples(RunFolder(tmp_path), task, capture, every=2)
+    model, record = task.init(), {"minutes": 0.1, "esr/nano": 0.5}
+    samples(3, model, {"step": 3, **record})
+    assert "nothing shown" not in capsys.readouterr().out
+    place = tmp_path / "samples"
+    heard = {path.stem: soundfile.read(path, dtype="float32")[0] for path in place.iterdir()}
+    assert set(heard) == {"DI", "nano", "target"}
+    x = capture.input_validation[task.lookback :]
+    np.testing.assert_array_equal(heard["DI"], x)
+    np.testing.assert_array_equal(heard["target"], x / 2)  # as loud as the recording
+    trained = jax.tree.map(lambda leaf: leaf[0], model["nano"])
+    y = np.asarray(trained(capture.input_validation[None]))[0, task.lookback :]
+    np.testing.assert_allclose(heard["nano"], y / 2, atol=1e-5)
+    (place / "nano.wav").unlink()
+    samples(6, model, {"step": 6, **record})
+    assert not (place / "nano.wav").exists()
+    samples(9, model, {"step": 9, **record})
+    assert (place / "nano.wav").exists()
+
+
+def test_no_sounds_where_none_are_asked_for(tmp_path, recorded):
+    task, capture = recorded
+    samples = TrainingSamples(RunFolder(tmp_path), task, capture)
+    samples(3, task.init(), {"step": 3, "minutes": 0.1, "esr/nano": 0.5})
+    assert not (tmp_path / "samples").exists()
+
+
 @pytest.mark.slow
 def test_the_page_plays_the_model(tmp_path, recorded):
     task, capture = recorded
