@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 
 class Start(NamedTuple):
-    """How `wf-jax` was started.
+    """Keeps the way in which `wf-jax` was started.
 
     Attributes:
         program: its path, or "" for `python -m wf_jax`.

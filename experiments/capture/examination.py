@@ -21,7 +21,7 @@ RESTARTED = ("train.learning_rate",)  # which a run that diverged has smaller th
 
 @dataclasses.dataclass(frozen=True)
 class Examined:
-    """What is known of a capture before the training.
+    """Keeps the findings about a capture before its training.
 
     Attributes:
         member: the capture.

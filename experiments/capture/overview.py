@@ -68,7 +68,7 @@ for (const heading of document.querySelectorAll(".captures th[tabindex]")) {
 
 @dataclasses.dataclass(frozen=True)
 class Outcome:
-    """How far one capture is.
+    """Says how far one capture is.
 
     Attributes:
         state: "waiting", "finished", "refused", "failed", or "elsewhere": another process has it.
