@@ -114,7 +114,7 @@ GROUPS: dict[str, dict[str, Word]] = {
                 Option(
                     "out",
                     "workdir",
-                    "folder of the run, else runs/MODEL_a2; continued if it exists",
+                    "folder, else runs/MODEL_a2; one that exists goes on",
                 ),
                 _MINUTES,
                 _STEPS,
