@@ -18,11 +18,12 @@ from experiments.capture.config import CaptureConfig
 from experiments.capture.examination import Examined, examine_all, is_done
 from experiments.capture.job import CaptureJob
 from experiments.capture.members import Member, members_of
-from experiments.capture.overview import Outcome, write_overview
+from experiments.capture.overview import Outcome, Overview
 from experiments.capture.page import CaptureReport
 from experiments.capture.preview import write_preview
 from experiments.capture.wave import FOLDER as WAVES
 from experiments.capture.wave import Wave, WaveJob, waves_of
+from experiments.run.decoration import showing
 from experiments.run.exit_codes import AGAIN, INTERRUPTED, PARTIAL
 from experiments.run.folder import RunFolder
 from experiments.run.job import Job, execute, exit_code
@@ -83,6 +84,7 @@ class Board:
         """Takes the captures; nothing is known of them yet."""
         self._workdir, self._members = workdir, members
         self._outcomes = {member.name: Outcome("waiting") for member in members}
+        self._overview = Overview(workdir)
         self._slowed: set[str] = set()  # captures that diverged among others
 
     def examine(self) -> list[Examined]:
@@ -97,7 +99,7 @@ class Board:
             folder = self._workdir / examined.member.name
             if examined.changed and _is_free(folder):
                 _forget(folder)
-            self._outcomes[examined.member.name] = _outcome(examined)
+            self._set(examined.member, _outcome(examined))
         self._write()
         states = [examined.state for examined in found]
         print(f"{states.count('ready')} to be trained, {states.count('refused')} refused\n")
@@ -170,12 +172,18 @@ class Board:
 
     def _note(self, member: Member, state: str, reason: str = "", code: int = 0) -> int:
         before = self._outcomes[member.name]
-        self._outcomes[member.name] = dataclasses.replace(before, state=state, reason=reason)
+        self._set(member, dataclasses.replace(before, state=state, reason=reason))
         self._write()
         return code
 
+    def _set(self, member: Member, outcome: Outcome) -> None:
+        self._outcomes[member.name] = outcome
+        self._overview.note(member.name, outcome)
+
     def _write(self) -> None:
-        write_overview(self._workdir, self._outcomes)
+        """Writes table and page; where that fails, the captures go on."""
+        with showing(self._workdir):
+            self._overview.write()
 
 
 def _is_free(folder: Path) -> bool:
