@@ -5,6 +5,7 @@ import warnings
 from typing import Any, ClassVar
 
 from data_pipeline.audio_files import AudioFile
+from data_pipeline.playing import DEMO
 from experiments.capture.members import is_many, members_of
 from experiments.capture.teacher_files import TeacherFiles, read_teacher_files
 from experiments.run import config as run
@@ -230,7 +231,7 @@ class CaptureConfig(run.RunConfig):
     @property
     def is_demo(self) -> bool:
         """True if the pair is the built-in one."""
-        return self.data.input == "demo" and not self.data.teacher
+        return self.data.input == DEMO and not self.data.teacher
 
     @property
     def _files(self) -> tuple[str, ...]:

@@ -14,6 +14,7 @@ from data_pipeline.synthetic import demo_pair
 from experiments.accelerator.amps import new_a2
 from experiments.capture import batch
 from experiments.capture.batch import train_captures
+from experiments.capture.members import members_of
 from experiments.configs.a2_capture import get_config
 from experiments.run.exit_codes import AGAIN, INTERRUPTED, PARTIAL
 from experiments.run.lock import FolderLock
@@ -231,6 +232,37 @@ def test_a_manifest_has_a_line_and_metadata_for_each(config, place):
     assert (nam.metadata["gear_make"], nam.metadata["tone_type"]) == ("Acme", "hi_gain")
     assert nam.metadata["training"]["data"]["latency"]["manual"] == 120
     assert "tone_type=loud is none of" in rows(place)["wrong"]["reason"]
+
+
+@pytest.mark.slow
+def test_a_manifest_of_chains_and_our_playing(config, place):
+    document = {"version": "0.5.4", "architecture": "Linear", "weights": [0.5, 0.1, 0.0]}
+    document |= {"config": {"receptive_field": 2, "bias": True}, "sample_rate": RATE}
+    for name in ("pedal", "amp"):
+        (place.parent / f"{name}.nam").write_text(json.dumps(document))
+    manifest = place.parent / "list.csv"
+    manifest.write_text('teacher,input\n"pedal.nam,amp.nam",di.wav\nnone.nam,demo\n')
+    config.data.input, config.data.output, config.data.manifest = "demo", "", str(manifest)
+    assert again(config, place) == PARTIAL
+    made = read_nam(place / "pedal+amp" / "model.nam").metadata["converted_from"]
+    assert [file["file"] for file in made["files"]] == ["pedal.nam", "amp.nam"]
+    assert "none.nam: cannot be read: No such file" in rows(place)["none"]["reason"]
+
+
+def test_recordings_over_the_built_in_pair_are_refused(config, place):
+    config.data.input = "demo"
+    said = "--config.data.input=demo: the built-in pair has a recording of its own; name the DI"
+    with pytest.raises(UserError, match=said):
+        config.check()
+    manifest = place.parent / "list.csv"
+    manifest.write_text("output\nwet/a.wav\n")
+    config.data.output, config.data.manifest = "", str(manifest)
+    with pytest.raises(UserError, match=said):
+        config.check()
+    manifest.write_text("output,input\nwet/a.wav,di.wav\nwet/late.wav,built-in\n")
+    good, bad = members_of(config)
+    assert good.fault == ""
+    assert bad.fault.startswith("input=built-in: for teachers, and ")
 
 
 @pytest.mark.slow
