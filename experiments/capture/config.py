@@ -107,8 +107,8 @@ class Train(run.Train):
         end: share of the peak rate left at the end; -1 for the optimizer's own.
         batch_size: windows per step, over all devices; 0 for the optimizer's own, 8 or 16.
         window: samples of a window.
-        captures_at_once: of many, how many are trained together in one program; 0 for what suits
-            the device: one after the other on a CPU.
+        captures_at_once: of many captures, the most that one program trains together; 0 for what
+            suits the device: 1 on a CPU, 16 on others. 1 where captures are fine-tuned.
         samples_every: evaluations between sounds of the models so far in samples/; 0 for none.
     """
 
