@@ -9,6 +9,7 @@ import shutil
 from pathlib import Path
 from types import SimpleNamespace
 
+import jax
 import numpy as np
 import pytest
 import soundfile
@@ -27,6 +28,7 @@ from wf_jax.amps.capture import CaptureAudio, CaptureTask, together
 from wf_jax.amps.nam_file import read_nam
 from wf_jax.errors import UserError
 from wf_jax.platforms import chosen
+from wf_jax.training.dispatch import Dispatcher
 from wf_jax.training.loop import DivergedError, train
 from wf_jax.training.metrics import read_records
 from wf_jax.training.schedule import Schedule
@@ -498,6 +500,18 @@ def test_eight_captures_together_learn_as_each_alone(tmp_path, optimizer, rate, 
             np.testing.assert_allclose(own.metrics[name], value, rtol=1e-2)
             assert value < alone.history[0][name]
         assert own.models["small"].config == alone.models["small"].config
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("optimizer", ["adam", "soap"])
+def test_the_share_of_a_state_is_that_of_one_alone(optimizer):
+    tasks = [task_of(audio_of(seed)) for seed in range(3)]
+    settings = Settings(optimizer=optimizer, clip_norm=1.0, average_decay=0.9)
+    states = []
+    for task in (together(tasks), tasks[1]):
+        with Dispatcher(task, settings, lambda step: 1) as dispatcher:
+            states.append(jax.device_get(dispatcher.create(dispatcher.params)))
+    jax.tree.map(np.testing.assert_array_equal, states[0].of(1), states[1])
 
 
 @pytest.mark.slow
