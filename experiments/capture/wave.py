@@ -34,6 +34,7 @@ from wf_jax.training.distributed import say
 from wf_jax.training.loop import Result, record_of
 from wf_jax.training.metrics import MetricsFile
 from wf_jax.training.saved_checkpoints import saved_steps
+from wf_jax.training.state import TrainState
 
 FOLDER = ".waves"
 _NAMES = "members.json"
@@ -89,6 +90,7 @@ class WaveJob(Job):
         tasks = {name: job.prepare(run) for name, (job, run) in self._jobs.items()}
         some = next(iter(tasks))
         self.what = f"{len(tasks)} captures together, {self._jobs[some][0].what}"
+        self._alone = tasks[some]
         self._task = together([tasks[name or some] for name in self._wave.places])
         return self._task
 
@@ -119,6 +121,7 @@ class WaveJob(Job):
     def finish(self, folder: Path, result: Result) -> None:
         """Writes the results of every capture that did not diverge."""
         last = self._newest(folder / "checkpoints") if result.finished else None
+        alone = jax.tree.structure(self._fresh(self._alone)) if last else None
         for i, name in self._placed():
             if not result.sound[i]:
                 self.diverged.add(name)
@@ -128,7 +131,8 @@ class WaveJob(Job):
             job, run = self._jobs[name]
             try:
                 if last:
-                    _hand_over(last, i, job.config, run.local)
+                    share = dataclasses.replace(last, state=last.state.of(i, alone))
+                    _hand_over(share, job.config, run.local)
                 job.finish(run.local, result.of(i))
             except Exception as error:  # and the others have results
                 say(f"{name}: {in_one_line(error)}")
@@ -139,13 +143,13 @@ class WaveJob(Job):
 
     def _newest(self, folder: Path) -> Restored | None:
         """Reads the last checkpoint of all."""
-        settings = read_settings(self.config)
-        when = settings.checkpoints
-        with (
-            Dispatcher(self._task, settings, lambda step: 1) as dispatcher,
-            Checkpoints(folder, keep=when.keep, keep_best=when.keep_best) as checkpoints,
-        ):
-            return checkpoints.restore(dispatcher.create(dispatcher.params))
+        when = self.config.checkpoints
+        with Checkpoints(folder, keep=when.keep, keep_best=when.keep_best) as checkpoints:
+            return checkpoints.restore(self._fresh(self._task))
+
+    def _fresh(self, task: CaptureTask) -> TrainState:
+        with Dispatcher(task, read_settings(self.config), lambda step: 1) as dispatcher:
+            return dispatcher.create(dispatcher.params)
 
 
 def begun(workdir: Path, found: Sequence[Examined]) -> Iterator[Wave]:
@@ -184,10 +188,10 @@ def _is_left(folder: Path, one: Examined) -> bool:
     return (same or one.state == "elsewhere") and not has_own_checkpoint(folder)
 
 
-def _hand_over(last: Restored, place: int, config: CaptureConfig, folder: Path) -> None:
-    """Saves the share of one capture of all, as its own checkpoint."""
+def _hand_over(share: Restored, config: CaptureConfig, folder: Path) -> None:
+    """Saves the share of one capture as its own checkpoint."""
     with Checkpoints(folder / "checkpoints", config=flat_config(config)) as checkpoints:
-        checkpoints.save(last.step, last.state.of(place), last.notes)
+        checkpoints.save(share.step, share.state, share.notes)
 
 
 def _places(folder: Path) -> tuple[str | None, ...]:

@@ -511,7 +511,8 @@ def test_the_share_of_a_state_is_that_of_one_alone(optimizer):
     for task in (together(tasks), tasks[1]):
         with Dispatcher(task, settings, lambda step: 1) as dispatcher:
             states.append(jax.device_get(dispatcher.create(dispatcher.params)))
-    jax.tree.map(np.testing.assert_array_equal, states[0].of(1), states[1])
+    share = states[0].of(1, jax.tree.structure(states[1]))
+    jax.tree.map(np.testing.assert_array_equal, share, states[1])
 
 
 @pytest.mark.slow
@@ -572,11 +573,11 @@ def interrupted(config, place, monkeypatch, written=0):
     config.train.captures_at_once = 2
     names, before = [], wave._hand_over
 
-    def hand_over(last, i, config, folder):
+    def hand_over(share, config, folder):
         if len(names) == written:
             raise KeyboardInterrupt
         names.append(folder.name)
-        before(last, i, config, folder)
+        before(share, config, folder)
 
     with monkeypatch.context() as patched:
         patched.setattr(wave, "_hand_over", hand_over)
@@ -683,9 +684,9 @@ def test_a_wave_shows_each_capture_while_it_trains(config, place, monkeypatch):
     config.train.captures_at_once, config.train.samples_every = 2, 1
     pages, before = [], wave._hand_over
 
-    def hand_over(last, i, config, folder):
+    def hand_over(share, config, folder):
         pages.append((folder / "report.html").read_text())
-        before(last, i, config, folder)
+        before(share, config, folder)
 
     monkeypatch.setattr(wave, "_hand_over", hand_over)
     assert again(config, place) == 0
@@ -693,6 +694,17 @@ def test_a_wave_shows_each_capture_while_it_trains(config, place, monkeypatch):
     assert all("Training: step" in page for page in pages)
     for name in ("a", "late"):
         assert (place / name / "samples" / "linear.wav").exists()
+
+
+@pytest.mark.slow
+def test_a_capture_goes_on_alone_with_the_bases_of_its_wave(config, place, capsys):
+    mended(config)
+    config.train.optimizer, config.train.captures_at_once = "soap", 2
+    assert again(config, place) == 0
+    config.train.epochs = 3
+    capsys.readouterr()
+    assert again(config, place) == 0
+    assert all_said(capsys).count("continuing at step") == 2
 
 
 @pytest.mark.slow

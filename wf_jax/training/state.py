@@ -59,9 +59,16 @@ class TrainState:
         """Parameters that are evaluated and kept: the average where there is one."""
         return self.average or self.params
 
-    def of(self, index: int) -> "TrainState":
-        """Returns the state of one of several models along the first axis; counters are common."""
-        return jax.tree.map(lambda leaf: leaf[index : index + 1] if leaf.ndim else leaf, self)
+    def of(self, index: int, alone: jax.tree_util.PyTreeDef) -> "TrainState":
+        """Returns the state of one of several models along the first axis; counters are common.
+
+        Args:
+            index: of the model.
+            alone: structure of the state of one; SOAP's groups are named after how many there are.
+        """
+        leaves = jax.tree.leaves(self)
+        own = [leaf[index : index + 1] if leaf.ndim else leaf for leaf in leaves]
+        return jax.tree.unflatten(alone, own)
 
 
 def create_state(
