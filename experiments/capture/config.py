@@ -5,6 +5,7 @@ import warnings
 from typing import Any, ClassVar
 
 from data_pipeline.audio_files import AudioFile
+from data_pipeline.playing import DEMO
 from experiments.capture.members import is_many, members_of
 from experiments.capture.teacher_files import TeacherFiles, read_teacher_files
 from experiments.run import config as run
@@ -109,7 +110,7 @@ class Train(run.Train):
         batch_size: windows per step, over all devices; 0 for the optimizer's own, 8 or 16.
         window: samples of a window.
         captures_at_once: how many of many captures are trained together in one program; 0 for
-            what suits the device, which is one on a CPU.
+            what suits the device: 1 on a CPU, 16 on others. 1 where captures are fine-tuned.
         samples_every: evaluations between sounds of the models so far in samples/; 0 for none.
     """
 
@@ -232,7 +233,7 @@ class CaptureConfig(run.RunConfig):
     @property
     def is_demo(self) -> bool:
         """True if the pair is the built-in one."""
-        return self.data.input == "demo" and not self.data.teacher
+        return self.data.input == DEMO and not self.data.teacher
 
     @property
     def _files(self) -> tuple[str, ...]:

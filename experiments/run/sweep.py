@@ -127,18 +127,12 @@ def complete(workdir: Path) -> bool:
     return finished(workdir) and read_result(workdir).get("reported", True) is True
 
 
-def has_options(folder: Path, config: Any, but: Sequence[str] = ()) -> bool:
-    """Returns whether the run there has this config; if not, a training continues or refuses it.
-
-    Args:
-        folder: of the run.
-        config: the config.
-        but: options that may differ.
-    """
+def has_options(folder: Path, config: Any) -> bool:
+    """Returns whether the run there has this config; if not, a training continues or refuses it."""
     try:
         old = current_names(read_json(folder / "config.json"))
         new = json.loads(json.dumps(_options(config)))
-        return all(name in but or old.get(name, value) == value for name, value in new.items())
+        return all(old.get(name, value) == value for name, value in new.items())
     except FileNotFoundError:
         return True
     except (OSError, ValueError, AttributeError):
