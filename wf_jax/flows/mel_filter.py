@@ -24,6 +24,7 @@ from wf_jax.audio.stft import hann
 
 _FLOOR = 1e-10  # power of white noise that is added, of full scale 1: a third of an int16 step
 _NARROW = 3e-5  # white noise relative to the frame's power, for predictors of pure tones
+_LOG_MAGNITUDES = -30.0, 12.0  # what audio has at most, and its square is a float32
 _LARGEST = 0.9999  # reflection coefficient
 # Speech falls by 60 dB from low to high frequencies. Without this much of it the recursion is
 # well-conditioned in float32; the predictor gets it back as a factor 1 - 0.95 z^-1.
@@ -114,7 +115,7 @@ def _power(mel: jax.Array, settings: MelSettings) -> jax.Array:
     )
     # Of Gaussian noise of density 1 the mean magnitude is sqrt(pi / 4 times the window's energy).
     energy = float(np.sum(np.square(hann(settings.win_length))) * np.pi / 4)
-    return jnp.exp(2 * log_magnitude - math.log(energy))
+    return jnp.exp(2 * jnp.clip(log_magnitude, *_LOG_MAGNITUDES) - math.log(energy))
 
 
 def _autocorrelation(power: jax.Array, order: int) -> jax.Array:
