@@ -15,14 +15,17 @@ import soundfile
 pytest.importorskip("starlette")
 pytest.importorskip("uvicorn")
 
+from experiments.studio.captures import CONFIG
 from experiments.studio.files import KINDS, shown_name
 from experiments.studio.options import Options, is_local
 from experiments.studio.pages import STATIC
 from experiments.studio.server import make_app
+from experiments.terminal.config_names import load_config
 from tests.amps.nam_examples import EXAMPLES
 from tests.amps.slow_nam import play
 from tests.experiments.studio_server import LOCAL, serving
 from wf_jax.errors import UserError
+from wf_jax.options import Text, describe_options
 
 NAMES = ("Gänßefüße.wav", "Señal_año ¡2!.wav", "Œuvre d'été à l'œil.wav", "ギター録音・最終版.wav")
 TOKEN = "a token of thirty-two characters"
@@ -331,10 +334,6 @@ def test_fifty_requests_at_once(studio):
     ("request_", "said"),
     [
         ({}, "data.input is missing"),
-        ({"input": "demo", "options": {"data.output": "/etc/passwd"}}, "give the id of a file"),
-        ({"input": "demo", "options": {"model.nam": "/etc/passwd"}}, "give the id of a file"),
-        ({"input": "demo", "options": {"data.loudness_probe": "/x"}}, "give the id of a file"),
-        ({"input": "demo", "options": {"task": "x"}}, "give the id of a file"),
         ({"input": "demo", "options": {"train.minuts": 1}}, "no such option"),
         (
             {"input": "demo", "options": {"train.minutes": "1"}},
@@ -355,6 +354,29 @@ def test_a_capture_that_cannot_be_trained_is_refused_at_once(studio, folder, req
     assert status == 400
     assert said in answer["error"]
     assert not [*(folder / "runs").iterdir()]
+
+
+CLOSED = [
+    option.name
+    for option in describe_options(load_config(CONFIG))
+    if isinstance(option.rule, Text) and not option.name.startswith("metadata.")
+]
+
+
+@pytest.mark.parametrize("option", sorted({*CLOSED, "task"} - {"data.repair"}))
+def test_no_option_is_a_path(studio, folder, option):
+    """Any text may be a path, except metadata and the words of data.repair."""
+    options = {option: "/etc/passwd"}
+    status, said = studio.json("POST", "/capture", {"input": "demo", "options": options})
+    assert status == 400
+    assert said["error"].startswith(f"{option}: not for a request")
+    assert not [*(folder / "runs").iterdir()]
+
+
+def test_repairs_are_words(studio):
+    given = {"teacher": studio.send("a.nam", NAM)["id"], "options": {"data.repair": "/etc/passwd"}}
+    status, said = studio.json("POST", "/capture", given)
+    assert (status, "data.repair=/etc/passwd" in said["error"]) == (400, True), said
 
 
 def test_files_of_another_kind_are_refused(studio):
