@@ -30,7 +30,7 @@ _start: Start | None = None
 
 
 def started_as(start: Start) -> None:
-    """Has later commands written as words of `wf-jax`."""
+    """Writes later commands as words of `wf-jax`."""
     global _start
     _start = start
 

@@ -27,7 +27,7 @@ class Choices:
         clips: number that each device synthesizes or evaluates at once.
         chunk: samples of a file that a model computes at once: as many as fit a core's cache, or
             enough to keep a device busy with each.
-        captures: of many, how many are trained together: one, after which the next begins, where
+        captures: trained together where there are many: one, after which the next begins, where
             the work of each is the same either way, or enough to keep a device busy.
         autotuning: whether a GPU's compiler times variants of every product; see
             `compiler_options`.

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from data_pipeline import captures
@@ -27,6 +26,7 @@ from wf_jax.amps.capture import CaptureTask
 from wf_jax.amps.model import AmpModel
 from wf_jax.amps.nam_file import read_nam
 from wf_jax.amps.nam_models import save_nam
+from wf_jax.amps.render import render
 from wf_jax.modules import split
 from wf_jax.training.loop import Result
 from wf_jax.training.metrics import duration
@@ -101,9 +101,7 @@ def _describe(
     }
     write_metrics(workdir, metrics, reported=False)
     x = capture.input_validation
-    predictions = {
-        size: np.asarray(model(jnp.asarray(x[None])))[0] for size, model in models.items()
-    }
+    predictions = {size: np.concatenate(list(render(model, [x]))) for size, model in models.items()}
     skip = task.lookback
     report = CaptureReport(
         title=read_nam(nam).metadata["name"],
@@ -142,7 +140,7 @@ def _describe(
 
 def playing_level(stacked: AmpModel, output_gain: float) -> AmpModel:
     """Scales one capture's model from training level back to recording level."""
-    model: AmpModel = jax.tree.map(lambda leaf: leaf[0], stacked)
+    model: AmpModel = jax.tree.map(lambda leaf: leaf[0], jax.device_get(stacked))
     return model.scaled(1 / output_gain)
 
 

@@ -3,7 +3,6 @@
 import time
 from typing import Any
 
-import jax
 import numpy as np
 import soundfile
 
@@ -83,7 +82,7 @@ class TrainingSamples:
         """Plays by `render`, which compiles nothing on CPUs: a hundredth of what a call costs."""
         played = {}
         for size in self._sizes:
-            model = playing_level(jax.device_get(models[size]), self._gain)
+            model = playing_level(models[size], self._gain)
             played[size] = np.concatenate(list(render(model, [self._di])))[self._lookback :]
         return played
 

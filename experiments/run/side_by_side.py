@@ -9,6 +9,7 @@ from typing import TextIO
 
 from experiments.run.reading import Run, find_runs, read_run
 from experiments.run.table import Table, compare, json_lines, text
+from experiments.terminal.pipes import reader_may_leave
 from wf_jax.errors import UserError
 from wf_jax.whole_files import atomic_path
 
@@ -36,12 +37,9 @@ def compare_runs(
     if not runs:
         raise UserError(*damaged.values())
     tables = compare(runs)
-    try:
+    with reader_may_leave():
         print("\n".join(_lines(tables, damaged, json)), flush=True)
         _draw(tables, picture, x, sys.stderr if json else sys.stdout)
-    except BrokenPipeError:  # `| head`: what it wanted to read it has read
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return
     if damaged:
         raise UserError(*damaged.values())
 

@@ -4,6 +4,7 @@ import runpy
 import sys
 from collections.abc import Sequence
 
+from experiments.terminal.pipes import reader_may_leave
 from experiments.terminal.word_arguments import find_word, translate
 from experiments.terminal.word_help import help_of, overview
 from experiments.terminal.words import BY_MAIN, Word
@@ -23,23 +24,26 @@ def run(program: str, typed: Sequence[str]) -> int:
         typed: the arguments after it.
     """
     if not typed or typed[0] in HELP | {"help"}:
-        print(overview())
-        return 0
+        return _say(overview())
     if typed[0] == "--version":
-        print(f"wf-jax {__version__}")
-        return 0
+        return _say(f"wf-jax {__version__}")
     name, *rest = typed
     try:
         word = find_word(name)
         if HELP & set(rest):
-            print(help_of(name))
-            return 0
+            return _say(help_of(name))
         arguments = translate(name, rest)
     except UserError as error:
         print(error, file=sys.stderr)
         return WRONG
     started_as(Start(program, typed, BY_MAIN))
     _become(word, arguments)
+    return 0
+
+
+def _say(text: str) -> int:
+    with reader_may_leave():
+        print(text)
     return 0
 
 

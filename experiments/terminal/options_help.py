@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from experiments.terminal.config_names import load_config
+from experiments.terminal.pipes import reader_may_leave
 from wf_jax.command_lines import command
 from wf_jax.errors import UserError, first_line
 from wf_jax.options import describe_options
@@ -20,8 +21,10 @@ def print_options(names: Sequence[str]) -> None:
     """
     if not names:
         raise UserError(f"name a config: {command('options', 'a2_capture')}")
-    for name in names:
-        print("\n".join(options_help(_loaded(name))))
+    configs = [_loaded(name) for name in names]
+    with reader_may_leave():
+        for config in configs:
+            print("\n".join(options_help(config)))
 
 
 def options_help(config: Any) -> Iterator[str]:

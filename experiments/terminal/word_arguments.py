@@ -87,6 +87,10 @@ def _take_apart(name: str, typed: Sequence[str]) -> Typed:
         of_config = flag.startswith("config.") and "config" in flags
         if not (of_config or flag in flags or flag in switches):
             raise UserError(_unknown(name, option, {*short, *flags}))
+        if (
+            option.startswith("config.") and not equals
+        ):  # whether it is a switch only its config knows
+            raise UserError(f"--{option} has no value; write --{option}=VALUE")
         given = value if equals else None if flag in switches else next(texts, None)
         if given is None and flag not in switches:
             raise UserError(f"--{option} has no value; write --{option}=VALUE")
@@ -106,7 +110,7 @@ def _nearest(name: str, known: Iterable[str]) -> str | None:
 
 def _usual(word: Word, given: dict[str, str | None]) -> Iterator[tuple[str, str]]:
     """Yields the flags that a word gives where they were not typed."""
-    stems = {a.name.lower(): Path(given.get(a.flag) or "").stem for a in word.arguments}
+    stems = {a.name.lower(): Path(given.get(a.flag) or "").resolve().stem for a in word.arguments}
     for text in word.usual:
         flag, _, value = text.partition("=")
         if flag not in given:

@@ -50,12 +50,13 @@ def _out(meaning: str, flag: str = "output") -> Option:
     return Option("OUT", flag, meaning)
 
 
-_MINUTES = Option("minutes", "config.train.minutes", "time budget, from the first step on")
+_MINUTES = Option(
+    "minutes", "config.train.minutes", "time budget, from the first step on; else epochs"
+)
 _STEPS = Option("steps", "config.train.steps", "budget in steps, where no minutes are given")
 _SEED = Option("seed", "config.train.seed", "of the first weights and all random choices")
 _CORPUS = Option("corpus", "config.data.corpus", "what `wf-jax prepare` wrote")
 _NAME = Option("name", "config.metadata.name", "what players show")
-_RUN = Option("out", "workdir", "folder of the run; continued if it exists")
 _MODEL = Option("MODEL", "model", "a .nam file, or one of GuitarML or AIDA-X")
 _VOICE = Option("MODEL", "model", "folder of a run, or of a model")
 _CONFIG = Option("CONFIG", "config", "a2_capture, waveflow:64, ..., or a file")
@@ -68,10 +69,12 @@ GROUPS: dict[str, dict[str, Word]] = {
             "trains a .nam model of an amp, from a DI and its recording",
             (
                 Option("DI", "config.data.input", "the file that was played into the amp"),
-                Option("AMP", "config.data.output", "what came out of it"),
+                Option(
+                    "AMP", "config.data.output", "what came out of it, or a folder of such files"
+                ),
             ),
             (
-                _RUN,
+                Option("out", "workdir", "folder, else runs/AMP; one that exists goes on"),
                 _MINUTES,
                 _STEPS,
                 _NAME,
@@ -102,11 +105,17 @@ GROUPS: dict[str, dict[str, Word]] = {
             "turns any capture into A2: a model of a model, without a recording",
             (
                 Option(
-                    "MODEL", "config.data.teacher", "the old file, or pedal.nam,amp.nam in a row"
+                    "MODEL",
+                    "config.data.teacher",
+                    "the old file, a folder of them, or pedal.nam,amp.nam in a row",
                 ),
             ),
             (
-                _RUN,
+                Option(
+                    "out",
+                    "workdir",
+                    "folder, else runs/MODEL_a2; one that exists goes on",
+                ),
                 _MINUTES,
                 _STEPS,
                 _NAME,

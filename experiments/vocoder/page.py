@@ -119,7 +119,7 @@ def _listen(report: VocoderReport) -> str:
         "Listen",
         f"{rows}<p>Each clip was held out of the training and spoken again from its mel "
         f"spectrogram: calmly, with {CALM:g} times the deviation that was learned (the temperature,"
-        " --temperature of experiments.synthesize), and with all of it, as it is measured below. "
+        " --temperature of `speak`), and with all of it, as it is measured below. "
         f"The original is at its own level. At most {SECONDS} seconds of each. A mel says nothing "
         "of the phase, so the difference is loud even where both sound alike.</p>",
     )

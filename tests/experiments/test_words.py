@@ -110,7 +110,7 @@ MISTAKES = {
     "capture a b --workdri=3": "--workdri is no option of capture; did you mean --workdir?",
     "render a b c --config.x=3": "--config.x is no option of render; wf-jax render --help lists",
     "render a b c -s": "--s is no option of render; wf-jax render --help lists all",
-    "capture a": "AMP is missing: what came out of it; type wf-jax capture DI AMP",
+    "capture a": "AMP is missing: what came out of it, or a folder of such files; type",
     "capture": "DI is missing: the file that was played into the amp; type wf-jax capture DI AMP",
     "capture a b c": "'c' is one argument too many; type wf-jax capture DI AMP",
     "capture a b --minutes": "--minutes has no value; write --minutes=VALUE",

@@ -47,7 +47,7 @@ class CaptureShape:
 
     Attributes:
         windows: of the training part.
-        held_out: samples of the held-out part, filled up to a multiple of some.
+        held_out: samples of the held-out part, filled up to a multiple of _VALIDATION_STEP.
     """
 
     windows: int

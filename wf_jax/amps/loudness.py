@@ -6,11 +6,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-
-@jax.jit
-def _rms_at_gains(model: Any, probe: jax.Array, gains: jax.Array) -> jax.Array:
-    y = model(gains[:, None] * probe)
-    return jnp.sqrt(jnp.mean(jnp.square(y), axis=1))
+from wf_jax.amps.engines import plays_natively
+from wf_jax.amps.render import render
 
 
 def loudness_and_gain(model: Any, probe: np.ndarray) -> tuple[float, float]:
@@ -27,9 +24,21 @@ def loudness_and_gain(model: Any, probe: np.ndarray) -> tuple[float, float]:
     Returns:
         Loudness in dB and gain in [0, 1].
     """
-    gains = jnp.arange(11, dtype=jnp.float32) / 10
-    rms = np.asarray(_rms_at_gains(model, jnp.asarray(probe, jnp.float32), gains), np.float64)
+    signals = np.arange(11, dtype=np.float32)[:, None] / 10 * np.asarray(probe, np.float32)
+    if plays_natively(model):  # which compiles nothing
+        rms = np.array([_rms(np.concatenate(list(render(model, [x])))) for x in signals])
+    else:
+        rms = np.asarray(_rms_of_all(model, jnp.asarray(signals)), np.float64)
     largest = 11 * rms[-1]
     smallest = largest / 2
     gain = np.clip((rms.sum() - smallest) / max(largest - smallest, 1e-30), 0.0, 1.0)
     return float(20 * np.log10(max(rms[-1], 1e-30))), float(gain)
+
+
+@jax.jit
+def _rms_of_all(model: Any, x: jax.Array) -> jax.Array:
+    return jnp.sqrt(jnp.mean(jnp.square(model(x)), axis=1))
+
+
+def _rms(y: np.ndarray) -> float:
+    return float(np.sqrt(np.mean(np.square(y, dtype=np.float64))))

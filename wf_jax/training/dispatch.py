@@ -47,7 +47,7 @@ class Sent:
 
     @property
     def diverged_at(self) -> int | None:
-        """Returns the first step after which no model has finite metrics any more."""
+        """Returns the first step at which no model has finite metrics any more."""
         steps = len(self.rates)
         fine = sound_models(value[:steps] for value in self.metrics.values())
         fine = fine.reshape(steps, -1).any(axis=1)
@@ -180,7 +180,7 @@ class Dispatcher:
         if task.program is None or self._session.debug_nans:
             program, self.flops = make()
         else:
-            key = program_key(task.program, self._definition, self._settings, arguments)
+            key = program_key(task, self._definition, self._settings, arguments)
             program, self.flops = shared(key, make)
         self.memory = _memory(program)
         peak = _rate() * self._mesh.size

@@ -8,6 +8,7 @@ import jax
 from wf_jax.platforms import choices
 from wf_jax.training.settings import Settings
 from wf_jax.training.step import Program
+from wf_jax.training.task import Task
 
 _MOST = 4  # of different shapes, as of recordings whose latencies differ
 _programs: dict[Hashable, tuple[Program, float]] = {}
@@ -22,13 +23,11 @@ def shared(key: Hashable, make: Callable[[], tuple[Program, float]]) -> tuple[Pr
     return found
 
 
-def program_key(
-    loss: Hashable, definition: Hashable, settings: Settings, arguments: Any
-) -> Hashable:
+def program_key(task: Task, definition: Hashable, settings: Settings, arguments: Any) -> Hashable:
     """Returns what decides about the program of a step.
 
     Args:
-        loss: a task's own part; see `Task.program`.
+        task: its class, its axes, and its own part; see `Task.program`.
         definition: of the module.
         settings: of the run, the learning rate and the budget being arguments of the step.
         arguments: arrays, whose shapes, types and places the program is made for.
@@ -37,4 +36,6 @@ def program_key(
     arrays = tuple((leaf.shape, leaf.dtype, leaf.sharding) for leaf in leaves)
     optimizer = (settings.optimizer, settings.weight_decay, settings.clip_norm)
     shape = (settings.average_decay, settings.accumulate, settings.substeps)
-    return loss, definition, optimizer, shape, choices(), structure, arrays
+    axes = (tuple(sorted(task.batch_axes.items())), len(task.models))
+    own = (type(task), task.program, axes)
+    return own, definition, optimizer, shape, choices(), structure, arrays

@@ -116,7 +116,7 @@ def make_update_best(
 def model_norm(params: Params, models: int) -> jax.Array:
     """Returns the norm over all arrays: of each model [*models], where `models` axes number them.
 
-    It is finite for the models all of whose numbers are.
+    It is finite for the models all of whose numbers are (below 1e19, whose squares are finite).
     """
     squares = [
         jnp.sum(jnp.square(value), axis=tuple(range(models, value.ndim)))

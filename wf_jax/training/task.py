@@ -29,8 +29,9 @@ class Task(Protocol):
         models: leading axes of parameters and metrics that number independent models.
         resident: arrays that every batch shares; they stay on the devices.
         batch_seconds: audio in a batch, for the speed in times real time; 0 to leave that out.
-        program: everything that `loss` depends on beside its arguments, hashable: runs of one
-            process whose tasks have it in common share a compiled step. None shares nothing.
+        program: everything that `loss` and `axes_of` depend on beside their arguments, hashable:
+            runs of one process whose tasks are of one class and have it in common share a compiled
+            step. None shares nothing.
     """
 
     batch_size: int
