@@ -7,6 +7,7 @@ voices.py what is heard.
 import asyncio
 import contextlib
 import functools
+import logging
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from pathlib import Path
@@ -34,6 +35,7 @@ from wf_jax.errors import UserError, why
 REPORT = "sandbox allow-scripts allow-downloads; default-src 'none'; style-src 'unsafe-inline'; "
 REPORT += "script-src 'unsafe-inline'; img-src data: blob:; media-src data: blob:; "
 REPORT += "connect-src data: blob:; frame-ancestors 'self'"
+LOG = logging.getLogger("uvicorn.error")  # which is shown in the terminal
 _OURS = (None, "", DEMO, BUILT_IN)  # no ids of files
 SECONDS_BETWEEN = 1.0  # looks at which job is next
 
@@ -188,9 +190,13 @@ class Studio:
 
     async def keep_going(self) -> None:
         """Starts one waiting job after the other."""
+        said = ""
         while True:
-            with contextlib.suppress(OSError, UserError):
+            try:
                 await run_in_threadpool(self.jobs.advance)
+            except Exception as error:  # whatever it is, the next look may go well
+                if said != (said := str(error)):
+                    LOG.exception("the next training could not be looked for")
             await asyncio.sleep(SECONDS_BETWEEN)
 
     def _state(self, id: str) -> dict[str, Any]:
