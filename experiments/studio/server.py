@@ -257,10 +257,10 @@ def make_app(
 
     Args:
         folder: of all files and runs; made if it is missing.
-        token: that every request must know; "" for none.
+        token: that every request must know.
         limit: of a request's body, in bytes.
         voices: folders of vocoders or releases outside it.
-        hosts: names that the Host header may have.
+        hosts: names that the Host header may have, beside addresses.
     """
     studio = Studio(folder, voices)
 

@@ -29,9 +29,10 @@ def studio_process(folder: Path, *flags: str) -> Iterator[tuple[Client, subproce
         [*command, "--noopen", *flags], cwd=ROOT, stdout=subprocess.PIPE, text=True
     )
     try:
-        address = re.search(r"http://127\.0\.0\.1:(\d+)/", process.stdout.readline())
+        line = process.stdout.readline()
+        address = re.search(r"http://127\.0\.0\.1:(\d+)/\?token=(\S+)", line)
         assert address, process.poll()
-        yield Client(int(address[1])), process
+        yield Client(int(address[1]), address[2]), process
     finally:
         process.terminate()
         process.wait(30)

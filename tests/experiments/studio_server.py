@@ -15,14 +15,15 @@ import uvicorn
 
 from experiments.studio.server import make_app
 
-LOCAL = {"localhost", "127.0.0.1"}
+LOCAL = {"localhost"}
+TOKEN = "a token of thirty-two characters"
 
 
 class Client:
     """Sends requests to a port of this machine."""
 
-    def __init__(self, port: int, **headers: str):
-        self.port, self.headers = port, headers
+    def __init__(self, port: int, token: str = ""):
+        self.port, self.headers = port, {"Authorization": f"Bearer {token}"} if token else {}
 
     def ask(
         self, verb: str, path: str, body: Any = None, **headers: str
@@ -65,11 +66,9 @@ class Client:
 
 
 @contextlib.contextmanager
-def serving(
-    folder: Path, *, token: str = "", limit: int = 10_000_000, voices=()
-) -> Iterator[Client]:
+def serving(folder: Path, *, limit: int = 10_000_000, voices=()) -> Iterator[Client]:
     """Runs Studio on a free port until the end of the block."""
-    app = make_app(folder, token=token, limit=limit, voices=voices, hosts=LOCAL)
+    app = make_app(folder, token=TOKEN, limit=limit, voices=voices, hosts=LOCAL)
     server = uvicorn.Server(uvicorn.Config(app, log_level="error"))
     listening = socket.create_server(("127.0.0.1", 0), backlog=128)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
@@ -77,7 +76,7 @@ def serving(
     while not server.started:
         time.sleep(0.01)
     try:
-        yield Client(listening.getsockname()[1])
+        yield Client(listening.getsockname()[1], TOKEN)
     finally:
         server.should_exit = True
         thread.join(20)

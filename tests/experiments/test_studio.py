@@ -2,7 +2,6 @@
 
 import io
 import json
-import os
 import re
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -17,18 +16,15 @@ pytest.importorskip("uvicorn")
 
 from experiments.studio.captures import CONFIG
 from experiments.studio.files import KINDS, shown_name
-from experiments.studio.options import Options, is_local
 from experiments.studio.pages import STATIC
 from experiments.studio.server import make_app
 from experiments.terminal.config_names import load_config
 from tests.amps.nam_examples import EXAMPLES
 from tests.amps.slow_nam import play
-from tests.experiments.studio_server import LOCAL, serving
-from wf_jax.errors import UserError
+from tests.experiments.studio_server import LOCAL, TOKEN, Client, serving
 from wf_jax.options import Text, describe_options
 
 NAMES = ("Gänßefüße.wav", "Señal_año ¡2!.wav", "Œuvre d'été à l'œil.wav", "ギター録音・最終版.wav")
-TOKEN = "a token of thirty-two characters"
 
 
 def wav(x: np.ndarray, rate: int = 48000) -> bytes:
@@ -77,15 +73,16 @@ def test_the_page_asks_for_nothing_outside(studio):
         assert not [found for found in outside if b"w3.org" not in found], path
 
 
-def test_openapi_describes_every_address(studio):
+def test_openapi_describes_every_address(studio, tmp_path):
     described = json.loads(studio.ask("GET", "/openapi.json")[2])
-    app = make_app(Path(os.devnull).parent / "shm", token="", limit=1, voices=[], hosts=LOCAL)
+    app = make_app(tmp_path, token=TOKEN, limit=1, voices=[], hosts=LOCAL)
     found = {(verb, route.path) for route in app.routes for verb in route.methods - {"HEAD"}}
     static = {f"/{path.name}" for path in STATIC.iterdir()} | {"/", "/api", "/style.css"}
     expected = {(v, p) for v, p in found if p not in static | {"/listening.js"}}
     paths = described["paths"]
     assert {(v.upper(), p) for p, verbs in paths.items() for v in verbs} == expected
     used = set(re.findall(r'#/components/schemas/(\w+)"', json.dumps(described)))
+    assert described["security"] == [{"token": []}]
     assert used == set(described["components"]["schemas"])
 
 
@@ -120,43 +117,52 @@ def test_the_page_itself_may_ask(studio):
     assert studio.ask("GET", "/", **link)[0] == 200
 
 
-def test_a_token_is_needed_where_there_is_one(tmp_path):
-    with serving(tmp_path, token=TOKEN) as client:
-        for wrong in (
-            None,
-            "Bearer ",
-            f"Bearer {TOKEN[:-1]}",
-            f"Bearer {TOKEN}x",
-            f"Basic {TOKEN}",
-        ):
-            headers = {"Authorization": wrong} if wrong else {}
-            assert "token" in error(client.ask("GET", "/files", **headers), 401)
-        for wrong in ("", "no", TOKEN.upper()):
-            assert client.ask("GET", f"/?token={quote(wrong)}")[0] == 401
-            assert client.ask("GET", "/", Cookie=f"studio={wrong}")[0] == 401
-        assert client.ask("GET", f"/files?token={quote(TOKEN)}")[0] == 401  # only the page takes it
-        assert client.ask("GET", "/files", Authorization=f"Bearer {TOKEN}")[0] == 200
-        status, headers, _ = client.ask("GET", f"/?token={quote(TOKEN)}")
-        assert (status, headers["location"]) == (303, "/")
-        cookie = headers["set-cookie"]
-        assert "HttpOnly" in cookie
-        assert "samesite=strict" in cookie.lower()
-        assert client.ask("GET", "/files", Cookie=cookie.partition(";")[0])[0] == 200
+WRONG = ("Bearer ", f"Bearer {TOKEN[:-1]}", f"Bearer {TOKEN}x", f"Basic {TOKEN}")
 
 
-def test_only_this_machine_needs_no_token():
-    def options(host, token=None):
-        return Options("f", host, 0, 1, [], False, token)
+@pytest.fixture(scope="module")
+def stranger(studio):
+    """Asks without the token, as another user of this machine would."""
+    return Client(studio.port)
 
-    for host in ("127.0.0.1", "localhost", "::1", "127.0.0.2"):
-        assert is_local(host)
-        assert options(host).secret() == ""
-    for host in ("0.0.0.0", "::", "192.168.1.2", "studio.example"):
-        assert not is_local(host)
-        assert len(options(host).secret()) >= 32
-    assert options("0.0.0.0").secret() != options("0.0.0.0").secret()
-    with pytest.raises(UserError, match="16 or more"):
-        options("0.0.0.0", "short").secret()
+
+@pytest.mark.parametrize("path", ["/", "/api", "/openapi.json", "/studio.js", "/files", "/capture"])
+def test_every_request_needs_the_token(stranger, path):
+    assert "token" in error(stranger.ask("GET", path), 401)
+    for wrong in WRONG:
+        assert "token" in error(stranger.ask("GET", path, Authorization=wrong), 401)
+    for wrong in ("", "no", TOKEN.upper()):
+        assert stranger.ask("GET", f"{path}?token={quote(wrong)}")[0] == 401
+        assert stranger.ask("GET", path, Cookie=f"studio-{stranger.port}={wrong}")[0] == 401
+    assert stranger.ask("GET", path, Authorization=f"Bearer {TOKEN}")[0] == 200
+
+
+def test_only_the_page_takes_the_token_from_its_address(stranger):
+    assert stranger.ask("GET", f"/files?token={quote(TOKEN)}")[0] == 401
+    assert stranger.ask("POST", f"/?token={quote(TOKEN)}")[0] == 401
+
+
+@pytest.mark.parametrize(
+    "others", ["", "a=b; ", 'damaged[@]="x; ', "studio-1=another Studio's; ", "=; ;; "]
+)
+def test_the_browser_keeps_the_token(stranger, others):
+    """Also beside cookies of other ports, which are sent to this one, damaged ones too."""
+    status, headers, _ = stranger.ask("GET", f"/?token={quote(TOKEN)}")
+    assert (status, headers["location"]) == (303, "/")
+    cookie = headers["set-cookie"]
+    assert "HttpOnly" in cookie
+    assert "samesite=strict" in cookie.lower()
+    assert int(re.search(r"Max-Age=(\d+)", cookie)[1]) > 1e7  # after the browser is closed, too
+    kept = cookie.partition(";")[0]
+    assert str(stranger.port) in kept
+    assert stranger.ask("GET", "/files", Cookie=others + kept)[0] == 200
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.0.0.2", "[::1]", "192.168.7.7", "localhost"])
+def test_addresses_and_the_name_of_this_machine_are_hosts(studio, host):
+    """A name of another site can stand for this machine; an address only for itself."""
+    assert studio.ask("GET", "/files", Host=host)[0] == 200
+    assert studio.ask("GET", "/files", Host=f"{host}:80")[0] == 200
 
 
 # Files
