@@ -24,7 +24,16 @@ from experiments.run.lock import take
 from experiments.run.reading import Run, is_run
 from experiments.studio.about import ABOUT, check_start, read_about, write_about
 from experiments.studio.captures import flags_of
-from experiments.studio.states import HELD, LOG, describe, is_alive, process_of, read
+from experiments.studio.states import (
+    HELD,
+    LIVE,
+    LOG,
+    describe,
+    is_alive,
+    mentions,
+    process_of,
+    read,
+)
 from experiments.terminal.config_names import load_config
 from wf_jax.errors import UserError, printable, short, why
 
@@ -144,6 +153,13 @@ class Jobs:
                 state = describe(id, folder)
                 states.append({k: v for k, v in state.items() if k not in ("records", "log")})
         yield from sorted(states, key=lambda state: -state["created"])
+
+    def user_of(self, file: str) -> str | None:
+        """Returns the name of a run that trains or waits with a file of this id; None for none."""
+        for id, folder in self.folders().items():
+            if mentions(folder, file) and (state := describe(id, folder))["state"] in LIVE:
+                return state["name"]
+        return None
 
     def stop(self, id: str) -> None:
         """Stops a run as Ctrl-C does, so that it exports the best so far; or its waiting.

@@ -1,5 +1,6 @@
 """Reads how far a run is from its folder, and whether a process trains in it."""
 
+import contextlib
 import os
 import re
 from pathlib import Path
@@ -8,7 +9,8 @@ from typing import Any
 from experiments.run.json_files import read_table
 from experiments.run.lock import check_unlocked
 from experiments.run.reading import Run, number, read_run
-from experiments.studio.about import is_process, read_about
+from experiments.studio.about import ABOUT, is_process, read_about
+from wf_jax.bounded_files import LARGEST_CONFIG, read_bounded
 from wf_jax.errors import UserError
 
 try:
@@ -19,6 +21,7 @@ except ImportError:  # Windows
 LOG, HELD = "log.txt", "process"
 RUNNING, WAITING, FINISHED, STOPPED = "running", "waiting", "finished", "stopped"
 FAILED, INTERRUPTED = "failed", "interrupted"
+LIVE = (RUNNING, WAITING)
 LONGEST_LOG = 20_000  # bytes that are shown
 
 
@@ -73,6 +76,15 @@ def _best(run: Run) -> dict[str, float | None]:
 def read(folder: Path) -> Run | None:
     """Reads a run; None before it has a config."""
     return read_run(folder) if (folder / "config.json").is_file() else None
+
+
+def mentions(folder: Path, word: str) -> bool:
+    """Returns whether a run was started with options that hold a word."""
+    for name in (ABOUT, "config.json"):
+        with contextlib.suppress(OSError, UserError):
+            if word.encode() in read_bounded(folder / name, LARGEST_CONFIG):
+                return True
+    return False
 
 
 def _state(folder: Path, about: dict[str, Any], run: Run | None) -> str:

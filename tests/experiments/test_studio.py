@@ -3,7 +3,11 @@
 import io
 import json
 import re
-from concurrent.futures import ThreadPoolExecutor
+import tempfile
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from itertools import islice
 from pathlib import Path
 from urllib.parse import quote
 
@@ -14,14 +18,18 @@ import soundfile
 pytest.importorskip("starlette")
 pytest.importorskip("uvicorn")
 
+from experiments.run.lock import FolderLock
+from experiments.studio import sounds
 from experiments.studio.captures import CONFIG
 from experiments.studio.files import KINDS, shown_name
 from experiments.studio.pages import STATIC
 from experiments.studio.server import make_app
+from experiments.studio.turns import MOST_WAITING
 from experiments.terminal.config_names import load_config
 from tests.amps.nam_examples import EXAMPLES
 from tests.amps.slow_nam import play
 from tests.experiments.studio_server import LOCAL, TOKEN, Client, serving
+from wf_jax.errors import UserError
 from wf_jax.options import Text, describe_options
 
 NAMES = ("Gänßefüße.wav", "Señal_año ¡2!.wav", "Œuvre d'été à l'œil.wav", "ギター録音・最終版.wav")
@@ -278,6 +286,57 @@ def test_shown_names_are_short_and_printable(suffix):
     assert name.isprintable()
 
 
+def test_files_are_listed_with_their_sizes_and_deleted(tmp_path):
+    with serving(tmp_path) as client:
+        for name in ("älter.wav", "neuer.nam"):
+            client.send(name, wav(X) if name.endswith("wav") else NAM)
+        listed = client.json("GET", "/files")[1]["files"]
+        assert [file["name"] for file in listed] == ["neuer.nam", "älter.wav"]
+        assert [file["size"] for file in listed] == [len(NAM), len(wav(X))]
+        for file in listed:
+            assert client.ask("DELETE", f"/files/{file['id']}")[0] == 200
+        assert client.json("GET", "/files")[1] == {"files": []}
+    assert not [*(tmp_path / "files").iterdir()]
+
+
+def test_files_that_a_killed_server_was_being_sent_are_removed(tmp_path):
+    with serving(tmp_path) as client:
+        kept = client.send("a.wav", wav(X))["id"]
+    cut = tmp_path / "files" / ("0" * 16)
+    cut.mkdir()
+    (cut / f"{cut.name}.wav").write_bytes(wav(X)[:99])
+    (tmp_path / "files" / "of mine").mkdir()
+    with serving(tmp_path) as client:
+        assert [file["id"] for file in client.json("GET", "/files")[1]["files"]] == [kept]
+    assert {path.name for path in (tmp_path / "files").iterdir()} == {kept, "of mine"}
+
+
+@pytest.mark.parametrize("about", ["{", "[]", "{}", '{"name": 1, "kind": [], "facts": {}}'])
+def test_a_damaged_file_hides_no_other(tmp_path, about):
+    with serving(tmp_path) as client:
+        kept, other = client.send("a.wav", wav(X))["id"], client.send("b.wav", wav(X))["id"]
+        (tmp_path / "files" / other / "about.json").write_text(about)
+        assert [file["id"] for file in client.json("GET", "/files")[1]["files"]] == [kept]
+        assert "no file of this id" in error(client.ask("GET", f"/files/{other}"))
+
+
+@pytest.mark.parametrize("place", ["studio.json", "config.json"])
+def test_files_of_a_training_that_waits_or_trains_stay(tmp_path, place):
+    with serving(tmp_path) as client:
+        id = client.send("süß.wav", wav(X))["id"]
+        folder = tmp_path / "runs" / "mine"
+        folder.mkdir()
+        lock = FolderLock(folder)
+        given = {"task": "capture", "data.input": f"{tmp_path}/files/{id}/{id}.wav", "name": "Ü"}
+        (folder / "config.json").write_text('{"task": "capture"}')
+        (folder / place).write_text(json.dumps(given))
+        said = error(client.ask("DELETE", f"/files/{id}"))
+        assert said.startswith("süß.wav: the training")
+        assert client.ask("GET", f"/files/{id}")[0] == 200
+        lock.release()
+        assert client.ask("DELETE", f"/files/{id}")[0] == 200
+
+
 # Sounds
 
 
@@ -313,24 +372,113 @@ def test_render_says_what_is_wrong(studio):
     assert error(studio.form("/render", **files)).startswith("Zwei Kanäle.wav")
 
 
-def test_fifty_requests_at_once(studio):
+@pytest.fixture
+def fifty():
+    """Runs a function of a number fifty times, all at one moment."""
+    ready = threading.Barrier(50)
+
+    def together(one: Callable[[int], bool]) -> bool:
+        def started(number: int) -> bool:
+            ready.wait(60)
+            return one(number)
+
+        with ThreadPoolExecutor(50) as pool:
+            return all(pool.map(started, range(50)))
+
+    return together
+
+
+def test_fifty_requests_at_once(studio, fifty):
+    def one(number: int) -> bool:
+        if number % 5 < 2:
+            own = wav(np.full(100 + number, 0.5, np.float32))
+            kept = studio.send(NAMES[number % 4], own)["id"]
+            return studio.ask("GET", f"/files/{kept}")[2] == own
+        return studio.ask("GET", ("/", "/files", "/capture")[number % 5 - 2])[0] == 200
+
+    assert fifty(one)
+
+
+def test_fifty_sounds_at_once(studio, fifty, folder):
+    """Each is right, or told to come again."""
     model, source = studio.send("a.nam", NAM), studio.send("x.wav", wav(X))
     expected = heard(studio.form("/render", model=model["id"], input=source["id"])[2])
+    before, done = {*(folder / "files").iterdir()}, []
 
     def one(number: int) -> bool:
-        if number % 5 == 0:
-            wet = studio.form("/render", model=model["id"], input=source["id"])[2]
-            return np.array_equal(heard(wet), expected)
-        if number % 5 == 1:
-            own = wav(np.full(100 + number, 0.5, np.float32))
-            return (
-                studio.ask("GET", f"/files/{studio.send(NAMES[number % 4], own)['id']}")[2] == own
-            )
-        path = ("/", "/files", "/capture")[number % 5 - 2]
-        return studio.ask("GET", path)[0] == 200
+        status, headers, wet = studio.form("/render", model=model["id"], input=("x.wav", wav(X)))
+        if status == 503:
+            return int(headers["retry-after"]) > 0
+        done.append(number)
+        return np.array_equal(heard(wet), expected)
 
+    assert fifty(one)
+    assert done
+    assert {*(folder / "files").iterdir()} == before
+
+
+def test_waiting_sounds_keep_nobody_from_the_rest(studio, fifty, monkeypatch):
+    """One is computed and some wait, in no thread that other requests need."""
+    model, source = studio.send("a.nam", NAM)["id"], studio.send("x.wav", wav(X))["id"]
+    begun, go_on, render = threading.Event(), threading.Event(), sounds.render
+
+    def slow(*given: object) -> object:
+        begun.set()
+        assert go_on.wait(60)
+        return render(*given)
+
+    monkeypatch.setattr(sounds, "render", slow)
     with ThreadPoolExecutor(50) as pool:
-        assert all(pool.map(one, range(50)))
+        asked = [pool.submit(studio.form, "/render", model=model, input=source) for _ in range(50)]
+        assert begun.wait(20)
+        busy = [future.result()[0] for future in islice(as_completed(asked, 20), 49 - MOST_WAITING)]
+        assert {*busy} == {503}
+        assert "ask again" in error(studio.form("/render", model=model, input=source), 503)
+        assert fifty(lambda number: studio.ask("GET", "/files")[0] == 200)
+        go_on.set()
+    assert sorted(future.result()[0] for future in asked) == [200] * (1 + MOST_WAITING) + busy
+
+
+@pytest.mark.parametrize(
+    ("verb", "path", "slow"),
+    [
+        ("GET", "/files", "files.Files.__iter__"),
+        ("GET", "/files/0123456789abcdef", "files.Files.__getitem__"),
+        ("DELETE", "/files/0123456789abcdef", "files.Files.__getitem__"),
+        ("POST", "/files?name=a.nam", "files._facts"),
+        ("POST", "/check", "files.Files.__getitem__"),
+        ("GET", "/voices", "jobs.Jobs.all"),
+        ("GET", "/capture", "jobs.Jobs.all"),
+        ("POST", "/capture", "run_requests.capture_flags"),
+        *((verb, "/capture/x", "jobs.Jobs.folder") for verb in ("GET", "DELETE")),
+        *(("POST", f"/capture/x/{act}", "jobs.Jobs.folder") for act in ("stop", "continue")),
+        *(("GET", f"/capture/x/{at}", "jobs.Jobs.folder") for at in ("model.nam", "samples/x")),
+    ],
+)
+def test_a_slow_disk_delays_nobody_else(studio, monkeypatch, verb, path, slow):
+    begun, go_on = threading.Event(), threading.Event()
+
+    def wait(*given: object) -> object:
+        begun.set()
+        assert go_on.wait(60)
+        raise UserError("slow")
+
+    monkeypatch.setattr(f"experiments.studio.{slow}", wait)
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(studio.ask, verb, path, "{}" if verb == "POST" else None)
+        try:
+            assert begun.wait(20)
+            assert pool.submit(studio.ask, "GET", "/").result(20)[0] == 200
+        finally:
+            go_on.set()
+        assert error(first.result(20)) == "slow"
+
+
+def test_a_sound_leaves_nothing_behind(studio, tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    status, headers, wet = studio.form("/render", model=("a.nam", NAM), input=("x.wav", wav(X)))
+    assert (status, int(headers["content-length"])) == (200, len(wet))
+    assert not [*tmp_path.iterdir()]
 
 
 # Captures

@@ -15,11 +15,14 @@ pytest.importorskip("starlette")
 
 from experiments.run.lock import PATIENCE, FolderLock, take
 from experiments.studio import jobs as module
-from experiments.studio import server
+from experiments.studio import run_requests
 from experiments.studio.about import ABOUT
+from experiments.studio.files import Files
 from experiments.studio.jobs import DELETED, Jobs
-from experiments.studio.server import Studio
+from experiments.studio.run_requests import RunRequests
+from experiments.studio.sources import Sources
 from experiments.studio.states import HELD
+from experiments.studio.turns import Turns
 from wf_jax.errors import UserError
 
 WAITING = {
@@ -241,7 +244,8 @@ def test_a_lock_that_is_held_is_told_soon(tmp_path):
 
 
 def test_a_fault_of_one_look_does_not_end_the_queue(tmp_path, monkeypatch, caplog):
-    studio, looks = Studio(tmp_path, []), []
+    jobs, looks = Jobs(tmp_path), []
+    runs = RunRequests(Sources(Files(tmp_path), jobs, tmp_path, Turns()))
 
     def advance() -> None:
         looks.append(1)
@@ -250,8 +254,8 @@ def test_a_fault_of_one_look_does_not_end_the_queue(tmp_path, monkeypatch, caplo
         if len(looks) == 3:
             raise asyncio.CancelledError
 
-    monkeypatch.setattr(studio.jobs, "advance", advance)
-    monkeypatch.setattr(server, "SECONDS_BETWEEN", 0.0)
+    monkeypatch.setattr(jobs, "advance", advance)
+    monkeypatch.setattr(run_requests, "SECONDS_BETWEEN", 0.0)
     with pytest.raises(asyncio.CancelledError):
-        asyncio.run(studio.keep_going())
+        asyncio.run(runs.keep_going())
     assert caplog.text.count("could not be looked for") == 1  # and not each second
