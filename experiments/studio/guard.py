@@ -83,10 +83,11 @@ class Guard:
         if not (name.lower() in self._hosts or _is_address(name)):
             return 403, f"{host or 'no host'}: not a name of this machine; use the printed address"
         origin, site = headers.get(b"origin"), headers.get(b"sec-fetch-site", "none")
-        # A link of another page may lead to the front page, and nowhere else.
-        visit = headers.get(b"sec-fetch-mode") == "navigate" and scope["path"] == "/"
+        # A link of another page may lead a person here, and a report, whose sandbox has no origin,
+        # loads itself again; no page reads what is answered.
+        visit = scope["method"] == "GET" and headers.get(b"sec-fetch-dest") == "document"
         if (origin is not None and origin != f"{scope['scheme']}://{host}") or (
-            site not in ("same-origin", "none") and not (visit and scope["method"] == "GET")
+            site not in ("same-origin", "none") and not visit
         ):
             return 403, "asked by a page of another site; open Studio's own page"
         length = headers.get(b"content-length", "0")
@@ -124,7 +125,7 @@ class Guard:
     def _welcome(self, cookie: str) -> RedirectResponse:
         """Keeps the token in a cookie, so that no address holds it."""
         response = RedirectResponse("/", 303)
-        response.set_cookie(cookie, self._token, YEAR, httponly=True, samesite="strict")
+        response.set_cookie(cookie, self._token, YEAR, httponly=True, samesite="lax")
         return response
 
 
