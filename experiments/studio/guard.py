@@ -6,6 +6,7 @@ Sec-Fetch-Site; a name of another site may point to this machine, but stands in 
 
 import hmac
 import ipaddress
+import secrets
 from collections.abc import Set
 from urllib.parse import parse_qs
 
@@ -35,17 +36,19 @@ class TooLargeError(Exception):
 class Guard:
     """Lets requests through that may be answered, and adds the headers of safety to all answers."""
 
-    def __init__(self, app: ASGIApp, *, token: str, limit: int, hosts: Set[str]):
+    def __init__(self, app: ASGIApp, *, token: str, once: str, limit: int, hosts: Set[str]):
         """Wraps an application.
 
         Args:
             app: the application.
             token: that every request must know.
+            once: takes its place in the address of the page, for one visit.
             limit: of a body, in bytes.
             hosts: names that the Host header may have, beside addresses: a name of another site
                 can be made to stand for this machine, an address stands for itself.
         """
-        self._app, self._token, self._limit, self._hosts = app, token, limit, hosts
+        self._app, self._token, self._once = app, token, once
+        self._limit, self._hosts = limit, hosts
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers a request."""
@@ -70,7 +73,7 @@ class Guard:
         cookie = f"studio-{scope['server'][1]}"  # cookies are those of all ports
         if not self._knows(headers, cookie):
             given = parse_qs(scope["query_string"].decode("latin-1")).get("token", [""])[0]
-            if scope["method"] == "GET" and scope["path"] == "/" and self._same(given):
+            if scope["method"] == "GET" and scope["path"] == "/" and self._admits(given):
                 return await self._welcome(cookie)(scope, receive, answer)
             said = "a wrong token, or none; open the address that the terminal shows"
             return await JSONResponse({"error": said}, 401)(scope, receive, answer)
@@ -118,6 +121,12 @@ class Guard:
         if kind.lower() == "bearer" and self._same(bearer.strip()):
             return True
         return self._same(cookie_parser(headers.get(b"cookie", "")).get(cookie, ""))
+
+    def _admits(self, given: str) -> bool:
+        if hmac.compare_digest(given.encode(), self._once.encode()):
+            self._once = secrets.token_urlsafe()  # that nobody knows
+            return True
+        return self._same(given)
 
     def _same(self, given: str) -> bool:
         return hmac.compare_digest(given.encode(), self._token.encode())

@@ -27,13 +27,14 @@ from experiments.studio.turns import Turns
 
 
 def make_app(
-    folder: Path, *, token: str, limit: int, voices: Sequence[Path], hosts: set[str]
+    folder: Path, *, token: str, once: str, limit: int, voices: Sequence[Path], hosts: set[str]
 ) -> Starlette:
     """Makes the application.
 
     Args:
         folder: of all files and runs; made if it is missing.
         token: that every request must know.
+        once: takes its place in the address of the page, for one visit.
         limit: of a request's body, in bytes.
         voices: folders of vocoders or releases outside it.
         hosts: names that the Host header may have, beside addresses.
@@ -72,7 +73,7 @@ def make_app(
     ]
     routes = [Route(at, answered(call, kept.named), methods=[verb]) for verb, at, call in table]
     routes += page_routes()
-    guard = Middleware(Guard, token=token, limit=limit, hosts=hosts)
+    guard = Middleware(Guard, token=token, once=once, limit=limit, hosts=hosts)
     handlers = {HTTPException: http_error, Exception: failure}
     return Starlette(
         routes=routes, middleware=[guard], exception_handlers=handlers, lifespan=lifespan

@@ -2,6 +2,7 @@
 
 import dataclasses
 import ipaddress
+import secrets
 import socket
 import threading
 import webbrowser
@@ -54,17 +55,21 @@ def serve(options: Options) -> None:
     check_folder(folder)
     token = token_of(folder, options.token)
     listening = _listen(options)
+    once = secrets.token_urlsafe()  # the arguments of a browser are seen by all users
     app = make_app(
         folder.absolute(),
         token=token,
+        once=once,
         limit=options.limit * 1_000_000,
         voices=[Path(voice).absolute() for voice in options.voices],
         hosts=names_of(options.host),
     )
-    address = _address(options.host, listening.getsockname()[1], token)
+    port = listening.getsockname()[1]
+    address = _address(options.host, port, token)
     print(f"Studio is at {address}\nin {folder}; Ctrl-C ends it, trainings go on", flush=True)
     if options.open and is_local(options.host):  # a browser of the terminal ends when it likes
-        threading.Thread(target=webbrowser.open, args=[address], daemon=True).start()
+        first = [_address(options.host, port, once)]
+        threading.Thread(target=webbrowser.open, args=first, daemon=True).start()
     config = uvicorn.Config(app, log_level="warning", access_log=False, server_header=False)
     uvicorn.Server(config).run(sockets=[listening])
 
@@ -81,7 +86,7 @@ def _listen(options: Options) -> socket.socket:
 
 
 def _address(host: str, port: int, token: str) -> str:
-    """Returns the address of the page, with which a browser is let in."""
+    """Returns the address of the page, with the word that lets a browser in."""
     shown = socket.gethostname() if host in ("0.0.0.0", "::") else host
     shown = f"[{shown}]" if ":" in shown else shown
     return f"http://{shown}:{port}/?token={quote(token, safe='')}"

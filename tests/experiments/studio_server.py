@@ -17,6 +17,7 @@ from experiments.studio.server import make_app
 
 LOCAL = {"localhost"}
 TOKEN = "a token of thirty-two characters"
+ONCE = "a word that is good for one visit"
 
 
 class Client:
@@ -68,7 +69,7 @@ class Client:
 @contextlib.contextmanager
 def serving(folder: Path, *, limit: int = 10_000_000, voices=()) -> Iterator[Client]:
     """Runs Studio on a free port until the end of the block."""
-    app = make_app(folder, token=TOKEN, limit=limit, voices=voices, hosts=LOCAL)
+    app = make_app(folder, token=TOKEN, once=ONCE, limit=limit, voices=voices, hosts=LOCAL)
     server = uvicorn.Server(uvicorn.Config(app, log_level="error"))
     listening = socket.create_server(("127.0.0.1", 0), backlog=128)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)

@@ -28,7 +28,7 @@ from experiments.studio.turns import MOST_WAITING
 from experiments.terminal.config_names import load_config
 from tests.amps.nam_examples import EXAMPLES
 from tests.amps.slow_nam import play
-from tests.experiments.studio_server import LOCAL, TOKEN, Client, serving
+from tests.experiments.studio_server import LOCAL, ONCE, TOKEN, Client, serving
 from wf_jax.errors import UserError
 from wf_jax.options import Text, describe_options
 
@@ -83,7 +83,7 @@ def test_the_page_asks_for_nothing_outside(studio):
 
 def test_openapi_describes_every_address(studio, tmp_path):
     described = json.loads(studio.ask("GET", "/openapi.json")[2])
-    app = make_app(tmp_path, token=TOKEN, limit=1, voices=[], hosts=LOCAL)
+    app = make_app(tmp_path, token=TOKEN, once=ONCE, limit=1, voices=[], hosts=LOCAL)
     found = {(verb, route.path) for route in app.routes for verb in route.methods - {"HEAD"}}
     static = {f"/{path.name}" for path in STATIC.iterdir()} | {"/", "/api", "/style.css"}
     expected = {(v, p) for v, p in found if p not in static | {"/listening.js"}}
@@ -145,6 +145,15 @@ def test_every_request_needs_the_token(stranger, path):
         assert stranger.ask("GET", f"{path}?token={quote(wrong)}")[0] == 401
         assert stranger.ask("GET", path, Cookie=f"studio-{stranger.port}={wrong}")[0] == 401
     assert stranger.ask("GET", path, Authorization=f"Bearer {TOKEN}")[0] == 200
+
+
+def test_the_first_word_is_good_for_one_visit(stranger):
+    assert stranger.ask("GET", "/files", Authorization=f"Bearer {ONCE}")[0] == 401
+    assert stranger.ask("GET", f"/files?token={quote(ONCE)}")[0] == 401
+    status, headers, _ = stranger.ask("GET", f"/?token={quote(ONCE)}")
+    assert (status, headers["location"]) == (303, "/")
+    assert stranger.ask("GET", "/", Cookie=headers["set-cookie"].partition(";")[0])[0] == 200
+    assert stranger.ask("GET", f"/?token={quote(ONCE)}")[0] == 401
 
 
 def test_only_the_page_takes_the_token_from_its_address(stranger):

@@ -69,8 +69,9 @@ def known_run(folder: Path, files: Path) -> None:
     """Makes the files of a run that was stopped."""
     (folder / "samples").mkdir(parents=True)
     (folder / "config.json").write_text('{"task": "capture", "train.steps": 9}')
-    (folder / "metrics.jsonl").write_text('{"step": 4, "minutes": 1, "esr/wavenet": 0.1}\n')
-    (folder / "metrics.json").write_text('{"steps": 4, "minutes": 1}')
+    records = [{"step": 2 * n, "minutes": n, "esr/wavenet": 0.1 / n} for n in (1, 2)]
+    (folder / "metrics.jsonl").write_text("".join(f"{json.dumps(r)}\n" for r in records))
+    (folder / "metrics.json").write_text('{"steps": 4, "minutes": 2}')
     shutil.copy(files / "Año viejo.nam", folder / "model.nam")
     for name in ("target", "DI", "wavenet"):
         shutil.copy(files / "l'été.wav", folder / "samples" / f"{name}.wav")
@@ -257,7 +258,7 @@ def test_ids_of_any_signs(page, address):
     assert "stopped, the best is kept" in page.text_content("#run .state")
     heard(page, "#run", 0)
     with page.expect_download() as download:
-        page.click("text=Download .nam")
+        page.click("#run >> text=Download .nam")
     assert download.value.path().read_text() == json.dumps(EXAMPLES["gated"]())
     page.reload()
     page.wait_for_selector("#run .curve polyline")
@@ -297,7 +298,7 @@ def test_files_are_listed_and_deleted(page, files):
     rows.first.wait_for()
     look(page)
     before = rows.count()
-    assert "25 s, 3.6 MB" in rows.first.text_content()
+    assert "25 s, 2.4 MB" in rows.first.text_content()
     rows.first.get_by_text("Delete").click()
     page.click("dialog >> text=Keep it")
     assert rows.count() == before
