@@ -2,6 +2,7 @@
 
 import contextlib
 import http.client
+import io
 import json
 import secrets
 import socket
@@ -11,13 +12,28 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import soundfile
 import uvicorn
 
 from experiments.studio.server import make_app
+from tests.amps.nam_examples import EXAMPLES
 
 LOCAL = {"localhost"}
 TOKEN = "a token of thirty-two characters"
 ONCE = "a word that is good for one visit"
+NAMES = ("Gänßefüße.wav", "Señal_año ¡2!.wav", "Œuvre d'été à l'œil.wav", "ギター録音・最終版.wav")
+
+
+def wav(x: np.ndarray, rate: int = 48000) -> bytes:
+    """Returns a sound as a file."""
+    buffer = io.BytesIO()
+    soundfile.write(buffer, x, rate, format="WAV", subtype="PCM_16")
+    return buffer.getvalue()
+
+
+X = np.round(3000 * np.random.default_rng(0).normal(size=3000)).astype(np.float32) / 2**15
+NAM = json.dumps(EXAMPLES["gated"]()).encode()
 
 
 class Client:
@@ -64,6 +80,15 @@ class Client:
         status, _, body = self.ask("POST", f"/files?name={quote(name)}", content)
         assert status == 201, body
         return json.loads(body)
+
+
+def error(answer: tuple[int, dict[str, str], bytes], status: int = 400) -> str:
+    """Returns the one line of a refusal."""
+    assert answer[0] == status, answer
+    said = json.loads(answer[2])["error"]
+    assert "\n" not in said
+    assert "Traceback" not in said
+    return said
 
 
 @contextlib.contextmanager

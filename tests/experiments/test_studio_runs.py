@@ -23,7 +23,7 @@ from tests.experiments.studio_process import (
     tiny,
     until,
 )
-from tests.experiments.test_studio import X, wav
+from tests.experiments.studio_server import X, wav
 from wf_jax.amps import load_nam
 
 pytestmark = pytest.mark.slow
