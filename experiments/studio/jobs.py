@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import experiments
-from experiments.run.config import flat_config
+from experiments.run.config import RunConfig, flat_config
 from experiments.run.lock import take
 from experiments.run.reading import Run, is_run
 from experiments.studio.about import ABOUT, check_start, read_about, write_about
@@ -218,12 +218,17 @@ class Jobs:
 
 
 def _flags(config: str, run: Run, minutes: float, steps: int) -> list[str]:
-    """Returns the flags that continue a run of this config."""
+    """Returns the flags that continue a run of this config; raises UserError if it is unknown."""
+    try:
+        usual = load_config(config)
+    except ValueError as error:
+        raise UserError(f"--config={config}: {error}") from None
+    if not isinstance(usual, RunConfig):
+        raise UserError(f"--config={config}: no training's; start it in the terminal")
     given = {**run.config}
     if minutes:
         given["train.minutes"] = run.minutes + minutes
     elif steps:
         given |= {"train.minutes": 0.0, "train.steps": run.step + steps}
-    usual = load_config(config)
     known = flat_config(usual)
     return flags_of(usual, {k: v for k, v in given.items() if k in known and v != known[k]})
