@@ -117,6 +117,16 @@ def test_programs_of_strangers_are_not_run(tmp_path, started, program):
 
 
 @pytest.mark.parametrize(
+    "source", ["a2_capture:none", "likelihood:tiny", "none", "", ["x"], "../x"]
+)
+def test_runs_of_unknown_configs_are_told(tmp_path, started, source):
+    run(tmp_path / "a", source=source)
+    with pytest.raises(UserError, match="--config="):
+        Jobs(tmp_path).go_on("a", 1.0, 0)
+    assert not started
+
+
+@pytest.mark.parametrize(
     "flag", ["--sweep=x", "--workdir=/", "--config=x.py", "x", "--configx.y=1"]
 )
 def test_only_options_of_the_config_are_flags(tmp_path, started, flag):
