@@ -198,6 +198,18 @@ def test_measured_values_that_are_no_numbers_are_none(tmp_path):
     assert Jobs(tmp_path).state("a")["records"] == [{"step": 2, "esr/nano": None, "minutes": None}]
 
 
+def test_a_stop_before_the_first_evaluation_keeps_nothing(tmp_path):
+    folder = begin(tmp_path / "a", {"stopped": True})
+    state = Jobs(tmp_path).state("a")
+    assert (state["state"], state["kept"]) == ("stopped", False)
+    (folder / "model.nam").write_text("{}")
+    assert Jobs(tmp_path).state("a")["kept"]
+    (folder / "model.nam").unlink()
+    (folder / "model").mkdir()
+    (folder / "model" / "config.json").write_text("{}")  # of a vocoder
+    assert Jobs(tmp_path).state("a")["kept"]
+
+
 def test_runs_are_those_right_here(tmp_path, started):
     """Folders of several runs, and what is being deleted, are none."""
     for name in ("rig1", "rig2"):
