@@ -129,12 +129,16 @@ def test_waiting_sounds_keep_nobody_from_the_rest(studio, fifty, monkeypatch):
     monkeypatch.setattr(sounds, "render", slow)
     with ThreadPoolExecutor(50) as pool:
         asked = [pool.submit(studio.form, "/render", model=model, input=source) for _ in range(50)]
-        assert begun.wait(20)
-        busy = [future.result()[0] for future in islice(as_completed(asked, 20), 49 - MOST_WAITING)]
-        assert {*busy} == {503}
-        assert "ask again" in error(studio.form("/render", model=model, input=source), 503)
-        assert fifty(lambda number: studio.ask("GET", "/files")[0] == 200)
-        go_on.set()
+        try:
+            assert begun.wait(20)
+            busy = [
+                future.result()[0] for future in islice(as_completed(asked, 20), 49 - MOST_WAITING)
+            ]
+            assert {*busy} == {503}
+            assert "ask again" in error(studio.form("/render", model=model, input=source), 503)
+            assert fifty(lambda number: studio.ask("GET", "/files")[0] == 200)
+        finally:
+            go_on.set()
     assert sorted(future.result()[0] for future in asked) == [200] * (1 + MOST_WAITING) + busy
 
 
