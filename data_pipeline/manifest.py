@@ -1,7 +1,8 @@
 """Lists of captures to make: a CSV file, a folder of recordings over one DI, pairs by name.
 
 A manifest is a CSV file with a header: "output" or "teacher" of each capture, and as one likes
-"input", "name", "latency" and columns of metadata. Its paths begin at its own folder.
+"input", "name", "latency" and columns of metadata. Its paths begin at its own folder; several, one
+after the other, stand in one cell with commas between them.
 """
 
 import csv
@@ -12,6 +13,7 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from data_pipeline.audio_files import SUFFIXES
+from data_pipeline.playing import BUILT_IN, DEMO
 from wf_jax.bounded_files import LARGEST_TABLE, read_bounded
 from wf_jax.errors import UserError, short, why
 
@@ -32,7 +34,7 @@ class Entry:
         name: the capture's, and its folder's.
         input: the DI; "" for the one that is common to all.
         output: the recording; "" where a teacher plays.
-        teacher: the model that plays; "" for a recording.
+        teacher: the model that plays, or several in a row with commas; "" for a recording.
         latency: samples, or "auto"; "" for what is common to all.
         metadata: other columns that are not empty.
         fault: why it cannot be made, with the remedy; "" if nothing is known against it.
@@ -67,8 +69,7 @@ def read_manifest(path: Path, metadata: Collection[str]) -> list[Entry]:
         raise UserError(f"{path}: names no captures; give a line of column names, and one of each")
     header = [name.lower() for name in lines[0][1]]
     _check_header(path, header, metadata)
-    rest = ((number, dict(zip(header, row, strict=False))) for number, row in lines[1:])
-    return named([_entry(path, number, row) for number, row in rest], path)
+    return named([_entry(path, header, number, row) for number, row in lines[1:]], path)
 
 
 def recordings_in(folder: Path, played: Path) -> list[Entry]:
@@ -126,17 +127,36 @@ def named(entries: Sequence[Entry], source: Path) -> list[Entry]:
     return found
 
 
-def _entry(path: Path, line: int, row: dict[str, str]) -> Entry:
-    """Makes the entry of a line; a file that it does not name is a fault of this line alone."""
-    files = {key: _below(path.parent, row.get(key, "")) for key in FILES}
-    source = files["output"] or files["teacher"]
-    fault = ""
-    if bool(files["output"]) == bool(files["teacher"]):
-        which = "both output and teacher" if source else "neither output nor teacher"
-        fault = f"{path.name}, line {line}: {which}; name one of them"
-    name = row.get("name") or (Path(source).stem if source else f"line {line}")
+def _entry(path: Path, header: Sequence[str], line: int, cells: Sequence[str]) -> Entry:
+    """Makes the entry of a line; what is wrong with its cells is a fault of this line alone."""
+    row = dict(zip(header, cells, strict=False))
+    named = {key: _names(path.parent, row.get(key, ""), key) for key in FILES}
+    files = {key: ",".join(names) for key, names in named.items()}
+    fault = _fault(header, cells, files)
+    stems = [Path(name).stem for name in named["output"] or named["teacher"]]
+    name = row.get("name") or "+".join(stems) or f"line {line}"
     others = {k: v for k, v in row.items() if k not in (*FILES, "latency") and v}
-    return Entry(name, **files, latency=row.get("latency", ""), metadata=others, fault=fault)
+    return Entry(
+        name,
+        **files,
+        latency=row.get("latency", ""),
+        metadata=others,
+        fault=f"{path.name}, line {line}: {fault}" if fault else "",
+    )
+
+
+def _fault(header: Sequence[str], cells: Sequence[str], files: dict[str, str]) -> str:
+    """Describes what is wrong with a line, with the remedy; "" if nothing is."""
+    if any(cells[len(header) :]):
+        return (
+            f"{len(cells)} cells, and the first line names {len(header)} columns; put a cell "
+            "with commas in quotes"
+        )
+    if files["output"] and files["teacher"]:
+        return "both output and teacher; name one of them"
+    if not (files["output"] or files["teacher"]):
+        return "neither output nor teacher; name one of them"
+    return ""
 
 
 def _check_header(path: Path, header: Sequence[str], metadata: Collection[str]) -> None:
@@ -185,8 +205,11 @@ def _pair(output: Path, folder: Path, inputs: Sequence[Path]) -> Entry:
     return Entry(output.stem, output=str(output), fault=fault)
 
 
-def _below(folder: Path, name: str) -> str:
-    return str(folder / name) if name else ""
+def _names(folder: Path, cell: str, column: str) -> list[str]:
+    """Lists the files of a cell, below the manifest's folder; a recording is always one."""
+    whole = column == "output" or (folder / cell).exists()
+    names = [cell] if whole else [name.strip() for name in cell.split(",")]
+    return [n if n in (BUILT_IN, DEMO) else str(folder / n) for n in names if n]
 
 
 def _folder_name(name: str) -> str:

@@ -12,6 +12,7 @@ import soxr
 
 from data_pipeline.synthetic import SAMPLE_RATE, ring
 
+BUILT_IN, DEMO = "built-in", "demo"  # in the place of a file: this playing, the built-in pair
 PEAK = 0.9  # of full scale
 SECONDS = 150.0
 _HISS = 1e-5  # RMS of full scale, -100 dB

@@ -11,7 +11,8 @@
 `stream` and `render` play a .nam model, block by block or as a whole file, the native engine beside
 JAX; the waveflow cases hold the flows against a large matrix product. `release` calls every
 function of a release beside its model; `stream` with a vocoder's release speaks with more and less
-context. `captures` trains captures in turn and together.
+context. `captures` trains captures in turn and together; with --programs=off all of a start is in
+its figures, else what an earlier one compiled is read.
 
 --core=PROGRAM has `stream` measure any other player beside ours. Once a round it is started as
 `PROGRAM MODEL.nam BLOCK`, reads raw float32 audio from its standard input to the end, plays it in

@@ -15,7 +15,7 @@ from experiments.terminal.start import start
 text, number, real = flags.DEFINE_string, flags.DEFINE_integer, flags.DEFINE_float
 text("input", None, "The DI that was played: WAV, FLAC, AIFF.")
 text("output", None, "What came back, or a folder of such files.")
-text("plot", None, "Picture or folder; default: beside OUTPUT.")
+text("plot", None, "Picture or folder; default: beside the recording.")
 number("latency", None, "Samples the output lags; default: measured.")
 number("input_channel", None, "Of a file with several, from 1.", 1)
 number("output_channel", None, "Of files with several, from 1.", 1)

@@ -1,7 +1,7 @@
 """Trains a model: python -m experiments.train --config=a2_capture --workdir=DIR.
 
 Stopped by Ctrl-C it keeps the best so far; by SIGTERM it saves and exits with code 75, "start me
-again". Started again with the same --workdir it continues.
+again". Started again with the same folder it continues.
 """
 
 from absl import flags

@@ -26,7 +26,7 @@ those of another.
 # Of configs that do not list them.
 ARGUMENTS = {"a2_capture": ("demo",), "likelihood": ("tiny", "demo", "paper")}
 BASE = "waveflow"  # the others of voices are described by what differs
-OF_BASE = ("waveglow", "wavenet", "likelihood")
+OF_BASE = ("voice", "waveglow", "wavenet", "likelihood")
 UNSEEN = ("task", "source", "model.family")  # what a config says of itself
 GROUP_ORDER = ("", "data", "train", "model", "metadata", "loss", "mel", "checkpoints")
 

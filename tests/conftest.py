@@ -1,7 +1,10 @@
 """Settings of the whole suite: two CPU devices, and the optional reference folder."""
 
 import os
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
@@ -11,6 +14,7 @@ from experiments.terminal.programs import keep_programs
 
 jax.config.update("jax_num_cpu_devices", 2)
 
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "google-chrome", "chrome"))), None)
 REFERENCE = Path(__file__).parents[2] / "shared" / "reference"
 
 
@@ -64,3 +68,19 @@ def nam_reference() -> Path:
     if not folder.is_dir():
         pytest.skip("the public reference models are not here (../shared/reference/nam)")
     return folder
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """Chromium by Playwright, where both are installed."""
+    playwright = pytest.importorskip("playwright.sync_api")
+    if CHROMIUM is None:
+        pytest.skip("no Chromium is installed")
+    options = ("--no-sandbox", "--disable-gpu", "--disable-background-networking")
+    with playwright.sync_playwright() as started:
+        chromium = started.chromium.launch(
+            executable_path=CHROMIUM,
+            args=[*options, "--autoplay-policy=no-user-gesture-required"],
+        )
+        yield chromium
+        chromium.close()

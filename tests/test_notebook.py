@@ -1,8 +1,8 @@
 """The notebook: no outputs are stored, its commands are right, and it makes a model."""
 
 import ast
+import importlib.util
 import json
-import os
 import re
 import sys
 import types
@@ -43,9 +43,26 @@ def test_cells_are_python_and_commands():
     commands = [line for cell in CODE for line in SHELL.findall(_text(cell))]
     assert len(commands) == 4
     for line in commands:
-        check_command(re.sub(r"\{\w+\}", "1", line).replace("python -m wf_jax", "wf-jax"))
+        line = line.replace('"{python}" -m wf_jax', "wf-jax")
+        check_command(re.sub(r"\{\w+\}", "1", line))
     for cell in CODE:
         ast.parse(python_of(cell))
+
+
+def test_without_a_wheel_or_a_checkout_it_says_what_to_do(tmp_path, monkeypatch):
+    install = cell_with("%pip install")
+    (tmp_path / "docs").mkdir()
+    monkeypatch.chdir(tmp_path / "docs")
+    exec(install, {})
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(FileNotFoundError, match="pip wheel --no-deps"):
+        exec(install, {})
+    (tmp_path / "pyproject.toml").touch()
+    exec(install, names := {})
+    assert names["source"] == Path("..")
+    Path("wf_jax-1.0-py3-none-any.whl").touch()
+    exec(install, names := {})
+    assert names["source"] == Path("wf_jax-1.0-py3-none-any.whl")
 
 
 @pytest.mark.parametrize("given", [["di.wav", "amp.wav"], ["di.wav"], []])
@@ -73,7 +90,6 @@ def test_it_makes_a_model_of_the_built_in_amp(tmp_path, monkeypatch):
     pytest.importorskip("ipykernel")
     monkeypatch.setenv("MINUTES", "0.05")
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
-    monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
     notebook = nbformat.read(NOTEBOOK, as_version=4)
     place = {"metadata": {"path": str(tmp_path)}}
     nbclient.NotebookClient(

@@ -43,7 +43,18 @@ def first_line(error: BaseException) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
+def in_one_line(error: BaseException) -> str:
+    """Describes any error in one line: with the file, if it is the system's, or with its kind."""
+    if isinstance(error, OSError):
+        return f"{error.filename}: {why(error)}" if error.filename else why(error)
+    said = first_line(error)
+    if isinstance(error, MemoryError):
+        return "not enough memory; close other programs, or give shorter audio"
+    kind = type(error).__name__
+    return said if isinstance(error, UserError) or said == kind else f"{kind}: {said}"
+
+
 def why(error: OSError) -> str:
     """Returns the operating system's message and the remedy, to follow the file's name."""
-    said, remedy = error.strerror or str(error), _REMEDIES.get(error.errno or 0)
+    said, remedy = error.strerror or first_line(error), _REMEDIES.get(error.errno or 0)
     return f"{said}; {remedy}" if remedy else said

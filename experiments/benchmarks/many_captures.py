@@ -28,8 +28,8 @@ def run(options: Options) -> None:
     print("captures   in turn   together: step   start   per hour   share of the work in turn")
     for count in map(int, options.captures):
         in_turn = first + (count - 1) * again + count * STEPS * alone
+        start = first if count == 1 else _start(count)  # compiles, so before the steps
         step = _steps(count, options) if count > 1 else alone
-        start = first if count == 1 else _start(count)
         together = start + STEPS * step
         print(
             f"{count:8}   {3600 * count / in_turn:7.1f}   {step:14.2f}   {start:5.1f}   "

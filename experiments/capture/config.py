@@ -5,6 +5,7 @@ import warnings
 from typing import Any, ClassVar
 
 from data_pipeline.audio_files import AudioFile
+from data_pipeline.playing import DEMO
 from experiments.capture.members import is_many, members_of
 from experiments.capture.teacher_files import TeacherFiles, read_teacher_files
 from experiments.run import config as run
@@ -41,13 +42,13 @@ class Data:
     """The recorded pair, or the teacher that plays one; or many of them.
 
     Attributes:
-        input: the DI file that was played into the amp; "demo" for the built-in pair. For a
-            teacher: nothing for the DI that comes with us, or files and folders one after the
-            other, "built-in" among them for our playing: "built-in,di.wav". For a folder of
-            recordings: the DI of all, or a folder with one of the same name for each.
+        input: the DI file that was played into the amp; "demo" for the built-in pair. With a
+            teacher: what it plays, files and folders separated by commas, where "built-in" is the
+            built-in DI: "built-in,di.wav"; if left out, the built-in DI alone. With a folder of
+            recordings: the DI of all of them, or a folder with a DI of the same name for each.
         output: the recording of the amp, or a folder of them, each a capture of its own.
-        manifest: a CSV file with a line for each of many captures: output or teacher, and as one
-            likes input, name, latency and columns of metadata.
+        manifest: a CSV file with a line for each of many captures. It has a column output or
+            teacher; columns input, name, latency and those of metadata may be left out.
         teacher: a .nam file that plays the output in place of an amp, or several in a row,
             "pedal.nam,amp.nam"; or a folder of them, each a teacher of its own.
         cabinet: an impulse response after the teacher, a mono audio file.
@@ -55,10 +56,12 @@ class Data:
         input_channel: channel of a multi-channel input file, counted from 1; 0 for a mono file.
         output_channel: the same for the output file.
         latency: samples by which the output lags the input, or "auto" to measure it.
-        start_seconds: first second of both files that is used, over a user's own DI.
+        start_seconds: first second of both files that is used; only with a DI of your own, not
+            with a standard NAM input file.
         stop_seconds: end of the used part; 0 for the end of the files.
         correct_drift: resample the output where its clock differs from the input's.
-        validation_seconds: held out at the end, over a user's own DI.
+        validation_seconds: held out at the end of a DI of your own; a standard NAM input file
+            has its own held-out part.
         ignore_checks: train although checks failed.
         loudness_probe: WAV to measure loudness and gain with; "" for the built-in one.
     """
@@ -106,8 +109,8 @@ class Train(run.Train):
         end: share of the peak rate left at the end; -1 for the optimizer's own.
         batch_size: windows per step, over all devices; 0 for the optimizer's own, 8 or 16.
         window: samples of a window.
-        captures_at_once: of many, how many are trained together in one program; 0 for what suits
-            the device: one after the other on a CPU.
+        captures_at_once: how many of many captures are trained together in one program; 0 for
+            what suits the device: 1 on a CPU, 16 on others. 1 where captures are fine-tuned.
         samples_every: evaluations between sounds of the models so far in samples/; 0 for none.
     """
 
@@ -230,7 +233,7 @@ class CaptureConfig(run.RunConfig):
     @property
     def is_demo(self) -> bool:
         """True if the pair is the built-in one."""
-        return self.data.input == "demo" and not self.data.teacher
+        return self.data.input == DEMO and not self.data.teacher
 
     @property
     def _files(self) -> tuple[str, ...]:

@@ -67,7 +67,11 @@ class CaptureJob(Job):
             return _load(config, pair, self._initial)
 
     def shape(self, capture: Capture) -> tuple[int, CaptureShape]:
-        """Returns what captures that are trained together have in common: rate and lengths."""
+        """Returns what captures that are trained together have in common: rate and lengths.
+
+        Args:
+            capture: what `load` has returned; the models that it read decide too.
+        """
         lookback = _receptive_field(self.config, self._initial) - 1
         lengths = len(capture.input_train), len(capture.input_validation)
         return capture.sample_rate, CaptureShape.of(*lengths, lookback, self.config.train.window)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from data_pipeline.audio_files import AudioFile
 from data_pipeline.manifest import Entry, models_in, read_manifest, recordings_in
+from data_pipeline.playing import BUILT_IN, DEMO
 from wf_jax.amps.nam_metadata import USER_KEYS
 from wf_jax.errors import UserError
 
@@ -42,9 +43,17 @@ def members_of(config: "CaptureConfig") -> list[Member]:
         UserError: the folder or the manifest cannot be used, or the options do not go with it.
     """
     _check(config)
+    entries = _entries(config.data)
+    if config.data.input == DEMO and any(
+        entry.output and entry.input in ("", DEMO) for entry in entries
+    ):
+        raise UserError(
+            f"--config.data.input={DEMO}: the built-in pair has a recording of its own; name the "
+            "DI of these (--config.data.input)"
+        )
     return [
-        Member(entry.name, _config(config, entry), entry.fault or _folder_named(entry))
-        for entry in _entries(config.data)
+        Member(entry.name, _config(config, entry), entry.fault or _wrong_files(entry))
+        for entry in entries
     ]
 
 
@@ -62,7 +71,7 @@ def _check(config: "CaptureConfig") -> None:
         )
     if data.output and not data.input:
         raise UserError("--config.data.input is missing; name the DI of the recordings")
-    if data.output and not os.path.isdir(data.input):
+    if data.output and data.input != DEMO and not os.path.isdir(data.input):
         AudioFile(data.input)
 
 
@@ -74,8 +83,10 @@ def _entries(data: "Data") -> list[Entry]:
     return recordings_in(Path(data.output), Path(data.input))
 
 
-def _folder_named(entry: Entry) -> str:
-    """Describes the fault of a line that names a folder where a file belongs."""
+def _wrong_files(entry: Entry) -> str:
+    """Describes the fault of a line that names what is no file, where one belongs."""
+    if entry.output and entry.input in (BUILT_IN, DEMO):
+        return f"input={entry.input}: for teachers, and {entry.output} is a recording; name its DI"
     for name in (entry.output, entry.teacher):
         if os.path.isdir(name):
             return f"{name}: a folder; name a file in it"

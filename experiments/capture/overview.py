@@ -4,7 +4,7 @@ import csv
 import dataclasses
 import io
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from experiments.report import elements
 from experiments.run.reading import number, read_result
 from wf_jax.whole_files import write_text
 
-TABLE, PAGE = "captures.csv", "overview.html"
+TABLE, PAGE, REPORT = "captures.csv", "overview.html", "report.html"
 SIZES = ("nano", "standard")  # before any other
 _HEADING = ("name", "state")
 _REST = ("linear_esr", "latency_samples", "minutes", "warnings", "reason")
@@ -45,7 +45,7 @@ _STYLE = """<style>
   .captures .thumbnails { display: flex; gap: .5rem; }
 }
 </style>"""
-_SCRIPT = """<script>
+_SCRIPT = """
 for (const heading of document.querySelectorAll(".captures th[tabindex]")) {
   const sort = () => {
     const up = heading.getAttribute("aria-sort") !== "ascending", at = heading.cellIndex;
@@ -63,7 +63,7 @@ for (const heading of document.querySelectorAll(".captures th[tabindex]")) {
   heading.addEventListener("click", sort);
   heading.addEventListener("keydown", (event) => { if (event.key === "Enter") sort(); });
 }
-</script>"""
+"""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,13 +81,29 @@ class Outcome:
     warnings: tuple[str, ...] = ()
 
 
-def write_overview(workdir: Path, outcomes: Mapping[str, Outcome]) -> None:
-    """Writes the table and the page, each whole or not at all."""
-    rows = [_row(workdir, name, outcome) for name, outcome in outcomes.items()]
-    found = {size for row in rows for size in row["esr"]}
-    sizes = [size for size in SIZES if size in found] + sorted(found - set(SIZES))
-    write_text(workdir / TABLE, _csv(rows, sizes))
-    elements.write_page(workdir / PAGE, _page(workdir, rows, sizes))
+class Overview:
+    """Keeps the rows of all captures, and writes the table and the page of them."""
+
+    def __init__(self, workdir: Path):
+        """Writes into `workdir`, the folder above those of the captures."""
+        self._workdir = workdir
+        self._rows: dict[str, dict[str, Any]] = {}
+
+    def note(self, name: str, outcome: Outcome) -> None:
+        """Notes how far a capture is; reads its results, where there are any."""
+        self._rows[name] = _row(self._workdir, name, outcome)
+
+    def write(self) -> None:
+        """Writes the table and the page, each whole or not at all.
+
+        Raises:
+            OSError: one cannot be written; names it.
+        """
+        rows = list(self._rows.values())
+        found = {size for row in rows for size in row["esr"]}
+        sizes = [size for size in SIZES if size in found] + sorted(found - set(SIZES))
+        write_text(self._workdir / TABLE, _csv(rows, sizes))
+        elements.write_page(self._workdir / PAGE, _page(self._workdir, rows, sizes))
 
 
 def _row(workdir: Path, name: str, outcome: Outcome) -> dict[str, Any]:
@@ -103,7 +119,14 @@ def _row(workdir: Path, name: str, outcome: Outcome) -> dict[str, Any]:
         **{key: number(result.get(key)) for key in ("linear_esr", "latency_samples", "minutes")},
         "warnings": [str(warning) for warning in said],
         "reason": outcome.reason,
+        "links": _links(workdir / name) if esrs else {},
     }
+
+
+def _links(folder: Path) -> dict[str, str]:
+    """Returns the addresses of a capture's files that are there, from the page, by their names."""
+    files = [REPORT, *(f"{FOLDER}/{file}" for file in (*PICTURES.values(), *CLIPS.values()))]
+    return {file: f"{quote(folder.name)}/{file}" for file in files if (folder / file).exists()}
 
 
 def _csv(rows: Sequence[dict[str, Any]], sizes: Sequence[str]) -> str:
@@ -129,7 +152,7 @@ def _page(workdir: Path, rows: Sequence[dict[str, Any]], sizes: Sequence[str]) -
     headings = ["capture", *(f"ESR {size}" for size in sizes), "linear", "latency", "minutes"]
     head = "".join(f'<th tabindex="0" scope="col">{escape(heading)}</th>' for heading in headings)
     head += '<th scope="col">error, spectrum</th><th scope="col">listen</th>'
-    body = "".join(_html_row(workdir, row, sizes) for row in rows)
+    body = "".join(_html_row(row, sizes) for row in rows)
     legend = (
         "<p>ESR is the error's energy over the signal's, on audio that was not trained on: 0.01 is "
         "an error 20 dB below the sound; linear is that of the best linear filter. Latency in "
@@ -137,18 +160,20 @@ def _page(workdir: Path, rows: Sequence[dict[str, Any]], sizes: Sequence[str]) -
         f"the largest model's error. All numbers are in {TABLE}.</p>"
     )
     table = f'<table class="captures"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
-    contents = f"<p>{len(rows)} captures: {', '.join(counts)}. A heading sorts.</p>"
-    wide = f'<div class="wide">{table}</div>'
     title = workdir.resolve().name
-    return elements.document(title, [_STYLE, contents, wide, legend, _SCRIPT])
+    contents = (
+        f"{_STYLE}<h1>{escape(title)}</h1><p>{len(rows)} captures: {', '.join(counts)}. A heading "
+        f'sorts.</p><div class="wide">{table}</div>{legend}'
+    )
+    return elements.page(title, contents, script=_SCRIPT, beside=True)
 
 
-def _html_row(workdir: Path, row: dict[str, Any], sizes: Sequence[str]) -> str:
+def _html_row(row: dict[str, Any], sizes: Sequence[str]) -> str:
     """Returns the row of a capture: its results, or in their place why there are none."""
     name, notes = row["name"], _notes(row)
     title = escape(name)
-    if (workdir / name / "report.html").exists() and row["esr"]:
-        title = f'<a href="{quote(name)}/report.html">{title}</a>'
+    if REPORT in row["links"]:
+        title = f'<a href="{row["links"][REPORT]}">{title}</a>'
     first = f'<td data-key="{escape(name)}"><strong>{title}</strong>'
     if not row["esr"]:
         return f'<tr>{first}</td><td colspan="{len(sizes) + 5}">{notes}</td></tr>'
@@ -160,7 +185,7 @@ def _html_row(workdir: Path, row: dict[str, Any], sizes: Sequence[str]) -> str:
         f"{'' if value is None else format(value, kind)}</td>"
         for label, (value, kind) in values.items()
     )
-    pictures, clips = "".join(_pictures(workdir, name)), "".join(_clips(workdir, name))
+    pictures, clips = "".join(_pictures(row)), "".join(_clips(row))
     return (
         f"<tr>{first}<br>{notes}</td>{cells}"
         f'<td><div class="thumbnails">{pictures}</div></td><td>{clips}</td></tr>'
@@ -175,17 +200,16 @@ def _notes(row: dict[str, Any]) -> str:
     return "<br>".join([*mark, *(f"<em>{escape(line)}</em>" for line in lines)])
 
 
-def _pictures(workdir: Path, name: str) -> Iterator[str]:
+def _pictures(row: dict[str, Any]) -> Iterator[str]:
     for title, file in PICTURES.items():
-        if (workdir / name / FOLDER / file).exists():
-            source = f"{quote(name)}/{FOLDER}/{file}"
-            yield f'<img src="{source}" loading="lazy" alt="{escape(f"{name}: {title}")}">'
+        if source := row["links"].get(f"{FOLDER}/{file}"):
+            alt = escape(f"{row['name']}: {title}")
+            yield f'<img src="{source}" loading="lazy" alt="{alt}">'
 
 
-def _clips(workdir: Path, name: str) -> Iterator[str]:
+def _clips(row: dict[str, Any]) -> Iterator[str]:
     for title, file in CLIPS.items():
-        if (workdir / name / FOLDER / file).exists():
-            source = f"{quote(name)}/{FOLDER}/{file}"
+        if source := row["links"].get(f"{FOLDER}/{file}"):
             player = f'<audio controls preload="none" src="{source}"></audio>'
             yield f"<label><span>{title}</span>{player}</label>"
 

@@ -208,5 +208,5 @@ def _say(
         print(f"  {size:9} ESR {esr:.4f}  {verdict}")
     print(f"  {'no model':9} ESR {baseline:.4f}  the best linear filter, for comparison")
     print("ESR is the error's energy over the signal's: 0.01 is an error 20 dB below the sound.")
-    print(f"model:  {workdir / 'model.nam'}  (loads in any NAM player)")
+    print(f"model:  {workdir / 'model.nam'}  (for players with NAM core 0.5.0 or newer)")
     print(f"report: {workdir / 'report.html'}")

@@ -11,7 +11,7 @@ import soxr
 from data_pipeline.audio_files import AudioFile, read_audio
 from data_pipeline.audio_folders import list_audio
 from data_pipeline.checks import Finding
-from data_pipeline.playing import built_in_playing
+from data_pipeline.playing import BUILT_IN, DEMO, built_in_playing
 from data_pipeline.teacher_checks import REPAIRS
 from wf_jax.amps.amp_files import read_amp
 from wf_jax.amps.nam_file import NamFile
@@ -20,8 +20,7 @@ from wf_jax.errors import UserError
 if TYPE_CHECKING:
     from experiments.capture.config import Data
 
-BUILT_IN = "built-in"  # in data.input: the playing that comes with us
-_OURS = ("", BUILT_IN, "demo")  # alone, they stand for that and strings to be judged by
+_OURS = ("", BUILT_IN, DEMO)  # alone, they stand for that and strings to be judged by
 LONGEST_RESPONSE = 5.0  # seconds; longer files are recordings
 # Options of recordings: whoever gives one with a teacher expects something else.
 _OF_RECORDINGS = ("output_channel", "latency", "start_seconds", "stop_seconds", "correct_drift")

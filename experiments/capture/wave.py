@@ -1,50 +1,73 @@
 """Captures that are trained together in one program, as fits a GPU: each as it would be alone.
 
 All of a wave have one budget, so that none waits for the others; what differs between their shapes
-goes into another wave. A wave's checkpoints lie in a hidden folder of its own, the results in those
-of its captures.
+goes into another wave. While they train, a wave's checkpoints lie in a hidden folder of its own,
+and all else in the folders of its captures, which get their share of the last checkpoint at the
+end: from then on each is a run as if it had been alone.
 """
 
+import dataclasses
 import hashlib
 import itertools
 import json
-import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
-from experiments.capture.examination import Examined, is_done
+import jax
+
+from experiments.capture.config import CaptureConfig
+from experiments.capture.examination import Examined
 from experiments.capture.job import CaptureJob
-from experiments.capture.members import Member
+from experiments.run.config import flat_config
 from experiments.run.folder import RunFolder
-from experiments.run.job import Job
-from experiments.run.json_files import read_table, write_json
+from experiments.run.job import Job, Publish
+from experiments.run.json_files import write_json
+from experiments.run.same_run import was_opened
+from experiments.run.settings import read_settings
 from wf_jax.amps.capture import CaptureTask, together
+from wf_jax.bounded_files import read_json
+from wf_jax.errors import in_one_line
+from wf_jax.training.checkpoints import Checkpoints, Restored
+from wf_jax.training.dispatch import Dispatcher
 from wf_jax.training.distributed import say
-from wf_jax.training.loop import Result
-from wf_jax.whole_files import write_text
+from wf_jax.training.loop import Result, record_of
+from wf_jax.training.metrics import MetricsFile
+from wf_jax.training.saved_checkpoints import saved_steps
+from wf_jax.training.state import TrainState
 
 FOLDER = ".waves"
 _NAMES = "members.json"
 
 
+@dataclasses.dataclass(frozen=True)
 class Wave:
     """Some captures of equal shape.
 
     Attributes:
         folder: of the checkpoints.
-        members: the captures.
-        size: captures that the program is made for, the last one repeated.
+        places: the name of the capture at each place in the program; None where it has the audio
+            of another one, and nothing is made of its result.
     """
 
-    def __init__(self, place: Path, members: Sequence[Member], size: int):
-        """Names the folder after the captures."""
-        names = json.dumps([member.name for member in members])
-        self.folder = place / FOLDER / hashlib.sha256(names.encode()).hexdigest()[:12]
-        self.members, self.size = tuple(members), size
+    folder: Path
+    places: tuple[str | None, ...]
 
-    def __str__(self) -> str:
-        """Lists the captures."""
-        return ", ".join(member.name for member in self.members)
+    @classmethod
+    def of(cls, workdir: Path, names: Sequence[str], size: int) -> "Wave":
+        """Returns a new wave; its folder is named after the captures."""
+        digest = hashlib.sha256(json.dumps(list(names)).encode()).hexdigest()
+        return cls(workdir / FOLDER / digest[:12], (*names, *[None] * (size - len(names))))
+
+    @property
+    def names(self) -> list[str]:
+        """The captures in order."""
+        return [name for name in self.places if name is not None]
+
+    def only(self, names: Container[str]) -> "Wave":
+        """Returns the wave without all others."""
+        places = tuple(name if name in names else None for name in self.places)
+        return dataclasses.replace(self, places=places)
 
 
 class WaveJob(Job):
@@ -54,98 +77,128 @@ class WaveJob(Job):
         diverged: names of the captures that did; known at the end.
     """
 
-    def __init__(self, wave: Wave, jobs: Sequence[CaptureJob]):
-        """Takes the job of each capture."""
-        self.config, self._wave, self._jobs = jobs[0].config, wave, jobs
+    def __init__(
+        self, config: CaptureConfig, wave: Wave, jobs: Mapping[str, tuple[CaptureJob, RunFolder]]
+    ):
+        """Takes the config of all, and the job and the locked folder of each."""
+        self.config, self._wave, self._jobs = config, wave, jobs
         self.diverged: set[str] = set()
 
     def prepare(self, folder: RunFolder) -> CaptureTask:
         """Reads all pairs; see `CaptureJob.prepare`."""
-        places = [RunFolder(place) for place in self._places(folder.local)]
-        tasks = [job.prepare(place) for job, place in zip(self._jobs, places, strict=True)]
-        self.what = f"{len(tasks)} captures together, {self._jobs[0].what}"
-        return together([*tasks, *[tasks[-1]] * (self._wave.size - len(tasks))])
-
-    def inputs(self) -> dict[str, str]:
-        """Returns the digests of all files."""
-        return inputs_of(self._wave.members)
+        del folder
+        tasks = {name: job.prepare(run) for name, (job, run) in self._jobs.items()}
+        some = next(iter(tasks))
+        self.what = f"{len(tasks)} captures together, {self._jobs[some][0].what}"
+        self._alone = tasks[some]
+        self._task = together([tasks[name or some] for name in self._wave.places])
+        return self._task
 
     def begin(self, folder: RunFolder) -> None:
-        """Notes whose wave it is, and prints the findings about each."""
-        names = [member.name for member in self._wave.members]
-        write_json(folder.local / _NAMES, {"names": names, "size": self._wave.size})
-        for job, place in zip(self._jobs, self._places(folder.local), strict=True):
-            job.begin(RunFolder(place))
+        """Notes whose wave it is, opens the run of each, and prints the findings about it."""
+        write_json(folder.local / _NAMES, list(self._wave.places))
+        for job, run in self._jobs.values():
+            run.open(job.config, job.inputs())
+            job.begin(run)
+
+    def publish(self, folder: RunFolder) -> Publish:
+        """Returns the callback that writes numbers, page and sounds of each into its folder."""
+        del folder
+        shown = {name: job.publish(run) for name, (job, run) in self._jobs.items()}
+        files: dict[str, MetricsFile] = {}
+
+        def publish(step: int, models: Any, record: dict[str, Any]) -> None:
+            models = jax.device_get(models)
+            for i, name in self._placed():
+                own, place = record_of(record, i), self._jobs[name][1].local
+                if name not in files:
+                    files[name] = MetricsFile(place / "metrics.jsonl", step - 1)
+                files[name].append(own)
+                shown[name](step, jax.tree.map(lambda leaf, i=i: leaf[i : i + 1], models), own)
+
+        return publish
 
     def finish(self, folder: Path, result: Result) -> None:
-        """Writes the results of every capture that did not diverge and has none yet."""
-        places = self._places(folder)
-        for i, (member, job) in enumerate(zip(self._wave.members, self._jobs, strict=True)):
+        """Writes the results of every capture that did not diverge."""
+        last = self._newest(folder / "checkpoints") if result.finished else None
+        alone = jax.tree.structure(self._fresh(self._alone)) if last else None
+        for i, name in self._placed():
             if not result.sound[i]:
-                self.diverged.add(member.name)
-                say(f"{member.name} diverged, and left the others alone")
-            elif not is_done(places[i], member, job.inputs()):
-                say(f"\n{member.name}")
-                try:
-                    _finish(job, places[i], result.of(i))
-                except (OSError, ValueError) as error:  # and the others have results
-                    say(f"{member.name}: {error}")
+                self.diverged.add(name)
+                say(f"{name} diverged, and left the others alone")
+                continue
+            say(f"\n{name}")
+            job, run = self._jobs[name]
+            try:
+                if last:
+                    share = dataclasses.replace(last, state=last.state.of(i, alone))
+                    _hand_over(share, job.config, run.local)
+                job.finish(run.local, result.of(i))
+            except Exception as error:  # and the others have results
+                say(f"{name}: {in_one_line(error)}")
 
-    def _places(self, folder: Path) -> list[Path]:
-        """Returns the folders of the captures, beside that of all waves."""
-        return [folder.parent.parent / member.name for member in self._wave.members]
+    def _placed(self) -> Iterator[tuple[int, str]]:
+        """Yields the place and the name of each capture."""
+        return ((i, name) for i, name in enumerate(self._wave.places) if name is not None)
+
+    def _newest(self, folder: Path) -> Restored | None:
+        """Reads the last checkpoint of all."""
+        when = self.config.checkpoints
+        with Checkpoints(folder, keep=when.keep, keep_best=when.keep_best) as checkpoints:
+            return checkpoints.restore(self._fresh(self._task))
+
+    def _fresh(self, task: CaptureTask) -> TrainState:
+        with Dispatcher(task, read_settings(self.config), lambda step: 1) as dispatcher:
+            return dispatcher.create(dispatcher.params)
 
 
-def _finish(job: CaptureJob, place: Path, result: Result) -> None:
-    """Writes the run of one capture, as if it had been trained alone."""
-    with RunFolder(place) as run:
-        run.open(job.config, job.inputs())
-        lines = (json.dumps(record) + "\n" for record in result.history)
-        write_text(place / "metrics.jsonl", "".join(lines))
-        job.finish(place, result)
+def begun(workdir: Path, found: Sequence[Examined]) -> Iterator[Wave]:
+    """Yields the waves of earlier starts, each with what is left of it, which may be nothing.
 
-
-def waves_of(found: Sequence[Examined], most: int, place: Path) -> Iterator[Wave]:
-    """Sorts captures that are to be trained into waves of `most` or fewer, of one size per shape.
-
-    The waves of an earlier start come first and as they were, unless a file was changed.
+    A capture is left whose files and options are those of before, and which has not gone on alone;
+    so is one that another process has.
     """
-    members = {examined.member.name: examined.member for examined in found}
-    left = [examined for examined in found if examined.state == "ready"]
-    for folder in sorted((place / FOLDER).glob("*")):
-        wave = _begun(folder, members, place)
-        names = {examined.member.name for examined in left}
-        if wave is None or not names & {member.name for member in wave.members}:
-            shutil.rmtree(folder, ignore_errors=True)
-            continue
-        yield wave
-        left = [e for e in left if e.member not in wave.members]
-    left.sort(key=lambda examined: repr(examined.shape))  # stable: else in the user's order
-    for _, same in itertools.groupby(left, key=lambda examined: examined.shape):
-        group = [examined.member for examined in same]
-        count = -(-len(group) // most)
-        size = -(-len(group) // count)
-        for start in range(0, len(group), size):
-            yield Wave(place, group[start : start + size], size)
+    left = {one.member.name for one in found if _is_left(workdir / one.member.name, one)}
+    for folder in sorted((workdir / FOLDER).glob("*")):
+        yield Wave(folder, _places(folder)).only(left)
 
 
-def inputs_of(members: Sequence[Member]) -> dict[str, str]:
-    """Returns the digests of the files of some captures."""
-    return {
-        f"{member.name}: {path}": digest
-        for member in members
-        for path, digest in CaptureJob(member.config).inputs().items()
-    }
+def groups_of(
+    workdir: Path, waiting: Sequence[Examined], most: int
+) -> Iterator[tuple[int, list[Examined]]]:
+    """Sorts captures by their shapes, but for those that have begun alone.
+
+    Yields:
+        How many of a group are trained together, `most` or fewer, and the group.
+    """
+    left = [one for one in waiting if not has_own_checkpoint(workdir / one.member.name)]
+    left.sort(key=lambda one: repr(one.shape))  # stable: else in the user's order
+    for _, same in itertools.groupby(left, key=lambda one: one.shape):
+        group = list(same)
+        yield -(-len(group) // -(-len(group) // most)), group
 
 
-def _begun(folder: Path, members: Mapping[str, Member], place: Path) -> Wave | None:
-    """Returns the wave in a folder, if it can go on."""
-    noted = read_table(folder / _NAMES)
-    names, size = noted.get("names"), noted.get("size")
-    if not (isinstance(names, list) and names and isinstance(size, int)):
-        return None
-    if not all(isinstance(name, str) and name in members for name in names):
-        return None
-    wave = Wave(place, [members[name] for name in names], size)
-    same = read_table(folder / "inputs.json") == inputs_of(wave.members)
-    return wave if wave.folder == folder and same else None
+def has_own_checkpoint(folder: Path) -> bool:
+    """Returns whether the capture in a folder goes on alone."""
+    return bool(saved_steps(folder / "checkpoints"))
+
+
+def _is_left(folder: Path, one: Examined) -> bool:
+    same = one.state == "ready" and was_opened(folder, one.member.config, one.inputs)
+    return (same or one.state == "elsewhere") and not has_own_checkpoint(folder)
+
+
+def _hand_over(share: Restored, config: CaptureConfig, folder: Path) -> None:
+    """Saves the share of one capture as its own checkpoint."""
+    with Checkpoints(folder / "checkpoints", config=flat_config(config)) as checkpoints:
+        checkpoints.save(share.step, share.state, share.notes)
+
+
+def _places(folder: Path) -> tuple[str | None, ...]:
+    """Reads which captures a wave has; none where that is damaged."""
+    try:
+        noted = read_json(folder / _NAMES)
+    except (OSError, ValueError):
+        return ()
+    known = isinstance(noted, list) and all(isinstance(n, str | None) for n in noted)
+    return tuple(noted) if known else ()

@@ -6,8 +6,7 @@
 
 The argument names the members: `tiny` are for two minutes each on two CPU cores, `paper` are rows
 of the WaveFlow paper's table 4, `demo` are the tiny ones on the built-in audio, for half a minute
-each. `--config.train.minutes` is the budget of each member, or, with 0 of them,
-`--config.train.steps`.
+each. `--config.train.minutes` or `--config.train.steps` is the budget of each member.
 
 Expected of `tiny`: see docs/flows.md. Expected of `paper` (LJSpeech, 1M steps): the column beside
 it; the paper's WaveGlows had batches of 16, here all have the same.

@@ -6,8 +6,7 @@
     python -m experiments.runs runs/rates
 
 In epochs, not in minutes, so that all take the same steps. 40 epochs of a minute of DI are 720
-steps, about 3 minutes on two CPU cores.
-`a2_capture.py:demo` with --config.train.minutes=0 needs no recordings.
+steps, about 3 minutes on two CPU cores. `a2_capture:demo` needs no recordings.
 """
 
 from typing import Any

@@ -21,12 +21,12 @@ if TYPE_CHECKING:
 # Markers of a page's contents, by which `experiments.join_reports` recognizes a page.
 BEGIN, END = "</style></head><body><main>", "</main></body></html>\n"
 _REFRESH = '<noscript><meta http-equiv="refresh" content="{}"></noscript>'
-# Nothing is loaded from elsewhere, and only the script of the listening element runs.
-_DIGEST = base64.b64encode(hashlib.sha256(listening.SCRIPT.encode()).digest()).decode()
+# Nothing is loaded from elsewhere, and no scripts run but the page's own, by their digests.
 _POLICY = (
-    "default-src 'none'; base-uri 'none'; form-action 'none'; img-src data:; media-src data:; "
-    f"style-src 'unsafe-inline'; script-src 'sha256-{_DIGEST}'"
+    "default-src 'none'; base-uri 'none'; form-action 'none'; img-src {files}; media-src {files}; "
+    "style-src 'unsafe-inline'; script-src {scripts}"
 )
+_BESIDE = "'self' file:"  # a page that is a file has no origin of its own in every browser
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,21 +49,30 @@ def document(title: str, sections: Iterable[str], refresh: int = 0) -> str:
     return page(title, f"<h1>{escape(title)}</h1>\n" + "\n".join(sections), refresh)
 
 
-def page(title: str, contents: str, refresh: int = 0) -> str:
+def page(
+    title: str, contents: str, refresh: int = 0, *, script: str = "", beside: bool = False
+) -> str:
     """Returns a page around any contents (HTML).
 
     Args:
         title: text.
         contents: HTML between the frame.
         refresh: seconds after which it is loaded again, unless something plays; 0 for never.
+        script: JavaScript that runs after the contents; "" for none.
+        beside: whether pictures and sounds may be files beside the page.
     """
     again = (f' data-refresh="{refresh}"', _REFRESH.format(refresh)) if refresh else ("", "")
+    scripts = filter(None, (listening.SCRIPT, script))
+    policy = _POLICY.format(
+        files=_BESIDE if beside else "data:", scripts=" ".join(map(_digest, scripts))
+    )
+    last = f"<script>{script}</script>" if script else ""
     return (
         f'<!doctype html>\n<html lang="en"{again[0]}><head><meta charset="utf-8">'
-        f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">{again[1]}'
+        f'<meta http-equiv="Content-Security-Policy" content="{policy}">{again[1]}'
         f"<title>{escape(title)}</title>"
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<script>{listening.SCRIPT}</script><style>{STYLE}{BEGIN}{contents}{END}"
+        f"<script>{listening.SCRIPT}</script><style>{STYLE}{BEGIN}{contents}{last}{END}"
     )
 
 
@@ -138,6 +147,11 @@ def next_steps(commands: Iterable[str]) -> str:
     """Returns the section of command lines to go on with."""
     lines = "".join(f"<pre><code>{escape(command)}</code></pre>" for command in commands)
     return section("Next", lines)
+
+
+def _digest(script: str) -> str:
+    """Returns the source of a policy that allows one script."""
+    return f"'sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}'"
 
 
 def _rows(rows: Iterable[Sequence[str]], cell: str) -> str:

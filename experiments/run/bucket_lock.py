@@ -17,8 +17,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from experiments.run.lock import NAME, who_holds
-from wf_jax.errors import UserError, first_line
+from experiments.run.lock import NAME, LockedError, who_holds
+from wf_jax.errors import first_line
 
 BEAT_SECONDS = 15.0  # between two writes of the holder
 PATIENCE_SECONDS = 60.0  # that an object stays as it is before its owner counts as dead
@@ -38,7 +38,7 @@ class BucketLock:
             say: takes a line before a wait.
 
         Raises:
-            UserError: another process holds it.
+            LockedError: another process holds it.
         """
         now = datetime.now().astimezone().isoformat(" ", "seconds")
         owner = {"host": socket.gethostname(), "process": os.getpid(), "since": now}
@@ -49,7 +49,7 @@ class BucketLock:
         try:
             self._store = _open(folder)
             self._take()
-        except UserError:
+        except LockedError:
             raise
         except Exception as error:  # tensorstore's own: no permission, no network
             self.reason = first_line(error)[:200]
@@ -79,11 +79,11 @@ class BucketLock:
         written = self._store.write(NAME, self._text, if_equal=found.stamp.generation).result()
         now = self._store.read(NAME).result()
         if now.value != self._text:  # another came first
-            raise UserError(f"{self._folder}: {who_holds(now.value)}")
+            raise LockedError(f"{self._folder}: {who_holds(now.value)}")
         self._generation = now.stamp.generation or written.generation
 
     def _watch(self, found: Any) -> Any:
-        """Waits until nobody owns the object; raises UserError when its owner writes it again."""
+        """Waits until nobody owns the object; raises LockedError when its owner writes it again."""
         self._say(
             f"{self._folder}: {who_holds(found.value)}; waiting {PATIENCE_SECONDS:g} s to see "
             "whether it is still there"
@@ -95,7 +95,7 @@ class BucketLock:
             if now.state != "value":
                 return now
             if now.stamp.generation != found.stamp.generation:
-                raise UserError(f"{self._folder}: {who_holds(now.value)}")
+                raise LockedError(f"{self._folder}: {who_holds(now.value)}")
         return now
 
     def _beat(self) -> None:

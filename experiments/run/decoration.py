@@ -6,7 +6,7 @@ from pathlib import Path
 
 from absl import logging
 
-from wf_jax.errors import UserError, why
+from wf_jax.errors import UserError, first_line, in_one_line
 
 
 @contextlib.contextmanager
@@ -23,8 +23,8 @@ def decorating(result: Path) -> Iterator[None]:
     except Exception as error:
         logging.debug("failed after %s was written", result, exc_info=True)
         raise UserError(
-            f"{result} is complete, but not what is made after it: {_reason(error)}; mend that, "
-            "then the same command makes it"
+            f"{result} is complete, but not what is made after it: {in_one_line(error)}; mend "
+            "that, then the same command makes it"
         ) from error
 
 
@@ -34,17 +34,8 @@ def showing(folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        where, what = error.filename or folder, error.strerror or error
+        where, what = error.filename or folder, error.strerror or first_line(error)
         print(f"\n{where}: cannot be written: {what}; the training goes on", flush=True)
     except Exception as error:
         logging.debug("nothing shown in %s", folder, exc_info=True)
-        print(f"\n{folder}: nothing shown: {_reason(error)}; the training goes on", flush=True)
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, OSError):
-        return f"{error.filename}: {why(error)}" if error.filename else why(error)
-    if isinstance(error, UserError):
-        return str(error)
-    said = str(error).strip().split("\n")[0]
-    return f"{type(error).__name__}: {said}" if said else type(error).__name__
+        print(f"\n{folder}: nothing shown: {in_one_line(error)}; the training goes on", flush=True)

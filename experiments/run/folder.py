@@ -24,6 +24,8 @@ from wf_jax.whole_files import sweep
 
 # Files that a start makes before the first step, with the built-in recordings.
 _MADE = ("pair", "clips", "corpus")
+# What a run goes on with; the checkpoints go last, by which the next start knows of the run.
+_PROGRESS = ("metrics.json", "metrics.jsonl", "damaged_checkpoints", "checkpoints")
 _BEGINNINGS = ("config.json", "inputs.json", "metrics.jsonl", "checkpoints", *_MADE, FOLDER_LOCK)
 
 
@@ -72,6 +74,32 @@ class RunFolder:
         """Returns the name that the user gave."""
         return str(self.shared)
 
+    def lock(self) -> None:
+        """Makes and locks the folder, unless that is done.
+
+        Raises:
+            LockedError: another process works in it.
+            UserError: it cannot be made, or not be written.
+        """
+        _make(self.shared)
+        if self._lock is None:
+            with _writing(self.shared):
+                self._lock = self._take_lock()
+            if not self._remote:
+                for place, _, _ in os.walk(self.shared):
+                    sweep(Path(place))
+
+    def restart(self) -> None:
+        """Removes what a run in this local folder would go on with; its model and pages stay.
+
+        Raises:
+            OSError: something cannot be removed; names it.
+        """
+        for name in _PROGRESS:
+            path = self.shared / name
+            with contextlib.suppress(FileNotFoundError):
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+
     def open(self, config: Any, inputs: Mapping[str, str] | None = None) -> None:
         """Makes and locks the folder; writes the run's config, or checks that it is the same.
 
@@ -109,13 +137,7 @@ class RunFolder:
             )
 
     def _open(self, config: Any, inputs: Mapping[str, str]) -> None:
-        _make(self.shared)
-        if self._lock is None:
-            with _writing(self.shared):
-                self._lock = self._take_lock()
-            if not self._remote:
-                for place, _, _ in os.walk(self.shared):
-                    sweep(Path(place))
+        self.lock()
         compare_config(self.shared, flat_config(config))
         known = known_inputs(self.shared, inputs)
         with _writing(self.shared):

@@ -22,6 +22,10 @@ PATIENCE = 1.0  # seconds that a lock is tried: others hold it for an instant to
 _LONGEST = 1000  # characters of what stands in it
 
 
+class LockedError(UserError):
+    """Another process holds a folder."""
+
+
 class FolderLock:
     """Holds a folder for this process until it is released or the process ends.
 
@@ -33,7 +37,7 @@ class FolderLock:
         """Takes the lock.
 
         Raises:
-            UserError: another process holds it.
+            LockedError: another process holds it.
             OSError: the file cannot be written.
         """
         self._file: IO[str] | None = None
@@ -43,10 +47,12 @@ class FolderLock:
         file = (folder / NAME).open("a+", errors="replace")
         try:
             take(file)
+            if not os.fstat(file.fileno()).st_nlink:  # its last holder has removed it meanwhile
+                raise BlockingIOError
         except BlockingIOError:
             with file:
                 file.seek(0)
-                raise UserError(f"{folder}: {who_holds(file.read(_LONGEST))}") from None
+                raise LockedError(f"{folder}: {who_holds(file.read(_LONGEST))}") from None
         except OSError:
             file.close()
             return
@@ -88,7 +94,7 @@ def check_unlocked(folder: Path) -> None:
     """Checks that no other process holds a folder, and leaves it as it is.
 
     Raises:
-        UserError: one does.
+        LockedError: one does.
     """
     if fcntl is None or not (folder / NAME).is_file():  # a pipe would be waited for
         return
@@ -96,7 +102,7 @@ def check_unlocked(folder: Path) -> None:
         try:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise UserError(f"{folder}: {who_holds(file.read(_LONGEST))}") from None
+            raise LockedError(f"{folder}: {who_holds(file.read(_LONGEST))}") from None
 
 
 def who_holds(text: str | bytes) -> str:

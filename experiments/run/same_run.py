@@ -1,10 +1,11 @@
 """Checks that a start goes on with the run in a folder: with its options, on its inputs."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from experiments.run.config import flat_config
+from experiments.run.json_files import read_table
 from wf_jax.bounded_files import LARGEST_RECORDS, read_json
 from wf_jax.errors import UserError, short, why
 from wf_jax.folders import naming, read_text
@@ -56,19 +57,33 @@ def _compare(workdir: Path, old: dict[str, Any], new: dict[str, Any]) -> None:
         old.setdefault("train.optimizer", "adam")
         del old["train.decay"]
     if old and has_begun(workdir):
-        for name in sorted(old.keys() | new.keys()):
-            if name not in new and not name.startswith(CHANGEABLE):
+        for name in _different(old, new):
+            if name not in new:
                 raise UserError(
                     f"{workdir}: another version of wf_jax began this run, with --config."
                     f"{short(name)}={short(old[name])}, which there is no more; give another "
                     "--workdir, or go on with that version"
                 )
-            if old.get(name, new.get(name)) != new.get(name) and not name.startswith(CHANGEABLE):
-                option, before = short(name), short(old.get(name))
-                raise UserError(
-                    f"{workdir}: this run was started with --config.{option}={before}, "
-                    f"not {new.get(name)}; give another --workdir, or the old value to continue"
-                )
+            option, before = short(name), short(old.get(name))
+            raise UserError(
+                f"{workdir}: this run was started with --config.{option}={before}, "
+                f"not {new.get(name)}; give another --workdir, or the old value to continue"
+            )
+
+
+def was_opened(workdir: Path, config: Any, inputs: Mapping[str, str]) -> bool:
+    """Returns whether a folder was opened for such a run, of the same inputs, begun or not."""
+    old, known = read_table(workdir / "config.json"), read_table(workdir / "inputs.json")
+    same = all(known.get(name) == digest for name, digest in inputs.items())
+    return same and bool(old) and not any(_different(current_names(old), flat_config(config)))
+
+
+def _different(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[str]:
+    """Yields the options that differ and may not change between two sessions of a run."""
+    for name in sorted(old.keys() | new.keys()):
+        changed = name not in new or old.get(name, new[name]) != new[name]
+        if changed and not name.startswith(CHANGEABLE):
+            yield name
 
 
 def known_inputs(workdir: Path, inputs: Mapping[str, str]) -> dict[str, str]:

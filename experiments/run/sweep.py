@@ -18,6 +18,7 @@ from experiments.run.reading import Best, judged, read_result
 from experiments.run.sweep_file import Trial
 from experiments.run.sweep_file import read_sweep as read_sweep
 from experiments.run.table import title, value
+from experiments.terminal.run_length import keep_asked
 from wf_jax.bounded_files import read_json
 from wf_jax.errors import UserError, short
 from wf_jax.old_names import current_names
@@ -62,14 +63,13 @@ def configs_of(
     """
     if index is not None and not 0 <= index < len(trials):
         raise UserError(f"trial {index} does not exist; choose one of 0 to {len(trials) - 1}")
-    return {
-        trial.name: (
-            f"sweep {i + 1} of {len(trials)}: {trial.name}",
-            apply(base_config, trial.overrides, trial.source),
-        )
-        for i, trial in enumerate(trials)
-        if index is None or i == index
-    }
+    configs = {}
+    for i, trial in enumerate(trials):
+        if index is None or i == index:
+            config = apply(base_config, trial.overrides, trial.source)
+            keep_asked(config.train, trial.overrides)
+            configs[trial.name] = (f"sweep {i + 1} of {len(trials)}: {trial.name}", config)
+    return configs
 
 
 def check_trials(configs: Mapping[str, tuple[str, RunConfig]], workdir: Path) -> None:
@@ -127,18 +127,12 @@ def complete(workdir: Path) -> bool:
     return finished(workdir) and read_result(workdir).get("reported", True) is True
 
 
-def has_options(folder: Path, config: Any, but: Sequence[str] = ()) -> bool:
-    """Returns whether the run there has this config; if not, a training continues or refuses it.
-
-    Args:
-        folder: of the run.
-        config: the config.
-        but: options that may differ.
-    """
+def has_options(folder: Path, config: Any) -> bool:
+    """Returns whether the run there has this config; if not, a training continues or refuses it."""
     try:
         old = current_names(read_json(folder / "config.json"))
         new = json.loads(json.dumps(_options(config)))
-        return all(name in but or old.get(name, value) == value for name, value in new.items())
+        return all(old.get(name, value) == value for name, value in new.items())
     except FileNotFoundError:
         return True
     except (OSError, ValueError, AttributeError):

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from experiments.run.json_files import read_table
-from experiments.run.lock import check_unlocked
+from experiments.run.lock import LockedError, check_unlocked
 from experiments.run.reading import Run, number, read_run
 from experiments.studio.about import ABOUT, is_process, read_about
 from wf_jax.bounded_files import LARGEST_CONFIG, read_bounded
@@ -105,7 +105,7 @@ def is_alive(folder: Path) -> bool:
     """Returns whether a process trains in a folder, started here or in a terminal."""
     try:
         check_unlocked(folder)
-    except UserError:
+    except LockedError:
         return True
     return _is_held(folder)
 
@@ -127,7 +127,7 @@ def process_of(folder: Path, about: dict[str, Any]) -> int | None:
         return about.get("process")
     try:
         check_unlocked(folder)
-    except UserError:
+    except LockedError:
         owner = read_table(folder / "lock")
         if owner.get("host") == os.uname().nodename and is_process(owner.get("process")):
             return owner["process"]

@@ -12,6 +12,7 @@ from absl import app, flags
 
 from experiments.terminal.config_names import config_file, load_config
 from experiments.terminal.options_help import options_help
+from experiments.terminal.run_length import keep_asked
 from wf_jax.command_lines import by_word, command
 from wf_jax.errors import UserError
 from wf_jax.options import describe_options
@@ -57,6 +58,7 @@ def parse_flags(argv: list[str]) -> list[str]:
         _refuse(_config_error(config, f"{type(error).__name__}: {error}"))
     if "config" in values and values["config"].present:
         _read_config(values["config"])
+        _keep_length(values)
     for name in values:
         flag = values[name]
         # The options of a config have rules of their own.
@@ -90,6 +92,13 @@ def _read_config(flag: flags.Flag) -> None:
         found = re.search(r"\] No such file or directory: '(.*)'", str(error))
         name = found[1] if found else "--config"
         _refuse(f"{name}: no such config file; see experiments/configs")
+
+
+def _keep_length(values: flags.FlagValues) -> None:
+    """Gives a run the length that was typed, where its config has another one."""
+    typed = {name.removeprefix("config.") for name in values if values[name].present}
+    if hasattr(values["config"].value, "train"):
+        keep_asked(values["config"].value.train, typed)
 
 
 def _flag_error(message: str, config: str, values: flags.FlagValues) -> str:

@@ -11,7 +11,7 @@ from absl import app, flags, logging
 from experiments.terminal.parsing import parse_flags
 from experiments.terminal.programs import AUTO, keep_programs
 from experiments.terminal.streams import prepare_terminal
-from wf_jax.errors import UserError, why
+from wf_jax.errors import UserError, in_one_line
 
 _PROGRAMS = flags.DEFINE_string(
     "programs",
@@ -54,7 +54,7 @@ def start(
         except UserError as error:
             sys.exit(str(error))
         except OSError as error:  # a full disk, a folder that cannot be read
-            sys.exit(f"{error.filename}: {why(error)}" if error.filename else why(error))
+            sys.exit(in_one_line(error))
         except KeyboardInterrupt:
             sys.exit(f"\nstopped; {left}")
 

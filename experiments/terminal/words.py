@@ -50,10 +50,8 @@ def _out(meaning: str, flag: str = "output") -> Option:
     return Option("OUT", flag, meaning)
 
 
-_MINUTES = Option(
-    "minutes", "config.train.minutes", "time budget, from the first step on; else epochs"
-)
-_STEPS = Option("steps", "config.train.steps", "budget in steps, where no minutes are given")
+_MINUTES = Option("minutes", "config.train.minutes", "how long it trains, from the first step on")
+_STEPS = Option("steps", "config.train.steps", "how many steps it trains; --minutes goes first")
 _SEED = Option("seed", "config.train.seed", "of the first weights and all random choices")
 _CORPUS = Option("corpus", "config.data.corpus", "what `wf-jax prepare` wrote")
 _NAME = Option("name", "config.metadata.name", "what players show")
@@ -80,7 +78,7 @@ GROUPS: dict[str, dict[str, Word]] = {
                 _NAME,
                 Option("make", "config.metadata.gear_make", "who made the amp"),
                 Option("tone", "config.metadata.tone_type", "clean, crunch, hi_gain, ..."),
-                Option("latency", "config.data.latency", "samples AMP lags DI; auto measures it"),
+                Option("latency", "config.data.latency", "samples AMP lags DI; else measured"),
                 Option("from", "config.init_from", "a .nam file to begin with"),
                 _SEED,
             ),
@@ -119,7 +117,7 @@ GROUPS: dict[str, dict[str, Word]] = {
                 _MINUTES,
                 _STEPS,
                 _NAME,
-                Option("di", "config.data.input", "your own playing; ours where left out"),
+                Option("di", "config.data.input", "your own playing; the built-in one if left out"),
                 Option("cabinet", "config.data.cabinet", "an impulse response after MODEL"),
                 Option("repair", "config.data.repair", "latency,dc: faults that are trained away"),
                 _SEED,

@@ -91,7 +91,7 @@ class VocoderConfig(run.RunConfig):
         if not self.data.corpus:
             raise UserError(
                 f"--config.data.corpus is missing; make one with {command('prepare')}, or "
-                f"try the built-in audio with --config={self.model.family.lower()}:demo"
+                f"try the built-in audio with --config={self.source.partition(':')[0]}:demo"
             )
         if self.model.compute_dtype == "float64":
             raise UserError(
@@ -180,7 +180,7 @@ TINY_WINDOW = 4000
 
 def built_in(config: VocoderConfig) -> VocoderConfig:
     """Changes the config to a short training on the built-in corpus."""
-    config.source = f"{config.model.family.lower()}:demo"
+    config.source = f"{config.source.partition(':')[0]}:demo"
     config.data.corpus = "demo"
     config.train.steps, config.train.evaluate_every = 250, 125
     config.train.samples_every = 1000

@@ -61,6 +61,37 @@ def test_a_line_that_names_no_file_or_two_is_its_own_fault(manifest, cells, faul
     assert good.fault == ""
 
 
+def test_a_line_of_more_cells_than_columns_is_its_own_fault(manifest):
+    bad, good, same = read_manifest(
+        manifest("output,name\na.wav,Lead, bright\nb.wav,b,,\nc.wav\n"), METADATA
+    )
+    assert bad.fault == (
+        "list.csv, line 2: 3 cells, and the first line names 2 columns; put a cell with commas in "
+        "quotes"
+    )
+    assert (good.fault, same.fault) == ("", "")
+    assert (good.name, same.name) == ("b", "c")
+
+
+def test_a_cell_names_several_files_or_our_playing(manifest, tmp_path):
+    made(tmp_path, "one, two.nam", "one, four.wav")
+    path = manifest(
+        "teacher,input,output\n"
+        '"pedal.nam, amps/amp.nam","built-in,di.wav",\n'
+        '"one, two.nam",built-in,\n'
+        ',di.wav,"one, four.wav"\n'
+        ',di.wav,"none, four.wav"\n'
+    )
+    chain, single, recording, missing = read_manifest(path, METADATA)
+    assert chain.teacher == f"{tmp_path / 'pedal.nam'},{tmp_path / 'amps' / 'amp.nam'}"
+    assert chain.input == f"built-in,{tmp_path / 'di.wav'}"
+    assert chain.name == "pedal+amp"
+    assert (single.teacher, single.input) == (str(tmp_path / "one, two.nam"), "built-in")
+    assert single.name == "one, two"
+    assert recording.output == str(tmp_path / "one, four.wav")
+    assert missing.output == str(tmp_path / "none, four.wav")
+
+
 @pytest.mark.parametrize(
     ("text", "fault"),
     [

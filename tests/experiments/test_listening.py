@@ -3,7 +3,6 @@
 import base64
 import io
 import re
-import shutil
 
 import numpy as np
 import pytest
@@ -13,7 +12,6 @@ from experiments.report import elements
 from experiments.report.listening import SECONDS, embedded, listening
 
 RATE = 48000
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "google-chrome", "chrome"))), None)
 ELEMENT = "document.querySelector('wf-listening')"
 
 
@@ -51,21 +49,6 @@ def test_long_clips_are_cut():
 
 
 # In a browser
-
-
-@pytest.fixture(scope="module")
-def browser():
-    playwright = pytest.importorskip("playwright.sync_api")
-    if CHROMIUM is None:
-        pytest.skip("no Chromium is installed")
-    options = ("--no-sandbox", "--disable-gpu", "--disable-background-networking")
-    with playwright.sync_playwright() as started:
-        chromium = started.chromium.launch(
-            executable_path=CHROMIUM,
-            args=[*options, "--autoplay-policy=no-user-gesture-required"],
-        )
-        yield chromium
-        chromium.close()
 
 
 @pytest.fixture

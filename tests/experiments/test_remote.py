@@ -25,6 +25,7 @@ from data_pipeline.synthetic_speech import write_demo_corpus
 from experiments.configs.waveflow import get_config
 from experiments.run import bucket_lock
 from experiments.run.folder import RunFolder
+from experiments.run.lock import LockedError
 from experiments.run.sweep import finished
 from tests.experiments import fake_gcs
 from wf_jax.errors import UserError
@@ -180,7 +181,7 @@ def test_of_two_that_come_at_once_one_has_the_lock(server, bucket, monkeypatch):
         tries = [pool.submit(bucket_lock.BucketLock, folder, str) for _ in range(4)]
     held = [one.result() for one in tries if one.exception() is None]
     assert len(held) == 1
-    assert {type(one.exception()) for one in tries} == {type(None), UserError}
+    assert {type(one.exception()) for one in tries} == {type(None), LockedError}
     held[0].release()
 
 

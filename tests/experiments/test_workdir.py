@@ -12,7 +12,7 @@ import pytest
 from experiments.configs import a2_capture
 from experiments.run.config import flat_config
 from experiments.run.folder import RunFolder
-from experiments.run.lock import FolderLock, check_unlocked
+from experiments.run.lock import FolderLock, LockedError, check_unlocked
 from experiments.run.same_run import check_same_run
 from wf_jax.errors import UserError
 from wf_jax.training import distributed
@@ -199,3 +199,30 @@ def test_a_run_that_has_begun_keeps_all_whatever_ends_it(tmp_path, computed):
     with pytest.raises(UserError, match="too late"):
         start(tmp_path / "run", UserError("too late"), computed, '{"step": 3}\n')
     assert {computed, "config.json", "inputs.json", "lock", "pair"} <= set(names(tmp_path / "run"))
+
+
+def test_a_lock_that_its_holder_removes_meanwhile_is_not_held(tmp_path, monkeypatch):
+    flock = fcntl.flock
+
+    def late(file, how):
+        (tmp_path / "lock").unlink()
+        flock(file, how)
+
+    monkeypatch.setattr(fcntl, "flock", late)
+    with pytest.raises(LockedError):
+        FolderLock(tmp_path)
+    monkeypatch.undo()
+    lock = FolderLock(tmp_path)
+    assert lock.held
+    lock.release()
+
+
+def test_a_run_that_begins_anew_keeps_its_model(tmp_path):
+    for name in ("checkpoints/3/state", "model.nam", "report.html"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("old")
+    for name in ("metrics.json", "metrics.jsonl"):
+        (tmp_path / name).write_text("{}")
+    RunFolder(tmp_path).restart()
+    assert {path.name for path in tmp_path.iterdir()} == {"model.nam", "report.html"}
+    RunFolder(tmp_path).restart()  # with nothing to remove

@@ -19,6 +19,7 @@ from wf_jax.flows.flow import Flow
 
 FLOWS = {
     "WaveFlow": small.config(channels=3),
+    "SourceFilter": small.source_filter_config(),
     "WaveGlow": small.waveglow_config(upsample_hops=3),
     "WaveNet": small.wavenet_config(head="logistic_mixture"),
 }

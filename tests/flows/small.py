@@ -10,6 +10,7 @@ from wf_jax.audio.mel import MelSettings
 from wf_jax.flows.config import FlowConfig
 from wf_jax.flows.families import new_flow
 from wf_jax.flows.flow import Flow
+from wf_jax.flows.source_filter_config import SourceFilterConfig
 from wf_jax.flows.waveflow_config import WaveFlowConfig
 from wf_jax.flows.waveglow_config import WaveGlowConfig
 from wf_jax.flows.wavenet_config import WaveNetConfig
@@ -38,6 +39,12 @@ def wavenet_config(**changes) -> WaveNetConfig:
     return WaveNetConfig(**{**values, "upsample_factors": (4, 4), "mel": MEL, **changes})
 
 
+def source_filter_config(**changes) -> SourceFilterConfig:
+    values = {"height": 8, "flows": 2, "layers": 2, "channels": 4, "order": 4, "harmonics": 3}
+    values |= {"features": 3, "pitch_units": 4}
+    return SourceFilterConfig(**{**values, "mel": MEL, **changes})
+
+
 def random_model(settings: FlowConfig, seed: int = 0, amount: float = 0.1) -> Flow:
     """Adds noise to every array of a fresh model, whose flows would otherwise copy.
 
@@ -56,7 +63,7 @@ def random_model(settings: FlowConfig, seed: int = 0, amount: float = 0.1) -> Fl
 def random_inputs(settings: FlowConfig, batch: int, samples: int, seed: int = 1):
     """Draws audio [B, T] and mel [B, M, F] of numpy's float64."""
     rng = np.random.default_rng(seed)
-    mel = rng.standard_normal((batch, settings.mel.n_mels, settings.mel.frames(samples)))
+    mel = rng.standard_normal((batch, settings.bands, settings.mel.frames(samples)))
     return rng.standard_normal((batch, samples)), mel
 
 

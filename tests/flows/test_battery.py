@@ -18,6 +18,7 @@ VARIANTS = {
     "WaveFlow of height 2": small.config(height=2, height_dilations=(1, 2), permutation="reverse"),
     "WaveFlow of height 8": small.config(flows=3, permutation="reverse"),
     "WaveFlow of height 16": small.config(height=16, flows=6, permutation="bipartite"),
+    "SourceFilter": small.source_filter_config(),
     "WaveGlow": small.waveglow_config(),
     "WaveNet": small.wavenet_config(),
     "WaveNet, affine": small.wavenet_config(head="affine", kernel=2),
@@ -30,7 +31,7 @@ VARIANTS = {
 WITH_LATENT = [name for name, config in VARIANTS.items() if config.has_latent]
 WITHOUT = [name for name, config in VARIANTS.items() if not config.has_latent]
 # One of each family; what shows in one WaveFlow or one head shows in all.
-FIRST = ("WaveFlow of height 16", "WaveGlow", "WaveNet")
+FIRST = ("WaveFlow of height 16", "SourceFilter", "WaveGlow", "WaveNet")
 
 # No multiple of any group or of the hop; inside a frame and inside a column; none at all.
 SAMPLES, LENGTHS = 48, np.array([35, 21, 5, 0])

@@ -62,17 +62,26 @@ def mel_of_clips(x: jax.Array, lengths: jax.Array, settings: MelSettings) -> jax
     Raises:
         ValueError: integer samples.
     """
-    x, hop = _floating(x), settings.hop_length
+    x = _floating(x)
+    mel = mel_of_context(context_of_clips(x, lengths, settings), settings)
+    real = jnp.arange(mel.shape[2]) < -(-lengths // settings.hop_length)[:, None]
+    return jnp.where(real[:, None, :], mel, math.log(settings.floor))
+
+
+def context_of_clips(x: jax.Array, lengths: jax.Array, settings: MelSettings) -> jax.Array:
+    """Puts the context that mel frames need around clips of many lengths: see `mel_of_clips`.
+
+    Returns:
+        [B, N], for T / hop frames; those after a clip's end are of its reflection.
+    """
+    hop = settings.hop_length
     count = x.shape[1] // hop
     frames = -(-lengths // hop)
     # The clip in whole hops, reflected to and fro at both ends: a triangular wave of places.
     places = jnp.arange((count - 1) * hop + settings.n_fft) - settings.padding
     last = (frames * hop - 1)[:, None]
     places = jnp.mod(places[None, :], jnp.maximum(2 * last, 1))
-    framed = jnp.take_along_axis(x, jnp.minimum(places, 2 * last - places), axis=1)
-    mel = mel_of_context(framed, settings)
-    real = jnp.arange(count) < frames[:, None]
-    return jnp.where(real[:, None, :], mel, math.log(settings.floor))
+    return jnp.take_along_axis(x, jnp.minimum(places, 2 * last - places), axis=1)
 
 
 def _with_context(x: jax.Array, settings: MelSettings) -> jax.Array:

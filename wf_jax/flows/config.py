@@ -50,6 +50,16 @@ class FlowConfig:
         self._check_choice("matmul_precision", _PRECISIONS)
 
     @property
+    def bands(self) -> int:
+        """Rows of what a clip is conditioned on: those of its mel."""
+        return self.mel.n_mels
+
+    @property
+    def conditions(self) -> int:
+        """Numbers that the nets are given for every sample."""
+        return self.bands
+
+    @property
     def group(self) -> int:
         """Samples in one column: a clip is processed in whole columns."""
         raise NotImplementedError

@@ -5,6 +5,8 @@ import numpy as np
 from wf_jax.flows.config import FlowConfig
 from wf_jax.flows.family_configs import CONFIGS as CONFIGS
 from wf_jax.flows.flow import Flow
+from wf_jax.flows.source_filter import SourceFilterFlow
+from wf_jax.flows.source_filter_config import SourceFilterConfig
 from wf_jax.flows.waveflow import WaveFlow
 from wf_jax.flows.waveflow_config import WaveFlowConfig
 from wf_jax.flows.waveglow import WaveGlow
@@ -16,6 +18,7 @@ MODELS: dict[str, type[Flow]] = {
     WaveFlowConfig.family: WaveFlow,
     WaveGlowConfig.family: WaveGlow,
     WaveNetConfig.family: WaveNet,
+    SourceFilterConfig.family: SourceFilterFlow,
 }
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from flax import nnx
 
 from wf_jax.audio.draws import clip_keys, draw
+from wf_jax.audio.mel import mel_of_context
 from wf_jax.flows.config import FlowConfig
 
 LOG_2PI = float(np.log(2 * np.pi))
@@ -27,6 +28,26 @@ class Flow(nnx.Module):
 
     config: FlowConfig
     upsampler: Callable[..., jax.Array]  # mel [B, M, F], frames [B] or None -> [B, F * hop, M]
+
+    def analyze(self, context: jax.Array) -> jax.Array:
+        """Computes what the flow is conditioned on, its mel, of audio with its context.
+
+        Args:
+            context: [B, N], as `wf_jax.audio.mel.mel_of_context` takes it.
+
+        Returns:
+            [B, M, F].
+        """
+        return mel_of_context(context, self.config.mel)
+
+    def side_loss(self, mel: jax.Array) -> jax.Array | float:
+        """Computes the loss of parts that the likelihood does not train; none here.
+
+        Args:
+            mel: [B, M, F], from `analyze`.
+        """
+        del mel
+        return 0.0
 
     def forward(
         self, audio: jax.Array, mel: jax.Array, lengths: jax.Array | None = None
@@ -104,10 +125,12 @@ class Flow(nnx.Module):
 
     def _check(self, audio: jax.Array, mel: jax.Array) -> None:
         """Raises ValueError if the sizes of audio [B, T] and mel [B, M, F] do not match."""
-        bands, hop = self.config.mel.n_mels, self.config.mel.hop_length
-        if audio.ndim != 2 or mel.ndim != 3 or mel.shape[:2] != (audio.shape[0], bands):
+        hop, bands = self.config.mel.hop_length, {self.config.mel.n_mels, self.config.bands}
+        known = audio.ndim == 2 and mel.ndim == 3 and mel.shape[1] in bands
+        if not known or mel.shape[0] != audio.shape[0]:
+            rows = " or ".join(map(str, sorted(bands)))
             raise ValueError(
-                f"audio {audio.shape} and mel {mel.shape} are not [B, T] and [B, {bands}, F]"
+                f"audio {audio.shape} and mel {mel.shape} are not [B, T] and [B, {rows}, F]"
             )
         if audio.shape[1] > mel.shape[2] * hop:
             raise ValueError(

@@ -17,7 +17,7 @@ from jax import lax
 from jax.sharding import NamedSharding, PartitionSpec
 
 from wf_jax.audio.clips import bucket, fill
-from wf_jax.audio.mel import MelSettings, mel_of_clips, mel_of_context
+from wf_jax.audio.mel import MelSettings, mel_of_clips
 from wf_jax.flows.config import FlowConfig
 from wf_jax.flows.families import new_flow
 from wf_jax.flows.flow import Flow
@@ -130,15 +130,18 @@ class VocoderTask(Task):
             audio = audio + noise * batch["gain"][:, None]
         frames = settings.frames(self.window)
         needed = (frames - 1) * settings.hop_length + settings.n_fft
-        mel = mel_of_context(audio[:, :needed], settings)
+        mel = model.analyze(audio[:, :needed])
         x = lax.slice_in_dim(audio, settings.padding, settings.padding + self.window, axis=1)
         lengths = batch["length"] if self.masked else None
         nats = jnp.sum(self._log_likelihood(model, x, mel, lengths))
         samples = jnp.sum(batch["length"].astype(jnp.float32))
         if axis_name is not None:
             nats, samples = lax.psum((nats, samples), axis_name)
+        side = model.side_loss(mel)
+        if axis_name is not None:
+            side = lax.pmean(side, axis_name)
         loss = -nats / samples
-        return loss, {"nll/train": loss}
+        return loss + side, {"nll/train": loss}
 
     def _log_likelihood(
         self, model: Flow, x: jax.Array, mel: jax.Array, lengths: jax.Array | None

@@ -4,6 +4,7 @@ Ping, Peng, Zhao and Song, "WaveFlow: A Compact Flow-based Model for Raw Audio",
 "Forward" is the density direction x -> z.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -36,9 +37,9 @@ class WaveFlow(Flow):
     def __init__(self, config: WaveFlowConfig, rng: np.random.Generator):
         """Draws the weights; the flows' arrays are stacked on a leading axis."""
         self.config = config
-        self.upsampler = Upsampler(config.upsample_factors, rng=rng)
+        self.upsampler = self._new_upsampler(rng)
         shape = NetShape(
-            conditions=config.mel.n_mels,
+            conditions=config.conditions,
             channels=config.channels,
             outputs=2,  # log scale and shift
             taps=(config.kernel, config.kernel),
@@ -48,6 +49,9 @@ class WaveFlow(Flow):
         )
         nets = [GatedNet(shape, rng=rng) for _ in range(config.flows)]
         self.flows = jax.tree.map(lambda *leaves: np.stack(leaves), *nets)
+
+    def _new_upsampler(self, rng: np.random.Generator) -> Callable[..., jax.Array]:
+        return Upsampler(self.config.upsample_factors, rng=rng)
 
     def forward(
         self,

@@ -1,4 +1,4 @@
-"""The configuration of a WaveFlow: its height, nets, permutations and mel settings."""
+"""The configuration of a WaveFlow, and of all flows over the rows of squeezed audio."""
 
 import dataclasses
 from typing import ClassVar, Literal
@@ -18,8 +18,8 @@ _PERMUTATIONS = ("reverse", "bipartite")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class WaveFlowConfig(FlowConfig):
-    """The static description of a WaveFlow; defaults are the paper's 5.91M-parameter model.
+class RowsConfig(FlowConfig):
+    """The static description of a flow over the rows of squeezed audio, whatever conditions it.
 
     Attributes:
         height: rows that the audio is squeezed into; even.
@@ -31,10 +31,7 @@ class WaveFlowConfig(FlowConfig):
             in the first half of the flows, each half of the rows by itself in the second.
         height_dilations: of the layers; () takes the paper's for its heights and otherwise the
             shortest doubling cycle whose receptive field covers the height.
-        upsample_factors: of the mel upsampler; their product is the hop.
     """
-
-    family: ClassVar[str] = "WaveFlow"
 
     height: int = option(16, Number(2, MOST))
     flows: int = option(8, DEPTH)
@@ -43,7 +40,6 @@ class WaveFlowConfig(FlowConfig):
     kernel: int = option(3, SIZE)
     permutation: Literal["reverse", "bipartite"] = option("bipartite", Choice(_PERMUTATIONS))
     height_dilations: tuple[int, ...] = option((), Items(SIZE))
-    upsample_factors: tuple[int, ...] = option((16, 16), FACTORS)
 
     def __post_init__(self) -> None:
         """Checks every value; see FlowConfig."""
@@ -53,7 +49,6 @@ class WaveFlowConfig(FlowConfig):
         if self.height < 2 or self.height % 2:
             raise ValueError(f"height {self.height} is not an even number; choose 8, 16, 32 or 64")
         self._check_odd("kernel")
-        self._check_factors(self.upsample_factors)
         if self.height_dilations and len(self.height_dilations) != self.layers:
             raise ValueError(
                 f"height_dilations {self.height_dilations} are {len(self.height_dilations)}, but "
@@ -79,10 +74,9 @@ class WaveFlowConfig(FlowConfig):
 
     @property
     def least_bytes(self) -> int:
-        """See FlowConfig: dilated layers, conditions and upsampler in float32."""
-        weights = self.kernel**2 * self.channels + self.mel.n_mels
-        nets = self.flows * self.layers * 2 * self.channels * weights
-        return 4 * (nets + 6 * sum(self.upsample_factors))
+        """See FlowConfig: dilated layers and conditions in float32."""
+        weights = self.kernel**2 * self.channels + self.conditions
+        return 4 * self.flows * self.layers * 2 * self.channels * weights
 
     @property
     def group(self) -> int:
@@ -94,11 +88,6 @@ class WaveFlowConfig(FlowConfig):
         """Samples of the context columns."""
         return self.context_columns * self.height
 
-    @property
-    def upsampler_frames(self) -> int:
-        """One for each layer."""
-        return len(self.upsample_factors)
-
     def sequential_steps(self, samples: int) -> int:
         """One for each row but the first, in each flow, for any number of samples."""
         return self.flows * (self.height - 1)
@@ -106,7 +95,7 @@ class WaveFlowConfig(FlowConfig):
     def describe(self) -> str:
         """Describes the sizes in words."""
         return (
-            f"WaveFlow: {self.flows} flows of {self.layers} layers, {self.channels} channels, "
+            f"{self.family}: {self.flows} flows of {self.layers} layers, {self.channels} channels, "
             f"height {self.height}, {self.permutation} permutations"
         )
 
@@ -118,3 +107,31 @@ class WaveFlowConfig(FlowConfig):
             if (self.kernel - 1) * sum(dilations) + 1 >= self.height:
                 return dilations
         return tuple(2**i for i in range(self.layers))
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class WaveFlowConfig(RowsConfig):
+    """The static description of a WaveFlow; defaults are the paper's 5.91M-parameter model.
+
+    Attributes:
+        upsample_factors: of the mel upsampler; their product is the hop.
+    """
+
+    family: ClassVar[str] = "WaveFlow"
+
+    upsample_factors: tuple[int, ...] = option((16, 16), FACTORS)
+
+    def __post_init__(self) -> None:
+        """Checks every value; see FlowConfig."""
+        super().__post_init__()
+        self._check_factors(self.upsample_factors)
+
+    @property
+    def least_bytes(self) -> int:
+        """See FlowConfig: with the upsampler."""
+        return super().least_bytes + 24 * sum(self.upsample_factors)
+
+    @property
+    def upsampler_frames(self) -> int:
+        """One for each layer."""
+        return len(self.upsample_factors)

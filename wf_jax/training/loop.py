@@ -75,7 +75,7 @@ class Result:
             models=jax.tree.map(lambda leaf: leaf[one], self.models),
             metrics={name: value[one] for name, value in self.metrics.items()},
             best_epochs={name: value[one] for name, value in self.best_epochs.items()},
-            history=[_record_of(record, index) for record in self.history],
+            history=[record_of(record, index) for record in self.history],
             sound=self.sound[one],
         )
 
@@ -297,7 +297,7 @@ def _record(
     return record
 
 
-def _record_of(record: dict[str, Any], index: int) -> dict[str, Any]:
+def record_of(record: dict[str, Any], index: int) -> dict[str, Any]:
     """Returns the record of one model of several; one that diverged has no number (NaN)."""
     each = record.get(EACH, {})
     values = {name: values[index] for name, values in each.items()}

@@ -40,9 +40,10 @@ class Settings:
     """The length of a run, its optimizer, and the layout of its work.
 
     Attributes:
-        epochs: length of the run, unless `steps` or `minutes` is above 0.
-        steps: its length in steps instead, unless `minutes` is above 0.
-        minutes: wall-clock budget, from the end of the first step on, evaluations included.
+        epochs: length of the run; counts where `steps` and `minutes` are 0.
+        steps: length of the run in steps; counts where `minutes` is 0.
+        minutes: length of the run by the clock, from the end of the first step on, evaluations
+            included.
         optimizer: "adam" or "soap"; see wf_jax.training.optimizers.
         learning_rate: at its peak.
         schedule: of the learning rate over the budget.
@@ -50,10 +51,10 @@ class Settings:
         clip_norm: greatest norm of the gradient; 0 for no limit.
         average_decay: per step, of the moving average of the parameters that is evaluated and
             kept; 0 for no average.
-        accumulate: parts of a batch that are computed one after the other, for their memory's
-            sake. The loss is their mean; where it is a ratio over the batch (norms of the
-            multi-resolution STFT, samples of clips of unequal length) that is another loss by a
-            little.
+        accumulate: parts of a batch that are computed one after the other, to save memory. The
+            loss is their mean. Where it is a ratio over the batch (norms of the multi-resolution
+            STFT, samples of clips of unequal length) that differs a little from the loss of the
+            whole batch.
         substeps: steps per dispatch, for models whose step is shorter than the host's share of it.
         shards: devices that the state of a large model is split over; 1 for a copy on each.
         checkpoints: when the state is saved.

@@ -42,7 +42,7 @@ class TrainState:
 
     Attributes:
         step: how many have been taken.
-    params: the trained parameters.
+        params: the trained parameters.
         average: their exponential moving average; empty where there is none.
         optimizer_state: the optimizer's.
         best: see Best.
@@ -58,6 +58,17 @@ class TrainState:
     def judged(self) -> Params:
         """Parameters that are evaluated and kept: the average where there is one."""
         return self.average or self.params
+
+    def of(self, index: int, alone: jax.tree_util.PyTreeDef) -> "TrainState":
+        """Returns the state of one of several models along the first axis; counters are common.
+
+        Args:
+            index: of the model.
+            alone: structure of the state of one; SOAP's groups are named after how many there are.
+        """
+        leaves = jax.tree.leaves(self)
+        own = [leaf[index : index + 1] if leaf.ndim else leaf for leaf in leaves]
+        return jax.tree.unflatten(alone, own)
 
 
 def create_state(

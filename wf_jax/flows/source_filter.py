@@ -1,0 +1,254 @@
+"""A small flow of one voice: WaveFlow between a filter and a source that are known beforehand.
+
+The source-filter model of speech (Fant, "Acoustic theory of speech production", 1960) as a flow: a
+filter taken from the mel whitens the audio, which is invertible and exact; WaveFlow does the rest,
+and is given the first harmonics of the source (Wang, Takaki and Yamagishi, "Neural source-filter
+waveform models", 2019).
+
+A clip is conditioned on its mel and on three rows of pitch below it. Where there is audio they are
+measured. Of a mel alone a net that is trained beside the flow guesses voicing and pitch, and the
+phase, of which a mel knows nothing, begins at 0.
+"""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+from jax import lax
+
+from wf_jax.audio.mel import context_of_clips
+from wf_jax.audio.pitch_rows import pitch_of_context, pitch_range
+from wf_jax.flows.flow import real
+from wf_jax.flows.harmonic_source import at_samples, phases
+from wf_jax.flows.mel_filter import Filter, center_of, color, mel_filter, whiten
+from wf_jax.flows.source_filter_config import SourceFilterConfig
+from wf_jax.flows.waveflow import WaveFlow
+
+_MIDDLE, _SPREAD = -5.0, 2.0  # of log-mels
+_USUAL = 5.2  # of the log of a pitch in Hz
+_TAPS = 3  # frames
+_BINS = 96  # of pitch
+_BLUR = 1.0  # bins, of the pitch that is to be guessed
+_CONTEXT = 2  # frames on each side that the guess sees
+
+
+class FrameConv(nnx.Module):
+    """A convolution over frames, centered, with the first and the last frame repeated around."""
+
+    def __init__(self, taps: int, inputs: int, outputs: int, *, rng: np.random.Generator):
+        """Draws uniform weights in +-1 / sqrt(fan-in)."""
+        shape, bound = (taps * inputs, outputs), (taps * inputs) ** -0.5
+        self.taps = taps
+        self.kernel = nnx.Param(rng.uniform(-bound, bound, shape).astype(np.float32))
+        self.bias = nnx.Param(np.zeros(outputs, np.float32))
+
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """Maps [B, F, I] to [B, F, O]."""
+        half = self.taps // 2
+        padded = jnp.pad(x, ((0, 0), (half, half), (0, 0)), mode="edge")
+        seen = [padded[:, i : i + x.shape[1]] for i in range(self.taps)]
+        return jnp.concatenate(seen, axis=-1) @ self.kernel[...] + self.bias[...]
+
+
+class SourceConditions(nnx.Module):
+    """Mel and pitch rows [B, M + 3, F] -> what the nets are given: [B, F * hop, conditions]."""
+
+    def __init__(self, config: SourceFilterConfig, *, rng: np.random.Generator):
+        """Draws the weights."""
+        self.config = config
+        units, bands = config.features, config.mel.n_mels
+        self.hidden = FrameConv(_TAPS, bands, units, rng=rng)
+        self.features = FrameConv(_TAPS, units, units, rng=rng)
+
+    def __call__(self, rows: jax.Array, frames: jax.Array | None = None) -> jax.Array:
+        """Upsamples rows; of clip b only the first frames[b] count."""
+        config, mel = self.config, self.config.mel
+        rows = _held(rows.swapaxes(1, 2), frames)
+        scaled = (rows[..., : mel.n_mels] - _MIDDLE) / _SPREAD
+        hidden = _held(jnp.tanh(self.hidden(scaled)), frames)
+        features = _held(self.features(hidden), frames)
+        features = _between(features, mel.hop_length, center_of(mel))
+        pitch = _ended(rows[..., mel.n_mels :], frames)
+        voicing, log_f0, phase = at_samples(pitch, mel.hop_length, center_of(mel), mel.sample_rate)
+        numbers = jnp.asarray(np.arange(1, config.harmonics + 1), rows.dtype)
+        angle = 2 * np.pi * phase[..., None] * numbers
+        below_half = jnp.exp(log_f0)[..., None] * numbers < mel.sample_rate / 2
+        sounding = (voicing[..., None] * below_half)[..., None]
+        harmonics = jnp.stack([jnp.cos(angle), jnp.sin(angle)], axis=-1) * sounding
+        harmonics = harmonics.reshape(*voicing.shape, -1)
+        pitch = log_f0 - _USUAL
+        return jnp.concatenate([features, voicing[..., None], pitch[..., None], harmonics], axis=-1)
+
+
+class PitchGuess(nnx.Module):
+    """Guesses voicing and pitch of frames from their log-mel."""
+
+    def __init__(self, config: SourceFilterConfig, *, rng: np.random.Generator):
+        """Draws the weights."""
+        self.range = pitch_range(config.mel)
+        units = config.pitch_units
+        self.first = FrameConv(2 * _CONTEXT + 1, config.mel.n_mels, units, rng=rng)
+        self.second = FrameConv(_TAPS, units, units, rng=rng)
+        self.last = FrameConv(1, units, 1 + _BINS, rng=rng)
+
+    def __call__(self, mel: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """Maps log-mels [B, M, F] to logits of voicing [B, F] and of pitch bins [B, F, bins]."""
+        x = ((mel - _MIDDLE) / _SPREAD).swapaxes(1, 2)
+        out = self.last(jax.nn.silu(self.second(jax.nn.silu(self.first(x)))))
+        return out[..., 0], out[..., 1:]
+
+    def loss(self, mel: jax.Array, voicing: jax.Array, log_f0: jax.Array) -> jax.Array:
+        """Computes the mean cross-entropy of voicing, and of pitch where it is voiced."""
+        logit, bins = self(mel)
+        apart = (log_f0[..., None] - jnp.asarray(self._centers, log_f0.dtype)) / self._step
+        wanted = jax.nn.softmax(-0.5 * jnp.square(apart / _BLUR))
+        pitch = -jnp.sum(wanted * jax.nn.log_softmax(bins), axis=-1)
+        voiced = jnp.logaddexp(0.0, logit) - voicing * logit
+        return jnp.mean(voiced + voicing * pitch)
+
+    def guess(self, mel: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """Returns voicing [B, F] and the log of the pitch in Hz [B, F].
+
+        The pitch is the mean of the likeliest bin and its neighbors, and goes on where a frame is
+        not voiced.
+        """
+        logit, bins = self(mel)
+        voicing = jax.nn.sigmoid(2 * logit)
+        best = jnp.argmax(bins, axis=-1, keepdims=True)
+        near = jnp.abs(np.arange(_BINS) - best) <= 2
+        share = jax.nn.softmax(jnp.where(near, bins, -jnp.inf))
+        return voicing, share @ jnp.asarray(self._centers, mel.dtype)
+
+    @property
+    def _centers(self) -> np.ndarray:
+        return np.linspace(*np.log(self.range), _BINS)
+
+    @property
+    def _step(self) -> float:
+        return float(np.log(self.range[1] / self.range[0]) / (_BINS - 1))
+
+
+class SourceFilterFlow(WaveFlow):
+    """Audio x <-> latent z, both [B, T], given mel and pitch rows [B, M + 3, F].
+
+    Of a mel alone, [B, M, F], the rows are completed: from the audio in the density direction, by
+    a guess in the other. So the two are inverse to each other for given rows only.
+    """
+
+    config: SourceFilterConfig
+
+    def __init__(self, config: SourceFilterConfig, rng: np.random.Generator):
+        """Draws the weights."""
+        super().__init__(config, rng)
+        self.pitch = PitchGuess(config, rng=rng)
+
+    def _new_upsampler(self, rng: np.random.Generator) -> SourceConditions:
+        return SourceConditions(self.config, rng=rng)
+
+    def analyze(self, context: jax.Array) -> jax.Array:
+        """See Flow.analyze: [B, M + 3, F]."""
+        pitch = pitch_of_context(context, self.config.mel)
+        return jnp.concatenate([super().analyze(context), pitch], axis=1)
+
+    def side_loss(self, mel: jax.Array) -> jax.Array:
+        """Computes the loss of the net that guesses the pitch from the mel."""
+        mel, pitch = jnp.split(mel, [self.config.mel.n_mels], axis=1)
+        return self.pitch.loss(mel, pitch[:, 0], pitch[:, 1])
+
+    def measured(
+        self, mel: jax.Array, audio: jax.Array, lengths: jax.Array | None = None
+    ) -> jax.Array:
+        """Adds the pitch rows of audio [B, T] to its mel [B, M, F], where they are missing."""
+        settings = self.config.mel
+        if mel.shape[1] != settings.n_mels:
+            return mel
+        samples, hop = audio.shape[1], settings.hop_length
+        if lengths is None:
+            lengths = jnp.full_like(audio[:, 0], samples, jnp.int32)
+        filled = jnp.pad(audio, ((0, 0), (0, mel.shape[2] * hop - samples)))
+        there = jnp.where(real(lengths, filled.shape[1]) > 0, filled, 0)
+        pitch = pitch_of_context(context_of_clips(there, lengths, settings), settings)
+        return jnp.concatenate([mel, lax.stop_gradient(pitch)], axis=1)
+
+    def guessed(self, mel: jax.Array) -> jax.Array:
+        """Adds the pitch rows that a mel [B, M, F] sounds like, where they are missing."""
+        settings = self.config.mel
+        if mel.shape[1] != settings.n_mels:
+            return mel
+        voicing, log_f0 = self.pitch.guess(mel)
+        phase = phases(log_f0, settings.hop_length, settings.sample_rate)
+        return jnp.concatenate([mel, jnp.stack([voicing, log_f0, phase], axis=1)], axis=1)
+
+    def forward(
+        self,
+        audio: jax.Array,
+        mel: jax.Array,
+        lengths: jax.Array | None = None,
+        *,
+        row_by_row: bool | None = None,
+    ) -> tuple[jax.Array, jax.Array]:
+        """See WaveFlow.forward."""
+        self._check(audio, mel)
+        mel = self.measured(mel, audio, lengths)
+        samples = audio.shape[1]
+        by = self._filter(mel, samples, lengths)
+        e = self._filled(audio, whiten, by)
+        scale = jnp.repeat(by.log_scale, self.config.order, axis=1)[:, :samples]
+        if lengths is not None:
+            scale = jnp.where(real(lengths, samples) > 0, scale, 0)
+        z, log_det = super().forward(e, mel, lengths, row_by_row=row_by_row)
+        return z, log_det - jnp.sum(scale, axis=1)
+
+    def inverse(self, z: jax.Array, mel: jax.Array, lengths: jax.Array | None = None) -> jax.Array:
+        """Inverts `forward`, same arguments."""
+        self._check(z, mel)
+        mel = self.guessed(mel)
+        samples = z.shape[1]
+        e = super().inverse(z, mel, lengths)
+        x = self._filled(e, color, self._filter(mel, samples, lengths))
+        return x if lengths is None else jnp.where(real(lengths, samples) > 0, x, 0)
+
+    def _filter(self, mel: jax.Array, samples: int, lengths: jax.Array | None) -> Filter:
+        """Computes the filter of the frames that have samples; after a clip's end its last one."""
+        settings = self.config.mel
+        mel = mel[:, : settings.n_mels, : settings.frames(samples)]
+        frames = None if lengths is None else -(-lengths // settings.hop_length)
+        return mel_filter(_held(mel.swapaxes(1, 2), frames), settings, self.config.order)
+
+    @staticmethod
+    def _filled(
+        x: jax.Array, function: Callable[[jax.Array, Filter], jax.Array], by: Filter
+    ) -> jax.Array:
+        """Applies a function of whole blocks to x [B, T], filled up with zeros."""
+        samples = by.taps.shape[1] * by.taps.shape[2]
+        filled = jnp.pad(x, ((0, 0), (0, samples - x.shape[1])))
+        return function(filled, by)[:, : x.shape[1]]
+
+
+def _held(values: jax.Array, frames: jax.Array | None) -> jax.Array:
+    """Repeats the last frame of each clip after its end, in values [B, F, V]."""
+    if frames is None:
+        return values
+    last = jnp.maximum(frames - 1, 0)[:, None]
+    return jnp.take_along_axis(
+        values, jnp.minimum(jnp.arange(values.shape[1]), last)[..., None], axis=1
+    )
+
+
+def _ended(pitch: jax.Array, frames: jax.Array | None) -> jax.Array:
+    """Ends the voicing of pitch rows [B, F, 3] with each clip."""
+    if frames is None:
+        return pitch
+    there = jnp.arange(pitch.shape[1]) < frames[:, None]
+    return pitch.at[..., 0].multiply(there)
+
+
+def _between(values: jax.Array, hop: int, center: int) -> jax.Array:
+    """Interpolates frames [B, F, V] linearly to samples [B, F * hop, V]."""
+    padded = jnp.pad(values, ((0, 0), (1, 1), (0, 0)), mode="edge")
+    t = jnp.asarray(np.arange(hop) / hop, values.dtype)[:, None]
+    between = padded[:, :-1, None] * (1 - t) + padded[:, 1:, None] * t
+    between = between.reshape(len(values), -1, values.shape[2])
+    return between[:, hop - center :][:, : values.shape[1] * hop]

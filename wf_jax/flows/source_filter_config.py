@@ -1,0 +1,66 @@
+"""The configuration of a source-filter flow."""
+
+import dataclasses
+from typing import ClassVar
+
+from wf_jax.flows.config import DEPTH, DOUBLINGS, MOST, SIZE
+from wf_jax.flows.waveflow_config import RowsConfig
+from wf_jax.options import Number, option
+
+PITCH_ROWS = 3  # of audio/pitch_rows.py, below those of the mel
+_SOME = Number(0, 256, above=True)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SourceFilterConfig(RowsConfig):
+    """The static description of a source-filter flow; defaults are for one voice on a laptop.
+
+    Attributes:
+        flows: affine maps, each with a net of its own.
+        layers: dilated layers of each net.
+        channels: residual channels.
+        order: taps of the predictor that is taken from the mel; half a hop is a multiple of it.
+        harmonics: of the fundamental, that the nets are given as cosine and sine.
+        features: numbers per sample that the nets are given of the mel.
+        pitch_units: hidden units of the net that guesses the pitch from a mel.
+    """
+
+    family: ClassVar[str] = "SourceFilter"
+
+    flows: int = option(4, DEPTH)
+    layers: int = option(5, DOUBLINGS)
+    channels: int = option(16, SIZE)
+    order: int = option(32, _SOME)
+    harmonics: int = option(8, _SOME)
+    features: int = option(24, SIZE)
+    pitch_units: int = option(64, Number(0, MOST, above=True))
+
+    def __post_init__(self) -> None:
+        """Checks every value; see FlowConfig."""
+        super().__post_init__()
+        self._check_positive("order", "harmonics", "features", "pitch_units")
+        if self.mel.hop_length % (2 * self.order):
+            raise ValueError(
+                f"order {self.order} does not divide half a hop of {self.mel.hop_length}; "
+                "choose 32 for a hop of 256"
+            )
+
+    @property
+    def bands(self) -> int:
+        """The mel's, and the rows of the pitch."""
+        return self.mel.n_mels + PITCH_ROWS
+
+    @property
+    def conditions(self) -> int:
+        """Features of the mel, voicing, pitch, and two of each harmonic."""
+        return self.features + 2 + 2 * self.harmonics
+
+    @property
+    def context_samples(self) -> None:
+        """None: the phase of a clip begins where it begins."""
+        return
+
+    @property
+    def upsampler_frames(self) -> int:
+        """Two convolutions of one frame, and the next frame."""
+        return 3
