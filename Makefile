@@ -17,8 +17,8 @@ QUICK := $(wildcard tests/test_*.py) \
 	$(patsubst %,tests/audio/test_%.py,clips loudness_probe) \
 	$(patsubst %,tests/data_pipeline/test_%.py,audio_files checks corpus corpus_layouts latency linear_prediction \
 		standard_files synthetic) \
-	$(patsubst %,tests/experiments/test_%.py,capture_models join_reports listening main_flags options prepare settings studio sweep \
-		words workdir) \
+	$(patsubst %,tests/experiments/test_%.py,capture_models join_reports listening main_flags options prepare settings studio \
+		studio_jobs studio_sounds studio_start sweep words workdir) \
 	$(patsubst %,tests/flows/test_%.py,denoiser squeeze) \
 	$(patsubst %,tests/interop/test_%.py,files waveflow_import waveglow_import) \
 	$(patsubst %,tests/training/test_%.py,lines matrices schedule warm_start)

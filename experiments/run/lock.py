@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import socket
+import time
 from datetime import datetime
 from pathlib import Path
 from typing import IO
@@ -17,6 +18,7 @@ except ImportError:  # Windows
     fcntl = None
 
 NAME = "lock"
+PATIENCE = 1.0  # seconds that a lock is tried: others hold it for an instant to look at it
 _LONGEST = 1000  # characters of what stands in it
 
 
@@ -44,7 +46,7 @@ class FolderLock:
             return
         file = (folder / NAME).open("a+", errors="replace")
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            take(file)
             if not os.fstat(file.fileno()).st_nlink:  # its last holder has removed it meanwhile
                 raise BlockingIOError
         except BlockingIOError:
@@ -69,6 +71,23 @@ class FolderLock:
         if self._file is not None:
             self._file.close()
             self._file = None
+
+
+def take(file: IO) -> None:
+    """Locks an open file for this process alone, once others have ended to look at it.
+
+    Raises:
+        BlockingIOError: another process holds it.
+        OSError: the file system has no locks.
+    """
+    end = time.monotonic() + PATIENCE
+    while True:
+        try:
+            return fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > end:
+                raise
+        time.sleep(0.02)
 
 
 def check_unlocked(folder: Path) -> None:

@@ -153,9 +153,9 @@ def find_runs(folder: Path) -> list[Path]:
 
 
 def _search(top: Path) -> Iterator[Path]:
-    for place, folders, files in os.walk(top, followlinks=True):
+    for place, folders, _ in os.walk(top, followlinks=True):
         folder = Path(place)
-        if _is_run(folder, files):
+        if is_run(folder):
             yield folder
             folders.clear()
         elif len(folder.relative_to(top).parts) >= DEPTH:
@@ -163,13 +163,12 @@ def _search(top: Path) -> Iterator[Path]:
         folders[:] = [name for name in folders if not name.startswith(".")]
 
 
-def _is_run(folder: Path, files: list[str]) -> bool:
-    """Returns whether config.json names a task; models and others have a config.json without it."""
-    if "metrics.jsonl" in files:
+def is_run(folder: Path) -> bool:
+    """Returns whether a folder is a run's: models and others have a config.json without a task."""
+    if (folder / "metrics.jsonl").is_file():
         return True
     try:  # a run that has just begun; its bytes tell even where they are damaged
-        config = read_bounded(folder / "config.json", LARGEST_CONFIG)
-        return "config.json" in files and b'"task"' in config
+        return b'"task"' in read_bounded(folder / "config.json", LARGEST_CONFIG)
     except (OSError, UserError):
         return False
 

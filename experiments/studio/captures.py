@@ -12,7 +12,7 @@ from wf_jax.errors import UserError, short
 CONFIG = "a2_capture"
 BUILT_IN = "built-in"  # the DI that comes with us
 DEMO = "demo"  # the pair that comes with us
-# Options that name files: of these, ids are taken instead.
+# Options that name a file; a request gives the id of one, never its path.
 FILES = {
     "input": ("data.input", SOUND),
     "output": ("data.output", SOUND),
@@ -20,8 +20,20 @@ FILES = {
     "cabinet": ("data.cabinet", SOUND),
     "init_from": ("init_from", MODEL),
 }
-_CLOSED = {*(name for name, _ in FILES.values()), "model.nam", "data.loudness_probe", "source"}
-_CLOSED |= {"task"}
+# All that a request may set: none of them is a path, and a new option is closed until it is here.
+_GROUPS = ("train.", "checkpoints.", "loss.", "metadata.")
+_SINGLE = {
+    "data.correct_drift",
+    "data.ignore_checks",
+    "data.input_channel",
+    "data.latency",
+    "data.output_channel",
+    "data.repair",
+    "data.start_seconds",
+    "data.stop_seconds",
+    "data.validation_seconds",
+    "model.sizes",
+}
 
 
 def capture_flags(request: dict[str, Any], files: Files, built_in: Path) -> list[str]:
@@ -45,9 +57,12 @@ def capture_flags(request: dict[str, Any], files: Files, built_in: Path) -> list
     options = request.get("options", {})
     if not isinstance(options, dict):
         raise UserError('options: give an object, as {"train.minutes": 10}')
+    known = flat_config(config)
     for option in options:
-        if option in _CLOSED:
-            raise UserError(f"{short(option)}: give the id of a file, as input, output or teacher")
+        if option in known and not (option in _SINGLE or option.startswith(_GROUPS)):
+            raise UserError(
+                f"{option}: not for a request; give files by their ids, as input, output or teacher"
+            )
     return flags_of(config, given | options)
 
 

@@ -1,12 +1,16 @@
 """The files that were dropped: each in a folder of its own under a made id, its name as text."""
 
+import contextlib
 import dataclasses
 import re
 import secrets
 import shutil
 from collections.abc import AsyncIterator, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
+
+from anyio import CancelScope, open_file, to_thread
 
 from data_pipeline.audio_files import SUFFIXES, AudioFile
 from experiments.run.json_files import read_table, write_json
@@ -20,6 +24,7 @@ KINDS = {
     **dict.fromkeys((".nam", ".json", ".aidax"), MODEL),
     **dict.fromkeys((".npy", ".npz"), MEL),
 }
+ABOUT = "about.json"
 LONGEST_NAME = 200  # characters
 
 
@@ -32,6 +37,7 @@ class Kept:
         name: as its owner calls it; only shown.
         kind: "sound", "model" or "mel".
         path: of its content.
+        size: of its content, in bytes.
         facts: of a sound: seconds, sample_rate and channels.
     """
 
@@ -39,6 +45,7 @@ class Kept:
     name: str
     kind: str
     path: Path
+    size: int
     facts: dict[str, Any]
 
     @property
@@ -48,16 +55,20 @@ class Kept:
 
     def described(self) -> dict[str, Any]:
         """Returns it as JSON has it."""
-        return {"id": self.id, "name": self.name, "kind": self.kind, **self.facts}
+        about = {"id": self.id, "name": self.name, "kind": self.kind, "size": self.size}
+        return about | self.facts
 
 
 class Files:
     """The dropped files of a folder."""
 
     def __init__(self, folder: Path):
-        """Makes the folder if it is missing."""
+        """Makes the folder if it is missing; removes what a killed server was being sent."""
         self._folder = folder
         folder.mkdir(parents=True, exist_ok=True)
+        for place in folder.iterdir():
+            if ID.fullmatch(place.name) and not (place / ABOUT).exists():
+                shutil.rmtree(place, ignore_errors=True)
 
     async def keep(self, name: str, chunks: AsyncIterator[bytes]) -> Kept:
         """Writes what comes to the disk, and looks at its header.
@@ -73,23 +84,29 @@ class Files:
                 "(.npy, .npz)"
             )
         place = self._folder / secrets.token_hex(8)
-        place.mkdir()
+        path = place / f"{place.name}{suffix}"
         try:
-            path = place / f"{place.name}{suffix}"
-            with path.open("wb") as file:
+            await to_thread.run_sync(place.mkdir)
+            async with await open_file(path, "wb") as file:
                 async for chunk in chunks:
-                    file.write(chunk)
-            about = {"name": name, "kind": KINDS[suffix], "facts": {}}
-            write_json(place / "about.json", about)
-            about["facts"] = _facts(path, KINDS[suffix])
-            write_json(place / "about.json", about)
-        except BaseException as error:
-            said = self.named(str(error)) if isinstance(error, UserError) else ""
-            shutil.rmtree(place, ignore_errors=True)
-            if said:
-                raise UserError(said) from None
+                    await file.write(chunk)
+            return await to_thread.run_sync(self._examined, name, path)
+        except BaseException:
+            with CancelScope(shield=True):
+                await to_thread.run_sync(partial(shutil.rmtree, place, ignore_errors=True))
             raise
-        return self[place.name]
+
+    def _examined(self, name: str, path: Path) -> Kept:
+        """Writes what is known of a file that is complete."""
+        kind = KINDS[path.suffix]
+        about = {"name": name, "kind": kind, "facts": {}}
+        write_json(path.parent / ABOUT, about)
+        try:
+            about["facts"] = _facts(path, kind)
+        except UserError as error:
+            raise UserError(self.named(str(error))) from None
+        write_json(path.parent / ABOUT, about)
+        return self[path.parent.name]
 
     def __getitem__(self, id: str) -> Kept:
         """Returns a file.
@@ -98,18 +115,21 @@ class Files:
             UserError: there is none of this id.
         """
         if isinstance(id, str) and ID.fullmatch(id):
-            about = read_table(self._folder / id / "about.json")
+            about = read_table(self._folder / id / ABOUT)
+            name, kind, facts = (about.get(key) for key in ("name", "kind", "facts"))
             paths = [p for p in (self._folder / id).glob(f"{id}.*") if p.suffix in KINDS]
-            if paths and {"name", "kind", "facts"} <= about.keys():
-                return Kept(id, about["name"], about["kind"], paths[0], about["facts"])
+            known = isinstance(name, str) and isinstance(kind, str) and isinstance(facts, dict)
+            if paths and known:
+                return Kept(id, name, kind, paths[0], paths[0].stat().st_size, facts)
         raise UserError(f"{printable(str(id))[:40]}: no file of this id; send it again")
 
     def __iter__(self) -> Iterator[Kept]:
         """Yields all, the newest first."""
-        places = [p for p in self._folder.iterdir() if ID.fullmatch(p.name)]
-        for place in sorted(places, key=lambda p: p.stat().st_mtime, reverse=True):
-            if (place / "about.json").exists():
-                yield self[place.name]
+        found: list[tuple[float, Kept]] = []
+        for place in self._folder.iterdir():
+            with contextlib.suppress(UserError, OSError):  # sent or deleted at this moment
+                found.append((place.stat().st_mtime, self[place.name]))
+        yield from (kept for _, kept in sorted(found, key=lambda pair: -pair[0]))
 
     def forget(self, id: str) -> None:
         """Deletes a file.
@@ -128,10 +148,10 @@ class Files:
         pattern = rf"(?:{folder}/)?(?:[0-9a-f]{{16}}/)?\b([0-9a-f]{{16}})\b(\.\w+)?"
 
         def name(found: re.Match[str]) -> str:
-            about = read_table(self._folder / found[1] / "about.json")
-            if "name" not in about:
+            called = read_table(self._folder / found[1] / ABOUT).get("name")
+            if not isinstance(called, str):
                 return found[0]
-            return about["name"] if found[2] else Path(about["name"]).stem
+            return called if found[2] else Path(called).stem
 
         return re.sub(pattern, name, text).replace(f"{self._folder.parent}/", "")
 

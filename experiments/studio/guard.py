@@ -6,14 +6,15 @@ Sec-Fetch-Site; a name of another site may point to this machine, but stands in 
 
 import hmac
 import ipaddress
+import secrets
 from collections.abc import Set
-from http.cookies import CookieError, SimpleCookie
 from urllib.parse import parse_qs
 
+from starlette.requests import cookie_parser
 from starlette.responses import JSONResponse, RedirectResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-COOKIE = "studio"
+YEAR = 365 * 24 * 3600  # seconds that a browser keeps the token
 DRAINED = 1_000_000_000  # bytes of a refused body that are read, so that the refusal is too
 _OWN = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; "
 _OWN += "media-src 'self' blob:; connect-src 'self' blob:; font-src 'self'; frame-src 'self'; "
@@ -35,16 +36,19 @@ class TooLargeError(Exception):
 class Guard:
     """Lets requests through that may be answered, and adds the headers of safety to all answers."""
 
-    def __init__(self, app: ASGIApp, *, token: str, limit: int, hosts: Set[str]):
+    def __init__(self, app: ASGIApp, *, token: str, once: str, limit: int, hosts: Set[str]):
         """Wraps an application.
 
         Args:
             app: the application.
-            token: that every request must know; "" for none.
+            token: that every request must know.
+            once: takes its place in the address of the page, for one visit.
             limit: of a body, in bytes.
-            hosts: names that the Host header may have, beside addresses where there is a token.
+            hosts: names that the Host header may have, beside addresses: a name of another site
+                can be made to stand for this machine, an address stands for itself.
         """
-        self._app, self._token, self._limit, self._hosts = app, token, limit, hosts
+        self._app, self._token, self._once = app, token, once
+        self._limit, self._hosts = limit, hosts
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers a request."""
@@ -66,10 +70,11 @@ class Guard:
                 await _drain(receive)
             response = JSONResponse({"error": refused[1]}, refused[0], {"connection": "close"})
             return await response(scope, receive, answer)
-        if self._token and not self._knows(headers):
+        cookie = f"studio-{scope['server'][1]}"  # cookies are those of all ports
+        if not self._knows(headers, cookie):
             given = parse_qs(scope["query_string"].decode("latin-1")).get("token", [""])[0]
-            if scope["method"] == "GET" and scope["path"] == "/" and self._same(given):
-                return await self._welcome()(scope, receive, answer)
+            if scope["method"] == "GET" and scope["path"] == "/" and self._admits(given):
+                return await self._welcome(cookie)(scope, receive, answer)
             said = "a wrong token, or none; open the address that the terminal shows"
             return await JSONResponse({"error": said}, 401)(scope, receive, answer)
         await self._app(scope, self._counted(receive), answer)
@@ -78,13 +83,14 @@ class Guard:
         """Returns the status and the reason, or None for a request that may be answered."""
         host = headers.get(b"host", "")
         name = host.rpartition(":")[0] if not host.endswith("]") and ":" in host else host
-        if not (name.lower() in self._hosts or (self._token and _is_address(name))):
+        if not (name.lower() in self._hosts or _is_address(name)):
             return 403, f"{host or 'no host'}: not a name of this machine; use the printed address"
         origin, site = headers.get(b"origin"), headers.get(b"sec-fetch-site", "none")
-        # A link of another page may lead to the front page, and nowhere else.
-        visit = headers.get(b"sec-fetch-mode") == "navigate" and scope["path"] == "/"
+        # A link of another page may lead a person here, and a report, whose sandbox has no origin,
+        # loads itself again; no page reads what is answered.
+        visit = scope["method"] == "GET" and headers.get(b"sec-fetch-dest") == "document"
         if (origin is not None and origin != f"{scope['scheme']}://{host}") or (
-            site not in ("same-origin", "none") and not (visit and scope["method"] == "GET")
+            site not in ("same-origin", "none") and not visit
         ):
             return 403, "asked by a page of another site; open Studio's own page"
         length = headers.get(b"content-length", "0")
@@ -110,23 +116,25 @@ class Guard:
     def _too_large(self) -> str:
         return f"more than {self._limit / 1e6:g} MB; start Studio with a higher --limit"
 
-    def _knows(self, headers: dict[bytes, str]) -> bool:
+    def _knows(self, headers: dict[bytes, str], cookie: str) -> bool:
         kind, _, bearer = headers.get(b"authorization", "").partition(" ")
         if kind.lower() == "bearer" and self._same(bearer.strip()):
             return True
-        try:
-            cookie = SimpleCookie(headers.get(b"cookie", "")).get(COOKIE)
-        except CookieError:
-            return False
-        return cookie is not None and self._same(cookie.value)
+        return self._same(cookie_parser(headers.get(b"cookie", "")).get(cookie, ""))
+
+    def _admits(self, given: str) -> bool:
+        if hmac.compare_digest(given.encode(), self._once.encode()):
+            self._once = secrets.token_urlsafe()  # that nobody knows
+            return True
+        return self._same(given)
 
     def _same(self, given: str) -> bool:
         return hmac.compare_digest(given.encode(), self._token.encode())
 
-    def _welcome(self) -> RedirectResponse:
+    def _welcome(self, cookie: str) -> RedirectResponse:
         """Keeps the token in a cookie, so that no address holds it."""
         response = RedirectResponse("/", 303)
-        response.set_cookie(COOKIE, self._token, httponly=True, samesite="strict")
+        response.set_cookie(cookie, self._token, YEAR, httponly=True, samesite="lax")
         return response
 
 

@@ -19,13 +19,23 @@ from pathlib import Path
 from typing import Any
 
 import experiments
-from experiments.run.config import flat_config
-from experiments.run.json_files import read_table, write_json
-from experiments.run.reading import find_runs
+from experiments.run.config import RunConfig, flat_config
+from experiments.run.lock import take
+from experiments.run.reading import Run, is_run
+from experiments.studio.about import ABOUT, check_start, read_about, write_about
 from experiments.studio.captures import flags_of
-from experiments.studio.states import ABOUT, FAILED, HELD, LOG, describe, is_alive, process_of, read
+from experiments.studio.states import (
+    HELD,
+    LIVE,
+    LOG,
+    describe,
+    is_alive,
+    mentions,
+    process_of,
+    read,
+)
 from experiments.terminal.config_names import load_config
-from wf_jax.errors import UserError, printable, short
+from wf_jax.errors import UserError, printable, short, why
 
 try:
     import fcntl
@@ -66,27 +76,37 @@ class Jobs:
         (self._folder / id).mkdir()
         about = {"name": name, "config": config, "flags": list(flags), "files": files}
         now = {"created": time.time(), "since": time.time(), "waiting": True}
-        write_json(self._folder / id / ABOUT, about | now)
+        write_about(self._folder / id, about | now)
         self.advance()
         return id
 
     def advance(self) -> None:
-        """Starts the job that has waited longest, if none trains."""
+        """Starts the job that has waited longest, if none trains; one that cannot start fails."""
         with self._lock:
             self._children = [child for child in self._children if child.poll() is None]
-            folders = self.folders().values()
-            if any(is_alive(folder) for folder in folders):
+            waiting = [(about["since"], f) for f, about in self._begun() if about.get("waiting")]
+            if waiting and any(is_alive(folder) for folder in self.folders().values()):
                 return
-            waiting = [f for f in folders if read_table(f / ABOUT).get("waiting")]
-            if waiting:
-                self._start(min(waiting, key=lambda f: read_table(f / ABOUT)["since"]))
+            for _, folder in sorted(waiting):
+                try:
+                    return self._start(folder)
+                except OSError as error:
+                    with contextlib.suppress(OSError):  # it waits on, and the next one is tried
+                        fault = f"could not be started: {why(error)}"
+                        write_about(folder, read_about(folder) | {"waiting": False, "fault": fault})
+
+    def _begun(self) -> Iterator[tuple[Path, dict[str, Any]]]:
+        """Yields the folders that have a studio.json, and what it says; no damaged ones."""
+        for folder in self.folders().values():
+            with contextlib.suppress(UserError):
+                yield folder, read_about(folder)
 
     def _start(self, folder: Path) -> None:
-        about = read_table(folder / ABOUT)
+        about = read_about(folder)
         command = [sys.executable, "-m", "experiments.train", "--distributed=none"]
         command += [f"--config={about['config']}", f"--workdir={folder}", *about["flags"]]
         with (folder / HELD).open("a") as held, (folder / LOG).open("ab") as log:
-            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            take(held)
             child = subprocess.Popen(
                 command,
                 stdin=subprocess.DEVNULL,
@@ -99,14 +119,12 @@ class Jobs:
             )
         self._children.append(child)
         changes = {"process": child.pid, "waiting": False, "stopped": False}
-        write_json(folder / ABOUT, about | changes)
+        write_about(folder, about | changes)
 
     def folders(self) -> dict[str, Path]:
-        """Returns the folders of all runs, by id, also of those that a terminal made here."""
-        found = {path.parent.name: path.parent for path in self._folder.glob(f"*/{ABOUT}")}
-        with contextlib.suppress(UserError):  # there is none yet
-            found |= {path.name: path for path in find_runs(self._folder)}
-        return found
+        """Returns the folders of all runs right here, by name; those of a terminal too."""
+        places = (path for path in self._folder.iterdir() if not path.name.startswith("."))
+        return {path.name: path for path in places if (path / ABOUT).is_file() or is_run(path)}
 
     def folder(self, id: str) -> Path:
         """Returns the folder of a run.
@@ -123,20 +141,25 @@ class Jobs:
         """Returns what is known of a run, as JSON has it.
 
         Raises:
-            UserError: there is none of this id, or its files are damaged.
+            UserError: there is none of this id.
         """
         return describe(id, self.folder(id))
 
     def all(self) -> Iterator[dict[str, Any]]:
         """Yields the states of all runs, the newest first, without curves and logs."""
         states = []
-        for id in self.folders():
-            try:
-                state = self.state(id)
-            except UserError as error:
-                state = {"id": id, "name": id, "state": FAILED, "error": str(error), "created": 0.0}
-            states.append({k: v for k, v in state.items() if k not in ("records", "log")})
+        for id, folder in self.folders().items():
+            with contextlib.suppress(FileNotFoundError):  # deleted meanwhile
+                state = describe(id, folder)
+                states.append({k: v for k, v in state.items() if k not in ("records", "log")})
         yield from sorted(states, key=lambda state: -state["created"])
+
+    def user_of(self, file: str) -> str | None:
+        """Returns the name of a run that trains or waits with a file of this id; None for none."""
+        for id, folder in self.folders().items():
+            if mentions(folder, file) and (state := describe(id, folder))["state"] in LIVE:
+                return state["name"]
+        return None
 
     def stop(self, id: str) -> None:
         """Stops a run as Ctrl-C does, so that it exports the best so far; or its waiting.
@@ -146,12 +169,12 @@ class Jobs:
         """
         folder = self.folder(id)
         with self._lock:
-            about = read_table(folder / ABOUT)
+            about = read_about(folder)
             process = None if about.get("waiting") else process_of(folder, about)
             if process is None and not about.get("waiting"):
                 name = about.get("name", id)
                 raise UserError(f"{name}: does not train, so there is nothing to stop")
-            write_json(folder / ABOUT, about | {"waiting": False, "stopped": True})
+            write_about(folder, about | {"waiting": False, "stopped": True})
         if process is None:
             return
         with contextlib.suppress(ProcessLookupError):
@@ -164,26 +187,20 @@ class Jobs:
             UserError: it trains already, or cannot go on.
         """
         folder = self.folder(id)
-        about, run = read_table(folder / ABOUT), read(folder)
-        name = about.get("name", id)
-        if is_alive(folder) or about.get("waiting"):
-            raise UserError(f"{name}: trains or waits already; stop it first")
-        if run is not None:
-            about["config"] = str(run.config.get("source") or about.get("config"))
-            given = {**run.config}
-            if minutes:
-                given["train.minutes"] = run.minutes + minutes
-            elif steps:
-                given |= {"train.minutes": 0.0, "train.steps": run.step + steps}
-            usual = load_config(about["config"])
-            known = flat_config(usual)
-            changed = {k: v for k, v in given.items() if k in known and v != known[k]}
-            about["flags"] = flags_of(usual, changed)
-        elif not about.get("flags"):
-            raise UserError(f"{name}: nothing tells how it was started; start it in the terminal")
-        about.setdefault("name", name)
-        about.setdefault("created", folder.stat().st_mtime)
-        write_json(folder / ABOUT, about | {"waiting": True, "since": time.time()})
+        with self._lock:
+            about, run = read_about(folder), read(folder)
+            name = about.get("name", id)
+            if is_alive(folder) or about.get("waiting"):
+                raise UserError(f"{name}: trains or waits already; stop it first")
+            if run is None and not about.get("flags"):
+                raise UserError(f"{name}: nothing tells how it was started; use the terminal")
+            about["config"] = str((run and run.config.get("source")) or about.get("config"))
+            check_start(about["config"], [] if run else about["flags"])
+            if run is not None:
+                about["flags"] = _flags(about["config"], run, minutes, steps)
+            about.setdefault("created", folder.stat().st_mtime)
+            about |= {"waiting": True, "since": time.time(), "fault": ""}
+            write_about(folder, about)
         self.advance()
 
     def forget(self, id: str) -> None:
@@ -195,7 +212,23 @@ class Jobs:
         folder, aside = self.folder(id), self._folder / f"{DELETED}{secrets.token_hex(8)}"
         with self._lock:
             if is_alive(folder):
-                name = read_table(folder / ABOUT).get("name", id)
-                raise UserError(f"{name}: trains; stop it first")
+                raise UserError(f"{describe(id, folder)['name']}: trains; stop it first")
             folder.rename(aside)
         shutil.rmtree(aside, ignore_errors=True)
+
+
+def _flags(config: str, run: Run, minutes: float, steps: int) -> list[str]:
+    """Returns the flags that continue a run of this config; raises UserError if it is unknown."""
+    try:
+        usual = load_config(config)
+    except ValueError as error:
+        raise UserError(f"--config={config}: {error}") from None
+    if not isinstance(usual, RunConfig):
+        raise UserError(f"--config={config}: no training's; start it in the terminal")
+    given = {**run.config}
+    if minutes:
+        given["train.minutes"] = run.minutes + minutes
+    elif steps:
+        given |= {"train.minutes": 0.0, "train.steps": run.step + steps}
+    known = flat_config(usual)
+    return flags_of(usual, {k: v for k, v in given.items() if k in known and v != known[k]})

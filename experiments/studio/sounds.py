@@ -1,15 +1,12 @@
 """Plays, speaks, checks and describes files, by the functions of the commands that do."""
 
 import io
-import threading
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from experiments.playing.rendering import Rendering, render_file
 from wf_jax.training.metrics import Progress
 from wf_jax.whole_files import temporary_folder
-
-ONE_AT_A_TIME = threading.Lock()  # each uses every core
 
 
 def built_in_di(path: Path) -> Path:
@@ -17,23 +14,24 @@ def built_in_di(path: Path) -> Path:
     from data_pipeline.playing import built_in_di as play
     from experiments.vocoder.wav_output import write_clipped
 
-    with ONE_AT_A_TIME:
-        if not path.exists():
-            write_clipped(path, play(9.0, 48_000), 48_000)
+    if not path.exists():
+        write_clipped(path, play(9.0, 48_000), 48_000)
     return path
 
 
-def render(model: Path, source: Path, slim: float) -> bytes:
+def render(model: Path, source: Path, slim: float) -> BinaryIO:
     """Plays a sound through a model; returns a mono float32 WAV file of its length and rate.
+
+    It has no name any more, and is gone when it is closed.
 
     Raises:
         UserError: the model or the sound cannot be used.
     """
-    with ONE_AT_A_TIME, temporary_folder() as place:
+    with temporary_folder() as place:
         target = place / "wet.wav"
         given = Rendering(str(model), str(source), str(target), slim=slim, resample=True)
         render_file(given, Progress(io.StringIO()))
-        return target.read_bytes()
+        return target.open("rb")
 
 
 def describe(model: Path) -> list[str]:
@@ -45,9 +43,8 @@ def describe(model: Path) -> list[str]:
     from experiments.inspect.description import lines
     from wf_jax.amps.amp_files import model_of, read_amp
 
-    with ONE_AT_A_TIME:
-        file = read_amp(model)
-        return list(lines(file, model_of(file)))
+    file = read_amp(model)
+    return list(lines(file, model_of(file)))
 
 
 def check(source: Path, recording: Path) -> dict[str, Any]:
@@ -59,19 +56,18 @@ def check(source: Path, recording: Path) -> dict[str, Any]:
     """
     from data_pipeline.pair_report import check_capture
 
-    with ONE_AT_A_TIME:
-        report = check_capture(source, recording)
-        found: dict[str, Any] = {"latency": None, "picture": None}
-        found["findings"] = [
-            {"level": f.level, "check": f.check, "message": f.message, "remedy": f.remedy}
-            for f in report.findings
-        ]
-        found["ready"] = not report.errors()
-        if report.latency is not None:
-            rate = report.input.sample_rate
-            found["latency"] = report.latency.describe(rate)
-            if report.latency.curves:
-                found["picture"] = _latency_picture(report)
+    report = check_capture(source, recording)
+    found: dict[str, Any] = {"latency": None, "picture": None}
+    found["findings"] = [
+        {"level": f.level, "check": f.check, "message": f.message, "remedy": f.remedy}
+        for f in report.findings
+    ]
+    found["ready"] = not report.errors()
+    if report.latency is not None:
+        rate = report.input.sample_rate
+        found["latency"] = report.latency.describe(rate)
+        if report.latency.curves:
+            found["picture"] = _latency_picture(report)
     return found
 
 

@@ -7,36 +7,41 @@ from pathlib import Path
 from typing import Any
 
 from experiments.run.json_files import read_table
-from experiments.run.lock import check_unlocked
-from experiments.run.reading import Run, read_run
+from experiments.run.lock import LockedError, check_unlocked
+from experiments.run.reading import Run, number, read_run
+from experiments.studio.about import ABOUT, is_process, read_about
+from wf_jax.bounded_files import LARGEST_CONFIG, read_bounded
 from wf_jax.errors import UserError
-from wf_jax.json_values import parse_json
 
 try:
     import fcntl
 except ImportError:  # Windows
     fcntl = None
 
-ABOUT, LOG, HELD = "studio.json", "log.txt", "process"
+LOG, HELD = "log.txt", "process"
 RUNNING, WAITING, FINISHED, STOPPED = "running", "waiting", "finished", "stopped"
 FAILED, INTERRUPTED = "failed", "interrupted"
+LIVE = (RUNNING, WAITING)
 LONGEST_LOG = 20_000  # bytes that are shown
 
 
 def describe(id: str, folder: Path) -> dict[str, Any]:
-    """Returns what is known of a run, as JSON has it.
-
-    Raises:
-        UserError: its files are damaged.
-    """
-    about = read_table(folder / ABOUT)
-    run = read(folder)
-    state = _state(folder, about, run)
+    """Returns what is known of a run, as JSON has it; one whose files are damaged has failed."""
+    about, run = {}, None
+    try:
+        about = read_about(folder)
+        run = read(folder)
+        fault = about.get("fault", "")
+    except UserError as error:
+        fault = str(error)
+    state = FAILED if fault and not is_alive(folder) else _state(folder, about, run)
     said = _log(folder)
     name = about.get("name") or (run and run.config.get("metadata.name")) or id
-    known: dict[str, Any] = {
+    results = [n for n in ("model.nam", "report.html") if (folder / n).is_file()]
+    speaks = (folder / "model" / "config.json").is_file()
+    return {
         "id": id,
-        "name": name,
+        "name": str(name),
         "state": state,
         "task": run.task if run else "capture",
         "created": about.get("created") or folder.stat().st_mtime,
@@ -46,25 +51,40 @@ def describe(id: str, folder: Path) -> dict[str, Any]:
         "total_steps": run and run.total_steps,
         "total_minutes": run and run.total_minutes,
         "speed": run and run.speed,
-        "records": run.records if run else [],
-        "best": {},
+        "records": [_finite(record) for record in run.records] if run else [],
+        "best": _best(run) if run else {},
         "log": said,
-        "error": _last_line(said) if state == FAILED else "",
-        "results": [n for n in ("model.nam", "report.html") if (folder / n).is_file()],
+        "error": fault or (_last_line(said) if state == FAILED else ""),
+        "results": results,
         "samples": sorted(p.name for p in (folder / "samples").glob("*.wav")),
-        "speaks": (folder / "model" / "config.json").is_file(),
+        "speaks": speaks,
+        "kept": speaks or "model.nam" in results,
     }
-    for metric in {key for record in known["records"] for key in record}:
-        if not metric.startswith(("esr/", "ll/")):
-            continue
-        best = run.best(metric, higher=metric.startswith("ll/"))
-        known["best"][metric] = best and best.value
-    return known
+
+
+def _finite(record: dict[str, Any]) -> dict[str, Any]:
+    """Returns a record as JSON has it, which knows no infinite numbers."""
+    return {k: number(v) if isinstance(v, float) else v for k, v in record.items()}
+
+
+def _best(run: Run) -> dict[str, float | None]:
+    metrics = {key for record in run.records for key in record if key.startswith(("esr/", "ll/"))}
+    found = {metric: run.best(metric, higher=metric.startswith("ll/")) for metric in metrics}
+    return {metric: best and best.value for metric, best in found.items()}
 
 
 def read(folder: Path) -> Run | None:
     """Reads a run; None before it has a config."""
     return read_run(folder) if (folder / "config.json").is_file() else None
+
+
+def mentions(folder: Path, word: str) -> bool:
+    """Returns whether a run was started with options that hold a word."""
+    for name in (ABOUT, "config.json"):
+        with contextlib.suppress(OSError, UserError):
+            if word.encode() in read_bounded(folder / name, LARGEST_CONFIG):
+                return True
+    return False
 
 
 def _state(folder: Path, about: dict[str, Any], run: Run | None) -> str:
@@ -85,7 +105,7 @@ def is_alive(folder: Path) -> bool:
     """Returns whether a process trains in a folder, started here or in a terminal."""
     try:
         check_unlocked(folder)
-    except UserError:
+    except LockedError:
         return True
     return _is_held(folder)
 
@@ -107,11 +127,10 @@ def process_of(folder: Path, about: dict[str, Any]) -> int | None:
         return about.get("process")
     try:
         check_unlocked(folder)
-    except UserError:
-        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-            owner = parse_json((folder / "lock").read_text())
-            if owner["host"] == os.uname().nodename:
-                return int(owner["process"])
+    except LockedError:
+        owner = read_table(folder / "lock")
+        if owner.get("host") == os.uname().nodename and is_process(owner.get("process")):
+            return owner["process"]
     return None
 
 

@@ -1,6 +1,5 @@
 """Vocoders that speak: folders of models, runs, and releases."""
 
-import itertools
 import struct
 from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
@@ -10,7 +9,6 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from experiments.run.model_folder import model_folder
-from experiments.studio.sounds import ONE_AT_A_TIME
 from wf_jax.audio.mel_settings import MelSettings
 from wf_jax.errors import UserError
 from wf_jax.json_values import from_json
@@ -18,6 +16,7 @@ from wf_jax.json_values import from_json
 if TYPE_CHECKING:
     from experiments.vocoder.mel_inputs import MelInput
 
+TEMPERATURE = 1.0  # unless another is asked for, as of `speak` in the terminal
 Parts = Callable[[np.ndarray, int, float], Iterator[np.ndarray]]
 
 
@@ -61,9 +60,8 @@ def speak(folder: Path, source: Path, seed: int, temperature: float) -> Speech:
     """
     from experiments.vocoder.mel_inputs import find_inputs
 
-    with ONE_AT_A_TIME:
-        voice = load_voice(folder)
-        (item,) = find_inputs(source, voice.mel, resample=True)
+    voice = load_voice(folder)
+    (item,) = find_inputs(source, voice.mel, resample=True)
     parts = voice.parts(item.mel, seed, temperature)
     rate = voice.mel.sample_rate
     return Speech(44 + 2 * item.samples, item.note, _wav(parts, item, rate))
@@ -121,14 +119,10 @@ def _wav(parts: Iterator[np.ndarray], item: "MelInput", rate: int) -> Iterator[b
     """Yields a WAV file, limited at full scale, while its audio is made."""
     size = 2 * item.samples
     form = struct.pack("<4sIHHIIHH", b"fmt ", 16, 1, 1, rate, 2 * rate, 2, 16)
-    yield struct.pack("<4sI4s", b"RIFF", 36 + size, b"WAVE") + form
-    yield struct.pack("<4sI", b"data", size)
+    begin = struct.pack("<4sI4s", b"RIFF", 36 + size, b"WAVE")
+    yield begin + form + struct.pack("<4sI", b"data", size)
     left = item.samples
-    for _ in itertools.count():
-        with ONE_AT_A_TIME:
-            part = next(parts, None)
-        if part is None:
-            break
+    for part in parts:
         audio = np.clip(part[:left] / item.gain, -1.0, 1.0 - 2.0**-15)
         left -= len(audio)
         yield np.round(audio * 2**15).astype("<i2").tobytes()

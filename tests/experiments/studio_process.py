@@ -12,6 +12,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from experiments.run.json_files import read_table
+from experiments.studio.about import ABOUT
+from experiments.studio.states import process_of
 from tests.amps.nam_examples import EXAMPLES
 from tests.experiments.studio_server import Client
 
@@ -23,19 +26,30 @@ PATIENCE = 600.0  # seconds: compiling takes most of it, on a machine with other
 
 @contextlib.contextmanager
 def studio_process(folder: Path, *flags: str) -> Iterator[tuple[Client, subprocess.Popen]]:
-    """Starts Studio on a free port; ends it, unless it was killed, and every training in it."""
+    """Starts Studio on a free port; ends it and its trainings, unless it was killed meanwhile."""
     command = [sys.executable, "-m", "experiments.studio", f"--folder={folder}", "--port=0"]
     process = subprocess.Popen(
         [*command, "--noopen", *flags], cwd=ROOT, stdout=subprocess.PIPE, text=True
     )
     try:
-        address = re.search(r"http://127\.0\.0\.1:(\d+)/", process.stdout.readline())
+        line = process.stdout.readline()
+        address = re.search(r"http://127\.0\.0\.1:(\d+)/\?token=(\S+)", line)
         assert address, process.poll()
-        yield Client(int(address[1])), process
+        yield Client(int(address[1]), address[2]), process
     finally:
-        process.terminate()
-        process.wait(30)
+        if process.poll() is None:
+            process.terminate()
+            process.wait(30)
+            _end_trainings(folder / "runs")
         process.stdout.close()
+
+
+def _end_trainings(runs: Path) -> None:
+    for path in runs.glob(f"*/{ABOUT}"):
+        number = process_of(path.parent, read_table(path))
+        with contextlib.suppress(ProcessLookupError):
+            if number is not None:
+                kill(number)
 
 
 def tiny(client: Client) -> str:

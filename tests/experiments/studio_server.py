@@ -2,6 +2,7 @@
 
 import contextlib
 import http.client
+import io
 import json
 import secrets
 import socket
@@ -11,18 +12,35 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import soundfile
 import uvicorn
 
 from experiments.studio.server import make_app
+from tests.amps.nam_examples import EXAMPLES
 
-LOCAL = {"localhost", "127.0.0.1"}
+LOCAL = {"localhost"}
+TOKEN = "a token of thirty-two characters"
+ONCE = "a word that is good for one visit"
+NAMES = ("Gänßefüße.wav", "Señal_año ¡2!.wav", "Œuvre d'été à l'œil.wav", "ギター録音・最終版.wav")
+
+
+def wav(x: np.ndarray, rate: int = 48000) -> bytes:
+    """Returns a sound as a file."""
+    buffer = io.BytesIO()
+    soundfile.write(buffer, x, rate, format="WAV", subtype="PCM_16")
+    return buffer.getvalue()
+
+
+X = np.round(3000 * np.random.default_rng(0).normal(size=3000)).astype(np.float32) / 2**15
+NAM = json.dumps(EXAMPLES["gated"]()).encode()
 
 
 class Client:
     """Sends requests to a port of this machine."""
 
-    def __init__(self, port: int, **headers: str):
-        self.port, self.headers = port, headers
+    def __init__(self, port: int, token: str = ""):
+        self.port, self.headers = port, {"Authorization": f"Bearer {token}"} if token else {}
 
     def ask(
         self, verb: str, path: str, body: Any = None, **headers: str
@@ -64,12 +82,19 @@ class Client:
         return json.loads(body)
 
 
+def error(answer: tuple[int, dict[str, str], bytes], status: int = 400) -> str:
+    """Returns the one line of a refusal."""
+    assert answer[0] == status, answer
+    said = json.loads(answer[2])["error"]
+    assert "\n" not in said
+    assert "Traceback" not in said
+    return said
+
+
 @contextlib.contextmanager
-def serving(
-    folder: Path, *, token: str = "", limit: int = 10_000_000, voices=()
-) -> Iterator[Client]:
+def serving(folder: Path, *, limit: int = 10_000_000, voices=()) -> Iterator[Client]:
     """Runs Studio on a free port until the end of the block."""
-    app = make_app(folder, token=token, limit=limit, voices=voices, hosts=LOCAL)
+    app = make_app(folder, token=TOKEN, once=ONCE, limit=limit, voices=voices, hosts=LOCAL)
     server = uvicorn.Server(uvicorn.Config(app, log_level="error"))
     listening = socket.create_server(("127.0.0.1", 0), backlog=128)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
@@ -77,7 +102,7 @@ def serving(
     while not server.started:
         time.sleep(0.01)
     try:
-        yield Client(listening.getsockname()[1])
+        yield Client(listening.getsockname()[1], TOKEN)
     finally:
         server.should_exit = True
         thread.join(20)

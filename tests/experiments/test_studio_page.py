@@ -5,6 +5,7 @@ Needs the extra `browser`, and Chromium.
 
 import json
 import shutil
+from pathlib import Path
 
 import jax
 import numpy as np
@@ -14,11 +15,14 @@ import soundfile
 pytest.importorskip("starlette")
 pytest.importorskip("uvicorn")
 pytest.importorskip("playwright")
+pytest.importorskip("axe_playwright_python")
 
+from axe_playwright_python.sync_playwright import Axe
 from playwright import sync_api as api
 
 from data_pipeline.synthetic import write_demo_pair
 from data_pipeline.synthetic_speech import synthetic_speech
+from experiments.report import elements
 from tests.amps.nam_examples import EXAMPLES
 from tests.amps.slow_nam import play
 from tests.experiments.studio_process import PATIENCE, SMALL, studio_process, tiny, until
@@ -30,6 +34,7 @@ from wf_jax.modules import split
 
 CHROMIUM = shutil.which("chromium")
 FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+KNOWN = "Größe #1? 100 %"  # a run's folder, and so its id
 FIRST = 10_000  # samples that are compared; all of them take minutes to get out of a browser
 VOICE = WaveFlowConfig(flows=2, layers=2, channels=4, height=8)
 pytestmark = [
@@ -52,13 +57,32 @@ def files(tmp_path_factory):
     voice = WaveFlow(VOICE, np.random.default_rng(0))
     voice = jax.tree.map(lambda v: np.float32(v + 0.02), voice)
     save_model(folder / "voice", VOICE, split(voice)[1])
+    np.save(folder / "mel.npy", np.linspace(-11, 1, 80, dtype=np.float32)[:, None].repeat(9, 1))
+    known_run(folder / "studio" / "runs" / KNOWN, files=folder)
+    (folder / "studio" / "runs" / "early").mkdir()
+    about = {"name": "Zu früh", "stopped": True, "created": 1.0}
+    (folder / "studio" / "runs" / "early" / "studio.json").write_text(json.dumps(about))
     return folder
+
+
+def known_run(folder: Path, files: Path) -> None:
+    """Makes the files of a run that was stopped."""
+    (folder / "samples").mkdir(parents=True)
+    (folder / "config.json").write_text('{"task": "capture", "train.steps": 9}')
+    records = [{"step": 2 * n, "minutes": n, "esr/wavenet": 0.1 / n} for n in (1, 2)]
+    (folder / "metrics.jsonl").write_text("".join(f"{json.dumps(r)}\n" for r in records))
+    (folder / "metrics.json").write_text('{"steps": 4, "minutes": 2}')
+    shutil.copy(files / "Año viejo.nam", folder / "model.nam")
+    for name in ("target", "DI", "wavenet"):
+        shutil.copy(files / "l'été.wav", folder / "samples" / f"{name}.wav")
+    (folder / "report.html").write_text(elements.page("x", "<h1>Before</h1>", refresh=1))
 
 
 @pytest.fixture(scope="module")
 def address(files):
     with studio_process(files / "studio", f"--voices={files / 'voice'}") as (client, _):
-        yield f"http://127.0.0.1:{client.port}/", tiny(client)
+        token = (files / "studio" / "token").read_text().strip()
+        yield f"http://127.0.0.1:{client.port}/", token, tiny(client)
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +95,7 @@ def browser():
 
 @pytest.fixture(params=[(1280, "light"), (400, "dark")], ids=["1280", "400"])
 def page(request, browser, address):
-    address, begin = address
+    address, token, begin = address
     width, scheme = request.param
     context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
     page = context.new_page()
@@ -85,7 +109,8 @@ def page(request, browser, address):
     )
     page.on("request", lambda r: r.url.startswith((address, "blob:")) or faults.append(r.url))
     page.route("**/capture", lambda route: shorten(route, begin))
-    page.goto(address)
+    page.goto(f"{address}?token={token}")
+    assert page.url == address
     yield page
     assert not faults
     context.close()
@@ -103,10 +128,6 @@ def shorten(route: "api.Route", begin: str) -> None:
 def look(page: "api.Page") -> None:
     """Fails where the page is wider than the window, or axe finds a serious fault."""
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
-    try:
-        from axe_playwright_python.sync_playwright import Axe
-    except ImportError:
-        return
     found = Axe().run(page).response["violations"]
     serious = [v for v in found if v["impact"] in ("serious", "critical")]
     said = [(v["id"], node["html"][:200]) for v in serious for node in v["nodes"]]
@@ -215,7 +236,75 @@ def test_speak(page, files):
     assert duration(page, "#spoken") == len(x) / 22050
     assert np.sqrt(np.mean(spoken**2)) > 1e-4
     np.testing.assert_allclose(original, x[:FIRST], atol=1e-4)
+    assert not page.locator("#spoken .doubt").count()
     look(page)
+
+
+def test_a_doubtful_mel_is_spoken_with_a_note(page, files):
+    page.click("header >> text=Voice")
+    page.set_input_files('[data-drop="speech"] input', files / "mel.npy")
+    page.wait_for_selector('[data-drop="speech"] .name')
+    page.click("#speak button.main")
+    page.wait_for_selector("#spoken .doubt")
+    assert "upper bands are louder" in page.text_content("#spoken .doubt")
+    look(page)
+
+
+def test_ids_of_any_signs(page, address):
+    page.click("header >> text=Runs")
+    page.click(f"#list a:text-is('{KNOWN}')")
+    page.wait_for_selector("#run .curve polyline")
+    assert page.text_content("#run h1") == KNOWN
+    assert "stopped, the best is kept" in page.text_content("#run .state")
+    heard(page, "#run", 0)
+    with page.expect_download() as download:
+        page.click("#run >> text=Download .nam")
+    assert download.value.path().read_text() == json.dumps(EXAMPLES["gated"]())
+    page.reload()
+    page.wait_for_selector("#run .curve polyline")
+    page.click("#run a:has-text('Play it')")
+    page.wait_for_selector("#choice :checked")
+    assert page.locator("#choice :checked").count() == 1
+    page.goto(f"{address[0]}#run/%")  # typed by a person, and nothing
+    page.wait_for_selector("#capture:not([hidden])")
+
+
+def test_a_report_loads_itself_again(page, files):
+    """Also out of its sandbox, which has no origin."""
+    path = files / "studio" / "runs" / KNOWN / "report.html"
+    page.click("header >> text=Runs")
+    page.click(f"#list a:text-is('{KNOWN}')")
+    with page.context.expect_page() as opened:
+        page.click("#run a:has-text('Open report')")
+    report = opened.value
+    report.wait_for_selector("h1:has-text('Before')")
+    path.write_text(path.read_text().replace("Before", "After"))
+    report.wait_for_selector("h1:has-text('After')")
+    path.write_text(path.read_text().replace("After", "Before"))
+
+
+def test_a_run_without_a_model_says_so(page):
+    page.click("header >> text=Runs")
+    page.wait_for_selector("article:has-text('Zu früh')")
+    assert "stopped before its first evaluation" in page.text_content("article:has-text('Zu früh')")
+    assert "stopped, the best is kept" in page.text_content(f"article:has-text('{KNOWN}')")
+
+
+def test_files_are_listed_and_deleted(page, files):
+    page.set_input_files('[data-drop="input"] input', files / "Gitarre süß.wav")
+    page.wait_for_selector('[data-drop="input"] .name')
+    page.click("header >> text=Runs")
+    rows = page.locator("#files li:has-text('Gitarre süß.wav')")
+    rows.first.wait_for()
+    look(page)
+    before = rows.count()
+    assert "25 s, 2.4 MB" in rows.first.text_content()
+    rows.first.get_by_text("Delete").click()
+    page.click("dialog >> text=Keep it")
+    assert rows.count() == before
+    rows.first.get_by_text("Delete").click()
+    page.click("dialog >> text=Delete >> nth=-1")
+    until(lambda: rows.count() == before - 1)
 
 
 def test_mistakes_are_said_and_programs_are_described(page, address, tmp_path):

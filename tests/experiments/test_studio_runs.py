@@ -11,6 +11,7 @@ pytest.importorskip("starlette")
 pytest.importorskip("uvicorn")
 
 from experiments.run.json_files import read_table
+from experiments.studio.states import is_alive
 from tests.amps.nam_examples import EXAMPLES
 from tests.experiments.studio_process import (
     ROOT,
@@ -22,7 +23,7 @@ from tests.experiments.studio_process import (
     tiny,
     until,
 )
-from tests.experiments.test_studio import X, wav
+from tests.experiments.studio_server import X, wav
 from wf_jax.amps import load_nam
 
 pytestmark = pytest.mark.slow
@@ -41,6 +42,7 @@ def test_trainings_outlive_the_server(tmp_path):
         assert [state(client, id)["state"] for id in ids] == ["running", "waiting"]
         until(lambda: (tmp_path / "runs" / ids[0] / "lock").exists())
         kill(server.pid)
+        server.wait(30)
     with studio_process(tmp_path) as (client, _):
         assert [state(client, id)["name"] for id in ids] == ["Größe é ñ", "ギター"]
         for id in ids:
@@ -111,3 +113,13 @@ def test_a_pair_that_cannot_be_trained_on_says_why(tmp_path):
         assert ".wav" in failed["error"]
         assert not any(id in failed["log"] + failed["error"] for id in ids)
         assert client.ask("DELETE", f"/capture/{job['id']}")[0] == 200
+
+
+def test_this_file_leaves_no_training_behind(tmp_path):
+    with studio_process(tmp_path) as (client, _):
+        request = {"input": "demo", "init_from": tiny(client)}
+        options = {"options": {"train.steps": 100_000}}
+        _, job = client.json("POST", "/capture", request | options)
+        folder = tmp_path / "runs" / job["id"]
+        assert is_alive(folder)
+    assert until(lambda: not is_alive(folder), seconds=10)

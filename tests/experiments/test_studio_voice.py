@@ -2,6 +2,8 @@
 
 import io
 import json
+import re
+from urllib.parse import unquote
 
 import jax
 import numpy as np
@@ -12,6 +14,8 @@ pytest.importorskip("starlette")
 pytest.importorskip("uvicorn")
 
 from data_pipeline.synthetic_speech import synthetic_speech
+from experiments.studio.voices import TEMPERATURE
+from experiments.terminal.main_flags import flags_of
 from tests.experiments.studio_server import serving
 from wf_jax.audio.mel import mel_spectrogram
 from wf_jax.flows.model_folder import save_model
@@ -59,6 +63,33 @@ def test_it_speaks_what_the_model_speaks(studio, model):
     np.testing.assert_allclose(audio, np.clip(expected, -1, 1), atol=2**-15)
 
 
+def test_the_usual_temperature_is_that_of_the_terminal(studio, model):
+    mel, content = mel_file(0.3)
+    _, headers, wav = studio.form("/speak", voice="folder-0", input=("a.npy", content))
+    assert "x-note" not in headers
+    ((_, expected),) = synthesize(model, [mel])
+    audio = soundfile.read(io.BytesIO(wav))[0]
+    np.testing.assert_allclose(audio, np.clip(expected, -1, 1), atol=2**-15)
+    page = studio.ask("GET", "/")[2].decode()
+    assert float(re.search(r'name="temperature"[^>]* value="([\d.]+)"', page)[1]) == TEMPERATURE
+    described = studio.json("GET", "/openapi.json")[1]["paths"]["/speak"]["post"]["requestBody"]
+    fields = described["content"]["multipart/form-data"]["schema"]["properties"]
+    assert fields["temperature"]["default"] == TEMPERATURE
+    assert float(flags_of("synthesize")["temperature"].default) == TEMPERATURE
+
+
+def test_what_is_doubtful_about_a_mel_is_told(studio):
+    buffer = io.BytesIO()
+    np.save(buffer, np.linspace(-11, 1, 80, dtype=np.float32)[:, None].repeat(9, axis=1))
+    status, headers, wav = studio.form(
+        "/speak", voice="folder-0", input=("ü.npy", buffer.getvalue())
+    )
+    assert status == 200, wav
+    assert "its upper bands are louder" in unquote(headers["x-note"])
+    described = studio.json("GET", "/openapi.json")[1]["paths"]["/speak"]["post"]["responses"]
+    assert "x-note" in described["200"]["headers"]
+
+
 def test_a_recording_is_spoken_at_its_length(studio):
     buffer = io.BytesIO()
     soundfile.write(buffer, synthetic_speech(0.4)[:8000], 16000, format="WAV")
@@ -100,6 +131,6 @@ def test_a_release_speaks_piece_by_piece(tmp_path, model):
     with serving(tmp_path / "studio", voices=[tmp_path / "release"]) as client:
         status, _, wav = client.form("/speak", voice="folder-0", input=("m.npy", content))
         assert status == 200, wav
-    expected = vocoder.synthesize(mel[None], jax.random.key(0), 0.8)[0]
+    expected = vocoder.synthesize(mel[None], jax.random.key(0))[0]
     audio = soundfile.read(io.BytesIO(wav))[0]
     np.testing.assert_allclose(audio, np.clip(expected, -1, 1), atol=2**-15 + 1e-4)

@@ -1,6 +1,6 @@
 // The page that checks recordings and starts a training.
 
-import { attempt, find, make, post } from "./dom.js";
+import { attempt, find, make, path, post } from "./dom.js";
 import { Drop } from "./drop.js";
 
 const BUILT_IN = { id: "built-in", name: "the built-in DI" };
@@ -100,5 +100,5 @@ async function train(form) {
     const job = await post("capture", { ...pair, name: title, options: { ...given, "metadata.name": title } });
     first ??= job;
   }
-  location.hash = pairs.length > 1 ? "#runs" : `#run/${first.id}`;
+  location.hash = pairs.length > 1 ? "#runs" : `#${path("run", first.id)}`;
 }

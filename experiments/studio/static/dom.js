@@ -13,6 +13,9 @@ export function make(tag, attributes = {}, ...children) {
 
 export const find = (selector, within = document) => within.querySelector(selector);
 
+// Makes an address of parts, in which any sign may stand.
+export const path = (...parts) => parts.map(encodeURIComponent).join("/");
+
 // Shows a problem in one line; "" takes it away.
 export function problem(text) {
   const place = find("#problem");

@@ -2,7 +2,7 @@
 
 import { make } from "./dom.js";
 
-// Returns the element for {name: address}, of which `reference` is compared with.
+// Returns the element for {name: address}; `reference` names the sound that others are compared with.
 export function listening(sources, { rate = 48000, reference, label }) {
   const figures = Object.entries(sources).map(([name, address]) =>
     make("figure", { "data-reference": name === reference },

@@ -1,6 +1,6 @@
 // Models that are heard beside each other, described, and turned into A2.
 
-import { ask, attempt, find, get, make, post, postForm } from "./dom.js";
+import { ask, attempt, find, get, make, path, post, postForm } from "./dom.js";
 import { Drop } from "./drop.js";
 import { listening } from "./listen.js";
 
@@ -45,7 +45,7 @@ async function play() {
   if (!playing.length) throw new Error("No model is chosen; drop a .nam file, or tick one");
   if (!di.files.length) throw new Error("No DI is chosen; drop a recording, or take ours");
   const said = find("#render-said"), source = di.files[0];
-  const clip = source.id === "built-in" ? "built-in_di.wav" : `files/${source.id}`;
+  const clip = source.id === "built-in" ? "built-in_di.wav" : path("files", source.id);
   const sources = {}, button = find("#render");
   button.disabled = true;
   try {
@@ -86,7 +86,7 @@ function conversion(id, name) {
       const title = `${stem} A2`;
       const given = { "train.minutes": Number(minutes.value), "metadata.name": title };
       const job = await post("capture", { teacher: id, name: title, options: given });
-      location.hash = `#run/${job.id}`;
+      location.hash = `#${path("run", job.id)}`;
     });
   } }, make("button", { type: "submit" }, "Convert to A2 in"), minutes, make("span", {}, "minutes"));
 }

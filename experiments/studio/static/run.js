@@ -1,8 +1,9 @@
 // One run: its state, live curve, sounds so far, and what one can do with it.
 
-import { ask, attempt, find, get, make, post, problem } from "./dom.js";
+import { ask, attempt, find, get, make, path, post, problem } from "./dom.js";
 import { curve, sizesOf } from "./curve.js";
 import { exchange, listening } from "./listen.js";
+import { sure } from "./sure.js";
 
 const WORDS = {
   running: "trains", waiting: "waits for another to end", finished: "finished", stopped: "stopped, the best is kept",
@@ -20,7 +21,7 @@ export async function watch(id) {
   let misses = 0;
   while (watched === id) {
     try {
-      const state = await get(`capture/${id}`);
+      const state = await get(path("capture", id));
       if (watched !== id) return;
       if (misses) problem("");
       misses = 0;
@@ -36,7 +37,11 @@ export async function watch(id) {
 
 export const leave = () => { watched = null; };
 
-export const word = (state) => WORDS[state] ?? state;
+// Says the state of a run.
+export function word(run) {
+  if (run.state === "stopped" && !run.kept) return "stopped before its first evaluation";
+  return WORDS[run.state] ?? run.state;
+}
 
 class View {
   constructor(place, id) {
@@ -95,7 +100,7 @@ class View {
     const key = `${run.samples.join()} ${run.records.length}`;
     if (!run.samples.length || key === this.heard) return;
     this.heard = key;
-    const address = (name) => `capture/${run.id}/samples/${name}?${run.records.length}`;
+    const address = (name) => `${path("capture", run.id, "samples", name)}?${run.records.length}`;
     const order = ["target.wav", ...sizesOf(run.records).map((s) => `${s.slice(4)}.wav`), "DI.wav"];
     const names = order.filter((name) => run.samples.includes(name));
     const sources = Object.fromEntries(names.map((name) => [name.replace(".wav", ""), address(name)]));
@@ -120,7 +125,7 @@ function progressText(run) {
     return /^step \d/m.test(run.log) ? "trains; the first evaluation is to come"
       : "prepares: reads, checks and compiles, half a minute or more";
   }
-  return [word(run.state), run.state === "running" ? of : steps].filter(Boolean).join(" · ");
+  return [word(run), run.state === "running" ? of : steps].filter(Boolean).join(" · ");
 }
 
 // The buttons of a run; `again` is called when one changed it.
@@ -129,18 +134,19 @@ export function actions(run, again) {
   const buttons = [];
   if (LIVE.includes(run.state)) {
     buttons.push(button(run.state === "running" ? "Stop and keep the best" : "Do not start", async () => {
-      await post(`capture/${run.id}/stop`);
+      await post(path("capture", run.id, "stop"));
     }, "main"));
   }
   if (run.results?.includes("model.nam")) {
-    buttons.push(make("a", { class: "button main", href: `capture/${run.id}/model.nam`, download: true }, "Download .nam"));
-    buttons.push(make("a", { class: "button", href: `#play/${run.id}` }, "Play it"));
+    buttons.push(make("a", { class: "button main", href: path("capture", run.id, "model.nam"), download: true }, "Download .nam"));
+    buttons.push(make("a", { class: "button", href: `#${path("play", run.id)}` }, "Play it"));
   }
   if (run.results?.includes("report.html")) {
-    buttons.push(make("a", { class: "button", href: `capture/${run.id}/report.html`, target: "_blank" }, "Open report"));
-    if (!LIVE.includes(run.state)) buttons.push(make("a", { class: "button", href: `capture/${run.id}/report.html`, download: `${run.name}.html` }, "Download report"));
+    const report = path("capture", run.id, "report.html");
+    buttons.push(make("a", { class: "button", href: report, target: "_blank" }, "Open report"));
+    if (!LIVE.includes(run.state)) buttons.push(make("a", { class: "button", href: report, download: `${run.name}.html` }, "Download report"));
   }
-  if (run.speaks) buttons.push(make("a", { class: "button", href: `#voice/${run.id}` }, "Let it speak"));
+  if (run.speaks) buttons.push(make("a", { class: "button", href: `#${path("voice", run.id)}` }, "Let it speak"));
   if (!LIVE.includes(run.state)) {
     buttons.push(goOn(run, again));
     buttons.push(button("Delete", () => remove(run), "quiet"));
@@ -157,38 +163,16 @@ function goOn(run, again) {
   return make("form", { class: "more", onsubmit: (event) => {
     event.preventDefault();
     attempt(async () => {
-      await post(`capture/${run.id}/continue`, { [unit]: Number(more.value) });
+      await post(path("capture", run.id, "continue"), { [unit]: Number(more.value) });
       again();
     });
   } }, make("button", { type: "submit" }, "Continue for"), more, make("span", {}, unit));
 }
 
 async function remove(run) {
-  const sure = await asked(`Delete ${run.name}?`, "The training, its model and its report.", "Delete")
-    && await asked("Really?", `${run.name} cannot be brought back.`, "Delete for good");
-  if (!sure) return;
-  await ask(`capture/${run.id}`, { method: "DELETE" });
+  if (!await sure(`Delete ${run.name}?`, "The training, its model and its report.", "Delete")) return;
+  if (!await sure("Really?", `${run.name} cannot be brought back.`, "Delete for good")) return;
+  await ask(path("capture", run.id), { method: "DELETE" });
   if (location.hash === "#runs") window.dispatchEvent(new HashChangeEvent("hashchange"));
   else location.hash = "#runs";
-}
-
-function asked(title, text, yes) {
-  const dialog = find("#ask");
-  find("h2", dialog).textContent = title;
-  find("p", dialog).textContent = text;
-  find("[value=yes]", dialog).textContent = yes;
-  dialog.showModal();
-  find("[value=no]", dialog).focus();
-  return new Promise((resolve) => {
-    const close = (answer) => {
-      dialog.close();
-      resolve(answer);
-    };
-    find("[value=yes]", dialog).onclick = () => close(true);
-    find("[value=no]", dialog).onclick = () => close(false);
-    dialog.oncancel = (event) => {
-      event.preventDefault();
-      close(false);
-    };
-  });
 }

@@ -9,8 +9,17 @@ import * as voice from "./voice.js";
 
 const PAGES = { capture: () => {}, play: play.show, voice: voice.show, runs: runs.show, run: run.watch };
 
+// Returns the parts of an address that dom.js's `path` made; a person may have typed another.
+function parts(address) {
+  try {
+    return address.split("/").map(decodeURIComponent);
+  } catch {
+    return [];
+  }
+}
+
 function show(focus) {
-  const [name, id] = location.hash.slice(1).split("/");
+  const [name, id] = parts(location.hash.slice(1));
   const page = name in PAGES ? name : "capture";
   problem("");
   run.leave();

@@ -1,6 +1,6 @@
 // A recording or a mel, spoken by a vocoder.
 
-import { attempt, find, get, make, postForm } from "./dom.js";
+import { attempt, find, get, make, path, postForm } from "./dom.js";
 import { Drop } from "./drop.js";
 import { listening } from "./listen.js";
 
@@ -41,9 +41,10 @@ async function speak(form) {
     const wav = new Blob(chunks, { type: "audio/wav" });
     const rate = new DataView(await wav.slice(24, 28).arrayBuffer()).getUint32(0, true);
     const sources = { spoken: URL.createObjectURL(wav) };
-    if (file.kind === "sound") sources.original = `files/${file.id}`;
+    if (file.kind === "sound") sources.original = path("files", file.id);
     const name = `${file.name.replace(/\.[^.]*$/, "")}_spoken.wav`;
-    find("#spoken").replaceChildren(make("h2", {}, "Listen"),
+    const note = decodeURIComponent(answer.headers.get("x-note") ?? "");
+    find("#spoken").replaceChildren(make("h2", {}, "Listen"), note ? make("p", { class: "doubt" }, `Note: ${note}`) : "",
       listening(sources, { rate, reference: file.kind === "sound" ? "original" : "spoken", label: file.name }),
       make("p", { class: "actions" }, make("a", { class: "button", href: sources.spoken, download: name }, "Download WAV")));
   } finally {

@@ -4,13 +4,16 @@ import dataclasses
 import ipaddress
 import secrets
 import socket
+import threading
 import webbrowser
 from pathlib import Path
+from urllib.parse import quote
 
+from experiments.studio.token_file import token_of
 from experiments.terminal.outputs import check_folder
 from wf_jax.errors import UserError, why
 
-LEAST_TOKEN = 16  # characters
+PACKAGES = "python-multipart starlette uvicorn"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,16 +27,6 @@ class Options:
     voices: list[str]
     open: bool
     token: str | None = None
-
-    def secret(self) -> str:
-        """Returns the token that visitors need; "" for none.
-
-        Raises:
-            UserError: it is too short.
-        """
-        if self.token is not None and len(self.token) < LEAST_TOKEN:
-            raise UserError(f"--token: of {len(self.token)} characters; give {LEAST_TOKEN} or more")
-        return self.token or ("" if is_local(self.host) else secrets.token_urlsafe(24))
 
 
 def is_local(host: str) -> bool:
@@ -51,29 +44,32 @@ def serve(options: Options) -> None:
         UserError: a package is missing, or an option cannot be used.
     """
     try:
+        import python_multipart  # noqa: F401
         import starlette  # noqa: F401
         import uvicorn
     except ImportError as error:
-        raise UserError(f"{error.name} is missing: pip install 'wf_jax[studio]'") from None
+        raise UserError(f"Studio takes the package {error.name}: pip install {PACKAGES}") from None
     from experiments.studio.server import make_app
 
-    token, folder = options.secret(), Path(options.folder)
+    folder = Path(options.folder)
     check_folder(folder)
+    token = token_of(folder, options.token)
     listening = _listen(options)
-    port = listening.getsockname()[1]
+    once = secrets.token_urlsafe()  # the arguments of a browser are seen by all users
     app = make_app(
         folder.absolute(),
         token=token,
+        once=once,
         limit=options.limit * 1_000_000,
         voices=[Path(voice).absolute() for voice in options.voices],
-        hosts=_hosts(options.host),
+        hosts=names_of(options.host),
     )
-    shown = socket.gethostname() if options.host in ("0.0.0.0", "::") else options.host
-    shown = f"[{shown}]" if ":" in shown else shown
-    address = f"http://{shown}:{port}/" + (f"?token={token}" if token else "")
+    port = listening.getsockname()[1]
+    address = _address(options.host, port, token)
     print(f"Studio is at {address}\nin {folder}; Ctrl-C ends it, trainings go on", flush=True)
-    if options.open:
-        webbrowser.open(address)
+    if options.open and is_local(options.host):  # a browser of the terminal ends when it likes
+        first = [_address(options.host, port, once)]
+        threading.Thread(target=webbrowser.open, args=first, daemon=True).start()
     config = uvicorn.Config(app, log_level="warning", access_log=False, server_header=False)
     uvicorn.Server(config).run(sockets=[listening])
 
@@ -89,8 +85,15 @@ def _listen(options: Options) -> socket.socket:
         ) from None
 
 
-def _hosts(host: str) -> set[str]:
-    """Returns the names by which a browser may ask for the page."""
+def _address(host: str, port: int, token: str) -> str:
+    """Returns the address of the page, with the word that lets a browser in."""
+    shown = socket.gethostname() if host in ("0.0.0.0", "::") else host
+    shown = f"[{shown}]" if ":" in shown else shown
+    return f"http://{shown}:{port}/?token={quote(token, safe='')}"
+
+
+def names_of(host: str) -> set[str]:
+    """Returns the names by which a browser may ask for the page, beside addresses."""
     if is_local(host):
-        return {"localhost", "127.0.0.1", "[::1]"}
+        return {"localhost"}
     return {"localhost", socket.gethostname().lower(), socket.getfqdn().lower(), host.lower()}
