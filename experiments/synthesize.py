@@ -1,8 +1,9 @@
 """Turns mel spectrograms into audio.
 
-    python -m experiments.synthesize --model=WORKDIR --input=WAV|MEL.npy|DIR --output=DIR
+    python -m experiments.synthesize --input=WAV|MEL.npy|DIR --output=DIR [--model=WORKDIR]
 
-The model is the folder of a training run or of a converted checkpoint. A recording is turned into
+The model is the folder of a training run or of a converted checkpoint; left out, the voice that
+comes with the package. A recording is turned into
 its mel and back; a .npy, or a .npz of one array, holds a mel [M, F] or [1, M, F] of the model's own
 settings. The output is a mono WAV per input, F frames giving exactly F * hop samples. Tones that a
 model adds to whatever it says are reduced by --denoise=0.1.
@@ -12,9 +13,10 @@ from absl import flags
 
 from experiments.terminal.start import start
 from experiments.vocoder.speaking import Speech, speak
+from wf_jax.flows.shipped_voices import DEFAULT
 
 text, real = flags.DEFINE_string, flags.DEFINE_float
-text("model", None, "Folder of a training run or a converted model")
+text("model", DEFAULT, "A voice of the package, or the folder of a training run or a model")
 text("input", None, "An audio file, a .npy mel, or a folder of them")
 text("output", None, "Folder of the WAV files; made if it is missing")
 real("temperature", 1.0, "1 draws from the model; less is calmer", 0.0)

@@ -35,7 +35,10 @@ def export(given: Export) -> None:
         UserError: an option or a file cannot be used, or the result differs from the model.
     """
     if bool(given.model) == given.rebuild:
-        raise UserError("give --model=..., or --rebuild to make the artifacts of --output anew")
+        raise UserError(
+            f"{given.output}: name a model and the folder of its release, or add --rebuild to "
+            "make the artifacts in this folder anew"
+        )
     if "://" in given.output:
         raise UserError(
             f"--output={given.output}: give a local folder, and copy it there afterwards"

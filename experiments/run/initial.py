@@ -7,6 +7,7 @@ import numpy as np
 
 from experiments.run.model_folder import model_folder
 from wf_jax.errors import UserError
+from wf_jax.flows.shipped_voices import find_voice
 from wf_jax.folders import is_remote
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ def check_initial(folder: Path) -> None:
     Raises:
         UserError: a local one is missing.
     """
-    if not is_remote(folder) and not folder.is_dir():
+    if not is_remote(folder) and not find_voice(folder).is_dir():
         raise _missing(folder)
 
 
@@ -36,7 +37,7 @@ def read_initial(folder: Path) -> "Params":
     try:
         if (folder / "checkpoints").is_dir():
             return load_params(folder / "checkpoints")[1]
-        if folder.is_dir() and not is_remote(folder):
+        if find_voice(folder).is_dir() and not is_remote(folder):
             params = split(load_model(model_folder(folder)))[1]
             return {name: np.asarray(value) for name, value in params.items()}
     except UserError as error:
@@ -46,6 +47,6 @@ def read_initial(folder: Path) -> "Params":
 
 def _missing(folder: Path) -> UserError:
     return UserError(
-        f"--init_from={folder}: no such folder; name the --workdir of a training run, or a local "
-        "model folder"
+        f"--init_from={folder}: no such folder; name the --workdir of a training run, a local "
+        "model folder, or a voice of the package"
     )

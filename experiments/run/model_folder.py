@@ -4,14 +4,16 @@ from pathlib import Path
 
 from wf_jax.bounded_files import read_json
 from wf_jax.errors import UserError
+from wf_jax.flows.shipped_voices import find_voice
 
 
 def model_folder(folder: Path) -> Path:
-    """Returns the folder of the vocoder: `model` of a training run, or a converted folder.
+    """Returns the folder of the vocoder: a voice of the package, a run's `model`, or a folder.
 
     Raises:
         UserError: the folder of a run that has none.
     """
+    folder = find_voice(folder)
     inside = folder / "model"
     if inside.is_dir():
         return inside

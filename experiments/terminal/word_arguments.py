@@ -40,6 +40,9 @@ def translate(name: str, typed: Sequence[str]) -> list[str]:
     flags, rest = _take_apart(name, typed)
     given = {flag for flag, _ in flags}
     open_arguments = [a for a in word.arguments if a.flag not in given]
+    for argument in [a for a in open_arguments if a.optional]:
+        if len(rest) < len(open_arguments):  # it is what was left out
+            open_arguments.remove(argument)
     flags += [(a.flag, text) for a, text in zip(open_arguments, rest, strict=False)]
     extra, missing = rest[len(open_arguments) :], open_arguments[len(rest) :]
     if extra and not word.many:

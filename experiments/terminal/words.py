@@ -168,7 +168,9 @@ GROUPS: dict[str, dict[str, Word]] = {
             "synthesize",
             "speaks mel spectrograms, or recordings again",
             (
-                _VOICE,
+                _VOICE._replace(
+                    meaning=f"{_VOICE.meaning}; left out, a voice of the package", optional=True
+                ),
                 Option("IN", "input", "a recording, a .npy mel, or a folder of either"),
                 _out("folder of the WAV files"),
             ),

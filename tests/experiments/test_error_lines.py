@@ -174,7 +174,7 @@ MISTAKES = {
     "export": {
         "export --model=none.nam --output=new": "none.nam: no such file or folder; name a run",
         "export --model=amp.nam --ouptut=new": "--ouptut is no option; did you mean --output?",
-        "export --output=new": "give --model=..., or --rebuild to make the artifacts",
+        "export --output=new": "new: name a model and the folder of its release",
         "export --model=text.wav --output=new": "text.wav: not a complete JSON file",
         "export --model=folder --output=new": "folder/config.json: No such file",
         "export --model=amp.nam --output=file": "file: is there and is no release; name another",

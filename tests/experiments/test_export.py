@@ -246,7 +246,7 @@ def test_for_a_machine_that_is_not_this_one(played, tmp_path, capsys):
         ),
         ({"model": ".", "blocks": ["64", "0"]}, "--blocks: '0' is no number of samples from 1 to"),
         ({"model": ".", "output": "gs://a/release"}, "give a local folder, and copy it there"),
-        ({}, "give --model=..., or --rebuild to make the artifacts of --output anew"),
+        ({}, "name a model and the folder of its release, or add --rebuild"),
         ({"rebuild": True}, "no such folder; name one that `wf-jax export` wrote"),
         (
             {"rebuild": True, "blocks": ["32"]},

@@ -79,6 +79,8 @@ TYPED = {
     "--config.data.input=x.wav --config.data.teacher=old.nam",
     "render amp.nam in.wav out.wav --slim 0 --resample": "--slim=0 --resample --model=amp.nam "
     "--input=in.wav --output=out.wav",
+    "speak a.wav spoken": "--input=a.wav --output=spoken",
+    "speak runs/lj a.wav spoken": "--model=runs/lj --input=a.wav --output=spoken",
     "render --in=-.wav amp.nam -- -out.wav": "--input=-.wav --model=amp.nam --output=-out.wav",
     "export --rebuild --out=r": "--rebuild --output=r",
     "export --output=r amp.nam": "--output=r --model=amp.nam",
@@ -115,7 +117,8 @@ MISTAKES = {
     "capture a b c": "'c' is one argument too many; type wf-jax capture DI AMP",
     "capture a b --minutes": "--minutes has no value; write --minutes=VALUE",
     "inspect": "MODEL is missing; type wf-jax inspect MODEL...",
-    "export a": "OUT is missing: folder of the release; one that is there is replaced; type wf-jax",
+    "export": "OUT is missing: folder of the release; one that is there is replaced; type wf-jax",
+    "speak a": "OUT is missing: folder of the WAV files; type wf-jax speak [MODEL] IN OUT",
 }
 
 

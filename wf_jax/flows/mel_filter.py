@@ -149,22 +149,39 @@ def _bands_to_bins(settings: MelSettings) -> tuple[np.ndarray, np.ndarray]:
 
 def _levinson(r: jax.Array) -> tuple[jax.Array, jax.Array]:
     """Solves for reflection coefficients [..., P] and the error [...] of r [..., P + 1]."""
-    error, taps, reflection = r[..., 0], [jnp.ones_like(r[..., 0])], []
-    for i in range(1, r.shape[-1]):
-        k = -sum(taps[j] * r[..., i - j] for j in range(i)) / error
+    order = r.shape[-1] - 1
+
+    def step(carry: tuple[jax.Array, jax.Array], i: jax.Array) -> tuple:
+        taps, error = carry
+        seen = jnp.take(r, jnp.abs(i + 1 - np.arange(order + 1)), axis=-1)
+        k = -jnp.sum(taps * seen, axis=-1) / error
         k = jnp.clip(k, -_LARGEST, _LARGEST)  # beyond that there is rounding only
-        taps = _next(taps, k)
-        error = error * (1 - k * k)
-        reflection.append(k)
-    return jnp.stack(reflection, axis=-1), error
+        return (_next(taps, k, i), error * (1 - k * k)), k
+
+    start = jnp.zeros_like(r).at[..., 0].set(1), r[..., 0]
+    (_, error), reflection = lax.scan(step, start, np.arange(order))
+    return jnp.moveaxis(reflection, 0, -1), error
 
 
 def _predictor(reflection: jax.Array) -> jax.Array:
     """Computes a_1 to a_P [..., P] from reflection coefficients [..., P]."""
-    taps = [jnp.ones_like(reflection[..., 0])]
-    for i in range(reflection.shape[-1]):
-        taps = _next(taps, reflection[..., i])
-    return jnp.stack(taps[1:], axis=-1)
+    order = reflection.shape[-1]
+    start = jnp.zeros((*reflection.shape[:-1], order + 1), reflection.dtype).at[..., 0].set(1)
+    taps, _ = lax.scan(
+        lambda taps, step: (_next(taps, *step), None),
+        start,
+        (jnp.moveaxis(reflection, -1, 0), np.arange(order)),
+    )
+    return taps[..., 1:]
+
+
+def _next(taps: jax.Array, k: jax.Array, i: jax.Array) -> jax.Array:
+    """Takes one step of Levinson's recursion, a[j] + k a[i + 1 - j], from order i to i + 1.
+
+    Taps are [..., P + 1], zeros above the order.
+    """
+    turned = jnp.roll(jnp.flip(taps, axis=-1), i + 2 - taps.shape[-1], axis=-1)
+    return taps + k[..., None] * turned
 
 
 def _emphasized(taps: jax.Array) -> jax.Array:
@@ -173,12 +190,6 @@ def _emphasized(taps: jax.Array) -> jax.Array:
     zero = jnp.zeros_like(one)
     later = jnp.concatenate([one, taps], axis=-1)
     return jnp.concatenate([taps, zero], axis=-1) - _EMPHASIS * later
-
-
-def _next(taps: list[jax.Array], k: jax.Array) -> list[jax.Array]:
-    """Takes one step of Levinson's recursion, from order i - 1 to i."""
-    inner = [taps[j] + k * taps[-j] for j in range(1, len(taps))]
-    return [taps[0], *inner, k]
 
 
 def _between(values: jax.Array, settings: MelSettings, order: int) -> jax.Array:
@@ -199,7 +210,11 @@ def center_of(settings: MelSettings) -> int:
 
 def _impulse_response(taps: jax.Array) -> jax.Array:
     """Computes the first P values of the synthesis filter's impulse response: [..., P]."""
-    response = [jnp.ones_like(taps[..., 0])]
-    for n in range(1, taps.shape[-1]):
-        response.append(-sum(taps[..., k - 1] * response[n - k] for k in range(1, n + 1)))
-    return jnp.stack(response, axis=-1)
+
+    def step(last: jax.Array, _: None) -> tuple[jax.Array, jax.Array]:
+        new = -jnp.sum(taps * last, axis=-1)
+        return jnp.concatenate([new[..., None], last[..., :-1]], axis=-1), last[..., 0]
+
+    start = jnp.zeros_like(taps).at[..., 0].set(1)
+    _, response = lax.scan(step, start, None, length=taps.shape[-1])
+    return jnp.moveaxis(response, 0, -1)

@@ -33,13 +33,16 @@ NEXT = "params.next.npz"  # the arrays of a model that is about to be there
 FORMATS = {f"wf_jax.flows.{family}/1": family for family in CONFIGS}
 
 
-def save_model(folder: str | Path, config: FlowConfig, params: Mapping[str, Any]) -> None:
+def save_model(
+    folder: str | Path, config: FlowConfig, params: Mapping[str, Any], *, half: bool = False
+) -> None:
     """Writes a model that `load_model` reads.
 
     Args:
         folder: made if it is missing; a model in it is replaced.
         config: the model's configuration.
         params: the flat arrays of `wf_jax.modules.split`.
+        half: write float16, for a file of half the size; `load_model` makes them float32 again.
 
     Raises:
         OSError: the folder cannot be written.
@@ -47,7 +50,8 @@ def save_model(folder: str | Path, config: FlowConfig, params: Mapping[str, Any]
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     arrays = io.BytesIO()
-    np.savez(arrays, **{name: np.asarray(value) for name, value in params.items()})
+    dtype = np.float16 if half else None
+    np.savez(arrays, **{name: np.asarray(value, dtype) for name, value in params.items()})
     content = {
         "format": f"wf_jax.flows.{config.family}/1",
         "params_sha256": hashlib.sha256(arrays.getbuffer()).hexdigest(),
@@ -144,7 +148,8 @@ def _load(path: Path, file: BinaryIO, config: FlowConfig) -> "Flow":
         definition, expected = split(shapes)
         _check_headers(path, arrays, expected)
         params = arrays.read()
-    return definition({name: jnp.asarray(value) for name, value in params.items()})
+    whole = {name: jnp.asarray(value, expected[name].dtype) for name, value in params.items()}
+    return definition(whole)
 
 
 @contextlib.contextmanager
@@ -173,7 +178,10 @@ def _check_headers(path: Path, arrays: ArrayArchive, expected: Mapping[str, Any]
         state = "missing" if name in expected else "not part of this model"
         raise UserError(f"{path}: {shown(name)} is {state}; convert or copy again")
     for name, header in arrays.headers.items():
-        if header.shape != expected[name].shape or header.dtype != expected[name].dtype:
+        if header.shape != expected[name].shape or header.dtype not in (
+            expected[name].dtype,
+            np.float16,
+        ):
             raise UserError(
                 f"{path}: {name} is {header.dtype} {header.shape}, but config.json makes it "
                 f"{expected[name].dtype} {expected[name].shape}; convert or copy again"
