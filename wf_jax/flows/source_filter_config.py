@@ -31,7 +31,7 @@ class SourceFilterConfig(RowsConfig):
     layers: int = option(5, DOUBLINGS)
     channels: int = option(16, SIZE)
     order: int = option(32, _SOME)
-    harmonics: int = option(8, _SOME)
+    harmonics: int = option(16, _SOME)
     features: int = option(24, SIZE)
     pitch_units: int = option(64, Number(0, MOST, above=True))
 
