@@ -191,18 +191,25 @@ class Server(ThreadingHTTPServer):
 
 
 @contextlib.contextmanager
-def hub_at(url, home) -> Iterator[None]:
-    """Imports huggingface_hub anew, for a hub and a home folder: it reads them once."""
+def running_hub(home) -> Iterator[Server]:
+    """Runs a hub, and imports huggingface_hub anew: it reads address and home folder once."""
+    server = Server()
     with pytest.MonkeyPatch.context() as patch:
-        for name in [name for name in sys.modules if name.split(".")[0] == PACKAGE]:
+        for name in _modules():
             patch.delitem(sys.modules, name)
         for name in ("HF_TOKEN_PATH", "HF_HUB_CACHE", "HF_HUB_OFFLINE", "HUGGING_FACE_HUB_TOKEN"):
             patch.delenv(name, raising=False)
-        patch.setenv("HF_ENDPOINT", url)
+        patch.setenv("HF_ENDPOINT", server.url)
         patch.setenv("HF_HOME", str(home))
         patch.setenv("HF_HUB_DISABLE_TELEMETRY", "1")
         patch.setenv("HF_HUB_DISABLE_PROGRESS_BARS", "1")
         patch.setenv("NO_PROXY", "127.0.0.1")
-        yield
-        for name in [name for name in sys.modules if name.split(".")[0] == PACKAGE]:
+        yield server
+        for name in _modules():
             del sys.modules[name]
+    server.shutdown()
+    server.server_close()
+
+
+def _modules():
+    return [name for name in sys.modules if name.split(".")[0] == PACKAGE]

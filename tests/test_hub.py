@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.hub_server import READER, TOKEN, Repository, Server, hub_at
+from tests.hub_server import READER, TOKEN, Repository, running_hub
 from wf_jax.errors import UserError
 from wf_jax.hub import check_repository, local_file, local_folder
 
@@ -21,11 +21,8 @@ MOST = 50  # bytes
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
     pytest.importorskip("huggingface_hub")
-    server = Server()
-    with hub_at(server.url, tmp_path_factory.mktemp("home")):
+    with running_hub(tmp_path_factory.mktemp("home")) as server:
         yield server
-    server.shutdown()
-    server.server_close()
 
 
 @pytest.fixture
@@ -55,34 +52,25 @@ def said(call, *arguments):
 # Without the package
 
 
-@pytest.mark.parametrize("name", ["amp.nam", "a/b", "/x/y", "hf:/user/amp", Path("hf://user/amp")])
+@pytest.mark.parametrize(
+    "name", ["amp.nam", "a/b", "/x/y", "", "HF://a/b", "hf:/user/amp", Path("hf://user/amp")]
+)
 def test_what_is_no_address_is_a_path(name, monkeypatch):
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)
     assert local_folder(name, (), 0) == local_file(name, 0) == Path(name)
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        *("hf://", "hf://user", "hf://user/", "hf:///amp", "hf://user/amp/", "hf://user/amp@"),
-        *("hf://user/amp//a.nam", "hf://user/amp/../a.nam", "hf://user/amp/a/./b.nam"),
-        *(
-            "hf://us er/amp",
-            "hf://user/-amp",
-            "hf://user/a--b",
-            "hf://user/ämp",
-            "hf://user/..",
-            "",
-        ),
-        *("hf://user/amp\n", "hf://user/amp/a\nb", "hf://user/amp@../x", "HF://user/amp"),
-    ],
+WRONG = (
+    *("", "user", "user/", "/amp", "user/amp/", "user/amp@", "user/amp@../x", "user/amp@a b"),
+    *("user/amp//a.nam", "user/amp/../a.nam", "user/amp/a/./b.nam", "user/amp\n", "user/amp/a\nb"),
+    *("us er/amp", "user/-amp", "user/a--b", "user/ämp", "user/.."),
 )
+
+
+@pytest.mark.parametrize("name", WRONG)
 def test_a_wrong_address(name):
-    if not name.startswith("hf://"):
-        assert local_file(name, 0) == Path(name)
-        return
-    assert "no address of the hub; write hf://USER/NAME" in said(local_file, name, 0)
-    assert "no address of the hub; write hf://USER/NAME" in said(folder, name)
+    for find in (folder, lambda address: local_file(address, MOST)):
+        assert "no address of the hub; write hf://USER/NAME" in said(find, f"hf://{name}")
 
 
 def test_a_file_and_a_folder_are_told_apart():

@@ -14,11 +14,11 @@ from experiments.releases.card import addressed, card
 from experiments.releases.push import Push, push
 from experiments.vocoder.speaking import Speech, speak
 from tests.export import small_releases as releases
-from tests.hub_server import READER, TOKEN, Repository, Server, hub_at
+from tests.hub_server import READER, TOKEN, Repository, running_hub
 from wf_jax.amps import load_amp
 from wf_jax.errors import UserError
 from wf_jax.export import load
-from wf_jax.export.manifest import CARD, read_manifest
+from wf_jax.export.manifest import CARD, MANIFEST, read_manifest
 
 NAME, ADDRESS = "user/amp", "hf://user/amp"
 
@@ -34,11 +34,8 @@ def amp(tmp_path_factory):
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
     pytest.importorskip("huggingface_hub")
-    server = Server()
-    with hub_at(server.url, tmp_path_factory.mktemp("home")):
+    with running_hub(tmp_path_factory.mktemp("home")) as server:
         yield server
-    server.shutdown()
-    server.server_close()
 
 
 @pytest.fixture
@@ -62,6 +59,14 @@ def said(given):
 
 def contents(folder):
     return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def renamed(release, folder):
+    """Copies a release, with "other" as the name of its model."""
+    manifest = json.loads((release / MANIFEST).read_text())
+    shutil.copytree(release, folder)
+    (folder / MANIFEST).write_text(json.dumps(manifest | {"name": "other"}))
+    return folder
 
 
 # Without the package
@@ -167,22 +172,14 @@ def test_a_card_that_the_hub_does_not_take(hub, amp):
 # By its address
 
 
-def test_a_release_loads_by_its_address(hub, amp):
+def test_a_release_loads_by_its_address(hub, amp, tmp_path):
     push(Push(str(amp), NAME))
     x = releases.clip(1, 500)
     loaded = load(ADDRESS)
     np.testing.assert_array_equal(loaded.render(x), load(amp).render(x))
-    push(Push(str(releases_other(amp)), NAME))
+    push(Push(str(renamed(amp, tmp_path / "other")), NAME))
     assert load(ADDRESS).manifest.name == "other"
     assert load(f"{ADDRESS}@{1:040x}").manifest == loaded.manifest
-
-
-def releases_other(amp):
-    """Makes a release of another name."""
-    folder = shutil.copytree(amp, amp.parent / "other")
-    manifest = json.loads((folder / "manifest.json").read_text())
-    (folder / "manifest.json").write_text(json.dumps(manifest | {"name": "other"}))
-    return folder
 
 
 def test_a_damaged_release_is_refused(hub, amp):
@@ -203,6 +200,7 @@ def test_a_model_plays_by_its_address(hub, amp, tmp_path):
     assert load_amp(f"{ADDRESS}/model.nam").receptive_field
 
 
+@pytest.mark.slow
 def test_a_voice_speaks_by_its_address(hub, tmp_path):
     folder = releases.vocoder_release(tmp_path / "voice", platforms=("cpu",))
     push(Push(str(folder), "user/voice"))
