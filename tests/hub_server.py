@@ -197,12 +197,16 @@ def running_hub(home) -> Iterator[Server]:
     with pytest.MonkeyPatch.context() as patch:
         for name in _modules():
             patch.delitem(sys.modules, name)
-        for name in ("HF_TOKEN_PATH", "HF_HUB_CACHE", "HF_HUB_OFFLINE", "HUGGING_FACE_HUB_TOKEN"):
+        for name in (
+            "HF_TOKEN_PATH",
+            "HF_HUB_CACHE",
+            "HF_HUB_OFFLINE",
+            "HF_HUB_DISABLE_PROGRESS_BARS",
+        ):
             patch.delenv(name, raising=False)
         patch.setenv("HF_ENDPOINT", server.url)
         patch.setenv("HF_HOME", str(home))
         patch.setenv("HF_HUB_DISABLE_TELEMETRY", "1")
-        patch.setenv("HF_HUB_DISABLE_PROGRESS_BARS", "1")
         patch.setenv("NO_PROXY", "127.0.0.1")
         yield server
         for name in _modules():

@@ -107,6 +107,14 @@ def test_a_folder_has_the_files_that_were_asked_for(hub):
     assert there == {"a.json": FILES["a.json"], "one.npz": FILES["one.npz"]}
 
 
+def test_no_bar_is_drawn_in_a_log_file(hub, capfd):
+    from huggingface_hub.utils import are_progress_bars_disabled
+
+    folder("hf://user/amp")
+    assert capfd.readouterr() == ("", "")
+    assert not are_progress_bars_disabled()
+
+
 def test_a_file_by_its_path(hub):
     assert local_file("hf://user/amp/deep/amp [loud].nam", MOST).read_bytes() == b"{}"
 

@@ -9,6 +9,7 @@ import functools
 import glob
 import os
 import re
+import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import ModuleType
@@ -105,16 +106,20 @@ def hub(name: str) -> Iterator[ModuleType]:
     try:
         import huggingface_hub as package
         import huggingface_hub.errors
+        import huggingface_hub.utils
     except ImportError:
         raise UserError(
             f"{name}: the hub takes the package huggingface_hub (extra hub): "
             "pip install huggingface_hub"
         ) from None
+    bars = contextlib.nullcontext() if sys.stderr.isatty() else _without_bars(package)
     try:
-        yield package
+        with bars:
+            yield package
     except UserError:
         raise
-    except Exception as error:  # its ways of transport have errors of their own
+    # HTTPError is that of its HTTP library; the other way of transport raises RuntimeErrors.
+    except (package.errors.HTTPError, OSError, ValueError, RuntimeError) as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise
         raise UserError(f"{name}: {_reason(error, package.errors)}") from error
@@ -126,7 +131,8 @@ def _download(name: str, address: Address, patterns: Sequence[str], most: int) -
     with hub(name) as package:
         download = functools.partial(package.snapshot_download, address.repository, **wanted)
         try:
-            found = download(dry_run=True)
+            with _without_bars(package):
+                found = download(dry_run=True)
         except package.errors.DryRunError:  # the hub does not answer: what is there already
             return Path(download(local_files_only=True))
         if not found:
@@ -135,6 +141,19 @@ def _download(name: str, address: Address, patterns: Sequence[str], most: int) -
         if size > most:
             raise UserError(f"{name}: {size:,} bytes, but {most:,} are the most that is downloaded")
         return Path(download())
+
+
+@contextlib.contextmanager
+def _without_bars(package: ModuleType) -> Iterator[None]:
+    """Hides progress bars, which fill a log file."""
+    if package.utils.are_progress_bars_disabled():
+        yield
+        return
+    package.utils.disable_progress_bars()
+    try:
+        yield
+    finally:
+        package.utils.enable_progress_bars()
 
 
 def _is_address(name: str | os.PathLike) -> bool:
