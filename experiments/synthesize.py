@@ -2,11 +2,11 @@
 
     python -m experiments.synthesize --input=WAV|MEL.npy|DIR --output=DIR [--model=WORKDIR]
 
-The model is the folder of a training run or of a converted checkpoint; left out, the voice that
-comes with the package. A recording is turned into
-its mel and back; a .npy, or a .npz of one array, holds a mel [M, F] or [1, M, F] of the model's own
-settings. The output is a mono WAV per input, F frames giving exactly F * hop samples. Tones that a
-model adds to whatever it says are reduced by --denoise=0.1.
+The model is the folder of a training run, of a converted checkpoint or of a release, or
+hf://USER/NAME on the Hugging Face hub; left out, the voice that comes with the package. A recording
+is turned into its mel and back; a .npy, or a .npz of one array, holds a mel [M, F] or [1, M, F] of
+the model's own settings. The output is a mono WAV per input, F frames giving exactly F * hop
+samples. Tones that a model adds to whatever it says are reduced by --denoise=0.1.
 """
 
 from absl import flags

@@ -6,8 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from wf_jax.errors import printable
-from wf_jax.export.artifacts import SUFFIX
-from wf_jax.export.manifest import EXAMPLE, PARAMS, Manifest
+from wf_jax.export.manifest import EXAMPLE, PARAMS, SUFFIX, Manifest
 
 # Metrics of runs and .nam files, with units.
 METRICS = {
@@ -67,6 +66,11 @@ def card(manifest: Manifest) -> str:
     return "\n".join(line for part in parts for line in part(manifest)) + "\n"
 
 
+def addressed(text: str, address: str) -> str:
+    """Returns the text of a card whose lines load the release from an address."""
+    return text.replace('load("RELEASE")', f"load({json.dumps(address)})")
+
+
 def _front_matter(manifest: Manifest) -> Iterator[str]:
     family = manifest.model.split(":")[0]
     kinds = ["vocoder", "text-to-speech"] if manifest.vocoder else ["neural-amp-modeler", "guitar"]
@@ -110,7 +114,7 @@ def _about(manifest: Manifest) -> Iterator[str]:
 def _use(manifest: Manifest) -> Iterator[str]:
     yield "## Use\n"
     yield "With `jax`, `numpy`, `flatbuffers` and wf_jax, whose other dependencies are not needed"
-    yield "(`pip install --no-deps .` in its checkout):\n"
+    yield "(`pip install --no-deps .` in its checkout); hf://... takes `huggingface_hub`:\n"
     yield "```python"
     facts = manifest.vocoder
     if facts:

@@ -55,8 +55,8 @@ _STEPS = Option("steps", "config.train.steps", "how many steps it trains; --minu
 _SEED = Option("seed", "config.train.seed", "of the first weights and all random choices")
 _CORPUS = Option("corpus", "config.data.corpus", "what `wf-jax prepare` wrote")
 _NAME = Option("name", "config.metadata.name", "what players show")
-_MODEL = Option("MODEL", "model", "a .nam file, or one of GuitarML or AIDA-X")
-_VOICE = Option("MODEL", "model", "folder of a run, or of a model")
+_MODEL = Option("MODEL", "model", "a .nam file, or one of GuitarML or AIDA-X; or its hf://...")
+_VOICE = Option("MODEL", "model", "folder of a run, a model or a release, or hf://USER/NAME")
 _CONFIG = Option("CONFIG", "config", "a2_capture, waveflow:64, ..., or a file")
 
 # By what they are for.
@@ -249,6 +249,18 @@ GROUPS: dict[str, dict[str, Word]] = {
                 "wf-jax export runs/lj releases/lj",
                 "wf-jax export amp.nam releases/amp --blocks=64,256",
                 "wf-jax export --rebuild --out=releases/lj",
+            ),
+        ),
+        "push": Word(
+            "push",
+            "uploads a release to the Hugging Face hub",
+            (
+                Option("RELEASE", "release", "folder that `wf-jax export` wrote"),
+                Option("REPOSITORY", "repository", "USER/NAME on the hub; made if it is missing"),
+            ),
+            examples=(
+                "wf-jax push releases/lj user/lj",
+                "wf-jax push releases/amp user/amp --private",
             ),
         ),
         "onnx": Word(

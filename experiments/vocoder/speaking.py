@@ -14,7 +14,8 @@ from experiments.terminal.outputs import check_folder
 from experiments.vocoder.mel_inputs import MelInput, find_inputs, passed_over
 from experiments.vocoder.wav_output import write_clipped
 from wf_jax.errors import UserError
-from wf_jax.flows.model_folder import check_model, load_model
+from wf_jax.flows.model_folder import FILES, LARGEST_PARAMS, check_model, load_model
+from wf_jax.hub import local_folder
 from wf_jax.training.metrics import Progress, duration
 
 if TYPE_CHECKING:
@@ -46,7 +47,8 @@ def speak(given: Speech) -> None:
     Raises:
         UserError: a file cannot be used.
     """
-    folder, source, output = model_folder(Path(given.model)), Path(given.input), Path(given.output)
+    folder = model_folder(local_folder(given.model, FILES, LARGEST_PARAMS))
+    source, output = Path(given.input), Path(given.output)
     settings = check_model(folder).mel
     check_folder(output)
     inputs = find_inputs(source, settings, resample=given.resample, any_scale=given.any_scale)

@@ -19,7 +19,7 @@ SIGNALS = [(1, 1), (1, 300), (1, 8192), (2, 8191), (2, 700)]
 # Modules of wf_jax; none of them needs more than JAX and NumPy.
 OWN = (
     *("export", "audio", "json_values", "bounded_files", "array_files", "command_lines", "errors"),
-    *("folders", "lazy_names", "levels", "old_names", "options", "whole_files"),
+    *("folders", "hub", "lazy_names", "levels", "old_names", "options", "whole_files"),
 )
 SCRIPT = (
     f"TAKEN = {OWN}"

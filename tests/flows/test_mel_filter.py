@@ -59,7 +59,7 @@ def test_emphasis_is_that_of_the_spectrum(rng):
     expected = np.correlate(filtered, filtered, "full")[len(filtered) - 1 :][:4]
     with jax.enable_x64(True):
         found = _autocorrelation(power[None, None], 3)[0, 0]
-        taps = np.asarray(_emphasized(np.array([0.5, -0.25])))
+        taps = np.asarray(_emphasized(np.array([0.5, -0.25, 0.0])))
     np.testing.assert_allclose(found, expected, rtol=1e-4)  # white noise is added
     np.testing.assert_allclose(taps, np.convolve([1, 0.5, -0.25], [1, -0.95])[1:], rtol=1e-12)
 

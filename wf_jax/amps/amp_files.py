@@ -8,8 +8,9 @@ import os
 from typing import TYPE_CHECKING
 
 from wf_jax.amps import aida_x, guitarml
-from wf_jax.amps.nam_file import NamFile, parse, read_json
+from wf_jax.amps.nam_file import LARGEST_FILE, NamFile, parse, read_json
 from wf_jax.amps.recurrent_file import RecurrentFile
+from wf_jax.hub import local_file
 
 if TYPE_CHECKING:
     from wf_jax.amps.model import AmpModel
@@ -19,7 +20,7 @@ def load_amp(path: str | os.PathLike, sample_rate: float | None = None) -> "AmpM
     """Loads the model in a .nam, GuitarML or AIDA-X file, which plays as those programs play it.
 
     Args:
-        path: the file.
+        path: as `read_amp` takes it.
         sample_rate: Hz, of a .nam that does not say; the other formats have a rate of their own.
 
     Raises:
@@ -31,9 +32,13 @@ def load_amp(path: str | os.PathLike, sample_rate: float | None = None) -> "AmpM
 def read_amp(path: str | os.PathLike) -> NamFile:
     """Reads a file without building its model, and without JAX.
 
+    Args:
+        path: the file, or hf://USER/NAME[@REVISION]/FILE on the Hugging Face hub.
+
     Raises:
         UserError: one line naming file, key and expectation.
     """
+    path = local_file(path, LARGEST_FILE)
     document, source = read_json(path), str(path)
     if isinstance(document, dict) and "architecture" not in document:
         for format in (guitarml, aida_x):

@@ -17,8 +17,6 @@ from wf_jax.errors import UserError, first_line
 from wf_jax.export.manifest import PLATFORMS as PLATFORMS
 from wf_jax.export.manifest import Value
 
-SUFFIX = ".jaxexp"
-
 
 @dataclasses.dataclass(frozen=True)
 class Function:

@@ -33,6 +33,8 @@ MANIFEST, CONFIG, PARAMS, CARD, EXAMPLE = (
 PLATFORMS = ("cpu", "cuda", "tpu", "rocm")
 OPTIONS = {"xla_cpu_prefer_vector_width"}
 NAM = "model.nam"  # an amp's model as it was given: what it is rebuilt from
+SUFFIX = ".jaxexp"  # of the functions
+FILES = (MANIFEST, CONFIG, PARAMS, NAM, CARD, EXAMPLE, f"*{SUFFIX}")  # all that there may be
 # JAX reads what it serialized for so long; see its documentation, "Compatibility guarantees".
 LIFETIME = datetime.timedelta(days=180)
 LARGEST_MANIFEST = 1 << 22  # bytes; that of a WaveGlow has 100 KiB

@@ -22,8 +22,17 @@ from wf_jax.command_lines import command
 from wf_jax.errors import UserError
 from wf_jax.export.amp import Amp
 from wf_jax.export.artifacts import UnreadableError, platform_of, read
-from wf_jax.export.manifest import PARAMS, Manifest, copied, read_release, shape_text
+from wf_jax.export.manifest import (
+    FILES,
+    LARGEST_RELEASE,
+    PARAMS,
+    Manifest,
+    copied,
+    read_release,
+    shape_text,
+)
 from wf_jax.export.vocoder import Vocoder
+from wf_jax.hub import local_folder
 
 
 def load(
@@ -36,7 +45,8 @@ def load(
     """Loads a release that `python -m experiments.export` wrote.
 
     Args:
-        folder: a path, or an object with the methods of pathlib.Path.
+        folder: a path, an object with the methods of pathlib.Path, or hf://USER/NAME[@REVISION] on
+            the Hugging Face hub, downloaded once.
         sha256: of its manifest.json, as the export printed it: then nothing but that release is
             accepted. Without it the release is as trustworthy as the place that it comes from.
         devices: that share the rows of each batch; JAX's default device if None.
@@ -52,7 +62,8 @@ def load(
     Warns:
         UserWarning: the artifacts cannot be used, and the functions were rebuilt.
     """
-    folder = Path(folder) if isinstance(folder, str) else folder
+    if isinstance(folder, str):
+        folder = local_folder(folder, FILES, LARGEST_RELEASE)
     manifest, files = read_release(folder, sha256)
     params = params_of(folder / PARAMS, files[PARAMS], manifest)
     fault = outdated(manifest, allow_expired)

@@ -20,7 +20,7 @@ from wf_jax.amps.describe import words
 from wf_jax.amps.fast import compiler_options, fastest
 from wf_jax.amps.nam_models import load_nam
 from wf_jax.audio.clips import SMALLEST
-from wf_jax.export.artifacts import SUFFIX, Function, lower
+from wf_jax.export.artifacts import Function, lower
 from wf_jax.export.functions import amp_functions, reconfigured, vocoder_functions
 from wf_jax.export.manifest import (
     CONFIG,
@@ -29,6 +29,7 @@ from wf_jax.export.manifest import (
     MANIFEST,
     NAM,
     PARAMS,
+    SUFFIX,
     AmpFacts,
     FileEntry,
     Manifest,

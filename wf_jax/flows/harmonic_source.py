@@ -40,7 +40,7 @@ def at_samples(
 
     def cut(values: jax.Array) -> jax.Array:
         first, frames = hop - center, rows.shape[1]
-        return values.reshape(len(values), -1)[:, first : first + frames * hop]
+        return values.reshape(values.shape[0], -1)[:, first : first + frames * hop]
 
     return cut(sounding), cut(pitch), cut(turned)
 

@@ -51,13 +51,27 @@ def mel_filter(mel: jax.Array, settings: MelSettings, order: int) -> Filter:
     """
     power = _power(mel, settings)
     reflection, error = _levinson(_autocorrelation(power, order - 1))
-    ratios = jnp.arctanh(reflection)
-    ratios, log_scale = (
-        _between(v, settings, order) for v in (ratios, 0.5 * jnp.log(error)[..., None])
-    )
-    taps, log_scale = _emphasized(_predictor(jnp.tanh(ratios))), log_scale[..., 0]
+    found = interpolated(jnp.arctanh(reflection), 0.5 * jnp.log(error), settings, order)
+    taps = _emphasized(found.taps)
     level = 0.5 * jnp.log(jnp.mean(power[:, 0], axis=-1) + _FLOOR)
-    return Filter(taps.at[:, 0].set(0), log_scale.at[:, 0].set(level))
+    return Filter(taps.at[:, 0].set(0), found.log_scale.at[:, 0].set(level))
+
+
+def interpolated(
+    ratios: jax.Array, log_scale: jax.Array, settings: MelSettings, block: int
+) -> Filter:
+    """Makes a filter for every block of samples from those of frames.
+
+    Args:
+        ratios: [B, F, P], inverse hyperbolic tangents of reflection coefficients, P up to `block`.
+        log_scale: [B, F].
+        settings: of the mel, whose frames these are.
+        block: samples of a block.
+    """
+    ratios, log_scale = (_between(v, settings, block) for v in (ratios, log_scale[..., None]))
+    taps = _predictor(jnp.tanh(ratios))
+    missing = [(0, 0), (0, 0), (0, block - taps.shape[-1])]
+    return Filter(jnp.pad(taps, missing), log_scale[..., 0])
 
 
 def whiten(x: jax.Array, by: Filter) -> jax.Array:
@@ -185,11 +199,9 @@ def _next(taps: jax.Array, k: jax.Array, i: jax.Array) -> jax.Array:
 
 
 def _emphasized(taps: jax.Array) -> jax.Array:
-    """Multiplies 1 + a_1 z^-1 + ... [..., P - 1] by 1 - 0.95 z^-1: [..., P]."""
-    one = jnp.ones_like(taps[..., :1])
-    zero = jnp.zeros_like(one)
-    later = jnp.concatenate([one, taps], axis=-1)
-    return jnp.concatenate([taps, zero], axis=-1) - _EMPHASIS * later
+    """Multiplies 1 + a_1 z^-1 + ..., whose last tap is zero, by 1 - 0.95 z^-1: [..., P]."""
+    later = jnp.concatenate([jnp.ones_like(taps[..., :1]), taps[..., :-1]], axis=-1)
+    return taps - _EMPHASIS * later
 
 
 def _between(values: jax.Array, settings: MelSettings, order: int) -> jax.Array:
@@ -200,7 +212,7 @@ def _between(values: jax.Array, settings: MelSettings, order: int) -> jax.Array:
     between = padded[:, :-1, None] * (1 - t) + padded[:, 1:, None] * t
     begin = (hop - center_of(settings)) // order
     count = values.shape[1] * hop // order
-    return between.reshape(len(values), -1, values.shape[2])[:, begin : begin + count]
+    return between.reshape(values.shape[0], -1, values.shape[2])[:, begin : begin + count]
 
 
 def center_of(settings: MelSettings) -> int:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from wf_jax.flows.flow import Flow
 
 _T = TypeVar("_T")
+FILES = ("config.json", "params.npz")
 LARGEST_PARAMS = 1 << 30  # bytes; NVIDIA's WaveGlow has 350 MB
 _ROOM = 1 << 26  # bytes
 LOOKS = 5  # at a folder in which a model takes the place of another

@@ -1,9 +1,10 @@
 """A small flow of one voice: WaveFlow between a filter and a source that are known beforehand.
 
-The source-filter model of speech (Fant, "Acoustic theory of speech production", 1960) as a flow: a
-filter taken from the mel whitens the audio, which is invertible and exact; WaveFlow does the rest,
-and is given the first harmonics of the source (Wang, Takaki and Yamagishi, "Neural source-filter
-waveform models", 2019).
+The source-filter model of speech (Fant, "Acoustic theory of speech production", 1960) as a flow of
+steps that are invertible and exact: a filter that is taken from the mel whitens the audio; the sum
+of the harmonics of its pitch, weighted by a small net, is subtracted; a filter that the net gives
+whitens what is left; WaveFlow does the rest, and is given the source (Wang, Takaki and Yamagishi,
+"Neural source-filter waveform models", 2019).
 
 A clip is conditioned on its mel and on three rows of pitch below it. Where there is audio they are
 measured. Of a mel alone a net that is trained beside the flow guesses voicing and pitch, and the
@@ -11,6 +12,7 @@ phase, of which a mel knows nothing, begins at 0.
 """
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -22,7 +24,7 @@ from wf_jax.audio.mel import context_of_clips
 from wf_jax.audio.pitch_rows import pitch_of_context, pitch_range
 from wf_jax.flows.flow import real
 from wf_jax.flows.harmonic_source import at_samples, phases
-from wf_jax.flows.mel_filter import Filter, center_of, color, mel_filter, whiten
+from wf_jax.flows.mel_filter import Filter, center_of, color, interpolated, mel_filter, whiten
 from wf_jax.flows.source_filter_config import SourceFilterConfig
 from wf_jax.flows.waveflow import WaveFlow
 
@@ -37,11 +39,14 @@ _CONTEXT = 2  # frames on each side that the guess sees
 class FrameConv(nnx.Module):
     """A convolution over frames, centered, with the first and the last frame repeated around."""
 
-    def __init__(self, taps: int, inputs: int, outputs: int, *, rng: np.random.Generator):
-        """Draws uniform weights in +-1 / sqrt(fan-in)."""
+    def __init__(
+        self, taps: int, inputs: int, outputs: int, *, rng: np.random.Generator | None = None
+    ):
+        """Draws uniform weights in +-1 / sqrt(fan-in); without `rng` all are zero."""
         shape, bound = (taps * inputs, outputs), (taps * inputs) ** -0.5
         self.taps = taps
-        self.kernel = nnx.Param(rng.uniform(-bound, bound, shape).astype(np.float32))
+        drawn = np.zeros(shape) if rng is None else rng.uniform(-bound, bound, shape)
+        self.kernel = nnx.Param(drawn.astype(np.float32))
         self.bias = nnx.Param(np.zeros(outputs, np.float32))
 
     def __call__(self, x: jax.Array) -> jax.Array:
@@ -52,34 +57,62 @@ class FrameConv(nnx.Module):
         return jnp.concatenate(seen, axis=-1) @ self.kernel[...] + self.bias[...]
 
 
-class SourceConditions(nnx.Module):
-    """Mel and pitch rows [B, M + 3, F] -> what the nets are given: [B, F * hop, conditions]."""
+class Source(NamedTuple):
+    """What is known of a clip before its samples are.
+
+    Attributes:
+        conditions: [B, F * hop, D], of the nets.
+        harmonics: [B, F * hop], their sum.
+        residual: the filter of what is left.
+    """
+
+    conditions: jax.Array
+    harmonics: jax.Array
+    residual: Filter
+
+
+class SourceNet(nnx.Module):
+    """Mel and pitch rows [B, M + 3, F] -> Source."""
 
     def __init__(self, config: SourceFilterConfig, *, rng: np.random.Generator):
-        """Draws the weights."""
+        """Draws the weights; no harmonic sounds at first, and the filter does nothing."""
         self.config = config
         units, bands = config.features, config.mel.n_mels
-        self.hidden = FrameConv(_TAPS, bands, units, rng=rng)
+        self.hidden = FrameConv(_TAPS, bands + 1, units, rng=rng)
         self.features = FrameConv(_TAPS, units, units, rng=rng)
+        self.amplitudes = FrameConv(_TAPS, units, 2 * config.harmonics)
+        self.residual = FrameConv(_TAPS, units, config.residual_order + 1)
 
     def __call__(self, rows: jax.Array, frames: jax.Array | None = None) -> jax.Array:
-        """Upsamples rows; of clip b only the first frames[b] count."""
+        """Returns the conditions alone; of clip b only the first frames[b] count."""
+        return self.source(rows, frames).conditions
+
+    def source(self, rows: jax.Array, frames: jax.Array | None = None) -> Source:
+        """Computes all of it."""
         config, mel = self.config, self.config.mel
         rows = _held(rows.swapaxes(1, 2), frames)
         scaled = (rows[..., : mel.n_mels] - _MIDDLE) / _SPREAD
-        hidden = _held(jnp.tanh(self.hidden(scaled)), frames)
-        features = _held(self.features(hidden), frames)
-        features = _between(features, mel.hop_length, center_of(mel))
+        seen = jnp.concatenate([scaled, rows[..., mel.n_mels : mel.n_mels + 1]], axis=-1)
+        hidden = _held(jnp.tanh(self.hidden(seen)), frames)
+        features, amplitudes, filters = (
+            _held(part(hidden), frames) for part in (self.features, self.amplitudes, self.residual)
+        )
+        residual = interpolated(filters[..., 1:], filters[..., 0], mel, config.order)
+        features, amplitudes = (
+            _between(v, mel.hop_length, center_of(mel)) for v in (features, amplitudes)
+        )
         pitch = _ended(rows[..., mel.n_mels :], frames)
         voicing, log_f0, phase = at_samples(pitch, mel.hop_length, center_of(mel), mel.sample_rate)
         numbers = jnp.asarray(np.arange(1, config.harmonics + 1), rows.dtype)
         angle = 2 * np.pi * phase[..., None] * numbers
         below_half = jnp.exp(log_f0)[..., None] * numbers < mel.sample_rate / 2
-        sounding = (voicing[..., None] * below_half)[..., None]
-        harmonics = jnp.stack([jnp.cos(angle), jnp.sin(angle)], axis=-1) * sounding
-        harmonics = harmonics.reshape(*voicing.shape, -1)
-        pitch = log_f0 - _USUAL
-        return jnp.concatenate([features, voicing[..., None], pitch[..., None], harmonics], axis=-1)
+        sounding = voicing[..., None] * below_half
+        waves = jnp.concatenate([jnp.cos(angle) * sounding, jnp.sin(angle) * sounding], axis=-1)
+        total = jnp.sum(waves * amplitudes, axis=-1)
+        first = waves[..., :: config.harmonics]
+        more = [voicing, log_f0 - _USUAL, total]
+        conditions = [features, first, *(v[..., None] for v in more)]
+        return Source(jnp.concatenate(conditions, axis=-1), total, residual)
 
 
 class PitchGuess(nnx.Module):
@@ -144,8 +177,8 @@ class SourceFilterFlow(WaveFlow):
         super().__init__(config, rng)
         self.pitch = PitchGuess(config, rng=rng)
 
-    def _new_upsampler(self, rng: np.random.Generator) -> SourceConditions:
-        return SourceConditions(self.config, rng=rng)
+    def _new_upsampler(self, rng: np.random.Generator) -> SourceNet:
+        return SourceNet(self.config, rng=rng)
 
     def analyze(self, context: jax.Array) -> jax.Array:
         """See Flow.analyze: [B, M + 3, F]."""
@@ -193,9 +226,12 @@ class SourceFilterFlow(WaveFlow):
         self._check(audio, mel)
         mel = self.measured(mel, audio, lengths)
         samples = audio.shape[1]
-        by = self._filter(mel, samples, lengths)
-        e = self._filled(audio, whiten, by)
-        scale = jnp.repeat(by.log_scale, self.config.order, axis=1)[:, :samples]
+        source = self._source(mel, samples, lengths)
+        first, second = self._filter(mel, samples, lengths), source.residual
+        e = self._filled(audio, whiten, first) - source.harmonics[:, :samples]
+        e = self._filled(e, whiten, second)
+        scale = jnp.repeat(first.log_scale + second.log_scale, self.config.order, axis=1)
+        scale = scale[:, :samples]
         if lengths is not None:
             scale = jnp.where(real(lengths, samples) > 0, scale, 0)
         z, log_det = super().forward(e, mel, lengths, row_by_row=row_by_row)
@@ -206,9 +242,17 @@ class SourceFilterFlow(WaveFlow):
         self._check(z, mel)
         mel = self.guessed(mel)
         samples = z.shape[1]
-        e = super().inverse(z, mel, lengths)
+        source = self._source(mel, samples, lengths)
+        e = self._filled(super().inverse(z, mel, lengths), color, source.residual)
+        e = e + source.harmonics[:, :samples]
         x = self._filled(e, color, self._filter(mel, samples, lengths))
         return x if lengths is None else jnp.where(real(lengths, samples) > 0, x, 0)
+
+    def _source(self, mel: jax.Array, samples: int, lengths: jax.Array | None) -> Source:
+        hop = self.config.mel.hop_length
+        frames = None if lengths is None else -(-lengths // hop)
+        with jax.default_matmul_precision(self.config.matmul_precision):
+            return self.upsampler.source(mel[:, :, : -(-samples // hop)], frames)
 
     def _filter(self, mel: jax.Array, samples: int, lengths: jax.Array | None) -> Filter:
         """Computes the filter of the frames that have samples; after a clip's end its last one."""
@@ -250,5 +294,5 @@ def _between(values: jax.Array, hop: int, center: int) -> jax.Array:
     padded = jnp.pad(values, ((0, 0), (1, 1), (0, 0)), mode="edge")
     t = jnp.asarray(np.arange(hop) / hop, values.dtype)[:, None]
     between = padded[:, :-1, None] * (1 - t) + padded[:, 1:, None] * t
-    between = between.reshape(len(values), -1, values.shape[2])
-    return between[:, hop - center :][:, : values.shape[1] * hop]
+    between = between.reshape(values.shape[0], -1, values.shape[2])
+    return between[:, hop - center : hop - center + values.shape[1] * hop]

@@ -20,7 +20,8 @@ class SourceFilterConfig(RowsConfig):
         layers: dilated layers of each net.
         channels: residual channels.
         order: taps of the predictor that is taken from the mel; half a hop is a multiple of it.
-        harmonics: of the fundamental, that the nets are given as cosine and sine.
+        harmonics: of the fundamental, whose sum is taken out of the audio.
+        residual_order: taps of the predictor of what is left then, up to `order`.
         features: numbers per sample that the nets are given of the mel.
         pitch_units: hidden units of the net that guesses the pitch from a mel.
     """
@@ -31,19 +32,23 @@ class SourceFilterConfig(RowsConfig):
     layers: int = option(5, DOUBLINGS)
     channels: int = option(16, SIZE)
     order: int = option(32, _SOME)
-    harmonics: int = option(16, _SOME)
+    harmonics: int = option(32, _SOME)
+    residual_order: int = option(16, _SOME)
     features: int = option(24, SIZE)
     pitch_units: int = option(64, Number(0, MOST, above=True))
 
     def __post_init__(self) -> None:
         """Checks every value; see FlowConfig."""
         super().__post_init__()
-        self._check_positive("order", "harmonics", "features", "pitch_units")
+        self._check_positive("order", "harmonics", "residual_order", "features", "pitch_units")
         if self.mel.hop_length % (2 * self.order):
             raise ValueError(
                 f"order {self.order} does not divide half a hop of {self.mel.hop_length}; "
                 "choose 32 for a hop of 256"
             )
+
+        if self.residual_order > self.order:
+            raise ValueError(f"residual_order {self.residual_order} is above order {self.order}")
 
     @property
     def bands(self) -> int:
@@ -52,8 +57,8 @@ class SourceFilterConfig(RowsConfig):
 
     @property
     def conditions(self) -> int:
-        """Features of the mel, voicing, pitch, and two of each harmonic."""
-        return self.features + 2 + 2 * self.harmonics
+        """Features of the mel, voicing, pitch, the first harmonic in two, and the sum of all."""
+        return self.features + 5
 
     @property
     def context_samples(self) -> None:
