@@ -1,10 +1,10 @@
-"""Evaluates a vocoder on held-out clips: likelihood, and the error of the resynthesis.
+"""Evaluates a vocoder on held-out clips: likelihood, and how good the resynthesis is.
 
-The resynthesis is made from the clip's own mel. Original and resynthesis are compared at the level
-of the recording.
+The resynthesis is made from the clip's own mel, and so is that of Griffin-Lim, which needs no
+training; WORLD's is made from the recording. All are compared with the original at the level of
+the recording.
 """
 
-import dataclasses
 import time
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -13,66 +13,31 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from experiments.vocoder.judged import Judged, Version
+from experiments.vocoder.scores import Scores
 from wf_jax.audio.clips import bucket, clip_mel, fill
-from wf_jax.audio.quality import (
-    mel_cepstral_distortion,
-    multi_resolution_stft_distance,
-    voicing_scores,
-)
+from wf_jax.audio.griffin_lim import griffin_lim
+from wf_jax.audio.judge_packages import package
+from wf_jax.audio.perceptual import perceptual_scores
+from wf_jax.audio.pitch import pitch_track
+from wf_jax.audio.quality import log_spectral_distance, mel_cepstral_distortion, pitch_scores
+from wf_jax.audio.world import harvest_pitch, world_resynthesis
 from wf_jax.flows.flow import Flow
 from wf_jax.flows.synthesis import synthesize
 from wf_jax.flows.vocoder_task import HeldOut, clip_log_likelihoods
 from wf_jax.levels import bits_per_sample
 from wf_jax.training.metrics import Progress, duration
 
-# Key of a score, what it is called in a table, and decimals.
-SCORES = (
-    ("log_likelihood", "nats", 3),
-    ("bits", "bits", 2),
-    ("multi_resolution_stft", "MR-STFT", 3),
-    ("mel_cepstral_distortion", "MCD dB", 2),
-    ("vuv_f1", "V/UV F1", 3),
-    ("periodicity_rmse", "periodicity", 3),
-    ("f0_rmse_cents", "f0 cents", 1),
-)
 # Temperature of what a page lets one hear: the deviation at which WaveGlow's authors speak. What is
 # measured is drawn at 1, as it was learned.
 CALM = 0.6
-Scores = dict[str, float | None]
-LIKELIHOODS = ("log_likelihood", "bits")  # their mean is over samples, that of others over clips
-
-
-@dataclasses.dataclass(frozen=True)
-class Judged:
-    """A held-out clip, its resynthesis and its scores.
-
-    Attributes:
-        number: index of the clip in the given list.
-        name: name of the clip.
-        seconds: its length.
-        original: float32 [T], at recording level.
-        resynthesis: float32 [T], at recording level.
-        mel: [M, F], of what the model was given.
-        resynthesis_mel: [M, F], of what it made of that.
-        scores: scores by name; see `judge`.
-    """
-
-    number: int
-    name: str
-    seconds: float
-    original: np.ndarray
-    resynthesis: np.ndarray
-    mel: np.ndarray
-    resynthesis_mel: np.ndarray
-    scores: Scores
 
 
 def judge(model: Flow, clips: Sequence[HeldOut]) -> list[Judged]:
     """Judges every clip, with progress on the terminal.
 
-    The scores are those of SCORES: log_likelihood (nats per sample at full scale 1), bits (per
-    int16 sample) and the measures of wf_jax.audio.quality; f0_rmse_cents is None where no frame
-    is voiced in both.
+    The scores are those of experiments.vocoder.scores; what takes a package of the extra `judge`
+    is absent without it.
     """
     progress, judged, start = Progress(), [], time.monotonic()
     progress.update(f"judging {len(clips)} held-out clips; each new length compiles")
@@ -87,25 +52,57 @@ def judge(model: Flow, clips: Sequence[HeldOut]) -> list[Judged]:
 
 def _judged(model: Flow, clips: Sequence[HeldOut]) -> Iterator[Judged]:
     """Yields each clip as soon as it is done, in order of length."""
-    likelihoods, rate = clip_log_likelihoods(model, clips), model.config.mel.sample_rate
+    likelihoods, settings = clip_log_likelihoods(model, clips), model.config.mel
+    rate = settings.sample_rate
     for number, mel, synthesis in resynthesize(model, clips):
-        clip = clips[number]
-        original, new = (x / np.float32(clip.gain) for x in (clip.audio, synthesis))
-        likelihood = likelihoods[number]
+        clip, likelihood = clips[number], likelihoods[number]
+        rough = griffin_lim(mel, settings, len(clip.audio))
+        original, new, rough = (x / np.float32(clip.gain) for x in (clip.audio, synthesis, rough))
+        reference = _Reference(original, rate)
         scores = {"log_likelihood": likelihood, "bits": bits_per_sample(likelihood)}
-        scores |= _compare(original, new, rate)
-        new_mel = clip_mel(synthesis, model.config.mel)
-        yield Judged(number, clip.name, len(original) / rate, original, new, mel, new_mel, scores)
+        yield Judged(
+            number,
+            clip.name,
+            len(original) / rate,
+            original,
+            new,
+            mel,
+            clip_mel(synthesis, settings),
+            scores | reference.scores(new),
+            {
+                name: Version(audio, reference.scores(audio))
+                for name, audio in {"Griffin-Lim": rough, **reference.copies()}.items()
+            },
+        )
 
 
-def _compare(original: np.ndarray, synthesis: np.ndarray, sample_rate: int) -> Scores:
-    """Returns the scores that compare audio [T] with audio [T]."""
-    scores: Scores = {
-        "multi_resolution_stft": multi_resolution_stft_distance(original, synthesis),
-        "mel_cepstral_distortion": mel_cepstral_distortion(original, synthesis, sample_rate),
-        **voicing_scores(original, synthesis, sample_rate),
-    }
-    return scores
+class _Reference:
+    """An original [T] with its pitch, and what is compared with it."""
+
+    def __init__(self, audio: np.ndarray, sample_rate: int):
+        self._audio, self._rate = audio, sample_rate
+        self._has_world = package("pyworld") is not None
+        self._tracker, self._track = (
+            ("harvest", harvest_pitch) if self._has_world else ("yin", pitch_track)
+        )
+        self._pitch = self._track(audio, sample_rate)
+
+    def scores(self, synthesis: np.ndarray) -> Scores:
+        """Returns the scores of audio [T]."""
+        pair = self._audio, synthesis, self._rate
+        pitch = pitch_scores(self._pitch, self._track(synthesis, self._rate))
+        return {
+            **perceptual_scores(*pair),
+            "log_spectral_distance": log_spectral_distance(*pair),
+            "mel_cepstral_distortion": mel_cepstral_distortion(*pair),
+            **{f"{name}_{self._tracker}": value for name, value in pitch.items()},
+        }
+
+    def copies(self) -> dict[str, np.ndarray]:
+        """Returns the audio [T] of WORLD, if it is installed."""
+        if not self._has_world:
+            return {}
+        return {"WORLD": world_resynthesis(self._audio, self._pitch, self._rate)}
 
 
 def resynthesize(
@@ -124,46 +121,6 @@ def calm(model: Flow, clips: Sequence[HeldOut]) -> list[np.ndarray]:
     spoken = resynthesize(model, clips, CALM)
     audio = {number: new / np.float32(clips[number].gain) for number, _, new in spoken}
     return [audio[number] for number in range(len(clips))]
-
-
-def mean_scores(judged: Sequence[Judged]) -> Scores:
-    """Averages likelihoods over all samples, other scores over the clips that have them."""
-    return {name: _mean(name, judged) for name, _, _ in SCORES}
-
-
-def formatted(scores: Scores) -> list[str]:
-    """Formats scores in the order of SCORES; a dash for missing ones."""
-    texts = []
-    for name, _, decimals in SCORES:
-        value = scores[name]
-        texts.append("–" if value is None else f"{value:.{decimals}f}")
-    return texts
-
-
-def contents(judged: Sequence[Judged]) -> dict:
-    """Returns the content of evaluation.json."""
-    clips = {clip.name: {"seconds": clip.seconds, **clip.scores} for clip in judged}
-    return {"mean": mean_scores(judged), "clips": clips}
-
-
-def lines(judged: Sequence[Judged]) -> list[str]:
-    """Formats the same content as a table."""
-    rows = [(clip.name, clip.scores) for clip in judged] + [("mean", mean_scores(judged))]
-    width = max(len(name) for name, _ in rows)
-    head = [" " * width + "".join(f"{name:>12}" for _, name, _ in SCORES)]
-    return head + [
-        f"{name:{width}}" + "".join(f"{text:>12}" for text in formatted(scores))
-        for name, scores in rows
-    ]
-
-
-def _mean(name: str, judged: Sequence[Judged]) -> float | None:
-    values = [(clip.scores[name], len(clip.original)) for clip in judged]
-    values = [(value, samples) for value, samples in values if value is not None]
-    if not values:
-        return None
-    numbers, samples = zip(*values, strict=True)
-    return float(np.average(numbers, weights=samples if name in LIKELIHOODS else None))
 
 
 def latent(model: Flow, clip: HeldOut) -> np.ndarray:

@@ -13,16 +13,20 @@ from experiments.report.drawing import BLUE, ON_PAGES
 from experiments.report.elements import Picture
 from experiments.report.listening import SECONDS, embedded, listening
 from experiments.vocoder import figures
-from experiments.vocoder.evaluation import CALM, SCORES, Judged, Scores, formatted
+from experiments.vocoder.evaluation import CALM
+from experiments.vocoder.judged import MODEL, Judged, rows
+from experiments.vocoder.scores import formatted
+from wf_jax.audio.judge_packages import absent
 from wf_jax.training.metrics import duration
 
-_SCORES_EXPLAINED = (
-    ("nats, bits", "likelihood of the clip per sample: more nats, fewer bits are better"),
-    ("MR-STFT", "distance of magnitude spectra at three resolutions; 0 for equal audio"),
-    ("MCD", "mel-cepstral distortion: distance of smoothed log spectra, frame by frame"),
-    ("V/UV F1", "how often both agree on what is voiced; 1 is always"),
-    ("periodicity", "error of the strength of the pitch, 0 to 1"),
-    ("f0", "error of the pitch where both are voiced; 100 cents are a semitone"),
+HEARD = 4  # clips on a page
+_MADE = (
+    "Griffin-Lim speaks the same mel without a model; WORLD, where it is installed, copies the "
+    "recording by its pitch, envelope and aperiodicity."
+)
+_LEVELS = (
+    f"The original is at its own level. At most {SECONDS} seconds of each. A mel says nothing of "
+    "the phase, so the difference is loud even where both sound alike."
 )
 
 
@@ -44,7 +48,6 @@ class VocoderReport:
         baselines: log-likelihood and bits of simpler models by name, as above.
         clips: held-out clips, at least one; all are in the table.
         calm: [T] each, of the first few clips, which are heard: spoken at the temperature CALM.
-        mean_scores: over them, by the keys of SCORES.
         latent: [T] z of the first clip; None of a model that has none.
         facts: rows of the table of facts.
         next_steps: command lines.
@@ -63,7 +66,6 @@ class VocoderReport:
     baselines: Mapping[str, tuple[float, float]]
     clips: Sequence[Judged]
     calm: Sequence[np.ndarray]
-    mean_scores: Scores
     latent: np.ndarray | None
     facts: Mapping[str, str]
     next_steps: Sequence[str]
@@ -75,11 +77,24 @@ def write_vocoder_report(path: str | Path, report: VocoderReport) -> None:
         _result(report),
         _listen(report),
         elements.pictures(_pictures(report)),
-        _scores(report),
+        _measures(report.clips),
         elements.facts(report.facts),
         elements.next_steps(report.next_steps),
     ]
     elements.write_page(path, elements.document(report.title, sections))
+
+
+def write_evaluation_page(
+    path: str | Path, title: str, judged: Sequence[Judged], sample_rate: int
+) -> None:
+    """Writes a page to hear judged clips and read their scores, whole or not at all."""
+    heard_clips = "".join(
+        heard(clip.name, clip.original, {MODEL: clip.resynthesis, **_copies(clip)}, sample_rate)
+        for clip in judged[:HEARD]
+    )
+    listen = elements.section("Listen", f"{heard_clips}<p>{_MADE} {_LEVELS}</p>")
+    sections = [listen, _measures(judged)]
+    elements.write_page(path, elements.document(title, sections))
 
 
 def _result(report: VocoderReport) -> str:
@@ -106,23 +121,26 @@ def _result(report: VocoderReport) -> str:
 
 
 def _listen(report: VocoderReport) -> str:
-    rows = "".join(
+    players = "".join(
         heard(
             clip.name,
             clip.original,
-            {f"spoken at {CALM:g}": spoken, "spoken at 1": clip.resynthesis},
+            {f"spoken at {CALM:g}": spoken, "spoken at 1": clip.resynthesis, **_copies(clip)},
             report.sample_rate,
         )
         for clip, spoken in zip(report.clips, report.calm, strict=False)
     )
     return elements.section(
         "Listen",
-        f"{rows}<p>Each clip was held out of the training and spoken again from its mel "
+        f"{players}<p>Each clip was held out of the training and spoken again from its mel "
         f"spectrogram: calmly, with {CALM:g} times the deviation that was learned (the temperature,"
-        " --temperature of `speak`), and with all of it, as it is measured below. "
-        f"The original is at its own level. At most {SECONDS} seconds of each. A mel says nothing "
-        "of the phase, so the difference is loud even where both sound alike.</p>",
+        f" --temperature of `speak`), and with all of it, as it is measured below. {_MADE} "
+        f"{_LEVELS}</p>",
     )
+
+
+def _copies(clip: Judged) -> dict[str, np.ndarray]:
+    return {name: version.audio for name, version in clip.baselines.items()}
 
 
 def heard(
@@ -181,14 +199,13 @@ def _pictures(report: VocoderReport) -> list[Picture]:
     return shown
 
 
-def _scores(report: VocoderReport) -> str:
-    heading = ("clip", "seconds", *(name for _, name, _ in SCORES))
-    rows = [(clip.name, f"{clip.seconds:.1f}", *formatted(clip.scores)) for clip in report.clips]
-    seconds = sum(clip.seconds for clip in report.clips)
-    if len(rows) > 1:
-        rows.append(("mean", f"{seconds / len(rows):.1f}", *formatted(report.mean_scores)))
+def _measures(judged: Sequence[Judged]) -> str:
+    shown, found = rows(judged)
+    heading = ("clip, spoken by", *(score.label for score in shown))
+    table = elements.numbers(heading, ((name, *formatted(s, shown)) for name, s in found))
+    meanings = elements.table((score.label, score.meaning) for score in shown)
+    missing = f"<p>{escape(line)}</p>" if (line := absent()) else ""
     return elements.section(
         "Measures",
-        f"{elements.numbers(heading, rows)}<details><summary>What they say</summary>"
-        f"{elements.table(_SCORES_EXPLAINED)}</details>",
+        f"{table}<details><summary>What they say</summary>{meanings}</details>{missing}",
     )

@@ -28,8 +28,9 @@ from experiments.run.json_files import write_metrics
 from experiments.terminal.command_lines import command
 from experiments.vocoder import figures
 from experiments.vocoder.config import VocoderConfig
-from experiments.vocoder.evaluation import calm, judge, latent, mean_scores, resynthesize
-from experiments.vocoder.page import VocoderReport, heard, write_vocoder_report
+from experiments.vocoder.evaluation import calm, judge, latent, resynthesize
+from experiments.vocoder.judged import MODEL, means
+from experiments.vocoder.page import HEARD, VocoderReport, heard, write_vocoder_report
 from experiments.vocoder.wav_output import write_clipped
 from wf_jax.audio.clips import clip_mel
 from wf_jax.flows.config import FlowConfig
@@ -47,7 +48,6 @@ from wf_jax.whole_files import atomic_path
 SAMPLES, SLOW_SAMPLES = (3, 6.0), (1, 1.5)
 JUDGED, SLOW_JUDGED = (8, math.inf), (2, 3.0)
 SLOW = 10_000  # evaluations of a net, one after the other, for a second of audio
-_HEARD = 4  # clips on the page
 _BASELINE_CLIPS = 1000  # of the training ones, evenly spread: more change no digit
 
 
@@ -164,8 +164,7 @@ def _describe(
         history=_comparable(result.history, task.config),
         baselines={name: (ll, bits_per_sample(ll)) for name, ll in baselines.items()},
         clips=judged,
-        calm=calm(model, clips[:_HEARD]),
-        mean_scores=mean_scores(judged),
+        calm=calm(model, clips[:HEARD]),
         latent=latent(model, task.held_out[0]) if task.config.has_latent else None,
         facts=_facts(config, task, corpus, result),
         next_steps=_next_steps(config, workdir, result),
@@ -227,7 +226,7 @@ def _metrics(report: VocoderReport, baselines: dict[str, float], result: Result)
         "stopped": result.stopped,
         "finished": result.finished,
         "judged_clips": [clip.name for clip in report.clips],
-        "judged": dict(report.mean_scores),
+        "judged": means(report.clips)[MODEL],
     }
 
 

@@ -1,4 +1,4 @@
-"""Evaluates the model of a run on held-out clips: a table, and a JSON file."""
+"""Evaluates the model of a run on held-out clips: a table, a JSON file, and a page to listen."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -7,6 +7,8 @@ from data_pipeline.corpus import Corpus
 from experiments.run.json_files import write_json
 from experiments.run.model_folder import model_folder
 from experiments.terminal.outputs import check_file
+from experiments.vocoder.judged import contents, lines
+from wf_jax.audio.judge_packages import absent
 from wf_jax.bounded_files import read_json
 from wf_jax.errors import UserError
 from wf_jax.flows.model_folder import check_model, load_model
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def evaluate(workdir: str, corpus: str | None, clips: int | None, output: str | None) -> None:
-    """Judges the clips of a corpus; prints the scores and writes them.
+    """Judges the clips of a corpus; prints the scores, writes them, and a page beside them.
 
     Raises:
         UserError: the run, its model or the corpus cannot be used.
@@ -26,14 +28,21 @@ def evaluate(workdir: str, corpus: str | None, clips: int | None, output: str | 
     folder, path = model_folder(Path(workdir)), Path(output or Path(workdir, "evaluation.json"))
     settings = check_model(folder).mel
     opened = _open(corpus or corpus_of(Path(workdir)), settings)
-    check_file(path)
-    from experiments.vocoder.evaluation import contents, judge, lines  # and with it JAX
+    page = path.with_suffix(".html")
+    if page == path:
+        raise UserError(f"--output={path}: the page to listen has that name; name a .json file")
+    for file in (path, page):
+        check_file(file)
+    from experiments.vocoder.evaluation import judge  # and with it JAX
+    from experiments.vocoder.page import write_evaluation_page
 
     model = load_model(folder)
     judged = judge(model, _held_out(model, opened, clips))
     write_json(path, contents(judged))
-    print("\n".join(lines(judged)))
-    print(f"written to {path}")
+    title = f"{model.config.family} voice: {opened.folder.resolve().name}"
+    write_evaluation_page(page, title, judged, opened.sample_rate)
+    print("\n".join(filter(None, [*lines(judged), absent()])))
+    print(f"written to {path}; to listen: {page}")
 
 
 def _open(folder: str | Path, settings: "MelSettings") -> Corpus:

@@ -1,7 +1,7 @@
-"""Pitch and periodicity by YIN (de Cheveigné and Kawahara, JASA 2002), in numpy.
+"""Pitch by YIN (de Cheveigné and Kawahara, JASA 2002), in numpy.
 
-The vocoder literature takes these from CREPE, a neural network. This tracker is another one:
-its numbers compare runs of this project with one another, not with published ones.
+The tracker of an install without the extra `judge`, which has a published one (`world.py`): its
+numbers compare runs of this project with one another.
 """
 
 import numpy as np
@@ -16,20 +16,18 @@ _SILENCE = 1e-3  # RMS of full scale below which nothing is voiced, -60 dB
 _BLOCK = 1024  # frames at a time, for memory
 
 
-def pitch_track(x: np.ndarray, sample_rate: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Pitch, periodicity and voicing every 10 ms; frame i is centered on sample i * hop.
+def pitch_track(x: np.ndarray, sample_rate: int) -> np.ndarray:
+    """Pitch every 10 ms; frame i is centered on sample i * hop.
 
-    Periodicity is the normalized correlation r(l) / sqrt(e(0) e(l)) of 25 ms with those one
-    period l later, clipped to 0..1. A frame is voiced where YIN's normalized difference is
-    below 0.25 and its RMS above -60 dB of full scale.
+    A frame is voiced where YIN's normalized difference is below 0.25 and its RMS above -60 dB of
+    full scale.
 
     Args:
         x: [T], full scale 1.
         sample_rate: Hz.
 
     Returns:
-        (f0 in Hz, 0 where unvoiced; periodicity, 0 in silence; voiced), each [1 + T // hop] with
-        hop 10 ms in whole samples.
+        f0 in Hz, 0 where unvoiced, [1 + T // hop] with hop 10 ms in whole samples.
 
     Raises:
         ValueError: several channels, or a sample rate below 4000 Hz.
@@ -45,25 +43,16 @@ def pitch_track(x: np.ndarray, sample_rate: int) -> tuple[np.ndarray, np.ndarray
     padded = np.pad(x, (length // 2, length))
     frames = np.lib.stride_tricks.sliding_window_view(padded, length)[: len(x) + 1 : hop]
     blocks = [frames[i : i + _BLOCK] for i in range(0, len(frames), _BLOCK)]
-    tracks = [_track_frames(block, longest, sample_rate) for block in blocks]
-    f0, periodicity, voiced = (np.concatenate(parts) for parts in zip(*tracks, strict=True))
-    return f0, periodicity, voiced
+    return np.concatenate([_track_frames(block, longest, sample_rate) for block in blocks])
 
 
-def _track_frames(
-    frames: np.ndarray, longest: int, sample_rate: int
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _track_frames(frames: np.ndarray, longest: int, sample_rate: int) -> np.ndarray:
     frames = frames - frames.mean(axis=1, keepdims=True)
-    correlation, now, later = _correlate(frames, longest)
-    difference = _normalized_difference(correlation, now, later)
+    difference = _normalized_difference(*_correlate(frames, longest))
     lag = _first_dip(difference, int(sample_rate / HIGHEST))
-    offset = _vertex(difference, lag)
-    normalized = correlation / np.maximum(np.sqrt(now * later), 1e-12)
-    periodicity = np.clip(_parabola(normalized, lag, offset), 0, 1)
     loud = np.sqrt(np.mean(frames**2, axis=1)) > _SILENCE
     voiced = loud & (difference[np.arange(len(lag)), lag] < _VOICED)
-    f0 = np.where(voiced, sample_rate / (lag + offset), 0.0)
-    return f0, np.where(loud, periodicity, 0.0), voiced
+    return np.where(voiced, sample_rate / (lag + _vertex(difference, lag)), 0.0)
 
 
 def _correlate(frames: np.ndarray, longest: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -99,19 +88,9 @@ def _first_dip(difference: np.ndarray, shortest: int) -> np.ndarray:
 
 def _vertex(values: np.ndarray, lag: np.ndarray) -> np.ndarray:
     """Offset in -0.5..0.5 of the minimum of the parabola through three lags: [F]."""
-    before, at, after = _neighbors(values, lag)
+    row = np.arange(len(lag))
+    before, at, after = (values[row, lag + i] for i in (-1, 0, 1))
     curvature = before - 2 * at + after
     curved = curvature > 1e-12
     offset = 0.5 * (before - after) / np.where(curved, curvature, 1.0)
     return np.where(curved, np.clip(offset, -0.5, 0.5), 0.0)
-
-
-def _parabola(values: np.ndarray, lag: np.ndarray, offset: np.ndarray) -> np.ndarray:
-    """Evaluates the parabola through three lags at lag + offset: [F]."""
-    before, at, after = _neighbors(values, lag)
-    return at + 0.5 * (after - before) * offset + 0.5 * (before - 2 * at + after) * offset**2
-
-
-def _neighbors(values: np.ndarray, lag: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    row = np.arange(len(lag))
-    return values[row, lag - 1], values[row, lag], values[row, lag + 1]

@@ -110,7 +110,7 @@ def color(e: jax.Array, by: Filter) -> jax.Array:
         return x, x
 
     blocks = (own.swapaxes(0, 1), passed_on.swapaxes(0, 1))
-    _, x = lax.scan(step, jnp.zeros_like(own[:, 0]), blocks)
+    _, x = lax.scan(step, 0 * own[:, 0], blocks)
     return x.swapaxes(0, 1).reshape(e.shape)
 
 
@@ -172,7 +172,8 @@ def _levinson(r: jax.Array) -> tuple[jax.Array, jax.Array]:
         k = jnp.clip(k, -_LARGEST, _LARGEST)  # beyond that there is rounding only
         return (_next(taps, k, i), error * (1 - k * k)), k
 
-    start = jnp.zeros_like(r).at[..., 0].set(1), r[..., 0]
+    # Zeros of r, so that they vary over devices as it does.
+    start = (0 * r).at[..., 0].set(1), r[..., 0]
     (_, error), reflection = lax.scan(step, start, np.arange(order))
     return jnp.moveaxis(reflection, 0, -1), error
 
@@ -180,7 +181,7 @@ def _levinson(r: jax.Array) -> tuple[jax.Array, jax.Array]:
 def _predictor(reflection: jax.Array) -> jax.Array:
     """Computes a_1 to a_P [..., P] from reflection coefficients [..., P]."""
     order = reflection.shape[-1]
-    start = jnp.zeros((*reflection.shape[:-1], order + 1), reflection.dtype).at[..., 0].set(1)
+    start = jnp.concatenate([0 * reflection[..., :1] + 1, 0 * reflection], axis=-1)
     taps, _ = lax.scan(
         lambda taps, step: (_next(taps, *step), None),
         start,
@@ -227,6 +228,6 @@ def _impulse_response(taps: jax.Array) -> jax.Array:
         new = -jnp.sum(taps * last, axis=-1)
         return jnp.concatenate([new[..., None], last[..., :-1]], axis=-1), last[..., 0]
 
-    start = jnp.zeros_like(taps).at[..., 0].set(1)
+    start = (0 * taps).at[..., 0].set(1)
     _, response = lax.scan(step, start, None, length=taps.shape[-1])
     return jnp.moveaxis(response, 0, -1)
