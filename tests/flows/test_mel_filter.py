@@ -1,6 +1,7 @@
 """The filter from the mel: against slow loops in float64, and what it does to noise."""
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from scipy.linalg import solve_toeplitz
@@ -23,28 +24,27 @@ def filters(rng, batch, blocks, order):
     """Draws stable predictors and scales."""
     reflection = 0.8 * rng.uniform(-1, 1, (batch, blocks, order))
     with jax.enable_x64(True):
-        return Filter(
-            np.asarray(_predictor(reflection)), 0.3 * rng.standard_normal((batch, blocks))
-        )
+        scales = jnp.asarray(0.3 * rng.standard_normal((batch, blocks)))
+        return Filter(_predictor(jnp.asarray(reflection)), scales)
 
 
 def test_whiten_and_color_are_loops(rng):
     by, x = filters(rng, 2, 5, 4), rng.standard_normal((2, 20))
-    e = np.zeros_like(x)
+    e, taps, log_scale = np.zeros_like(x), np.asarray(by.taps), np.asarray(by.log_scale)
     for b in range(2):
         for t in range(20):
             past = [x[b, t - k] if t >= k else 0.0 for k in range(1, 5)]
-            e[b, t] = (x[b, t] + by.taps[b, t // 4] @ past) * np.exp(-by.log_scale[b, t // 4])
+            e[b, t] = (x[b, t] + taps[b, t // 4] @ past) * np.exp(-log_scale[b, t // 4])
     with jax.enable_x64(True):
-        np.testing.assert_allclose(whiten(x, by), e, atol=1e-12)
-        np.testing.assert_allclose(color(e, by), x, atol=1e-10)
+        np.testing.assert_allclose(whiten(jnp.asarray(x), by), e, atol=1e-12)
+        np.testing.assert_allclose(color(jnp.asarray(e), by), x, atol=1e-10)
 
 
 def test_the_recursion_solves_the_normal_equations(rng):
     x = np.convolve(rng.standard_normal(500), rng.standard_normal(8))
     r = np.correlate(x, x, "full")[len(x) - 1 : len(x) + 6]
     with jax.enable_x64(True):
-        reflection, error = _levinson(r)
+        reflection, error = _levinson(jnp.asarray(r))
         taps = np.asarray(_predictor(reflection))
     expected = solve_toeplitz(r[:-1], -r[1:])
     np.testing.assert_allclose(taps, expected, rtol=1e-9)
@@ -58,7 +58,7 @@ def test_emphasis_is_that_of_the_spectrum(rng):
     filtered = np.convolve(h, [1, -0.95])
     expected = np.correlate(filtered, filtered, "full")[len(filtered) - 1 :][:4]
     with jax.enable_x64(True):
-        found = _autocorrelation(power[None, None], 3)[0, 0]
+        found = _autocorrelation(jnp.asarray(power[None, None]), 3)[0, 0]
         taps = np.asarray(_emphasized(np.array([0.5, -0.25, 0.0])))
     np.testing.assert_allclose(found, expected, rtol=1e-4)  # white noise is added
     np.testing.assert_allclose(taps, np.convolve([1, 0.5, -0.25], [1, -0.95])[1:], rtol=1e-12)
@@ -89,5 +89,5 @@ def test_any_mel_gives_a_filter_that_can_be_used(rng):
         by = mel_filter(mel, settings, 4)
         e = rng.standard_normal((2, 96)).astype(np.float32)
         assert np.isfinite(by.taps).all()
-        x = np.asarray(color(e, by))
+        x = np.asarray(color(jnp.asarray(e), by))
         assert np.isfinite(x).all()
