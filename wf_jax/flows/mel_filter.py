@@ -57,6 +57,13 @@ def mel_filter(mel: jax.Array, settings: MelSettings, order: int) -> Filter:
     return Filter(taps.at[:, 0].set(0), found.log_scale.at[:, 0].set(level))
 
 
+def frame_taps(mel: jax.Array, settings: MelSettings, order: int) -> jax.Array:
+    """Computes the filter's taps of the frames themselves: [B, F, M] -> [B, F, P]."""
+    reflection, _ = _levinson(_autocorrelation(_power(mel, settings), order - 1))
+    taps = _predictor(reflection)
+    return _emphasized(jnp.pad(taps, ((0, 0), (0, 0), (0, 1))))
+
+
 def interpolated(
     ratios: jax.Array, log_scale: jax.Array, settings: MelSettings, block: int
 ) -> Filter:

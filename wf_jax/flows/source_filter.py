@@ -24,7 +24,15 @@ from wf_jax.audio.mel import context_of_clips
 from wf_jax.audio.pitch_rows import pitch_of_context, pitch_range
 from wf_jax.flows.flow import real
 from wf_jax.flows.harmonic_source import at_samples, phases
-from wf_jax.flows.mel_filter import Filter, center_of, color, interpolated, mel_filter, whiten
+from wf_jax.flows.mel_filter import (
+    Filter,
+    center_of,
+    color,
+    frame_taps,
+    interpolated,
+    mel_filter,
+    whiten,
+)
 from wf_jax.flows.source_filter_config import SourceFilterConfig
 from wf_jax.flows.waveflow import WaveFlow
 
@@ -182,8 +190,8 @@ class SourceFilterFlow(WaveFlow):
 
     def analyze(self, context: jax.Array) -> jax.Array:
         """See Flow.analyze: [B, M + 3, F]."""
-        pitch = pitch_of_context(context, self.config.mel)
-        return jnp.concatenate([super().analyze(context), pitch], axis=1)
+        mel = super().analyze(context)
+        return jnp.concatenate([mel, self._pitch_of(context, mel)], axis=1)
 
     def side_loss(self, mel: jax.Array) -> jax.Array:
         """Computes the loss of the net that guesses the pitch from the mel."""
@@ -202,8 +210,14 @@ class SourceFilterFlow(WaveFlow):
             lengths = jnp.full_like(audio[:, 0], samples, jnp.int32)
         filled = jnp.pad(audio, ((0, 0), (0, mel.shape[2] * hop - samples)))
         there = jnp.where(real(lengths, filled.shape[1]) > 0, filled, 0)
-        pitch = pitch_of_context(context_of_clips(there, lengths, settings), settings)
+        pitch = self._pitch_of(context_of_clips(there, lengths, settings), mel)
         return jnp.concatenate([mel, lax.stop_gradient(pitch)], axis=1)
+
+    def _pitch_of(self, context: jax.Array, mel: jax.Array) -> jax.Array:
+        """Measures the pitch rows [B, 3, F] of audio with its context, whose mel is given."""
+        settings = self.config.mel
+        taps = frame_taps(mel.swapaxes(1, 2), settings, self.config.order)
+        return pitch_of_context(context, taps, settings)
 
     def guessed(self, mel: jax.Array) -> jax.Array:
         """Adds the pitch rows that a mel [B, M, F] sounds like, where they are missing."""
