@@ -41,7 +41,7 @@ def wavenet_config(**changes) -> WaveNetConfig:
 
 def source_filter_config(**changes) -> SourceFilterConfig:
     values = {"height": 8, "flows": 2, "layers": 2, "channels": 4, "order": 4, "harmonics": 3}
-    values |= {"residual_order": 3, "features": 3, "pitch_units": 4}
+    values |= {"residual_order": 3, "features": 3, "pitch_units": 4, "matches": 0}
     return SourceFilterConfig(**{**values, "mel": MEL, **changes})
 
 

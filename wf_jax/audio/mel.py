@@ -118,10 +118,14 @@ def mel_of_context(x: jax.Array, settings: MelSettings) -> jax.Array:
     count = 1 + (x.shape[-1] - settings.n_fft) // settings.hop_length
     window = np.pad(hann(settings.win_length), (settings.n_fft - settings.win_length) // 2)
     framed = frames_from(x, count, settings.hop_length, settings.n_fft)
-    spectrum = jnp.fft.rfft(framed * jnp.asarray(window, x.dtype))
+    return mel_of_spectrum(jnp.fft.rfft(framed * jnp.asarray(window, x.dtype)), settings)
+
+
+def mel_of_spectrum(spectrum: jax.Array, settings: MelSettings) -> jax.Array:
+    """Computes the log-mel [..., M, F] of the complex spectrum of frames [..., F, bins]."""
     power = jnp.square(spectrum.real) + jnp.square(spectrum.imag)
     magnitude = jnp.sqrt(jnp.maximum(power, _POWER_FLOOR))  # [..., F, n_fft // 2 + 1]
-    filters = jnp.asarray(mel_filterbank(settings), x.dtype)
+    filters = jnp.asarray(mel_filterbank(settings), power.dtype)
     # Highest: TensorFloat-32 would round to 2^-11, up to 5e-4 in the log.
     mel = jnp.einsum("mk,...fk->...mf", filters, magnitude, precision=lax.Precision.HIGHEST)
     return jnp.log(jnp.maximum(mel, settings.floor))

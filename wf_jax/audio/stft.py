@@ -45,6 +45,27 @@ def frames_from(x: jax.Array, count: int, hop: int, window_length: int) -> jax.A
     return x[..., :window_length]
 
 
+def overlap_add(framed: jax.Array, hop: int) -> jax.Array:
+    """Adds frames that start at 0, hop, 2 hop, ... up: the transpose of `frames_from`.
+
+    Args:
+        framed: [..., F, window_length].
+        hop: samples between frames.
+
+    Returns:
+        [..., (F + N - 1) * hop], N hops in a frame, rounded up.
+    """
+    count, size = framed.shape[-2:]
+    blocks = -(-size // hop)
+    lead = [(0, 0)] * (framed.ndim - 2)
+    framed = jnp.pad(framed, [*lead, (0, 0), (0, blocks * hop - size)])
+    framed = framed.reshape(*framed.shape[:-1], blocks, hop)
+    parts = (
+        jnp.pad(framed[..., i, :], [*lead, (i, blocks - 1 - i), (0, 0)]) for i in range(blocks)
+    )
+    return sum(parts).reshape(*framed.shape[:-3], (count + blocks - 1) * hop)
+
+
 def hann(window_length: int) -> np.ndarray:
     """The periodic Hann window, float64 [window_length]."""
     return 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(window_length) / window_length)

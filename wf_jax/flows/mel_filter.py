@@ -19,6 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from wf_jax.audio.mel_matching import bands_to_bins
 from wf_jax.audio.mel_settings import MelSettings, mel_filterbank
 from wf_jax.audio.stft import hann
 
@@ -129,11 +130,10 @@ def _blocks(x: jax.Array, by: Filter) -> tuple[jax.Array, jax.Array]:
 
 def _power(mel: jax.Array, settings: MelSettings) -> jax.Array:
     """Estimates the power spectrum of the audio of each frame: [B, F, M] -> [B, F, bins]."""
-    spread, level = _bands_to_bins(settings)
-    per_bin = mel - jnp.asarray(level, mel.dtype)
-    log_magnitude = jnp.einsum(
-        "bfm,mk->bfk", per_bin, jnp.asarray(spread, mel.dtype), precision=lax.Precision.HIGHEST
-    )
+    sums = mel_filterbank(settings).sum(axis=1)  # what a magnitude of 1 in all bins gives
+    level = jnp.asarray(np.log(np.where(sums > 0, sums, 1)), mel.dtype)
+    spread = jnp.asarray(bands_to_bins(settings), mel.dtype)
+    log_magnitude = jnp.einsum("bfm,mk->bfk", mel - level, spread, precision=lax.Precision.HIGHEST)
     # Of Gaussian noise of density 1 the mean magnitude is sqrt(pi / 4 times the window's energy).
     energy = float(np.sum(np.square(hann(settings.win_length))) * np.pi / 4)
     return jnp.exp(2 * jnp.clip(log_magnitude, *_LOG_MAGNITUDES) - math.log(energy))
@@ -149,23 +149,6 @@ def _autocorrelation(power: jax.Array, order: int) -> jax.Array:
     cosines = jnp.asarray(weight * np.cos(frequencies * np.arange(order + 1)), power.dtype)
     r = jnp.einsum("bfk,kp->bfp", power, cosines, precision=lax.Precision.HIGHEST)
     return r.at[..., 0].set(r[..., 0] * (1 + _NARROW) + _FLOOR)
-
-
-def _bands_to_bins(settings: MelSettings) -> tuple[np.ndarray, np.ndarray]:
-    """Returns weights [M, K] that interpolate bands to bins, and the log level of each band.
-
-    A band stands at the center of its filter; below the first and above the last the spectrum is
-    flat. The level is what a magnitude of 1 in all bins gives. Bands without a bin have no say.
-    """
-    filters = mel_filterbank(settings)
-    bins = np.arange(filters.shape[1])
-    sums = filters.sum(axis=1)
-    bands = np.flatnonzero(sums)
-    centers = filters[bands] @ bins / sums[bands]
-    spread = np.zeros(filters.shape)
-    for band, unit in zip(bands, np.eye(len(bands)), strict=True):
-        spread[band] = np.interp(bins, centers, unit)
-    return spread, np.log(np.where(sums > 0, sums, 1.0))
 
 
 def _levinson(r: jax.Array) -> tuple[jax.Array, jax.Array]:

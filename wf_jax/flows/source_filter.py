@@ -21,6 +21,7 @@ from flax import nnx
 from jax import lax
 
 from wf_jax.audio.mel import context_of_clips
+from wf_jax.audio.mel_matching import match_mel
 from wf_jax.audio.pitch_rows import pitch_of_context, pitch_range
 from wf_jax.flows.flow import real
 from wf_jax.flows.harmonic_source import at_samples, phases
@@ -175,7 +176,8 @@ class SourceFilterFlow(WaveFlow):
     """Audio x <-> latent z, both [B, T], given mel and pitch rows [B, M + 3, F].
 
     Of a mel alone, [B, M, F], the rows are completed: from the audio in the density direction, by
-    a guess in the other. So the two are inverse to each other for given rows only.
+    a guess in the other. So the two are inverse to each other for given rows only. What `generate`
+    and `sample` draw is then pulled to its mel.
     """
 
     config: SourceFilterConfig
@@ -261,6 +263,23 @@ class SourceFilterFlow(WaveFlow):
         e = e + source.harmonics[:, :samples]
         x = self._filled(e, color, self._filter(mel, samples, lengths))
         return x if lengths is None else jnp.where(real(lengths, samples) > 0, x, 0)
+
+    def generate(
+        self,
+        noise: jax.Array,
+        seeds: jax.Array,
+        mel: jax.Array,
+        lengths: jax.Array | None = None,
+        temperature: jax.Array | float = 1.0,
+    ) -> jax.Array:
+        """Draws audio as every flow does, and pulls it to its mel: see match_mel."""
+        drawn = super().generate(noise, seeds, mel, lengths, temperature)
+        settings, samples = self.config.mel, drawn.shape[1]
+        mel = mel[:, : settings.n_mels, : settings.frames(samples)]
+        if lengths is None:
+            lengths = jnp.full_like(drawn[:, 0], samples, jnp.int32)
+        filled = jnp.pad(drawn, ((0, 0), (0, mel.shape[2] * settings.hop_length - samples)))
+        return match_mel(filled, mel, lengths, settings, self.config.matches)[:, :samples]
 
     def _source(self, mel: jax.Array, samples: int, lengths: jax.Array | None) -> Source:
         hop = self.config.mel.hop_length

@@ -24,6 +24,7 @@ class SourceFilterConfig(RowsConfig):
         residual_order: taps of the predictor of what is left then, up to `order`.
         features: numbers per sample that the nets are given of the mel.
         pitch_units: hidden units of the net that guesses the pitch from a mel.
+        matches: how often what is generated is pulled to its mel; 0 leaves it as it was drawn.
     """
 
     family: ClassVar[str] = "SourceFilter"
@@ -36,6 +37,7 @@ class SourceFilterConfig(RowsConfig):
     residual_order: int = option(16, _SOME)
     features: int = option(24, SIZE)
     pitch_units: int = option(64, Number(0, MOST, above=True))
+    matches: int = option(16, Number(0, 1024))
 
     def __post_init__(self) -> None:
         """Checks every value; see FlowConfig."""
