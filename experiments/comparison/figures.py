@@ -11,7 +11,7 @@ from experiments.comparison.table import Line, title
 from experiments.report.drawing import BLUE, GRAY, LEGEND, ORANGE, VIOLET, sheet
 from wf_jax.whole_files import write_whole
 
-COLORS = {"WaveFlow": ORANGE, "WaveGlow": BLUE, "WaveNet": VIOLET}
+COLORS = {"WaveFlow": ORANGE, "SourceFilter": ORANGE, "WaveGlow": BLUE, "WaveNet": VIOLET}
 LABEL = "evaluations in sequence for a second of audio"
 PAPER = "the WaveFlow paper's table 4, a million steps"
 

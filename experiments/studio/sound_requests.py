@@ -14,6 +14,7 @@ from experiments.studio.requests import number_of, read_form, read_object
 from experiments.studio.sources import Sources
 from experiments.studio.turns import Turns
 from wf_jax.errors import UserError
+from wf_jax.flows.shipped_voices import DEFAULT, FOLDER
 
 
 class SoundRequests:
@@ -80,4 +81,5 @@ class SoundRequests:
         for state in self._jobs.all():
             if state["speaks"] and state["id"] in folders:
                 known[state["id"]] = (state["name"], folders[state["id"]])
+        known.setdefault(DEFAULT, (DEFAULT, FOLDER / DEFAULT))
         return known

@@ -19,7 +19,7 @@ from experiments.comparison.members import compare_members
 from experiments.comparison.paper_likelihoods import ROWS
 from experiments.comparison.suite import members_of
 from experiments.comparison.table import Line, table
-from experiments.configs import waveflow, waveglow, wavenet
+from experiments.configs import voice, waveflow, waveglow, wavenet
 from experiments.configs.likelihood import get_config
 from wf_jax.errors import UserError
 from wf_jax.flows.families import CONFIGS, MODELS, new_flow
@@ -49,7 +49,7 @@ def test_every_family_is_everywhere():
     assert (
         set(CONFIGS)
         == set(MODELS)
-        == {file.Model.family for file in (waveflow, waveglow, wavenet)}
+        == {file.Model.family for file in (voice, waveflow, waveglow, wavenet)}
         == set(COLORS)
     )
 

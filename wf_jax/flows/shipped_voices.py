@@ -2,12 +2,13 @@
 
 from pathlib import Path
 
+FOLDER = Path(__file__).parent / "voices"
 DEFAULT = "kerstin"  # speaks where no model is named
 
 
 def find_voice(name: str | Path) -> Path:
     """Returns the folder of a voice of the package; the path itself where that is none's name."""
     path = Path(name)
-    inside = Path(__file__).parent / "voices" / path
+    inside = FOLDER / path
     is_name = len(path.parts) == 1 and not path.exists()
     return inside if is_name and (inside / "config.json").is_file() else path

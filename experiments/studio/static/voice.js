@@ -20,7 +20,6 @@ export async function show(id) {
   const voices = found?.voices ?? [];
   select.replaceChildren(...voices.map((voice) =>
     make("option", { value: voice.id, selected: voice.id === before }, voice.name)));
-  if (!voices.length) select.append(make("option", { value: "" }, "none yet: train one in the terminal, or use --voices"));
 }
 
 async function speak(form) {
