@@ -7,7 +7,7 @@ import math
 
 import pytest
 
-from experiments.configs import a2_capture, likelihood, waveflow, waveglow, wavenet
+from experiments.configs import a2_capture, likelihood, voice, waveflow, waveglow, wavenet
 from wf_jax.errors import UserError
 from wf_jax.options import Items, Number, check_options, describe_options, rule_of
 from wf_jax.training.settings import Settings
@@ -15,6 +15,7 @@ from wf_jax.training.settings import Settings
 CONFIGS = {
     "a2_capture": a2_capture.get_config("demo"),
     "waveflow": waveflow.get_config("demo"),
+    "voice": voice.get_config("demo"),
     "waveglow": waveglow.get_config("demo"),
     "wavenet": wavenet.get_config("demo"),
     "likelihood": likelihood.get_config("demo"),

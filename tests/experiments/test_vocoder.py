@@ -14,6 +14,8 @@ from data_pipeline.synthetic_speech import write_demo_corpus
 from experiments.run.model_folder import model_folder
 from wf_jax.errors import UserError
 from wf_jax.flows.model_folder import load_model
+from wf_jax.flows.shipped_voices import DEFAULT, FOLDER
+from wf_jax.modules import split
 
 ROOT = Path(__file__).parents[2]
 SMALL = [
@@ -26,11 +28,11 @@ SMALL = [
 ]
 
 
-def train(workdir, corpus, *options):
+def train(workdir, corpus, *options, config="waveflow:tiny"):
     return subprocess.run(
         [
             *(sys.executable, "-m", "experiments.train"),
-            "--config=waveflow:tiny",
+            f"--config={config}",
             *(f"--workdir={workdir}", f"--config.data.corpus={corpus}", *SMALL, *options),
         ],
         capture_output=True,
@@ -74,6 +76,20 @@ def test_a_run_from_corpus_to_report_and_on(corpus, tmp_path):
     assert more.returncode == 0, more.stderr
     assert "continuing at step 6" in more.stderr
     assert json.loads((workdir / "metrics.json").read_text())["steps"] == 7
+
+
+@pytest.mark.slow
+def test_a_voice_from_one_that_is_there(corpus, tmp_path):
+    """Fine-tunes the package's voice: the steps begin from its arrays."""
+    sizes = ["--config.model.flows=4", "--config.model.layers=5", "--config.model.channels=16"]
+    options = ["--config.train.steps=3", "--config.train.learning_rate=1e-6", *sizes]
+    done = train(tmp_path, corpus, f"--init_from={DEFAULT}", *options, config="voice")
+    assert done.returncode == 0, done.stderr
+    found, begun = (split(load_model(f))[1] for f in (tmp_path / "model", FOLDER / DEFAULT))
+    for name, value in begun.items():
+        np.testing.assert_allclose(found[name], value, atol=1e-4, err_msg=name)
+    assert np.isfinite(json.loads((tmp_path / "metrics.json").read_text())["log_likelihood"])
+    assert "<audio" in (tmp_path / "report.html").read_text()
 
 
 def test_a_folder_without_a_vocoder_says_what_it_is(tmp_path):
