@@ -193,8 +193,8 @@ FAULTS = {
     ),
     "nowhere to begin from": Fault(
         ["--init_from=/nowhere"],
-        "--init_from=/nowhere: no such folder; name the --workdir of a training run, or a local "
-        "model folder",
+        "--init_from=/nowhere: no such folder; name the --workdir of a training run, a local "
+        "model folder, or a voice of the package",
         workdir="new",
     ),
     "nothing to begin from": Fault(
