@@ -22,6 +22,7 @@ from jax import lax
 from wf_jax.audio.mel_matching import bands_to_bins
 from wf_jax.audio.mel_settings import MelSettings, mel_filterbank
 from wf_jax.audio.stft import hann
+from wf_jax.flows.frames import between
 
 _FLOOR = 1e-10  # power of white noise that is added, of full scale 1: a third of an int16 step
 _NARROW = 3e-5  # white noise relative to the frame's power, for predictors of pure tones
@@ -76,7 +77,7 @@ def interpolated(
         settings: of the mel, whose frames these are.
         block: samples of a block.
     """
-    ratios, log_scale = (_between(v, settings, block) for v in (ratios, log_scale[..., None]))
+    ratios, log_scale = (between(v, settings, block) for v in (ratios, log_scale[..., None]))
     taps = _predictor(jnp.tanh(ratios))
     missing = [(0, 0), (0, 0), (0, block - taps.shape[-1])]
     return Filter(jnp.pad(taps, missing), log_scale[..., 0])
@@ -193,22 +194,6 @@ def _emphasized(taps: jax.Array) -> jax.Array:
     """Multiplies 1 + a_1 z^-1 + ..., whose last tap is zero, by 1 - 0.95 z^-1: [..., P]."""
     later = jnp.concatenate([jnp.ones_like(taps[..., :1]), taps[..., :-1]], axis=-1)
     return taps - _EMPHASIS * later
-
-
-def _between(values: jax.Array, settings: MelSettings, order: int) -> jax.Array:
-    """Interpolates frames [B, F, V] linearly to the middles of blocks [B, F * hop / P, V]."""
-    hop = settings.hop_length
-    padded = jnp.pad(values, ((0, 0), (1, 1), (0, 0)), mode="edge")
-    t = jnp.asarray((np.arange(hop // order) + 0.5) * order / hop, values.dtype)[:, None]
-    between = padded[:, :-1, None] * (1 - t) + padded[:, 1:, None] * t
-    begin = (hop - center_of(settings)) // order
-    count = values.shape[1] * hop // order
-    return between.reshape(values.shape[0], -1, values.shape[2])[:, begin : begin + count]
-
-
-def center_of(settings: MelSettings) -> int:
-    """Returns the sample that frame 0 is centered on."""
-    return settings.n_fft // 2 - settings.padding
 
 
 def _impulse_response(taps: jax.Array) -> jax.Array:

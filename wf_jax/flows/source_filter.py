@@ -24,10 +24,10 @@ from wf_jax.audio.mel import context_of_clips
 from wf_jax.audio.mel_matching import match_mel
 from wf_jax.audio.pitch_rows import pitch_of_context, pitch_range
 from wf_jax.flows.flow import real
+from wf_jax.flows.frames import between, center_of, held
 from wf_jax.flows.harmonic_source import at_samples, phases
 from wf_jax.flows.mel_filter import (
     Filter,
-    center_of,
     color,
     frame_taps,
     interpolated,
@@ -99,17 +99,15 @@ class SourceNet(nnx.Module):
     def source(self, rows: jax.Array, frames: jax.Array | None = None) -> Source:
         """Computes all of it."""
         config, mel = self.config, self.config.mel
-        rows = _held(rows.swapaxes(1, 2), frames)
+        rows = held(rows.swapaxes(1, 2), frames)
         scaled = (rows[..., : mel.n_mels] - _MIDDLE) / _SPREAD
         seen = jnp.concatenate([scaled, rows[..., mel.n_mels : mel.n_mels + 1]], axis=-1)
-        hidden = _held(jnp.tanh(self.hidden(seen)), frames)
+        hidden = held(jnp.tanh(self.hidden(seen)), frames)
         features, amplitudes, filters = (
-            _held(part(hidden), frames) for part in (self.features, self.amplitudes, self.residual)
+            held(part(hidden), frames) for part in (self.features, self.amplitudes, self.residual)
         )
         residual = interpolated(filters[..., 1:], filters[..., 0], mel, config.order)
-        features, amplitudes = (
-            _between(v, mel.hop_length, center_of(mel)) for v in (features, amplitudes)
-        )
+        features, amplitudes = (between(v, mel) for v in (features, amplitudes))
         pitch = _ended(rows[..., mel.n_mels :], frames)
         voicing, log_f0, phase = at_samples(pitch, mel.hop_length, center_of(mel), mel.sample_rate)
         numbers = jnp.asarray(np.arange(1, config.harmonics + 1), rows.dtype)
@@ -292,7 +290,7 @@ class SourceFilterFlow(WaveFlow):
         settings = self.config.mel
         mel = mel[:, : settings.n_mels, : settings.frames(samples)]
         frames = None if lengths is None else -(-lengths // settings.hop_length)
-        return mel_filter(_held(mel.swapaxes(1, 2), frames), settings, self.config.order)
+        return mel_filter(held(mel.swapaxes(1, 2), frames), settings, self.config.order)
 
     @staticmethod
     def _filled(
@@ -304,28 +302,9 @@ class SourceFilterFlow(WaveFlow):
         return function(filled, by)[:, : x.shape[1]]
 
 
-def _held(values: jax.Array, frames: jax.Array | None) -> jax.Array:
-    """Repeats the last frame of each clip after its end, in values [B, F, V]."""
-    if frames is None:
-        return values
-    last = jnp.maximum(frames - 1, 0)[:, None]
-    return jnp.take_along_axis(
-        values, jnp.minimum(jnp.arange(values.shape[1]), last)[..., None], axis=1
-    )
-
-
 def _ended(pitch: jax.Array, frames: jax.Array | None) -> jax.Array:
     """Ends the voicing of pitch rows [B, F, 3] with each clip."""
     if frames is None:
         return pitch
     there = jnp.arange(pitch.shape[1]) < frames[:, None]
     return pitch.at[..., 0].multiply(there)
-
-
-def _between(values: jax.Array, hop: int, center: int) -> jax.Array:
-    """Interpolates frames [B, F, V] linearly to samples [B, F * hop, V]."""
-    padded = jnp.pad(values, ((0, 0), (1, 1), (0, 0)), mode="edge")
-    t = jnp.asarray(np.arange(hop) / hop, values.dtype)[:, None]
-    between = padded[:, :-1, None] * (1 - t) + padded[:, 1:, None] * t
-    between = between.reshape(values.shape[0], -1, values.shape[2])
-    return between[:, hop - center : hop - center + values.shape[1] * hop]
