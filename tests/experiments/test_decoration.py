@@ -75,7 +75,7 @@ SAID = {
     "linear_esr": "LinAlgError: singular;",
     "write_metrics": "metrics.json: No space left on device; make room",
     "plot_latency": "RuntimeError: In FT2Font: cannot open;",
-    "write_capture_report": "MemoryError;",
+    "write_capture_report": "not enough memory; close other programs",
 }
 
 

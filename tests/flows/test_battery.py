@@ -173,6 +173,8 @@ def test_log_prob(name):
     z, log_det = latent
     total = log_det - 0.5 * np.sum(np.square(z), axis=1) - 0.9189385332046727 * LENGTHS
     close(log_prob, total / count)
+    if config.family == "SourceFilter":  # its filter is there from the start
+        return
     z, log_det, log_prob = density(small.random_model(config, amount=0.0), x, mel, LENGTHS)
     expected = -0.9189385332046727 * LENGTHS - 0.5 * np.sum(np.square(real(x)), axis=1)
     close(log_prob, expected / count, 1e-6)
@@ -225,8 +227,9 @@ def test_gradient(name):
     products = jax.tree.map(lambda g, d: np.sum(g * d), slope, direction)
     close(sum(jax.tree.leaves(products)), expected, 1e-6)
     for parameter, value in split(slope[0])[1].items():
-        # The direction of one number is its sign.
-        assert np.any(value) or parameter.endswith("start/kernel"), parameter
+        # The direction of one number is its sign; the guess of a pitch has a loss of its own.
+        elsewhere = parameter.endswith("start/kernel") or parameter.startswith("pitch/")
+        assert np.any(value) or elsewhere, parameter
 
 
 @pytest.mark.slow
@@ -243,7 +246,7 @@ def test_bfloat16_nets_leave_the_audio_as_it_is(name):
         assert ours.dtype == jnp.float32
         scale = np.abs(theirs).max()
         assert 1e-5 * scale < np.abs(ours - theirs).max() < 0.02 * scale
-    if brief.has_latent and brief.family != "WaveGlow":
+    if brief.has_latent and brief.family not in ("WaveGlow", "SourceFilter"):
         z, *_ = density(small.random_model(brief, amount=0.0), *inputs)
         np.testing.assert_array_equal(z, inputs[0])
 
