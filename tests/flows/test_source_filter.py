@@ -118,6 +118,19 @@ def test_a_mel_alone_is_completed():
     np.testing.assert_allclose(model.inverse(x, mel), model.inverse(x, guessed), atol=1e-6)
 
 
+def test_what_a_clip_sounds_like_does_not_depend_on_its_batch(rng):
+    """Guesses and generates a short clip alone, and in an array that goes on with anything."""
+    model = small.random_model(small.source_filter_config(matches=2))
+    mel = rng.standard_normal((2, 4, 12)).astype(np.float32)
+    alone, lengths = mel[1:, :, :5], np.array([12 * 16, 5 * 16 - 3], np.int32)
+    guessed = np.asarray(model.guessed(mel, lengths))[1:, :, :5]
+    np.testing.assert_allclose(guessed, model.guessed(alone), atol=1e-5)
+    noise, seeds = rng.standard_normal((2, 12 * 16)).astype(np.float32), np.zeros(2, np.uint32)
+    both = np.asarray(model.generate(noise, seeds, mel, lengths))[1:, :77]
+    found = np.asarray(model.generate(noise[1:, :80], seeds[1:], alone, lengths[1:]))[:, :77]
+    np.testing.assert_allclose(both, found, atol=1e-3 * np.abs(found).max())
+
+
 def test_values_that_do_not_fit():
     config = small.source_filter_config()
     with pytest.raises(ValueError, match="order 5 does not divide half a hop of 16"):

@@ -133,10 +133,17 @@ class PitchGuess(nnx.Module):
         self.second = FrameConv(_TAPS, units, units, rng=rng)
         self.last = FrameConv(1, units, 1 + _BINS, rng=rng)
 
-    def __call__(self, mel: jax.Array) -> tuple[jax.Array, jax.Array]:
-        """Maps log-mels [B, M, F] to logits of voicing [B, F] and of pitch bins [B, F, bins]."""
-        x = ((mel - _MIDDLE) / _SPREAD).swapaxes(1, 2)
-        out = self.last(jax.nn.silu(self.second(jax.nn.silu(self.first(x)))))
+    def __call__(
+        self, mel: jax.Array, frames: jax.Array | None = None
+    ) -> tuple[jax.Array, jax.Array]:
+        """Maps log-mels [B, M, F] to logits of voicing [B, F] and of pitch bins [B, F, bins].
+
+        Of clip b only the first frames[b] count.
+        """
+        x = held(((mel - _MIDDLE) / _SPREAD).swapaxes(1, 2), frames)
+        for layer in (self.first, self.second):
+            x = held(jax.nn.silu(layer(x)), frames)
+        out = self.last(x)
         return out[..., 0], out[..., 1:]
 
     def loss(self, mel: jax.Array, voicing: jax.Array, log_f0: jax.Array) -> jax.Array:
@@ -148,13 +155,13 @@ class PitchGuess(nnx.Module):
         voiced = jnp.logaddexp(0.0, logit) - voicing * logit
         return jnp.mean(voiced + voicing * pitch)
 
-    def guess(self, mel: jax.Array) -> tuple[jax.Array, jax.Array]:
+    def guess(self, mel: jax.Array, frames: jax.Array | None = None) -> tuple[jax.Array, jax.Array]:
         """Returns voicing [B, F] and the log of the pitch in Hz [B, F].
 
         The pitch is the mean of the likeliest bin and its neighbors, and goes on where a frame is
         not voiced.
         """
-        logit, bins = self(mel)
+        logit, bins = self(mel, frames)
         voicing = jax.nn.sigmoid(2 * logit)
         best = jnp.argmax(bins, axis=-1, keepdims=True)
         near = jnp.abs(np.arange(_BINS) - best) <= 2
@@ -219,12 +226,13 @@ class SourceFilterFlow(WaveFlow):
         taps = frame_taps(mel.swapaxes(1, 2), settings, self.config.order)
         return pitch_of_context(context, taps, settings)
 
-    def guessed(self, mel: jax.Array) -> jax.Array:
+    def guessed(self, mel: jax.Array, lengths: jax.Array | None = None) -> jax.Array:
         """Adds the pitch rows that a mel [B, M, F] sounds like, where they are missing."""
         settings = self.config.mel
         if mel.shape[1] != settings.n_mels:
             return mel
-        voicing, log_f0 = self.pitch.guess(mel)
+        frames = None if lengths is None else -(-lengths // settings.hop_length)
+        voicing, log_f0 = self.pitch.guess(mel, frames)
         phase = phases(log_f0, settings.hop_length, settings.sample_rate)
         return jnp.concatenate([mel, jnp.stack([voicing, log_f0, phase], axis=1)], axis=1)
 
@@ -254,7 +262,7 @@ class SourceFilterFlow(WaveFlow):
     def inverse(self, z: jax.Array, mel: jax.Array, lengths: jax.Array | None = None) -> jax.Array:
         """Inverts `forward`, same arguments."""
         self._check(z, mel)
-        mel = self.guessed(mel)
+        mel = self.guessed(mel, lengths)
         samples = z.shape[1]
         source = self._source(mel, samples, lengths)
         e = self._filled(super().inverse(z, mel, lengths), color, source.residual)
