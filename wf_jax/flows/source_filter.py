@@ -40,6 +40,7 @@ from wf_jax.flows.waveflow import WaveFlow
 _MIDDLE, _SPREAD = -5.0, 2.0  # of log-mels
 _USUAL = 5.2  # of the log of a pitch in Hz
 _TAPS = 3  # frames
+_STEEPEST = 0.8  # log-area ratio, halved, and log scale of the filter that the net gives
 _BINS = 96  # of pitch
 _BLUR = 1.0  # bins, of the pitch that is to be guessed
 _CONTEXT = 2  # frames on each side that the guess sees
@@ -106,6 +107,8 @@ class SourceNet(nnx.Module):
         features, amplitudes, filters = (
             held(part(hidden), frames) for part in (self.features, self.amplitudes, self.residual)
         )
+        # A mel that is no speech must not give a filter near the edge of stability.
+        filters = _STEEPEST * jnp.tanh(filters / _STEEPEST)
         residual = interpolated(filters[..., 1:], filters[..., 0], mel, config.order)
         features, amplitudes = (between(v, mel) for v in (features, amplitudes))
         pitch = _ended(rows[..., mel.n_mels :], frames)
