@@ -2,7 +2,7 @@
 
 Griffin and Lim, "Signal estimation from modified short-time Fourier transform" (1984), with the
 momentum of Perraudin, Balazs and Søndergaard, "A fast Griffin-Lim algorithm" (2013), as in
-librosa. What a vocoder must surpass.
+librosa. A vocoder should surpass it.
 """
 
 import numpy as np
@@ -23,7 +23,7 @@ def griffin_lim(
     momentum: float = 0.99,
     seed: int = 0,
 ) -> np.ndarray:
-    """Finds audio of which a log-mel is nearly that.
+    """Finds audio that has nearly the given log-mel.
 
     Args:
         mel: [M, F], natural log of magnitudes.
@@ -34,7 +34,7 @@ def griffin_lim(
         seed: of the first phases.
 
     Returns:
-        float32 [T], at the scale of the mel.
+        float32 [T], at the scale of the mel; silence where no frame reaches.
     """
     magnitudes = linear_magnitudes(mel, settings).T  # [F, K]
     turns = np.random.default_rng(seed).random(magnitudes.shape, np.float32)
@@ -45,7 +45,8 @@ def griffin_lim(
         phases /= np.abs(phases) + np.float32(_TINY)
         before = spectrum
     audio = _synthesized(magnitudes * phases, settings)
-    return audio[settings.padding : settings.padding + samples]
+    audio = audio[settings.padding : settings.padding + samples]
+    return np.pad(audio, (0, samples - len(audio)))
 
 
 def linear_magnitudes(mel: np.ndarray, settings: MelSettings) -> np.ndarray:
