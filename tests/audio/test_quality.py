@@ -102,6 +102,14 @@ def test_silence_and_short_clips_have_no_nan(samples):
         assert np.isfinite(values).all()
 
 
+@pytest.mark.parametrize("factor", [1e7, 1e18, 1e30])
+def test_a_synthesis_that_has_run_away_is_bad_in_numbers(clip, factor):
+    """Its power is beyond float32."""
+    pair = clip, np.float32(factor) * clip
+    assert 40 < log_spectral_distance(*pair, RATE) < 400
+    assert 0 < mel_cepstral_distortion(*pair, RATE) < 400
+
+
 def test_clips_without_voice_are_not_perfect():
     assert set(pitch_scores(np.zeros(9), np.zeros(9)).values()) == {None}
 

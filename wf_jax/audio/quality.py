@@ -1,6 +1,7 @@
 """Compares synthesized audio with its recording: spectrum, cepstrum, pitch and voicing.
 
 Reference and synthesis have the same length and are compared frame by frame, without time warping.
+Of a synthesis that has run away, samples beyond 120 dB above full scale are limited to that.
 """
 
 from functools import partial
@@ -13,6 +14,7 @@ from wf_jax.audio.stft import stft_magnitude
 
 _COEFFICIENTS = 13
 _POWER_FLOOR = 1e-8  # of a bin, below the rounding of 16-bit audio
+_LOUDEST = 1e6  # of full scale; the power of more is beyond float32
 _mel = jax.jit(mel_spectrogram, static_argnums=1)
 _magnitude = partial(jax.jit, static_argnums=(1, 2, 3, 4))(stft_magnitude)
 
@@ -28,6 +30,9 @@ def log_spectral_distance(reference: np.ndarray, synthesis: np.ndarray, sample_r
         reference: [T], full scale 1.
         synthesis: [T].
         sample_rate: Hz.
+
+    Raises:
+        ValueError: they are not two clips of one length.
     """
     pair, size = _pair(reference, synthesis), _frame(sample_rate)
     spectra = (_magnitude(x, size, size // 4, size, _POWER_FLOOR) for x in pair)
@@ -43,13 +48,15 @@ def mel_cepstral_distortion(
     Kubichek, Mel-cepstral distance measure (1993), of 13 mel cepstra without c_0, frame by frame:
     the clips are aligned, so nothing is warped. c_d = 2 / M sum_m ln(mel_m) cos(pi d (m + 1/2) /
     M), the DCT-II of 80 log-mel bands up to 8 kHz, scaled as SPTK's mel cepstrum: ln|X| = c_0 +
-    sum_d c_d cos(d w). So a frame's value is the RMS difference in dB of the smoothed spectra. Of
-    WORLD's copy of a clip it is 2.5 dB, and 2.4 by 13 such cepstra of CheapTrick's envelopes.
+    sum_d c_d cos(d w). So a frame's value is the RMS difference in dB of the smoothed spectra.
 
     Args:
         reference: [T], full scale 1.
         synthesis: [T].
         sample_rate: Hz.
+
+    Raises:
+        ValueError: they are not two clips of one length.
     """
     pair, size = _pair(reference, synthesis), _frame(sample_rate)
     settings = MelSettings(sample_rate, size, size // 4, size, f_max=min(8000.0, sample_rate / 2))
@@ -90,7 +97,7 @@ def _pair(reference: np.ndarray, synthesis: np.ndarray) -> tuple[np.ndarray, np.
             f"reference {reference.shape} and synthesis {synthesis.shape} are not two clips [T] "
             "of one length; cut both to the shorter one"
         )
-    return reference, synthesis
+    return np.clip(reference, -_LOUDEST, _LOUDEST), np.clip(synthesis, -_LOUDEST, _LOUDEST)
 
 
 def _cepstral_distance(reference: np.ndarray, synthesis: np.ndarray) -> float:
