@@ -6,6 +6,8 @@ import pytest
 from data_pipeline.synthetic_speech import synthetic_speech
 from wf_jax.audio.judge_packages import PACKAGES, absent, package
 from wf_jax.audio.perceptual import perceptual_scores
+from wf_jax.audio.world import harvest_pitch, world_resynthesis
+from wf_jax.errors import UserError
 
 RATE = 22050
 
@@ -38,6 +40,7 @@ def test_pesq_is_that_of_the_package_at_16_khz():
 
 def test_what_no_package_takes_has_no_score(clip):
     """Short, silent and wild clips: several of them would crash the packages."""
+    pytest.importorskip("pesq")
     none = dict.fromkeys(perceptual_scores(clip, clip, RATE))
     assert perceptual_scores(clip[:5000], clip[:5000], RATE) == none
     assert perceptual_scores(clip, 0 * clip, RATE) == none
@@ -49,6 +52,7 @@ def test_what_no_package_takes_has_no_score(clip):
 
 def test_long_clips_are_judged_by_their_beginning(clip):
     """Of a PESQ with more than fifty utterances the process would end."""
+    pytest.importorskip("pesq")
     long = np.tile(np.concatenate([clip[:4500], np.zeros(4500, np.float32)]), 200)
     worse = long.copy()
     worse[21 * RATE :] = 0
@@ -64,3 +68,10 @@ def test_scores_of_absent_packages_are_absent(clip, monkeypatch):
         "without PESQ, Zimtohrli, WORLD and its pitch: pip install 'wf_jax[judge]' "
         "(Zimtohrli: Linux, x86-64)"
     )
+
+
+def test_without_world_a_line_names_it(clip, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pyworld", None)
+    for call in (lambda: harvest_pitch(clip, RATE), lambda: world_resynthesis(clip, clip, RATE)):
+        with pytest.raises(UserError, match=r"takes the package pyworld: pip install 'wf_jax\["):
+            call()

@@ -4,7 +4,10 @@ import importlib
 import warnings
 from types import ModuleType
 
+from wf_jax.errors import UserError
+
 PACKAGES = {"pesq": "PESQ", "zimtohrli": "Zimtohrli", "pyworld": "WORLD and its pitch"}
+_INSTALL = "pip install 'wf_jax[judge]' (Zimtohrli: Linux, x86-64)"
 
 
 def package(name: str) -> ModuleType | None:
@@ -17,9 +20,21 @@ def package(name: str) -> ModuleType | None:
             return None
 
 
+def required(name: str) -> ModuleType:
+    """Imports one of PACKAGES.
+
+    Raises:
+        UserError: it is not installed.
+    """
+    module = package(name)
+    if module is None:
+        raise UserError(f"{PACKAGES[name]} takes the package {name}: {_INSTALL}")
+    return module
+
+
 def absent() -> str | None:
     """Says in one line what is not measured here, and which extra gives it; None for nothing."""
     names = [said for name, said in PACKAGES.items() if package(name) is None]
     if not names:
         return None
-    return f"without {', '.join(names)}: pip install 'wf_jax[judge]' (Zimtohrli: Linux, x86-64)"
+    return f"without {', '.join(names)}: {_INSTALL}"

@@ -1,4 +1,4 @@
-"""How good speech sounds beside its recording, by the packages pesq and zimtohrli.
+"""Scores how good speech sounds beside its recording, by the packages pesq and zimtohrli.
 
 PESQ: ITU-T P.862 with the wideband extension P.862.2. Zimtohrli: Alakuijala et al., "Zimtohrli: an
 efficient psychoacoustic audio similarity metric" (2025). Both are opinion scores from 1 to nearly

@@ -7,7 +7,7 @@ estimator from speech signals" (2017). Needs the extra `judge`.
 
 import numpy as np
 
-from wf_jax.audio.judge_packages import package
+from wf_jax.audio.judge_packages import required
 
 PERIOD = 0.005  # seconds between frames, WORLD's default
 
@@ -21,8 +21,11 @@ def harvest_pitch(x: np.ndarray, sample_rate: int) -> np.ndarray:
 
     Returns:
         f0 in Hz, 0 where unvoiced, [F].
+
+    Raises:
+        UserError: pyworld is not installed.
     """
-    world, x = package("pyworld"), np.clip(np.asarray(x, np.float64), -1, 1)
+    world, x = required("pyworld"), np.clip(np.asarray(x, np.float64), -1, 1)
     f0, times = world.harvest(x, sample_rate, frame_period=1000 * PERIOD)
     return world.stonemask(x, f0, times, sample_rate)
 
@@ -37,8 +40,11 @@ def world_resynthesis(x: np.ndarray, f0: np.ndarray, sample_rate: int) -> np.nda
 
     Returns:
         float32 [T].
+
+    Raises:
+        UserError: pyworld is not installed.
     """
-    world, x = package("pyworld"), np.asarray(x, np.float64)
+    world, x = required("pyworld"), np.asarray(x, np.float64)
     times = PERIOD * np.arange(len(f0))
     envelope = world.cheaptrick(x, f0, times, sample_rate)
     aperiodicity = world.d4c(x, f0, times, sample_rate)
