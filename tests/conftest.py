@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from experiments.terminal.programs import keep_programs
+from tests.hub_server import TOKEN, Server, running_hub
 
 jax.config.update("jax_num_cpu_devices", 2)
 
@@ -84,3 +85,22 @@ def browser() -> Iterator[Any]:
         )
         yield chromium
         chromium.close()
+
+
+@pytest.fixture(scope="module")
+def hub_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """The Hugging Face hub on this machine, where its package is installed."""
+    pytest.importorskip("huggingface_hub")
+    with running_hub(tmp_path_factory.mktemp("home")) as server:
+        yield server
+
+
+@pytest.fixture
+def hub(hub_server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Server:
+    """An empty hub, which the user may write to, and an empty cache."""
+    from huggingface_hub import constants
+
+    hub_server.clear()
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("HF_TOKEN", TOKEN)
+    return hub_server

@@ -24,7 +24,10 @@ _FILE = re.compile(r"/([^/]+/[^/]+)/resolve/([^/]+)/(.+)")
 
 
 class Repository:
-    """Attributes: private; commits, each a dict of contents by name; messages of them."""
+    """A repository in memory.
+
+    Attributes: private; commits, each a dict of contents by name; messages of them.
+    """
 
     def __init__(self, private=False, files=None):
         self.private, self.commits, self.messages = private, [files or {}], ["first"]
@@ -51,7 +54,8 @@ class _Handler(BaseHTTPRequestHandler):
         data = content if isinstance(content, bytes) else json.dumps(content).encode()
         self.send_response(status)
         for name, value in ({"Content_Length": len(data)} | headers).items():
-            self.send_header(name.replace("_", "-"), str(value))
+            if value is not None:
+                self.send_header(name.replace("_", "-"), str(value))
         self.end_headers()
         if self.command != "HEAD":
             self.wfile.write(data)
@@ -171,10 +175,11 @@ def _sha(number):
 
 
 class Server(ThreadingHTTPServer):
-    """Attributes: repositories by USER/NAME; requests; what is wrong with the hub.
+    """The hub.
 
-    `claimed` has sizes in bytes that files only claim, `card_errors` what is said about any card;
-    `broken` lets the hub be under repair.
+    Attributes: repositories by USER/NAME; requests, their first lines; claimed, sizes in bytes that
+    files only claim, None for those that say none; card_errors, what is said about any card;
+    broken, whether the hub is under repair.
     """
 
     daemon_threads = True

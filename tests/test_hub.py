@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.hub_server import READER, TOKEN, Repository, running_hub
+from tests.hub_server import READER, TOKEN, Repository
 from wf_jax.errors import UserError
 from wf_jax.hub import check_repository, local_file, local_folder
 
@@ -18,23 +18,12 @@ FILES = {
 MOST = 50  # bytes
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory):
-    pytest.importorskip("huggingface_hub")
-    with running_hub(tmp_path_factory.mktemp("home")) as server:
-        yield server
-
-
 @pytest.fixture
-def hub(server, tmp_path, monkeypatch):
-    """Gives a hub with a repository, and an empty cache."""
-    from huggingface_hub import constants
-
-    server.clear()
-    server.repositories["user/amp"] = Repository(files=FILES)
-    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+def hub(hub, monkeypatch):
+    """Gives a hub with a repository, which the user may read."""
+    hub.repositories["user/amp"] = Repository(files=FILES)
     monkeypatch.setenv("HF_TOKEN", READER)
-    return server
+    return hub
 
 
 def folder(name, files=("a.json", "*.npz"), most=MOST):
@@ -165,6 +154,12 @@ def test_a_file_that_is_larger_than_it_claims_is_refused(hub):
     assert "should be of size 9 but has size 99" in line
 
 
+def test_a_file_of_unknown_size_is_refused(hub):
+    hub.claimed["large.bin"] = None
+    line = said(local_file, "hf://user/amp/large.bin", MOST)
+    assert "the hub does not say how large it is; try again later" in line
+
+
 def test_what_is_not_there(hub):
     hub.repositories["user/mine"] = Repository(private=True, files=FILES)
     none = "no such repository, or not for you; check the name, or log in with `hf auth login`"
@@ -183,7 +178,7 @@ def test_a_private_repository_with_its_token(hub, monkeypatch):
     assert local_file("hf://user/mine/a.json", MOST).read_bytes() == b"{}"
 
 
-def test_no_network_is_said_at_once(server, tmp_path, monkeypatch):
+def test_no_network_is_said_at_once(hub, monkeypatch):
     from huggingface_hub import constants
 
     monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")

@@ -137,7 +137,9 @@ def _download(name: str, address: Address, patterns: Sequence[str], most: int) -
             return Path(download(local_files_only=True))
         if not found:
             raise UserError(f"{name}: the repository has no such files; check the name")
-        size = sum(file.file_size or 0 for file in found)
+        if any(file.file_size is None for file in found):
+            raise UserError(f"{name}: the hub does not say how large it is; try again later")
+        size = sum(file.file_size for file in found)
         if size > most:
             raise UserError(f"{name}: {size:,} bytes, but {most:,} are the most that is downloaded")
         return Path(download())

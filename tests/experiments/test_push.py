@@ -14,7 +14,7 @@ from experiments.releases.card import addressed, card
 from experiments.releases.push import Push, push
 from experiments.vocoder.speaking import Speech, speak
 from tests.export import small_releases as releases
-from tests.hub_server import READER, TOKEN, Repository, running_hub
+from tests.hub_server import READER, Repository
 from wf_jax.amps import load_amp
 from wf_jax.errors import UserError
 from wf_jax.export import load
@@ -29,24 +29,6 @@ def amp(tmp_path_factory):
     folder = releases.amp_release(tmp_path_factory.mktemp("amp") / "r", "lstm", platforms=("cpu",))
     (folder / CARD).write_text(card(read_manifest(folder)))
     return folder
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory):
-    pytest.importorskip("huggingface_hub")
-    with running_hub(tmp_path_factory.mktemp("home")) as server:
-        yield server
-
-
-@pytest.fixture
-def hub(server, tmp_path, monkeypatch):
-    """Gives an empty hub, which the user may write to, and an empty cache."""
-    from huggingface_hub import constants
-
-    server.clear()
-    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setenv("HF_TOKEN", TOKEN)
-    return server
 
 
 def said(given):
