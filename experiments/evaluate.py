@@ -4,8 +4,8 @@
 
 Likelihood of every clip, and how good its resynthesis is, beside Griffin-Lim from the same mel and
 WORLD from the recording; docs/voice.md says what each score is. PESQ, Zimtohrli, WORLD and its
-pitch take the extra `judge`. The numbers go to RUN/evaluation.json too, and the clips can be heard
-on RUN/evaluation.html.
+pitch take the extra `judge`. The numbers go to RUN/evaluation.json too, and the first four clips
+can be heard on RUN/evaluation.html.
 """
 
 from absl import flags

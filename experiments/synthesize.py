@@ -16,7 +16,7 @@ from experiments.vocoder.speaking import Speech, speak
 from wf_jax.flows.shipped_voices import DEFAULT
 
 text, real = flags.DEFINE_string, flags.DEFINE_float
-text("model", DEFAULT, "A voice of the package, or the folder of a training run or a model")
+text("model", DEFAULT, "Voice of the package, folder of a run or a model, or hf://USER/NAME")
 text("input", None, "An audio file, a .npy mel, or a folder of them")
 text("output", None, "Folder of the WAV files; made if it is missing")
 real("temperature", 1.0, "1 draws from the model; less is calmer", 0.0)

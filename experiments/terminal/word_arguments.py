@@ -90,11 +90,9 @@ def _take_apart(name: str, typed: Sequence[str]) -> Typed:
         of_config = flag.startswith("config.") and "config" in flags
         if not (of_config or flag in flags or flag in switches):
             raise UserError(_unknown(name, option, {*short, *flags}))
-        if (
-            option.startswith("config.") and not equals
-        ):  # whether it is a switch only its config knows
-            raise UserError(f"--{option} has no value; write --{option}=VALUE")
-        given = value if equals else None if flag in switches else next(texts, None)
+        spelled_out = option.startswith("config.")  # whether it is a switch only its config knows
+        next_text = None if spelled_out or equals or flag in switches else next(texts, None)
+        given = value if equals else next_text
         if given is None and flag not in switches:
             raise UserError(f"--{option} has no value; write --{option}=VALUE")
         found.flags.append((flag, given))

@@ -87,7 +87,14 @@ def write_vocoder_report(path: str | Path, report: VocoderReport) -> None:
 def write_evaluation_page(
     path: str | Path, title: str, judged: Sequence[Judged], sample_rate: int
 ) -> None:
-    """Writes a page to hear judged clips and read their scores, whole or not at all."""
+    """Writes a page to hear the first HEARD clips and read the scores of all, or no page at all.
+
+    Args:
+        path: of the page.
+        title: name of the model and corpus.
+        judged: clips, at least one.
+        sample_rate: Hz.
+    """
     heard_clips = "".join(
         heard(clip.name, clip.original, {MODEL: clip.resynthesis, **_copies(clip)}, sample_rate)
         for clip in judged[:HEARD]

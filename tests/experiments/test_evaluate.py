@@ -12,11 +12,12 @@ import pytest
 from data_pipeline.corpus import Corpus
 from data_pipeline.corpus_preparation import prepare_corpus
 from data_pipeline.synthetic_speech import write_demo_corpus
+from experiments.releases.card import METRICS
 from experiments.vocoder.evaluation import judge, latent
 from experiments.vocoder.job import held_out_clips
 from experiments.vocoder.judged import Judged, Version, contents, lines, means
 from experiments.vocoder.page import write_evaluation_page
-from experiments.vocoder.scores import SCORES
+from experiments.vocoder.scores import LIKELIHOODS, SCORES
 from wf_jax.audio.clips import clip_mel
 from wf_jax.audio.judge_packages import PACKAGES, package
 from wf_jax.audio.mel import mel_spectrogram
@@ -180,7 +181,12 @@ def test_a_table_has_the_scores_that_there_are(tmp_path):
     assert html.count("<audio") == 6
     for text in ("<td>&lt;b&gt;, Griffin-Lim</td>", "<td>2.50</td>", "<th>f0 cents (YIN)</th>"):
         assert text in html
+
+
+def test_every_score_has_one_name_and_a_line_in_model_cards():
     assert len({score.key for score in SCORES}) == len({s.label for s in SCORES}) == len(SCORES)
+    judged = {name.removeprefix("judged/") for name in METRICS if name.startswith("judged/")}
+    assert judged == {score.key for score in SCORES} - {*LIKELIHOODS}
 
 
 @pytest.mark.slow
