@@ -33,17 +33,6 @@ from tests.experiments.studio_server import (
 from wf_jax.options import Text, describe_options
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    return tmp_path_factory.mktemp("studio") / "inside"
-
-
-@pytest.fixture(scope="module")
-def studio(folder):
-    with serving(folder) as client:
-        yield client
-
-
 def test_the_page_asks_for_nothing_outside(studio):
     status, headers, _ = studio.ask("GET", "/")
     assert status == 200
