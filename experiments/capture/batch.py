@@ -89,7 +89,9 @@ class Batch:
             with contextlib.suppress(LockedError), RunFolder(wave.folder) as folder:
                 folder.lock()
                 tried.update(wave.names)
-                with self._outcomes.taken(deque(wave.names), len(wave.names)) as runs:
+                refused = self._outcomes.names("refused")
+                names = deque(name for name in wave.names if name not in refused)
+                with self._outcomes.taken(names, len(names)) as runs:
                     if code := self._train_wave(wave, runs, folder):
                         return code
         left = [one for one in found if one.state == "ready" and one.member.name not in tried]
@@ -123,9 +125,11 @@ class Batch:
     def _train_wave(self, wave: Wave, runs: dict[str, RunFolder], folder: RunFolder) -> int:
         """Trains the captures of locked folders together; returns the exit code of a signal, or 0.
 
-        The wave's checkpoints stay until none of its captures needs them.
+        The wave's checkpoints stay until none of its captures needs them. Captures that are not
+        among `runs` leave it, since their places are trained on the audio of others.
         """
-        if runs and (code := self._try_wave(wave.only(runs), runs, folder)):
+        wave = wave.only(runs) if runs else wave
+        if runs and (code := self._try_wave(wave, runs, folder)):
             print("they were interrupted; the same command goes on with them", flush=True)
             return code
         unfinished = set(wave.names) - self._slowed - set(self._outcomes.names("finished"))

@@ -1,4 +1,4 @@
-"""How far each of many captures is, and which of them this process has."""
+"""The state of each of many captures, and the locks on those that this process trains."""
 
 import contextlib
 import dataclasses
@@ -80,8 +80,8 @@ class Outcomes:
 
         Raises:
             LockedError: another process has it.
-            UserError: one of its files cannot be read.
-            OSError: one of its files, or its folder.
+            UserError: one of its files cannot be read, or its folder cannot be made.
+            OSError: its old checkpoints cannot be removed.
         """
         run.lock()
         member = self.members[name]

@@ -155,8 +155,8 @@ class WaveJob(Job):
 def begun(workdir: Path, found: Sequence[Examined]) -> Iterator[Wave]:
     """Yields the waves of earlier starts, each with what is left of it, which may be nothing.
 
-    A capture is left whose files and options are those of before, and which has not gone on alone;
-    so is one that another process has.
+    A capture is left whose files and options are those of before, and which has not gone on alone.
+    So is one that another process has, and one that is refused, which may be mended.
     """
     left = {one.member.name for one in found if _is_left(workdir / one.member.name, one)}
     for folder in sorted((workdir / FOLDER).glob("*")):
@@ -184,8 +184,9 @@ def has_own_checkpoint(folder: Path) -> bool:
 
 
 def _is_left(folder: Path, one: Examined) -> bool:
-    same = one.state == "ready" and was_opened(folder, one.member.config, one.inputs)
-    return (same or one.state == "elsewhere") and not has_own_checkpoint(folder)
+    if one.state == "ready" and not was_opened(folder, one.member.config, one.inputs):
+        return False
+    return one.state != "finished" and not has_own_checkpoint(folder)
 
 
 def _hand_over(share: Restored, config: CaptureConfig, folder: Path) -> None:

@@ -54,7 +54,7 @@ def answered(
 
 
 async def http_error(request: Request, error: Exception) -> Response:
-    """Answers a request to no address of ours."""
+    """Answers a request whose address or method does not exist, and names the list of them."""
     assert isinstance(error, HTTPException)
     said = f"{request.method} {request.url.path}: {error.detail}; /api lists what there is"
     return JSONResponse({"error": said}, error.status_code, error.headers)

@@ -5,7 +5,7 @@ import dataclasses
 import re
 import secrets
 import shutil
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -139,21 +139,25 @@ class Files:
         """
         shutil.rmtree(self[id].path.parent)
 
-    def named(self, text: str) -> str:
-        """Puts the names of files in the place of their paths and ids in a message.
+    def named(self, text: str, written: Callable[[str], str] = str) -> str:
+        """Puts the names of files in the place of their paths and ids in a text.
 
         Other paths of the folder begin in it.
+
+        Args:
+            text: a message, or a page.
+            written: how the text writes what stands in it; `html.escape` for a page.
         """
-        folder = re.escape(str(self._folder))
+        folder = re.escape(written(str(self._folder)))
         pattern = rf"(?:{folder}/)?(?:[0-9a-f]{{16}}/)?\b([0-9a-f]{{16}})\b(\.\w+)?"
 
         def name(found: re.Match[str]) -> str:
             called = read_table(self._folder / found[1] / ABOUT).get("name")
             if not isinstance(called, str):
                 return found[0]
-            return called if found[2] else Path(called).stem
+            return written(called if found[2] else Path(called).stem)
 
-        return re.sub(pattern, name, text).replace(f"{self._folder.parent}/", "")
+        return re.sub(pattern, name, text).replace(written(f"{self._folder.parent}/"), "")
 
     def named_in(self, content: Any) -> Any:
         """Does `named` for every text in a value of JSON."""

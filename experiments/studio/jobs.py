@@ -90,6 +90,8 @@ class Jobs:
             for _, folder in sorted(waiting):
                 try:
                     return self._start(folder)
+                except BlockingIOError:  # another Studio of this folder has started it meanwhile
+                    return
                 except OSError as error:
                     with contextlib.suppress(OSError):  # it waits on, and the next one is tried
                         fault = f"could not be started: {why(error)}"

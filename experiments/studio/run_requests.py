@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from pathlib import Path
+from html import escape
 from typing import Any
 
 from starlette.concurrency import run_in_threadpool
@@ -66,6 +66,8 @@ class RunRequests:
         """POST /capture/{id}/continue: trains on."""
         given = await read_object(request)
         minutes, steps = (budget_of(given, name) for name in ("minutes", "steps"))
+        if minutes and steps:
+            raise UserError(f"minutes={minutes} and steps={steps} exclude each other; give one")
         id = request.path_params["id"]
         await run_in_threadpool(self._jobs.go_on, id, float(minutes), int(steps))
         return await run_in_threadpool(self.state, request)
@@ -82,10 +84,11 @@ class RunRequests:
         if name not in state["results"]:
             raise UserError(f"{state['name']}: no {name[:40]} yet; wait for its end, or stop it")
         if name == "report.html":
-            page = self._files.named((folder / name).read_text(encoding="utf-8"))
+            page = self._files.named((folder / name).read_text(encoding="utf-8"), escape)
             policy = {"content-security-policy": REPORT}
             return Response(page, media_type="text/html", headers=policy)
-        return download(folder / name, f"{Path(state['name']).stem}.nam")
+        called = shown_name(state["name"].replace("/", "-"))
+        return download(folder / name, f"{called.removesuffix('.nam')}.nam")
 
     def sample(self, request: Request) -> Response:
         """GET /capture/{id}/samples/{name}: a sound of a run that trains."""

@@ -1,7 +1,7 @@
 """The HTTP interface of Studio and its page; static/openapi.json describes it.
 
-Handlers only translate: files.py has the files by their ids, jobs.py the trainings, sounds.py and
-voices.py what is heard.
+The handlers in file_requests.py, run_requests.py and sound_requests.py only translate: files.py has
+the files by their ids, jobs.py the trainings, sounds.py and voices.py what is heard.
 """
 
 import asyncio

@@ -1,4 +1,4 @@
-"""Plays, speaks, checks and describes files, by the functions of the commands that do."""
+"""Plays, checks and describes files, by the functions of the commands that do."""
 
 import io
 from pathlib import Path

@@ -92,6 +92,12 @@ def test_a_cell_names_several_files_or_our_playing(manifest, tmp_path):
     assert missing.output == str(tmp_path / "none, four.wav")
 
 
+def test_a_cell_of_many_files_may_be_longer_than_a_name(manifest, tmp_path):
+    names = [f"model of an amp {i:02d}.nam" for i in range(40)]
+    (entry,) = read_manifest(manifest(f'teacher\n"{",".join(names)}"\n'), METADATA)
+    assert entry.teacher == ",".join(str(tmp_path / name) for name in names)
+
+
 @pytest.mark.parametrize(
     ("text", "fault"),
     [

@@ -632,6 +632,24 @@ def test_changed_options_of_a_capture_are_seen_by_its_wave(config, place, monkey
     assert "was started with --config.data.latency=95, not 90" in rows(place)["a"]["reason"]
     assert "together: late\n" in capsys.readouterr().out
     assert rows(place)["late"]["state"] == "finished"
+    assert not (place / ".waves").exists()
+
+
+@pytest.mark.slow
+def test_a_wave_waits_for_files_that_are_missing_for_now(config, place, monkeypatch, capsys):
+    manifest = place.parent / "list.csv"
+    manifest.write_text("output\nwet/a.wav\nwet/late.wav\n")
+    config.data.manifest, config.data.output = str(manifest), ""
+    interrupted(config, place, monkeypatch)
+    wet = place.parent / "wet"
+    wet.rename(place.parent / "unplugged")
+    assert again(config, place) == 1
+    (place.parent / "unplugged").rename(wet)
+    capsys.readouterr()
+    assert again(config, place) == 0
+    said = all_said(capsys)
+    assert "together: a, late\n" in said
+    assert said.count("continuing at step") == 1
 
 
 @pytest.mark.slow

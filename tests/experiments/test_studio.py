@@ -2,8 +2,9 @@
 
 import json
 import re
+from html import escape
 from pathlib import Path
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 import numpy as np
 import pytest
@@ -30,17 +31,6 @@ from tests.experiments.studio_server import (
     wav,
 )
 from wf_jax.options import Text, describe_options
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    return tmp_path_factory.mktemp("studio") / "inside"
-
-
-@pytest.fixture(scope="module")
-def studio(folder):
-    with serving(folder) as client:
-        yield client
 
 
 def test_the_page_asks_for_nothing_outside(studio):
@@ -403,3 +393,36 @@ def test_a_run_of_the_terminal_is_seen_and_deleted(tmp_path):
         assert client.ask("DELETE", "/capture/mine")[0] == 200
         assert client.json("GET", "/capture/mine")[0] == 400
     assert not [*(tmp_path / "runs").iterdir()]
+
+
+def test_a_report_shows_names_as_text(tmp_path):
+    """Of a folder and of a file whose names hold the signs of HTML."""
+    run = tmp_path / "R&B" / "runs" / "mine"
+    run.mkdir(parents=True)
+    (run / "config.json").write_text('{"task": "capture"}')
+    with serving(tmp_path / "R&B") as client:
+        id = client.send("<b>Q&A.wav", wav(X))["id"]
+        path = tmp_path / "R&B" / "files" / id / f"{id}.wav"
+        (run / "report.html").write_text(f"<p>{escape(f'{path} {id} {run}')}</p>")
+        page = client.ask("GET", "/capture/mine/report.html")[2].decode()
+    assert page == "<p>&lt;b&gt;Q&amp;A.wav &lt;b&gt;Q&amp;A runs/mine</p>"
+
+
+@pytest.mark.parametrize(
+    ("name", "file"),
+    [("Plexi 1.5", "Plexi 1.5.nam"), ("Plexi.nam", "Plexi.nam"), ("AC/30", "AC-30.nam")],
+)
+def test_a_model_is_downloaded_under_the_name_of_its_run(tmp_path, name, file):
+    run = tmp_path / "runs" / "mine"
+    run.mkdir(parents=True)
+    (run / "config.json").write_text(json.dumps({"task": "capture", "metadata.name": name}))
+    (run / "model.nam").write_bytes(NAM)
+    with serving(tmp_path) as client:
+        _, headers, content = client.ask("GET", "/capture/mine/model.nam")
+    assert content == NAM
+    assert file in unquote(headers["content-disposition"])
+
+
+def test_a_run_is_continued_for_minutes_or_for_steps(studio):
+    status, said = studio.json("POST", "/capture/x/continue", {"minutes": 1, "steps": 2})
+    assert (status, said["error"]) == (400, "minutes=1 and steps=2 exclude each other; give one")

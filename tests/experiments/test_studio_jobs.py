@@ -245,15 +245,32 @@ def test_only_numbers_of_one_process_are_interrupted(tmp_path, monkeypatch, numb
     assert not killed
 
 
-@pytest.mark.parametrize("name", ["lock", HELD])
-def test_a_look_at_a_lock_is_waited_for(tmp_path, name):
+def test_a_look_at_a_lock_is_waited_for(tmp_path):
     """Who looks whether a folder is held holds it for an instant, in another process."""
-    with (tmp_path / name).open("a") as looking, (tmp_path / name).open("a") as file:
+    path, free = tmp_path / "lock", threading.Event()
+    with path.open("a") as looking, path.open("a") as file:
+
+        def end() -> None:
+            free.set()
+            fcntl.flock(looking, fcntl.LOCK_UN)
+
         fcntl.flock(looking, fcntl.LOCK_SH)
-        timer = threading.Timer(0.3, fcntl.flock, (looking, fcntl.LOCK_UN))
+        timer = threading.Timer(0.3, end)
         timer.start()
         take(file)
+        assert free.is_set()
         timer.join()
+        with pytest.raises(BlockingIOError):
+            fcntl.flock(looking, fcntl.LOCK_SH | fcntl.LOCK_NB)
+
+
+def test_one_that_another_studio_starts_at_this_moment_is_left_to_it(tmp_path, monkeypatch):
+    folder = begin(tmp_path / "a", WAITING)
+    monkeypatch.setattr(module, "is_alive", lambda folder: False)  # before the other one took it
+    with (folder / HELD).open("a") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        Jobs(tmp_path).advance()
+    assert json.loads((folder / ABOUT).read_text()) == WAITING
 
 
 def test_a_lock_that_is_held_is_told_soon(tmp_path):

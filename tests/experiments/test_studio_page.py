@@ -32,14 +32,11 @@ from wf_jax.flows.waveflow import WaveFlow
 from wf_jax.flows.waveflow_config import WaveFlowConfig
 from wf_jax.modules import split
 
-CHROMIUM = shutil.which("chromium")
-FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 KNOWN = "Größe #1? 100 %"  # a run's folder, and so its id
 FIRST = 10_000  # samples that are compared; all of them take minutes to get out of a browser
 VOICE = WaveFlowConfig(flows=2, layers=2, channels=4, height=8)
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.skipif(CHROMIUM is None, reason="needs Debian's chromium"),
     pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning"),
 ]
 
@@ -83,14 +80,6 @@ def address(files):
     with studio_process(files / "studio", f"--voices={files / 'voice'}") as (client, _):
         token = (files / "studio" / "token").read_text().strip()
         yield f"http://127.0.0.1:{client.port}/", token, tiny(client)
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(params=[(1280, "light"), (400, "dark")], ids=["1280", "400"])

@@ -20,23 +20,12 @@ from experiments.studio import sounds
 from experiments.studio.turns import MOST_WAITING
 from tests.amps.nam_examples import EXAMPLES
 from tests.amps.slow_nam import play
-from tests.experiments.studio_server import NAM, NAMES, X, error, serving, wav
+from tests.experiments.studio_server import NAM, NAMES, X, error, wav
 from wf_jax.errors import UserError
 
 
 def heard(content: bytes) -> np.ndarray:
     return soundfile.read(io.BytesIO(content), dtype="float32")[0]
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    return tmp_path_factory.mktemp("studio") / "inside"
-
-
-@pytest.fixture(scope="module")
-def studio(folder):
-    with serving(folder) as client:
-        yield client
 
 
 def test_render_plays_what_is_sent_and_what_is_kept(studio, folder):

@@ -20,7 +20,7 @@ function parts(address) {
 
 function show(focus) {
   const [name, id] = parts(location.hash.slice(1));
-  const page = name in PAGES ? name : "capture";
+  const page = Object.hasOwn(PAGES, name) ? name : "capture";
   problem("");
   run.leave();
   for (const section of document.querySelectorAll("main > section")) section.hidden = section.id !== page;
