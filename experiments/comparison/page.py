@@ -14,7 +14,7 @@ from experiments.report.listening import SECONDS
 from experiments.vocoder.evaluation import CALM, calm
 from experiments.vocoder.job import held_out_clips
 from experiments.vocoder.page import heard
-from experiments.vocoder.results import SAMPLES, SLOW_SAMPLES, is_slow, some
+from experiments.vocoder.results import SAMPLES, SLOW_SAMPLES, some
 from experiments.vocoder.run_evaluation import corpus_of
 from wf_jax.flows.model_folder import load_model
 
@@ -46,7 +46,7 @@ def speak(folder: Path, names: Sequence[str]) -> Voices:
     for name in names:
         model = load_model(folder / name / "model")
         clips = held_out_clips(Corpus.open(corpus_of(folder / name)), model.config.mel)
-        amount = SLOW_SAMPLES if is_slow(model.config) else SAMPLES
+        amount = SLOW_SAMPLES if model.config.is_slow else SAMPLES
         clips = some(clips, model.config, amount)
         for clip, audio in zip(clips, calm(model, clips), strict=True):
             voices.setdefault(clip.name, {})[title(name)] = audio

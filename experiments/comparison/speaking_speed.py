@@ -6,14 +6,13 @@ import time
 import jax
 import numpy as np
 
-from experiments.vocoder.results import is_slow
 from wf_jax.flows.flow import Flow
 
 
 def real_time(model: Flow) -> float:
     """Seconds of audio made per second: one clip, median of three."""
     mel, count = model.config.mel, 3
-    frames = 16 if is_slow(model.config) else round(4 * mel.sample_rate / mel.hop_length / 16) * 16
+    frames = 16 if model.config.is_slow else round(4 * mel.sample_rate / mel.hop_length / 16) * 16
     rng = np.random.default_rng(0)
     noise = rng.standard_normal((1, frames * mel.hop_length), np.float32)
     condition = np.full((1, mel.n_mels, frames), np.log(mel.floor), np.float32)

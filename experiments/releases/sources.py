@@ -18,6 +18,7 @@ from experiments.run.model_folder import model_folder
 from wf_jax.amps.nam_file import NamFile, read_nam
 from wf_jax.errors import UserError
 from wf_jax.flows.model_folder import check_model, load_model
+from wf_jax.flows.shipped_voices import find_voice
 from wf_jax.levels import FULL_SCALE
 
 if TYPE_CHECKING:
@@ -79,6 +80,7 @@ def check_source(model: str, example: str | None) -> None:
 
 def _file_or_folder(path: Path) -> Path:
     """Returns the .nam file of a run or the named one, or the folder that holds a vocoder."""
+    path = find_voice(path)
     if not os.path.exists(path):  # which takes a name that is too long for a missing one
         raise UserError(f"{path}: no such file or folder; name a run, a model or a .nam file")
     if path.is_dir() and (path / "model.nam").is_file():

@@ -16,7 +16,7 @@ from wf_jax.audio.mel import MelSettings, peak_gain
 from wf_jax.errors import UserError
 from wf_jax.export import Amp, Vocoder, load
 from wf_jax.export.artifacts import platform_of
-from wf_jax.export.check import amp_differences, fault_of, vocoder_differences
+from wf_jax.export.check import Difference, amp_differences, fault_of, vocoder_differences
 from wf_jax.export.manifest import (
     CARD,
     EXAMPLE,
@@ -118,12 +118,13 @@ def _make(
     """
     with atomic_folder(output, replace=True) as folder:
         manifest = write(folder)
-        release, error = _tried(folder, manifest)
+        release, differences = _tried(folder, manifest)
         wav, description = example(release)
         if wav is not None:
             (folder / EXAMPLE).write_bytes(wav)
+        error = {name: difference.error for name, difference in differences.items()}
         manifest = dataclasses.replace(manifest, error=error, example=description)
-        fault = fault_of(manifest, TOLERANCE[manifest.dtype])
+        fault = fault_of(differences, TOLERANCE[manifest.dtype])
         if fault:
             raise UserError(f"{output}: not written: {fault}; please report it")
         if text is None:
@@ -146,7 +147,7 @@ def _keep_others(output: Path, old: Manifest, folder: Path) -> None:
             shutil.copy2(path, folder / path.name, follow_symlinks=False)
 
 
-def _tried(folder: Path, manifest: Manifest) -> tuple[Release, dict[str, float]]:
+def _tried(folder: Path, manifest: Manifest) -> tuple[Release, dict[str, Difference]]:
     """Loads the release as users do, and measures its difference from the model.
 
     For another machine it returns the model in its place, and measures nothing.

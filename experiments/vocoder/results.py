@@ -47,7 +47,6 @@ from wf_jax.whole_files import atomic_path
 # seconds of each. A model that makes a sample at a time has time for few.
 SAMPLES, SLOW_SAMPLES = (3, 6.0), (1, 1.5)
 JUDGED, SLOW_JUDGED = (8, math.inf), (2, 3.0)
-SLOW = 10_000  # evaluations of a net, one after the other, for a second of audio
 _BASELINE_CLIPS = 1000  # of the training ones, evenly spread: more change no digit
 
 
@@ -69,7 +68,7 @@ class TrainingSamples:
         self._heard: list[str] = []
         self._period = every * task.evaluate_every
         self._clips = some(
-            task.held_out, task.config, SLOW_SAMPLES if is_slow(task.config) else SAMPLES
+            task.held_out, task.config, SLOW_SAMPLES if task.config.is_slow else SAMPLES
         )
 
     def __call__(self, step: int, module: Flow, record: dict[str, Any]) -> None:
@@ -146,7 +145,7 @@ def _describe(
     value = float(result.metrics["bits/validation"])
     likelihood = nats_per_sample(value)
     baselines = _baselines(corpus)
-    amount = SLOW_JUDGED if is_slow(task.config) else JUDGED
+    amount = SLOW_JUDGED if task.config.is_slow else JUDGED
     clips = some(task.held_out, task.config, amount)
     judged = judge(model, clips)
     best_step = round(float(result.best_epochs["bits/validation"]) * task.steps_per_epoch)
@@ -180,11 +179,6 @@ def _best_so_far(history: Sequence[dict[str, Any]]) -> float:
     """Returns the best bits per sample that an interrupted run had reached."""
     reached = (finite(record.get("bits/validation")) for record in history)
     return min((bits for bits in reached if bits is not None), default=np.inf)
-
-
-def is_slow(config: FlowConfig) -> bool:
-    """Returns whether a model synthesizes too slowly to be asked for much."""
-    return config.sequential_steps(config.mel.sample_rate) > SLOW
 
 
 def some(

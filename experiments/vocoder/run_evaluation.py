@@ -61,10 +61,10 @@ def _open(folder: str | Path, settings: "MelSettings") -> Corpus:
 def _held_out(model: "Flow", corpus: Corpus, count: int | None) -> "list[HeldOut]":
     """Returns the clips to judge; parts of few where a model is slow."""
     from experiments.vocoder.job import held_out_clips
-    from experiments.vocoder.results import SLOW_JUDGED, is_slow, some
+    from experiments.vocoder.results import SLOW_JUDGED, some
 
     clips = held_out_clips(corpus, model.config.mel)[:count]
-    if is_slow(model.config) and count is None:
+    if model.config.is_slow and count is None:
         clips = some(clips, model.config, SLOW_JUDGED)
         print(
             f"the model makes one sample after another: judged are {SLOW_JUDGED[1]:g} seconds of "

@@ -21,7 +21,6 @@ from wf_jax.training.metrics import Progress, duration
 if TYPE_CHECKING:
     from wf_jax.flows.flow import Flow
 
-MANY_STEPS = 10_000  # evaluations of a net, one after another, that may take minutes
 Clean = Callable[[np.ndarray], np.ndarray]
 
 
@@ -110,9 +109,9 @@ def _announce(model: "Flow", inputs: list[MelInput], total: float, progress: Pro
     """Says how much there is to do, and what a mel does not tell."""
     from wf_jax.audio.clips import bucket
 
-    frames = bucket(max(item.mel.shape[1] for item in inputs))
-    steps = model.config.sequential_steps(frames * model.config.mel.hop_length)
-    if steps > MANY_STEPS:
+    if model.config.is_slow:
+        frames = bucket(max(item.mel.shape[1] for item in inputs))
+        steps = model.config.sequential_steps(frames * model.config.mel.hop_length)
         progress.keep(
             f"one sample after another: {steps:,} steps for the longest file, which "
             "may take minutes and shows nothing before its end"

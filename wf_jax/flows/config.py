@@ -11,6 +11,7 @@ from wf_jax.options import Choice, Items, Number, option, rule_of
 # made at least in shapes before anything is compared. Those of 256 layers take a second.
 MOST = 1 << 16  # of any size
 MOST_LAYERS = 256  # of all nets together
+MANY_STEPS = 10_000  # evaluations of a net, one after the other, for a second of audio
 MOST_DOUBLINGS = 24  # layers with a dilation that is twice that of the layer before
 
 SIZE = Number(0, MOST, above=True)  # of a net: channels, taps, rows
@@ -87,6 +88,11 @@ class FlowConfig:
     def sequential_steps(self, samples: int) -> int:
         """Number of net evaluations, one after the other, that `samples` of audio take."""
         raise NotImplementedError
+
+    @property
+    def is_slow(self) -> bool:
+        """True if speaking takes minutes: many net evaluations one after the other."""
+        return self.sequential_steps(self.mel.sample_rate) > MANY_STEPS
 
     def describe(self) -> str:
         """Describes the sizes in words."""

@@ -45,18 +45,21 @@ class Filter(NamedTuple):
     log_scale: jax.Array
 
 
-def mel_filter(mel: jax.Array, settings: MelSettings, order: int) -> Filter:
-    """Computes the filter of log-mels [B, F, M], for F * hop / order blocks.
+def mel_filters(mel: jax.Array, settings: MelSettings, order: int) -> tuple[Filter, Filter]:
+    """Computes the filters of log-mels [B, F, M], for F * hop / order blocks.
 
-    Half the hop must be a multiple of the order. The first block predicts nothing: what was before
-    it is not known, and a training window begins anywhere.
+    One after the other: the emphasis, then the predictor. (The rounding of `color` would be
+    magnified far more by both as one filter.) Half the hop must be a multiple of the order. The
+    first block predicts nothing: what was before it is not known, and a training window begins
+    anywhere.
     """
     power = _power(mel, settings)
     reflection, error = _levinson(_autocorrelation(power, order - 1))
     found = interpolated(jnp.arctanh(reflection), 0.5 * jnp.log(error), settings, order)
-    taps = _emphasized(found.taps)
     level = 0.5 * jnp.log(jnp.mean(power[:, 0], axis=-1) + _FLOOR)
-    return Filter(taps.at[:, 0].set(0), found.log_scale.at[:, 0].set(level))
+    predictor = Filter(found.taps.at[:, 0].set(0), found.log_scale.at[:, 0].set(level))
+    emphasis = (0 * found.taps).at[:, 1:, 0].set(-_EMPHASIS)
+    return Filter(emphasis, 0 * found.log_scale), predictor
 
 
 def frame_taps(mel: jax.Array, settings: MelSettings, order: int) -> jax.Array:

@@ -11,7 +11,6 @@ measured. Of a mel alone a net that is trained beside the flow guesses voicing a
 phase, of which a mel knows nothing, begins at 0.
 """
 
-from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
@@ -31,7 +30,7 @@ from wf_jax.flows.mel_filter import (
     color,
     frame_taps,
     interpolated,
-    mel_filter,
+    mel_filters,
     whiten,
 )
 from wf_jax.flows.source_filter_config import SourceFilterConfig
@@ -68,7 +67,7 @@ class FrameConv(nnx.Module):
 
 
 class Source(NamedTuple):
-    """What is known of a clip before its samples are.
+    """The source of a clip, which is known before its samples are.
 
     Attributes:
         conditions: [B, F * hop, D], of the nets.
@@ -251,12 +250,11 @@ class SourceFilterFlow(WaveFlow):
         self._check(audio, mel)
         mel = self.measured(mel, audio, lengths)
         samples = audio.shape[1]
-        source = self._source(mel, samples, lengths)
-        first, second = self._filter(mel, samples, lengths), source.residual
-        e = self._filled(audio, whiten, first) - source.harmonics[:, :samples]
-        e = self._filled(e, whiten, second)
-        scale = jnp.repeat(first.log_scale + second.log_scale, self.config.order, axis=1)
-        scale = scale[:, :samples]
+        source, (emphasis, predictor) = self._known(mel, samples, lengths)
+        e = whiten(whiten(self._filled(audio), emphasis), predictor)
+        e = whiten(e - source.harmonics, source.residual)[:, :samples]
+        scale = predictor.log_scale + source.residual.log_scale
+        scale = jnp.repeat(scale, self.config.order, axis=1)[:, :samples]
         if lengths is not None:
             scale = jnp.where(real(lengths, samples) > 0, scale, 0)
         z, log_det = super().forward(e, mel, lengths, row_by_row=row_by_row)
@@ -267,10 +265,10 @@ class SourceFilterFlow(WaveFlow):
         self._check(z, mel)
         mel = self.guessed(mel, lengths)
         samples = z.shape[1]
-        source = self._source(mel, samples, lengths)
-        e = self._filled(super().inverse(z, mel, lengths), color, source.residual)
-        e = e + source.harmonics[:, :samples]
-        x = self._filled(e, color, self._filter(mel, samples, lengths))
+        source, (emphasis, predictor) = self._known(mel, samples, lengths)
+        e = self._filled(super().inverse(z, mel, lengths))
+        e = color(e, source.residual) + source.harmonics
+        x = color(color(e, predictor), emphasis)[:, :samples]
         return x if lengths is None else jnp.where(real(lengths, samples) > 0, x, 0)
 
     def generate(
@@ -287,30 +285,27 @@ class SourceFilterFlow(WaveFlow):
         mel = mel[:, : settings.n_mels, : settings.frames(samples)]
         if lengths is None:
             lengths = jnp.full_like(drawn[:, 0], samples, jnp.int32)
-        filled = jnp.pad(drawn, ((0, 0), (0, mel.shape[2] * settings.hop_length - samples)))
-        return match_mel(filled, mel, lengths, settings, self.config.matches)[:, :samples]
+        drawn = self._filled(drawn)
+        return match_mel(drawn, mel, lengths, settings, self.config.matches)[:, :samples]
 
-    def _source(self, mel: jax.Array, samples: int, lengths: jax.Array | None) -> Source:
-        hop = self.config.mel.hop_length
-        frames = None if lengths is None else -(-lengths // hop)
-        with jax.default_matmul_precision(self.config.matmul_precision):
-            return self.upsampler.source(mel[:, :, : -(-samples // hop)], frames)
+    def _known(
+        self, mel: jax.Array, samples: int, lengths: jax.Array | None
+    ) -> tuple[Source, tuple[Filter, Filter]]:
+        """Computes source and filters of the frames that have samples.
 
-    def _filter(self, mel: jax.Array, samples: int, lengths: jax.Array | None) -> Filter:
-        """Computes the filter of the frames that have samples; after a clip's end its last one."""
+        After a clip's end they are those of its last frame.
+        """
         settings = self.config.mel
-        mel = mel[:, : settings.n_mels, : settings.frames(samples)]
+        mel = mel[:, :, : settings.frames(samples)]
         frames = None if lengths is None else -(-lengths // settings.hop_length)
-        return mel_filter(held(mel.swapaxes(1, 2), frames), settings, self.config.order)
+        with jax.default_matmul_precision(self.config.matmul_precision):
+            source = self.upsampler.source(mel, frames)
+        bands = held(mel[:, : settings.n_mels].swapaxes(1, 2), frames)
+        return source, mel_filters(bands, settings, self.config.order)
 
-    @staticmethod
-    def _filled(
-        x: jax.Array, function: Callable[[jax.Array, Filter], jax.Array], by: Filter
-    ) -> jax.Array:
-        """Applies a function of whole blocks to x [B, T], filled up with zeros."""
-        samples = by.taps.shape[1] * by.taps.shape[2]
-        filled = jnp.pad(x, ((0, 0), (0, samples - x.shape[1])))
-        return function(filled, by)[:, : x.shape[1]]
+    def _filled(self, x: jax.Array) -> jax.Array:
+        """Fills x [B, T] up with zeros to whole frames."""
+        return jnp.pad(x, ((0, 0), (0, -x.shape[1] % self.config.mel.hop_length)))
 
 
 def _ended(pitch: jax.Array, frames: jax.Array | None) -> jax.Array:
