@@ -70,7 +70,13 @@ def serve(options: Options) -> None:
     if options.open and is_local(options.host):  # a browser of the terminal ends when it likes
         first = [_address(options.host, port, once)]
         threading.Thread(target=webbrowser.open, args=first, daemon=True).start()
-    config = uvicorn.Config(app, log_level="warning", access_log=False, server_header=False)
+    config = uvicorn.Config(
+        app,
+        log_config=None,  # its own would close the streams of other handlers
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+    )
     uvicorn.Server(config).run(sockets=[listening])
 
 

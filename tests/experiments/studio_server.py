@@ -95,7 +95,7 @@ def error(answer: tuple[int, dict[str, str], bytes], status: int = 400) -> str:
 def serving(folder: Path, *, limit: int = 10_000_000, voices=()) -> Iterator[Client]:
     """Runs Studio on a free port until the end of the block."""
     app = make_app(folder, token=TOKEN, once=ONCE, limit=limit, voices=voices, hosts=LOCAL)
-    server = uvicorn.Server(uvicorn.Config(app, log_level="error"))
+    server = uvicorn.Server(uvicorn.Config(app, log_config=None, log_level="error"))
     listening = socket.create_server(("127.0.0.1", 0), backlog=128)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
     thread.start()
