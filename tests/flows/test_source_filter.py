@@ -11,7 +11,7 @@ from wf_jax.audio.mel import MelSettings, mel_spectrogram
 from wf_jax.audio.pitch_rows import pitch_of_context
 from wf_jax.flows.families import new_flow
 from wf_jax.flows.harmonic_source import at_samples, phases
-from wf_jax.flows.source_filter import PitchGuess
+from wf_jax.flows.pitch_guess import PitchGuess
 from wf_jax.flows.source_filter_config import SourceFilterConfig
 
 SETTINGS = MelSettings()

@@ -11,172 +11,22 @@ measured. Of a mel alone a net that is trained beside the flow guesses voicing a
 phase, of which a mel knows nothing, begins at 0.
 """
 
-from typing import NamedTuple
-
 import jax
 import jax.numpy as jnp
 import numpy as np
-from flax import nnx
 from jax import lax
 
 from wf_jax.audio.mel import context_of_clips
 from wf_jax.audio.mel_matching import match_mel
-from wf_jax.audio.pitch_rows import pitch_of_context, pitch_range
+from wf_jax.audio.pitch_rows import pitch_of_context
 from wf_jax.flows.flow import real
-from wf_jax.flows.frames import between, center_of, held
-from wf_jax.flows.harmonic_source import at_samples, phases
-from wf_jax.flows.mel_filter import (
-    Filter,
-    color,
-    frame_taps,
-    interpolated,
-    mel_filters,
-    whiten,
-)
+from wf_jax.flows.frames import held
+from wf_jax.flows.harmonic_source import phases
+from wf_jax.flows.mel_filter import Filter, color, frame_taps, mel_filters, whiten
+from wf_jax.flows.pitch_guess import PitchGuess
 from wf_jax.flows.source_filter_config import SourceFilterConfig
+from wf_jax.flows.source_net import Source, SourceNet
 from wf_jax.flows.waveflow import WaveFlow
-
-_MIDDLE, _SPREAD = -5.0, 2.0  # of log-mels
-_USUAL = 5.2  # of the log of a pitch in Hz
-_TAPS = 3  # frames
-_STEEPEST = 0.8  # log-area ratio, halved, and log scale of the filter that the net gives
-_BINS = 96  # of pitch
-_BLUR = 1.0  # bins, of the pitch that is to be guessed
-_CONTEXT = 2  # frames on each side that the guess sees
-
-
-class FrameConv(nnx.Module):
-    """A convolution over frames, centered, with the first and the last frame repeated around."""
-
-    def __init__(
-        self, taps: int, inputs: int, outputs: int, *, rng: np.random.Generator | None = None
-    ):
-        """Draws uniform weights in +-1 / sqrt(fan-in); without `rng` all are zero."""
-        shape, bound = (taps * inputs, outputs), (taps * inputs) ** -0.5
-        self.taps = taps
-        drawn = np.zeros(shape) if rng is None else rng.uniform(-bound, bound, shape)
-        self.kernel = nnx.Param(drawn.astype(np.float32))
-        self.bias = nnx.Param(np.zeros(outputs, np.float32))
-
-    def __call__(self, x: jax.Array) -> jax.Array:
-        """Maps [B, F, I] to [B, F, O]."""
-        half = self.taps // 2
-        padded = jnp.pad(x, ((0, 0), (half, half), (0, 0)), mode="edge")
-        seen = [padded[:, i : i + x.shape[1]] for i in range(self.taps)]
-        return jnp.concatenate(seen, axis=-1) @ self.kernel[...] + self.bias[...]
-
-
-class Source(NamedTuple):
-    """The source of a clip, which is known before its samples are.
-
-    Attributes:
-        conditions: [B, F * hop, D], of the nets.
-        harmonics: [B, F * hop], their sum.
-        residual: the filter of what is left.
-    """
-
-    conditions: jax.Array
-    harmonics: jax.Array
-    residual: Filter
-
-
-class SourceNet(nnx.Module):
-    """Mel and pitch rows [B, M + 3, F] -> Source."""
-
-    def __init__(self, config: SourceFilterConfig, *, rng: np.random.Generator):
-        """Draws the weights; no harmonic sounds at first, and the filter does nothing."""
-        self.config = config
-        units, bands = config.features, config.mel.n_mels
-        self.hidden = FrameConv(_TAPS, bands + 1, units, rng=rng)
-        self.features = FrameConv(_TAPS, units, units, rng=rng)
-        self.amplitudes = FrameConv(_TAPS, units, 2 * config.harmonics)
-        self.residual = FrameConv(_TAPS, units, config.residual_order + 1)
-
-    def __call__(self, rows: jax.Array, frames: jax.Array | None = None) -> jax.Array:
-        """Returns the conditions alone; of clip b only the first frames[b] count."""
-        return self.source(rows, frames).conditions
-
-    def source(self, rows: jax.Array, frames: jax.Array | None = None) -> Source:
-        """Computes all of it."""
-        config, mel = self.config, self.config.mel
-        rows = held(rows.swapaxes(1, 2), frames)
-        scaled = (rows[..., : mel.n_mels] - _MIDDLE) / _SPREAD
-        seen = jnp.concatenate([scaled, rows[..., mel.n_mels : mel.n_mels + 1]], axis=-1)
-        hidden = held(jnp.tanh(self.hidden(seen)), frames)
-        features, amplitudes, filters = (
-            held(part(hidden), frames) for part in (self.features, self.amplitudes, self.residual)
-        )
-        # A mel that is no speech must not give a filter near the edge of stability.
-        filters = _STEEPEST * jnp.tanh(filters / _STEEPEST)
-        residual = interpolated(filters[..., 1:], filters[..., 0], mel, config.order)
-        features, amplitudes = (between(v, mel) for v in (features, amplitudes))
-        pitch = _ended(rows[..., mel.n_mels :], frames)
-        voicing, log_f0, phase = at_samples(pitch, mel.hop_length, center_of(mel), mel.sample_rate)
-        numbers = jnp.asarray(np.arange(1, config.harmonics + 1), rows.dtype)
-        angle = 2 * np.pi * phase[..., None] * numbers
-        below_half = jnp.exp(log_f0)[..., None] * numbers < mel.sample_rate / 2
-        sounding = voicing[..., None] * below_half
-        waves = jnp.concatenate([jnp.cos(angle) * sounding, jnp.sin(angle) * sounding], axis=-1)
-        total = jnp.sum(waves * amplitudes, axis=-1)
-        first = waves[..., :: config.harmonics]
-        more = [voicing, log_f0 - _USUAL, total]
-        conditions = [features, first, *(v[..., None] for v in more)]
-        return Source(jnp.concatenate(conditions, axis=-1), total, residual)
-
-
-class PitchGuess(nnx.Module):
-    """Guesses voicing and pitch of frames from their log-mel."""
-
-    def __init__(self, config: SourceFilterConfig, *, rng: np.random.Generator):
-        """Draws the weights."""
-        self.range = pitch_range(config.mel)
-        units = config.pitch_units
-        self.first = FrameConv(2 * _CONTEXT + 1, config.mel.n_mels, units, rng=rng)
-        self.second = FrameConv(_TAPS, units, units, rng=rng)
-        self.last = FrameConv(1, units, 1 + _BINS, rng=rng)
-
-    def __call__(
-        self, mel: jax.Array, frames: jax.Array | None = None
-    ) -> tuple[jax.Array, jax.Array]:
-        """Maps log-mels [B, M, F] to logits of voicing [B, F] and of pitch bins [B, F, bins].
-
-        Of clip b only the first frames[b] count.
-        """
-        x = held(((mel - _MIDDLE) / _SPREAD).swapaxes(1, 2), frames)
-        for layer in (self.first, self.second):
-            x = held(jax.nn.silu(layer(x)), frames)
-        out = self.last(x)
-        return out[..., 0], out[..., 1:]
-
-    def loss(self, mel: jax.Array, voicing: jax.Array, log_f0: jax.Array) -> jax.Array:
-        """Computes the mean cross-entropy of voicing, and of pitch where it is voiced."""
-        logit, bins = self(mel)
-        apart = (log_f0[..., None] - jnp.asarray(self._centers, log_f0.dtype)) / self._step
-        wanted = jax.nn.softmax(-0.5 * jnp.square(apart / _BLUR))
-        pitch = -jnp.sum(wanted * jax.nn.log_softmax(bins), axis=-1)
-        voiced = jnp.logaddexp(0.0, logit) - voicing * logit
-        return jnp.mean(voiced + voicing * pitch)
-
-    def guess(self, mel: jax.Array, frames: jax.Array | None = None) -> tuple[jax.Array, jax.Array]:
-        """Returns voicing [B, F] and the log of the pitch in Hz [B, F].
-
-        The pitch is the mean of the likeliest bin and its neighbors, and goes on where a frame is
-        not voiced.
-        """
-        logit, bins = self(mel, frames)
-        voicing = jax.nn.sigmoid(2 * logit)
-        best = jnp.argmax(bins, axis=-1, keepdims=True)
-        near = jnp.abs(np.arange(_BINS) - best) <= 2
-        share = jax.nn.softmax(jnp.where(near, bins, -jnp.inf))
-        return voicing, share @ jnp.asarray(self._centers, mel.dtype)
-
-    @property
-    def _centers(self) -> np.ndarray:
-        return np.linspace(*np.log(self.range), _BINS)
-
-    @property
-    def _step(self) -> float:
-        return float(np.log(self.range[1] / self.range[0]) / (_BINS - 1))
 
 
 class SourceFilterFlow(WaveFlow):
@@ -306,11 +156,3 @@ class SourceFilterFlow(WaveFlow):
     def _filled(self, x: jax.Array) -> jax.Array:
         """Fills x [B, T] up with zeros to whole frames."""
         return jnp.pad(x, ((0, 0), (0, -x.shape[1] % self.config.mel.hop_length)))
-
-
-def _ended(pitch: jax.Array, frames: jax.Array | None) -> jax.Array:
-    """Ends the voicing of pitch rows [B, F, 3] with each clip."""
-    if frames is None:
-        return pitch
-    there = jnp.arange(pitch.shape[1]) < frames[:, None]
-    return pitch.at[..., 0].multiply(there)
