@@ -1,5 +1,5 @@
 # Two targets do everything on a machine that has python3 (with venv) and make:
-#   make demo    train a capture of the built-in amp and the built-in voice; both on one page,
+#   make demo    train a capture of the built-in amp, and fine-tune a voice; both on one page,
 #                runs/demo/report.html
 #   make test    run the test suite, a few minutes
 #   make quick   the part of it that answers within a minute
@@ -27,7 +27,8 @@ QUICK := $(wildcard tests/test_*.py) \
 
 demo: $(VENV)/.installed
 	$(BIN)/python -m experiments.train --config=a2_capture:demo --workdir=runs/demo/amp
-	$(BIN)/python -m experiments.train --config=waveflow:demo --workdir=runs/demo/voice
+	$(BIN)/python -m experiments.train --config=voice:demo --init_from=kerstin \
+		--config.train.steps=100 --workdir=runs/demo/voice
 	$(BIN)/python -m experiments.join_reports --output=runs/demo/report.html runs/demo/amp runs/demo/voice
 
 test: $(VENV)/.installed
