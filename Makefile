@@ -7,6 +7,7 @@
 #   make test-all   both, and the combinations that repeat what they show
 PYTHON ?= python3
 VENV ?= .venv
+EXTRAS ?= dev
 BIN := $(VENV)/bin
 
 PYTEST := $(BIN)/python -m pytest --numprocesses=auto --maxprocesses=8 --dist=loadfile --no-loadscope-reorder
@@ -27,8 +28,7 @@ QUICK := $(wildcard tests/test_*.py) \
 
 demo: $(VENV)/.installed
 	$(BIN)/python -m experiments.train --config=a2_capture:demo --workdir=runs/demo/amp
-	$(BIN)/python -m experiments.train --config=voice:demo --init_from=kerstin \
-		--config.train.steps=100 --workdir=runs/demo/voice
+	$(BIN)/python -m experiments.train --config=voice:demo --init_from=kerstin --workdir=runs/demo/voice
 	$(BIN)/python -m experiments.join_reports --output=runs/demo/report.html runs/demo/amp runs/demo/voice
 
 test: $(VENV)/.installed
@@ -51,7 +51,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "wf_jax needs Python 3.11 or newer; this is " + sys.version.split()[0] + ". Name another: make PYTHON=python3.12 demo")'
 	@echo 'setting up $(VENV) (once; a minute or two)'
 	@$(PYTHON) -m venv $(VENV)
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[$(EXTRAS)]'
 	@touch $@
 
 clean:
