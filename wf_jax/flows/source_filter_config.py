@@ -37,7 +37,7 @@ class SourceFilterConfig(RowsConfig):
     residual_order: int = option(16, _SOME)
     features: int = option(24, SIZE)
     pitch_units: int = option(64, Number(0, MOST, above=True))
-    matches: int = option(16, Number(0, 1024))
+    matches: int = option(60, Number(0, 1024))
 
     def __post_init__(self) -> None:
         """Checks every value; see FlowConfig."""
