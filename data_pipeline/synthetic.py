@@ -3,6 +3,7 @@
 Made from a seed, so that a first run needs no recording and its result can be compared.
 """
 
+import functools
 from pathlib import Path
 
 import numpy as np
@@ -28,14 +29,18 @@ def write_demo_pair(folder: Path, seconds: float = 60.0, seed: int = 0) -> tuple
     return paths
 
 
+@functools.lru_cache(maxsize=1)
 def demo_pair(seconds: float = 60.0, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """Makes a DI and its recording through the amp, float64 [T] each.
+    """Makes a DI and its recording through the amp, float64 [T] each, not to be written into.
 
     The recording comes back as from an audio interface: LATENCY samples late, with HISS.
     """
     di = plucked_di(seconds, seed)
     amp = np.concatenate([np.zeros(LATENCY), tube_amp(di)[:-LATENCY]])
-    return di, amp + HISS * np.random.default_rng([seed, 1]).normal(size=len(amp))
+    amp += HISS * np.random.default_rng([seed, 1]).normal(size=len(amp))
+    for made in (di, amp):
+        made.flags.writeable = False  # they are kept
+    return di, amp
 
 
 # The DI

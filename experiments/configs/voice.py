@@ -4,8 +4,8 @@
     python -m experiments.train --config=voice --workdir=runs/voice \
         --config.data.corpus=data/voice --config.train.minutes=60
 
-The argument names what is trained: `small`; `demo` trains it on built-in audio for a short time, which
-is enough for a run with --init_from=kerstin.
+The argument names what is trained: `small`; `demo` trains it on built-in audio, for as short as a
+run with --init_from=kerstin needs.
 
 Expected: see docs/benchmarks.md.
 """
@@ -37,5 +37,5 @@ def get_config(argument: str = "small") -> VocoderConfig:
     train.evaluate_every = 500
     if argument == "demo":
         built_in(config)
-        train.steps, train.evaluate_every = 80, 20
+        train.steps, train.evaluate_every = 50, 25
     return config

@@ -14,7 +14,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from wf_jax.errors import UserError
 from wf_jax.training import saved_checkpoints
 from wf_jax.training.checkpoints import Checkpoints
-from wf_jax.training.fingerprints import describe, fingerprints
+from wf_jax.training.fingerprints import _across_processes, describe, fingerprints
 from wf_jax.training.saved_checkpoints import load_params
 
 # Orbax leaves the failed reads to its own event loop.
@@ -295,6 +295,15 @@ def test_fingerprint_of_other_types(dtype):
     x = jnp.zeros(5, dtype)
     assert fingerprints({"x": x}) != fingerprints({"x": x.at[3].set(jnp.ones((), dtype))})
     assert describe({"x": x})["x"][:2] == [[5], dtype]
+
+
+def test_fingerprint_is_the_same_where_no_process_has_all_of_an_array():
+    rng = np.random.default_rng(0)
+    values = [rng.normal(size=(3, 5)), rng.normal(size=7) < 0, np.float32(0.1), np.arange(5)]
+    arrays = [jnp.asarray(x) for x in values] + [jnp.ones((2, 3), "bfloat16")]
+    mesh = jax.make_mesh((1,), ("data",))
+    across = np.asarray(_across_processes(mesh)(arrays))
+    assert list(fingerprints(arrays).values()) == across.tolist()
 
 
 def test_folders_whose_names_are_no_steps(tmp_path):
