@@ -159,7 +159,7 @@ def begun(workdir: Path, found: Sequence[Examined]) -> Iterator[Wave]:
     So is one that another process has, and one that is refused, which may be mended.
     """
     left = {one.member.name for one in found if _is_left(workdir / one.member.name, one)}
-    for folder in sorted((workdir / FOLDER).glob("*")):
+    for folder in sorted((workdir / FOLDER).glob("*/")):
         yield Wave(folder, _places(folder)).only(left)
 
 

@@ -279,6 +279,26 @@ def test_a_run_without_a_model_says_so(page):
     assert "stopped, the best is kept" in page.text_content(f"article:has-text('{KNOWN}')")
 
 
+def test_the_list_of_runs_follows_one_that_trains(page):
+    state = {"state": "running", "step": 100}
+
+    def answer(route):
+        found = route.fetch().json()
+        run = next(run for run in found["runs"] if run["id"] == KNOWN)
+        route.fulfill(json={"runs": [run | state, *(r for r in found["runs"] if r is not run)]})
+
+    page.route("**/capture", answer)
+    page.click("header >> text=Runs")
+    card = page.locator(f"article:has-text('{KNOWN}')")
+    card.locator("text=100 steps").wait_for()
+    card.locator("text=Stop and keep the best").focus()
+    state["step"] = 200
+    card.locator("text=200 steps").wait_for()
+    assert page.evaluate("document.activeElement.textContent") == "Stop and keep the best"
+    state["state"] = "stopped"
+    card.locator("text=Continue for").wait_for()
+
+
 def test_files_are_listed_and_deleted(page, files):
     page.set_input_files('[data-drop="input"] input', files / "Gitarre süß.wav")
     page.wait_for_selector('[data-drop="input"] .name')

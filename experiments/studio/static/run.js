@@ -9,7 +9,7 @@ const WORDS = {
   running: "trains", waiting: "waits for another to end", finished: "finished", stopped: "stopped, the best is kept",
   failed: "failed", interrupted: "interrupted; it can go on",
 };
-const LIVE = ["running", "waiting"];
+export const LIVE = ["running", "waiting"];
 let watched = null;
 
 // Shows a run until another page is shown.

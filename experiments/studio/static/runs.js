@@ -2,26 +2,37 @@
 
 import { attempt, find, get, make, path } from "./dom.js";
 import * as files from "./files.js";
-import { actions, word } from "./run.js";
+import { actions, LIVE, word } from "./run.js";
+
+let timer = null;
 
 export async function show() {
   await runs();
   await files.show();
 }
 
+// Shows all runs, and goes on as long as one trains and they are looked at.
 async function runs() {
+  clearTimeout(timer);
   const place = find("#list");
   const found = await attempt(() => get("capture"));
   if (!found) return;
+  const states = JSON.stringify(found.runs.map((run) => [run.id, run.state, run.name]));
   if (!found.runs.length) {
     place.replaceChildren(make("p", { class: "soft" }, "Nothing was trained yet."));
-    return;
+  } else if (states === place.dataset.states) { // or a focused button would be lost
+    place.querySelectorAll(".facts").forEach((text, i) => { text.textContent = facts(found.runs[i]); });
+  } else {
+    place.replaceChildren(...found.runs.map((run) => make("article", { class: "card" },
+      make("h2", {}, make("a", { href: `#${path("run", run.id)}` }, run.name)),
+      make("p", { class: "soft facts" }, facts(run)),
+      run.error ? make("p", { class: "failed" }, run.error) : null,
+      make("div", { class: "actions" }, ...actions(run, show)))));
   }
-  place.replaceChildren(...found.runs.map((run) => make("article", { class: "card" },
-    make("h2", {}, make("a", { href: `#${path("run", run.id)}` }, run.name)),
-    make("p", { class: "soft" }, facts(run)),
-    run.error ? make("p", { class: "failed" }, run.error) : null,
-    make("div", { class: "actions" }, ...actions(run, show)))));
+  place.dataset.states = states;
+  if (found.runs.some((run) => LIVE.includes(run.state))) {
+    timer = setTimeout(() => { if (!find("#runs").hidden) runs(); }, 2000);
+  }
 }
 
 function facts(run) {
