@@ -14,7 +14,7 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from data_pipeline.audio_files import SUFFIXES
-from data_pipeline.playing import BUILT_IN, DEMO
+from data_pipeline.synthetic_playing import BUILT_IN, DEMO
 from wf_jax.bounded_files import LARGEST_TABLE, read_bounded
 from wf_jax.errors import UserError, short, why
 

@@ -25,7 +25,7 @@ LONG = {
     "test_battery.py": 2,
     "test_compare.py": 2,
     "test_every_nam.py": 2,
-    "test_capture.py": 2,
+    "test_capture_task.py": 2,
     "test_native.py": 1,
     "test_distributed.py": 3,
     "test_faults.py": 2,

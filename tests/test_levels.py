@@ -12,7 +12,7 @@ from data_pipeline.corpus import Corpus, Windows
 from data_pipeline.corpus_preparation import prepare_corpus
 from experiments.vocoder.job import held_out_clips
 from experiments.vocoder.mel_inputs import find_inputs
-from wf_jax import levels
+from wf_jax import levels, likelihood
 from wf_jax.audio import mel
 
 RATE = 22050
@@ -21,12 +21,14 @@ SETTINGS = mel.MelSettings(peak_normalize=True)
 
 def test_a_uniform_density_over_all_int16_values_takes_sixteen_bits():
     """Density 1/2 over [-1, 1) is 1/65536 per step."""
-    assert levels.bits_per_sample(math.log(0.5)) == pytest.approx(16, rel=1e-12)
+    assert likelihood.bits_per_sample(math.log(0.5)) == pytest.approx(16, rel=1e-12)
 
 
 @given(st.floats(-50, 50))
 def test_nats_and_bits_are_inverse(nats):
-    assert levels.nats_per_sample(levels.bits_per_sample(nats)) == pytest.approx(nats, abs=1e-12)
+    assert likelihood.nats_per_sample(likelihood.bits_per_sample(nats)) == pytest.approx(
+        nats, abs=1e-12
+    )
 
 
 @settings(deadline=None)  # the first call compiles

@@ -76,7 +76,7 @@ def test_what_is_uploaded_is_captured_or_else_the_built_in_pair(given, monkeypat
     monkeypatch.setitem(sys.modules, "google", types.ModuleType("google"))
     monkeypatch.setitem(sys.modules, "google.colab", package)
     monkeypatch.setattr(Path, "mkdir", lambda *_, **__: None)
-    monkeypatch.setattr("data_pipeline.synthetic.write_demo_pair", lambda folder: made)
+    monkeypatch.setattr("data_pipeline.synthetic_pair.write_demo_pair", lambda folder: made)
     names = {"Path": Path}
     exec(cell_with("files.upload"), names)
     expected = given if len(given) == 2 else list(map(str, made))

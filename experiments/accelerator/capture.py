@@ -5,13 +5,13 @@ from pathlib import Path
 
 import numpy as np
 
-from data_pipeline.synthetic import demo_pair
+from data_pipeline.synthetic_pair import demo_pair
 from experiments.accelerator.amps import new_a2
 from experiments.accelerator.report import Options, Report, Row
 from experiments.accelerator.trace import top_operations
 from experiments.benchmarks.steps import time_steps
 from experiments.benchmarks.timing import time_calls
-from wf_jax.amps.capture import CaptureAudio, CaptureTask
+from wf_jax.amps.capture_task import CaptureAudio, CaptureTask
 from wf_jax.platforms import chosen
 from wf_jax.training.flops import matrix_rate
 

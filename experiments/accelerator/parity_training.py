@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from data_pipeline.synthetic import SAMPLE_RATE, demo_pair
+from data_pipeline.synthetic_pair import SAMPLE_RATE, demo_pair
 from experiments.accelerator.amps import new_a2
 from experiments.accelerator.flows import random_flow
 from experiments.accelerator.parity_checks import (
@@ -27,7 +27,7 @@ from experiments.accelerator.parity_checks import (
 from experiments.accelerator.parity_flows import cases as flow_cases
 from experiments.benchmarks.noise_windows import noise_task
 from wf_jax.amps import a2
-from wf_jax.amps.capture import CaptureAudio, CaptureTask, LossWeights, SizedModels
+from wf_jax.amps.capture_task import CaptureAudio, CaptureTask, LossWeights, SizedModels
 from wf_jax.flows.flow import Flow
 from wf_jax.flows.vocoder_task import VocoderTask
 from wf_jax.flows.waveflow_config import WaveFlowConfig

@@ -26,5 +26,5 @@ PARTS = {
     "render": Part("experiments.accelerator.render", 0.5),
     "export": Part("experiments.accelerator.release", 0.9),
     "resume": Part("experiments.accelerator.resume", 1.2),
-    "train": Part("experiments.accelerator.voice", 2.2),
+    "learning": Part("experiments.accelerator.learning", 2.2),
 }

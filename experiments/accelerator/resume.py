@@ -13,10 +13,10 @@ from pathlib import Path
 
 import numpy as np
 
-from data_pipeline.synthetic import write_demo_pair
+from data_pipeline.synthetic_pair import write_demo_pair
 from experiments.accelerator.commands import Command, CommandError, run_command
+from experiments.accelerator.learning import corpus_of
 from experiments.accelerator.report import Options, Report, Row
-from experiments.accelerator.voice import corpus_of
 
 TABLE = "Killed by SIGKILL and continued"
 CACHED, ANEW = "from the cache", "compiled anew"

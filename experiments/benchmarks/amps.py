@@ -20,7 +20,7 @@ from experiments.benchmarks.tables import draw_stream, stream_table, whole_table
 from wf_jax.amps import load_nam, save_nam
 from wf_jax.amps.describe import cost_of
 from wf_jax.amps.engines import ENGINES, JAX, NATIVE, plays_natively
-from wf_jax.amps.fast import Playable, fastest
+from wf_jax.amps.jax_form import Playable, jax_form
 from wf_jax.amps.model import AmpModel
 from wf_jax.amps.player import Player
 from wf_jax.amps.render import render
@@ -29,7 +29,7 @@ from wf_jax.training.devices import available_cores, use_every_core
 from wf_jax.whole_files import write_whole
 
 RATE = 48000.0  # Hz, of a file that does not say
-A2_PASS = "a2_pass"  # of releases; see wf_jax/amps/fast.py
+A2_PASS = "a2_pass"  # of releases; see wf_jax/amps/jax_form.py
 PERCENTILES = {"min": 0.0, "p50": 50.0, "p99": 99.0, "p99.9": 99.9, "max": 100.0}
 
 
@@ -154,7 +154,7 @@ def whole(model: AmpModel, seconds: float, rounds: int, matrix: Callable[[], flo
         return lambda: sum(len(y) for y in render(playable, [x], engine=engine))
 
     calls = {engine: playing(model, engine) for engine in engines(model)}
-    if (quick := fastest(model)) is not model:
+    if (quick := jax_form(model)) is not model:
         calls[A2_PASS] = playing(quick, JAX)
     for call in (*calls.values(), matrix):
         call()

@@ -4,10 +4,10 @@ import time
 
 import numpy as np
 
-from data_pipeline.synthetic import demo_pair
+from data_pipeline.synthetic_pair import demo_pair
 from experiments.benchmarks.cases import Options
 from experiments.benchmarks.steps import time_steps
-from wf_jax.amps.capture import CaptureAudio, CaptureTask
+from wf_jax.amps.capture_task import CaptureAudio, CaptureTask
 
 STEPS = 300  # of 8 windows; README has what an amp is like after them
 HELD_OUT = 9  # seconds

@@ -15,7 +15,7 @@ import numpy as np
 import soxr
 
 from data_pipeline.audio_files import read_mono
-from data_pipeline.synthetic import plucked_di
+from data_pipeline.synthetic_pair import plucked_di
 from data_pipeline.synthetic_speech import synthetic_speech
 from experiments.benchmarks.cases import Options
 from experiments.benchmarks.timing import seconds_of

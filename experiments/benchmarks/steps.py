@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from data_pipeline.synthetic import demo_pair
+from data_pipeline.synthetic_pair import demo_pair
 from experiments.configs.waveflow import get_config
 from wf_jax.training.settings import Settings
 
 if TYPE_CHECKING:
-    from wf_jax.amps.capture import CaptureTask
+    from wf_jax.amps.capture_task import CaptureTask
     from wf_jax.flows.vocoder_task import VocoderTask
 
 TASKS = ("a2", "waveflow_64", "waveflow_tiny")
@@ -140,7 +140,7 @@ def measure(
 def make_task(name: str) -> "CaptureTask | VocoderTask":
     """The task of this name, on made-up audio."""
     from experiments.benchmarks.noise_windows import noise_task
-    from wf_jax.amps.capture import CaptureAudio, CaptureTask
+    from wf_jax.amps.capture_task import CaptureAudio, CaptureTask
 
     if name == "a2":
         di, amp = (x[None].astype(np.float32) for x in demo_pair(20.0))

@@ -5,7 +5,7 @@ import warnings
 from typing import Any, ClassVar
 
 from data_pipeline.audio_files import AudioFile
-from data_pipeline.playing import DEMO
+from data_pipeline.synthetic_playing import DEMO
 from experiments.capture.members import is_many, members_of
 from experiments.capture.teacher_files import TeacherFiles, read_teacher_files
 from experiments.run import config as run
@@ -142,7 +142,7 @@ class CaptureConfig(run.RunConfig):
     """
 
     job: ClassVar[str] = "experiments.capture.job:CaptureJob"
-    batch: ClassVar[str] = "experiments.capture.batch:train_captures"
+    batch: ClassVar[str] = "experiments.capture.many_captures:train_captures"
 
     task: str = option("capture", Choice(("capture",)))
     init_from: str = option("", Text())

@@ -14,7 +14,7 @@ from experiments.report.drawing import (
     LEGEND,
     ORANGE,
     VIOLET,
-    frames,
+    frame_magnitudes,
     mean_level,
     sheet,
 )
@@ -165,4 +165,4 @@ def latency(draw: Callable[[Axes], None]) -> Figure:
 
 def _spectrogram(x: np.ndarray) -> np.ndarray:
     hop = max(256, len(x) // 900)  # about as many frames as the picture has columns
-    return 20 * np.log10(np.maximum(frames(x, hop), 1e-9))
+    return 20 * np.log10(np.maximum(frame_magnitudes(x, hop), 1e-9))

@@ -10,7 +10,7 @@ from data_pipeline.audio_files import LOUD, AudioFile, md5_of, read_audio
 from data_pipeline.captures import Capture, load_capture
 from data_pipeline.lessons import take_lesson
 from data_pipeline.pair_report import Used
-from data_pipeline.synthetic import write_demo_pair
+from data_pipeline.synthetic_pair import write_demo_pair
 from experiments.capture.config import CaptureConfig
 from experiments.capture.models import CaptureModels, read_models
 from experiments.capture.page import CaptureReport
@@ -20,7 +20,7 @@ from experiments.capture.teacher import Teacher
 from experiments.run.folder import RunFolder
 from experiments.run.job import Job
 from wf_jax.amps import a2
-from wf_jax.amps.capture import CaptureAudio, CaptureShape, CaptureTask, LossWeights
+from wf_jax.amps.capture_task import CaptureAudio, CaptureShape, CaptureTask, LossWeights
 from wf_jax.amps.model import AmpModel
 from wf_jax.errors import UserError
 from wf_jax.training.distributed import say

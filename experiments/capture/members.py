@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from data_pipeline.audio_files import AudioFile
 from data_pipeline.manifest import Entry, models_in, read_manifest, recordings_in
-from data_pipeline.playing import BUILT_IN, DEMO
+from data_pipeline.synthetic_playing import BUILT_IN, DEMO
 from wf_jax.amps.nam_metadata import USER_KEYS
 from wf_jax.errors import UserError
 

@@ -10,11 +10,11 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from experiments.capture import figures
+from experiments.capture.verdicts import band_rows, describe_esr
 from experiments.report import elements
 from experiments.report.drawing import ON_PAGES
 from experiments.report.elements import Picture
 from experiments.report.listening import SECONDS, embedded, listening
-from experiments.report.words import band_rows, describe_esr
 
 
 @dataclasses.dataclass(frozen=True)

@@ -17,12 +17,12 @@ from experiments.capture.config import CaptureConfig, Data
 from experiments.capture.latency_plot import plot_latency
 from experiments.capture.models import CaptureModels
 from experiments.capture.page import CaptureReport, SizeReport, write_capture_report
-from experiments.report.words import describe_esr
+from experiments.capture.verdicts import describe_esr
 from experiments.run.continuation import longer
 from experiments.run.decoration import decorating
 from experiments.run.json_files import write_metrics
 from experiments.terminal.command_lines import command
-from wf_jax.amps.capture import CaptureTask
+from wf_jax.amps.capture_task import CaptureTask
 from wf_jax.amps.model import AmpModel
 from wf_jax.amps.nam_file import read_nam
 from wf_jax.amps.nam_models import save_nam

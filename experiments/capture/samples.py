@@ -4,8 +4,8 @@ import time
 from typing import Any
 
 import numpy as np
-import soundfile
 
+from data_pipeline.audio_files import write_wav
 from data_pipeline.captures import Capture
 from experiments.capture import figures
 from experiments.capture.page import listen
@@ -17,10 +17,9 @@ from experiments.report.running import RunningPage
 from experiments.run.board import Board
 from experiments.run.decoration import showing
 from experiments.run.folder import RunFolder
-from wf_jax.amps.capture import CaptureTask, SizedModels
+from wf_jax.amps.capture_task import CaptureTask, SizedModels
 from wf_jax.amps.render import render
 from wf_jax.training.metrics import finite, read_records
-from wf_jax.whole_files import atomic_path
 
 SECONDS_BETWEEN = 60.0  # rendering costs training time
 EXCERPT_SECONDS = 6.0
@@ -75,8 +74,7 @@ class TrainingSamples:
         self._samples.mkdir(exist_ok=True)
         clips = {"target": self._target, "DI": self._di[self._lookback :], **played}
         for name, clip in clips.items():
-            with atomic_path(self._samples / f"{name}.wav") as path:
-                soundfile.write(path, clip, self._rate, subtype="FLOAT", format="WAV")
+            write_wav(self._samples / f"{name}.wav", clip, self._rate)
 
     def _play(self, models: SizedModels) -> dict[str, np.ndarray]:
         """Plays by `render`, which compiles nothing on CPUs: a hundredth of what a call costs."""

@@ -1,6 +1,5 @@
 """A teacher: .nam models one after the other, and a cabinet, that play the output of a pair."""
 
-import hashlib
 from pathlib import Path
 
 import numpy as np
@@ -8,8 +7,9 @@ import numpy as np
 from data_pipeline.audio_files import HIGHEST_RATE, LOWEST_RATE
 from data_pipeline.captures import Lesson
 from data_pipeline.checks import PLAYER_RATE, Finding
-from data_pipeline.playing import built_in_di
-from data_pipeline.synthetic import filtered
+from data_pipeline.corpus_files import file_sha256
+from data_pipeline.synthetic_pair import filtered
+from data_pipeline.synthetic_playing import built_in_di
 from experiments.capture.config import Data
 from experiments.capture.teacher_files import (
     TeacherFiles,
@@ -52,7 +52,7 @@ class Teacher:
         files = self._files
         paths = [*(Path(file.source) for file in files.models), *filter(None, [files.cabinet])]
         di = "+".join(path.name for path in files.di) or "the built-in DI"
-        digests = tuple((path.name, _sha256(path)) for path in paths)
+        digests = tuple((path.name, file_sha256(path)) for path in paths)
         return Lesson(_name(files), digests, di, files.repairs)
 
     def di(self) -> np.ndarray:
@@ -122,8 +122,3 @@ def _common_rate(files: tuple[NamFile, ...], models: list[AmpModel]) -> tuple[in
 
 def _name(files: TeacherFiles) -> str:
     return "+".join(Path(file.source).stem for file in files.models)
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -11,7 +11,7 @@ import soxr
 from data_pipeline.audio_files import AudioFile, read_audio
 from data_pipeline.audio_folders import list_audio
 from data_pipeline.checks import Finding
-from data_pipeline.playing import BUILT_IN, DEMO, built_in_playing
+from data_pipeline.synthetic_playing import BUILT_IN, DEMO, built_in_playing
 from data_pipeline.teacher_checks import REPAIRS
 from wf_jax.amps.amp_files import read_amp
 from wf_jax.amps.nam_file import NamFile

@@ -25,7 +25,7 @@ from experiments.run.job import Job, Publish
 from experiments.run.json_files import write_json
 from experiments.run.same_run import was_opened
 from experiments.run.settings import read_settings
-from wf_jax.amps.capture import CaptureTask, together
+from wf_jax.amps.capture_task import CaptureTask, together
 from wf_jax.bounded_files import read_json
 from wf_jax.errors import in_one_line
 from wf_jax.training.checkpoints import Checkpoints, Restored

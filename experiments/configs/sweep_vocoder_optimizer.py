@@ -1,9 +1,9 @@
 """Compares SOAP at several rates with Adam on a small vocoder, after equal steps.
 
 python -m experiments.train --config=waveflow:tiny \
-        --sweep=experiments/configs/sweep_vocoder_optimizer.py --workdir=runs/optimizers \
+        --sweep=experiments/configs/sweep_vocoder_optimizer.py --workdir=runs/vocoder_optimizers \
         --config.train.steps=300 --config.data.corpus=CORPUS
-python -m experiments.runs runs/optimizers
+python -m experiments.runs runs/vocoder_optimizers
 """
 
 from typing import Any

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 
-from experiments.run.model_folder import model_folder
+from experiments.run.vocoder_folder import model_folder
 from experiments.terminal.outputs import check_folder
 from wf_jax.amps.nam_file import read_nam
 from wf_jax.command_lines import from_here

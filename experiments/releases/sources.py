@@ -11,10 +11,10 @@ import soxr
 
 from data_pipeline.audio_files import AudioFile, read_mono
 from data_pipeline.corpus import Corpus
-from data_pipeline.synthetic import plucked_di
+from data_pipeline.synthetic_pair import plucked_di
 from data_pipeline.synthetic_speech import synthetic_speech
 from experiments.run.json_files import read_table
-from experiments.run.model_folder import model_folder
+from experiments.run.vocoder_folder import model_folder
 from wf_jax.amps.nam_file import NamFile, read_nam
 from wf_jax.errors import UserError
 from wf_jax.flows.model_folder import check_model, load_model

@@ -57,11 +57,11 @@ def drawable(text: str) -> str:
 
 def mean_level(x: np.ndarray) -> np.ndarray:
     """Average spectrum of x [T] in dB re full scale, without 0 Hz: [FFT / 2]."""
-    power = np.mean(np.square(frames(x, 1024)), axis=0)
+    power = np.mean(np.square(frame_magnitudes(x, 1024)), axis=0)
     return 10 * np.log10(np.maximum(power, 1e-18))[1:]
 
 
-def frames(x: np.ndarray, hop: int) -> np.ndarray:
+def frame_magnitudes(x: np.ndarray, hop: int) -> np.ndarray:
     """Magnitudes of x [T] in frames of FFT samples: [frames, FFT / 2 + 1]."""
     x = np.pad(x.astype(np.float64), (0, max(0, FFT - len(x))))
     framed = np.lib.stride_tricks.sliding_window_view(x, FFT)[::hop]

@@ -15,7 +15,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormat
 
 from experiments.report.drawing import drawable
 from experiments.run.table import HIGHER, Row, Table, other_audio, title, value
-from wf_jax.levels import bits_per_sample, nats_per_sample
+from wf_jax.likelihood import bits_per_sample, nats_per_sample
 
 # Ten colors that stay apart beside each other; the runs after them are dashed, then dotted.
 COLORS = (

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from experiments.run.model_folder import model_folder
+from experiments.run.vocoder_folder import model_folder
 from wf_jax.errors import UserError
 from wf_jax.flows.shipped_voices import find_voice
 from wf_jax.folders import is_remote

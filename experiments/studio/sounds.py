@@ -11,7 +11,7 @@ from wf_jax.whole_files import temporary_folder
 
 def built_in_di(path: Path) -> Path:
     """Returns the file of the built-in DI, made at its first use: 48 kHz, 24 bits."""
-    from data_pipeline.playing import built_in_di as play
+    from data_pipeline.synthetic_playing import built_in_di as play
     from experiments.vocoder.wav_output import write_clipped
 
     if not path.exists():

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from experiments.run.model_folder import model_folder
+from experiments.run.vocoder_folder import model_folder
 from wf_jax.audio.mel_settings import MelSettings
 from wf_jax.errors import UserError
 from wf_jax.json_values import from_json

@@ -8,7 +8,7 @@ from data_pipeline.corpus_index import read_index
 from data_pipeline.synthetic_speech import SAMPLE_RATE as DEMO_RATE
 from experiments.run import config as run
 from wf_jax.audio.mel_settings import MelSettings
-from wf_jax.audio.pitch import LOWEST_RATE
+from wf_jax.audio.yin import LOWEST_RATE
 from wf_jax.command_lines import command
 from wf_jax.errors import UserError
 from wf_jax.flows.config import FlowConfig

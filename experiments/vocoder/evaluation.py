@@ -19,13 +19,13 @@ from wf_jax.audio.clips import bucket, clip_mel, fill
 from wf_jax.audio.griffin_lim import griffin_lim
 from wf_jax.audio.judge_packages import package
 from wf_jax.audio.perceptual import perceptual_scores
-from wf_jax.audio.pitch import pitch_track
 from wf_jax.audio.quality import log_spectral_distance, mel_cepstral_distortion, pitch_scores
 from wf_jax.audio.world import harvest_pitch, world_resynthesis
+from wf_jax.audio.yin import pitch_track
 from wf_jax.flows.flow import Flow
 from wf_jax.flows.synthesis import synthesize
 from wf_jax.flows.vocoder_task import HeldOut, clip_log_likelihoods
-from wf_jax.levels import bits_per_sample
+from wf_jax.likelihood import bits_per_sample
 from wf_jax.training.metrics import Progress, duration
 
 # Temperature of what a page lets one hear: the deviation at which WaveGlow's authors speak. What is

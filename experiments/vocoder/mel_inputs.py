@@ -10,7 +10,7 @@ import soxr
 from data_pipeline.audio_files import SUFFIXES, AudioFile, read_mono
 from data_pipeline.corpus_sources import counted
 from wf_jax.array_files import ArrayFileError, open_npz, read_npy
-from wf_jax.audio.mel_scale import describe_doubts, describe_scale
+from wf_jax.audio.mel_faults import describe_doubts, describe_scale
 from wf_jax.audio.mel_settings import MelSettings
 from wf_jax.errors import UserError
 from wf_jax.levels import peak_gain
@@ -138,7 +138,7 @@ def _from_mel(path: Path, settings: MelSettings, any_scale: bool) -> MelInput:
     found = describe_scale(mel, settings)
     if found and (mel.shape[0] != settings.n_mels or not any_scale or not np.isfinite(mel).all()):
         raise UserError(f"{path}: {found}")
-    note = describe_doubts(mel, settings) or ""
+    note = describe_doubts(mel) or ""
     return MelInput(path, mel, mel.shape[1] * settings.hop_length, note=note)
 
 

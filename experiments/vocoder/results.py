@@ -37,7 +37,8 @@ from wf_jax.flows.config import FlowConfig
 from wf_jax.flows.flow import Flow
 from wf_jax.flows.model_folder import save_model
 from wf_jax.flows.vocoder_task import HeldOut, VocoderTask
-from wf_jax.levels import NORMALIZED_PEAK, bits_per_sample, nats_per_sample
+from wf_jax.levels import NORMALIZED_PEAK
+from wf_jax.likelihood import bits_per_sample, nats_per_sample
 from wf_jax.modules import split
 from wf_jax.training.loop import Result
 from wf_jax.training.metrics import duration, finite, read_records

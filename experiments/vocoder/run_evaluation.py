@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from data_pipeline.corpus import Corpus
 from experiments.run.json_files import write_json
-from experiments.run.model_folder import model_folder
+from experiments.run.vocoder_folder import model_folder
 from experiments.terminal.outputs import check_file
 from experiments.vocoder.judged import contents, lines
 from wf_jax.audio.judge_packages import absent

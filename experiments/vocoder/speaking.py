@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from experiments.run.model_folder import model_folder
+from experiments.run.vocoder_folder import model_folder
 from experiments.terminal.outputs import check_folder
 from experiments.vocoder.mel_inputs import MelInput, find_inputs, passed_over
 from experiments.vocoder.wav_output import write_clipped

@@ -14,7 +14,7 @@ import soundfile
 from tests.amps.nam_examples import EXAMPLES, sizes
 from tests.amps.slow_nam import play
 from wf_jax.amps import load_nam
-from wf_jax.amps.fast import fastest
+from wf_jax.amps.jax_form import jax_form
 from wf_jax.amps.nam_file import parse
 from wf_jax.amps.nam_models import model_of, to_document
 from wf_jax.amps.player import Player
@@ -196,7 +196,7 @@ def assert_plays(actual, expected):
 @pytest.mark.parametrize("name", [name if name in FIRST else again(name) for name in MODELS])
 def test_whole_as_the_core_plays(nam_reference, name, signal):
     model, x, expected = reference(nam_reference, name, signal)
-    for form in (model, fastest(model)) if fastest(model) is not model else (model,):
+    for form in (model, jax_form(model)) if jax_form(model) is not model else (model,):
         assert_plays(np.concatenate(list(render(form, [x], 1, "jax"))), expected)
 
 
@@ -204,7 +204,7 @@ def test_whole_as_the_core_plays(nam_reference, name, signal):
 @pytest.mark.parametrize("name", [name if name in FIRST[:3] else again(name) for name in MODELS])
 def test_mixed_blocks_as_the_core_plays(nam_reference, name):
     model, x, expected = reference(nam_reference, name, "di_2s", seconds=0.5)
-    player = Player(fastest(model), 256, "jax")
+    player = Player(jax_form(model), 256, "jax")
     assert_plays(in_blocks(player, x, (256, 1, 7, 32, 64, 250)), expected)
 
 
@@ -213,7 +213,7 @@ def test_mixed_blocks_as_the_core_plays(nam_reference, name):
 @pytest.mark.parametrize("name", MODELS)
 def test_every_block_size_as_the_core_plays(nam_reference, name, signal):
     model, x, expected = reference(nam_reference, name, signal)
-    for form in (model, fastest(model)) if fastest(model) is not model else (model,):
+    for form in (model, jax_form(model)) if jax_form(model) is not model else (model,):
         player = Player(form, 2048, "jax")
         for blocks in ((1,), (7,), (32,), (64,), (256,), (2048,), (2048, 1, 7, 500, 32, 64)):
             player.reset()

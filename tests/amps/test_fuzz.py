@@ -22,7 +22,7 @@ from tests.amps.mutations import EXTREMES, all_places, damaged, damaged_text
 from tests.amps.nam_examples import EXAMPLES
 from tests.amps.worst_files import LARGE, LIMITS, SMALL
 from wf_jax.amps import load_nam
-from wf_jax.amps.fast import fastest
+from wf_jax.amps.jax_form import jax_form
 from wf_jax.amps.model import AmpModel
 from wf_jax.amps.nam_limits import MEMORY, MOST
 from wf_jax.amps.nam_models import new_model
@@ -61,7 +61,7 @@ def check(model: AmpModel, compiled: bool = False) -> None:
         return
     state = jax.tree.leaves(jax.eval_shape(model.state_before_prewarm))
     assert sum(leaf.size for leaf in state) <= MOST[MEMORY]
-    for form in {id(each): each for each in (model, model.at_size(0.0), fastest(model))}.values():
+    for form in {id(each): each for each in (model, model.at_size(0.0), jax_form(model))}.values():
         shape = (2, 40) if form.input_channels == 1 else (2, form.input_channels, 40)
         x = np.random.default_rng(0).normal(size=shape).astype(np.float32)
         expected = (2, 40) if form.output_channels == 1 else (2, form.output_channels, 40)

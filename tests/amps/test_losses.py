@@ -3,7 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from wf_jax.amps.capture import LossWeights
+from wf_jax.amps.capture_task import LossWeights
 from wf_jax.amps.losses import RESOLUTIONS, esr, mse, multi_resolution_stft
 from wf_jax.audio.filters import pre_emphasis
 from wf_jax.audio.stft import stft_magnitude

@@ -7,7 +7,7 @@ import pytest
 from tests.amps.nam_examples import EXAMPLES
 from wf_jax.amps import a2
 from wf_jax.amps.a2_pass import IS_FAST
-from wf_jax.amps.fast import SWITCH, fastest
+from wf_jax.amps.jax_form import SWITCH, jax_form
 from wf_jax.amps.nam_file import parse
 from wf_jax.amps.nam_models import model_of
 from wf_jax.amps.player import Player
@@ -146,8 +146,8 @@ def test_an_engine_is_chosen():
 
 def test_the_environment_forbids_the_a2_pass(monkeypatch):
     model = a2.create("nano", np.random.default_rng(0))
-    assert (fastest(model) is not model) == IS_FAST
-    assert fastest(model, a2_fast=False) is model
+    assert (jax_form(model) is not model) == IS_FAST
+    assert jax_form(model, a2_fast=False) is model
     monkeypatch.setenv(SWITCH, "0")
-    assert fastest(model) is model
-    assert fastest(model_of(parse(EXAMPLES["lstm"](), "x.nam"))).config.hidden_size > 0
+    assert jax_form(model) is model
+    assert jax_form(model_of(parse(EXAMPLES["lstm"](), "x.nam"))).config.hidden_size > 0

@@ -6,7 +6,7 @@ import pytest
 from tests.amps import slow_nam
 from wf_jax.amps import a2
 from wf_jax.amps.activations import Activation
-from wf_jax.amps.layers import affine, causal_conv, dense
+from wf_jax.amps.arithmetic import affine, causal_conv, dense
 from wf_jax.amps.model import _play, _step
 from wf_jax.amps.nam_models import to_document
 from wf_jax.amps.wavenet import WaveNet

@@ -3,12 +3,12 @@ import pytest
 
 from data_pipeline import synthetic_speech as speech
 from wf_jax.audio import quality
-from wf_jax.audio.pitch import pitch_track
 from wf_jax.audio.quality import (
     log_spectral_distance,
     mel_cepstral_distortion,
     pitch_scores,
 )
+from wf_jax.audio.yin import pitch_track
 
 RATE = 22050
 INNER = slice(5, -5)  # frames that do not reach beyond the clip

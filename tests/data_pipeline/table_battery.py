@@ -33,11 +33,11 @@ from experiments.run.config import flat_config
 from experiments.run.folder import RunFolder
 from experiments.run.json_files import read_table
 from experiments.run.lock import who_holds
-from experiments.run.model_folder import model_folder
 from experiments.run.same_run import check_same_run
 from experiments.run.side_by_side import compare_runs, read_runs
 from experiments.run.sweep_file import read_sweep
 from experiments.run.table import compare, json_lines, text
+from experiments.run.vocoder_folder import model_folder
 from experiments.vocoder.job import held_out_clips
 from experiments.vocoder.preparation import prepare
 from experiments.vocoder.run_evaluation import corpus_of

@@ -12,7 +12,7 @@ from scipy.signal import butter, lfilter
 from data_pipeline import timing_checks
 from data_pipeline.audio_files import Audio
 from data_pipeline.local_correlation import best_path
-from data_pipeline.synthetic import demo_pair
+from data_pipeline.synthetic_pair import demo_pair
 from data_pipeline.timing import Jump, Timing, best_esr, longest_part, measure_timing
 
 RATE = 48_000

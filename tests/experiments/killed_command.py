@@ -19,7 +19,7 @@ from matplotlib.image import imsave
 
 ROOT = Path(__file__).parents[2]
 IMPORTED = (
-    "experiments.capture.batch",
+    "experiments.capture.many_captures",
     "experiments.vocoder.job",
     "experiments.releases.writing",
     "data_pipeline.corpus_preparation",

@@ -13,8 +13,8 @@ from data_pipeline.latency import Latency
 from experiments.capture.figures import attack_window, error_over_time
 from experiments.capture.latency_plot import plot_latency
 from experiments.capture.page import CaptureReport, SizeReport, write_capture_report
+from experiments.capture.verdicts import describe_esr
 from experiments.report.drawing import drawable
-from experiments.report.words import describe_esr
 
 RATE = 48000
 

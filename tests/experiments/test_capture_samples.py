@@ -14,7 +14,7 @@ from experiments.capture import samples as capture_samples
 from experiments.capture.samples import TrainingSamples
 from experiments.report.elements import is_running
 from experiments.run.folder import RunFolder
-from wf_jax.amps.capture import CaptureAudio, CaptureTask
+from wf_jax.amps.capture_task import CaptureAudio, CaptureTask
 
 
 @pytest.fixture

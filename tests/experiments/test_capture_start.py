@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from data_pipeline.audio_files import write_wav
-from data_pipeline.synthetic import demo_pair, write_demo_pair
+from data_pipeline.synthetic_pair import demo_pair, write_demo_pair
 from experiments.capture import job as capture
 from experiments.capture import results as capture_results
 from experiments.configs.a2_capture import get_config

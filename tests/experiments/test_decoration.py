@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from data_pipeline.captures import Capture
 from data_pipeline.latency import Latency
-from data_pipeline.synthetic import demo_pair
+from data_pipeline.synthetic_pair import demo_pair
 from experiments.capture import results as capture_results
 from experiments.capture import samples as capture_samples
 from experiments.capture.job import CaptureJob
@@ -25,7 +25,7 @@ from experiments.run.decoration import decorating, showing
 from experiments.run.folder import RunFolder
 from experiments.run.sweep import complete
 from wf_jax.amps import load_nam
-from wf_jax.amps.capture import CaptureAudio, CaptureTask
+from wf_jax.amps.capture_task import CaptureAudio, CaptureTask
 from wf_jax.amps.nam_file import read_nam
 from wf_jax.errors import UserError
 from wf_jax.training.loop import Result

@@ -21,7 +21,7 @@ from orbax.checkpoint import v1 as ocp
 
 from data_pipeline.corpus import Corpus
 from data_pipeline.corpus_preparation import prepare_corpus
-from data_pipeline.synthetic import demo_pair
+from data_pipeline.synthetic_pair import demo_pair
 from data_pipeline.synthetic_speech import write_demo_corpus
 from experiments.run.sweep import complete
 from tests.experiments.killed_command import Command

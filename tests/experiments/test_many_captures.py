@@ -14,17 +14,17 @@ import numpy as np
 import pytest
 import soundfile
 
-from data_pipeline.synthetic import demo_pair
+from data_pipeline.synthetic_pair import demo_pair
 from experiments.accelerator.amps import new_a2
-from experiments.capture import batch, wave
-from experiments.capture.batch import train_captures
+from experiments.capture import many_captures, wave
+from experiments.capture.many_captures import train_captures
 from experiments.capture.members import members_of
 from experiments.capture.outcomes import Outcomes
 from experiments.configs.a2_capture import get_config
 from experiments.run.exit_codes import AGAIN, INTERRUPTED, PARTIAL
 from experiments.run.lock import FolderLock, LockedError
 from tests.experiments.test_train import run as command
-from wf_jax.amps.capture import CaptureAudio, CaptureTask, together
+from wf_jax.amps.capture_task import CaptureAudio, CaptureTask, together
 from wf_jax.amps.nam_file import read_nam
 from wf_jax.errors import UserError
 from wf_jax.platforms import chosen
@@ -141,13 +141,13 @@ def test_good_files_become_models_and_bad_ones_a_line_each(trained, capsys):
 
 @pytest.mark.slow
 def test_the_same_command_trains_what_is_not_done(config, trained, monkeypatch, capsys):
-    taken, before = [], batch.execute
+    taken, before = [], many_captures.execute
 
     def execute(job, folder, session):
         taken.append(folder.shared.name)
         return before(job, folder, session)
 
-    monkeypatch.setattr(batch, "execute", execute)
+    monkeypatch.setattr(many_captures, "execute", execute)
     assert again(config, trained) == PARTIAL
     assert taken == []
     assert rows(trained)["a"]["state"] == "finished"
@@ -174,13 +174,13 @@ def test_a_bad_file_in_the_place_of_a_good_one_leaves_its_model(config, trained)
 @pytest.mark.slow
 @pytest.mark.parametrize("code", [AGAIN, INTERRUPTED])
 def test_a_signal_ends_all_and_keeps_what_is_done(config, place, monkeypatch, code):
-    before = batch.execute
+    before = many_captures.execute
     stopped = SimpleNamespace(again=code == AGAIN, diverged=False, finished=False)
 
     def execute(job, folder, session):
         return stopped if folder.shared.name == "late" else before(job, folder, session)
 
-    monkeypatch.setattr(batch, "execute", execute)
+    monkeypatch.setattr(many_captures, "execute", execute)
     assert again(config, place) == code
     states = {name: row["state"] for name, row in rows(place).items()}
     assert (states["a"], states["late"]) == ("finished", "waiting")
@@ -191,7 +191,7 @@ def test_a_signal_ends_all_and_keeps_what_is_done(config, place, monkeypatch, co
 
 @pytest.mark.slow
 def test_one_that_diverges_begins_again_with_a_smaller_rate(config, place, monkeypatch):
-    rates, before = [], batch.execute
+    rates, before = [], many_captures.execute
 
     def execute(job, folder, session):
         rates.append(job.config.recipe()[0])
@@ -199,19 +199,19 @@ def test_one_that_diverges_begins_again_with_a_smaller_rate(config, place, monke
             raise DivergedError("the training diverged at step 3 (noise): lower the rate")
         return before(job, folder, session)
 
-    monkeypatch.setattr(batch, "execute", execute)
+    monkeypatch.setattr(many_captures, "execute", execute)
     assert again(config, place) == PARTIAL
     assert rates == [0.004, 0.001, 0.00025, 0.004, 0.001]
     assert rows(place)["a"]["reason"].startswith("the training diverged at step 3")
     assert rows(place)["late"]["state"] == "finished"
     rates.clear()
-    monkeypatch.setattr(batch, "execute", before)
+    monkeypatch.setattr(many_captures, "execute", before)
     again(config, place)
     assert rows(place)["a"]["state"] == "finished"
     # One that needed a smaller rate is done; one whose rate was changed is not.
     late = place / "late" / "config.json"
     assert json.loads(late.read_text())["train.learning_rate"] == 0.001
-    monkeypatch.setattr(batch, "execute", execute)
+    monkeypatch.setattr(many_captures, "execute", execute)
     assert again(config, place) == PARTIAL
     assert rates == []
     config.train.learning_rate = 0.003
@@ -252,13 +252,13 @@ def test_what_another_process_has_is_left_to_it(config, place, together):
 def test_what_another_process_had_is_looked_at_again(config, place, monkeypatch):
     mended(config)
     (place / "a").mkdir(parents=True)
-    lock, before = FolderLock(place / "a"), batch.execute
+    lock, before = FolderLock(place / "a"), many_captures.execute
 
     def execute(job, folder, session):
         lock.release()  # while the other one is trained
         return before(job, folder, session)
 
-    monkeypatch.setattr(batch, "execute", execute)
+    monkeypatch.setattr(many_captures, "execute", execute)
     assert again(config, place) == 0
     assert rows(place)["a"]["state"] == "finished"
 
@@ -282,7 +282,7 @@ def test_a_folder_is_locked_before_anything_is_done_with_it(config, trained, mon
     assert all(path.stat().st_mtime_ns == time for path, time in files.items())
     held[0].release()
     monkeypatch.undo()
-    prepared, prepare = [], batch.MemberJob.prepare
+    prepared, prepare = [], many_captures.MemberJob.prepare
 
     def locked(job, folder):
         with pytest.raises(LockedError):
@@ -290,7 +290,7 @@ def test_a_folder_is_locked_before_anything_is_done_with_it(config, trained, mon
         prepared.append(folder.shared.name)
         return prepare(job, folder)
 
-    monkeypatch.setattr(batch.MemberJob, "prepare", locked)
+    monkeypatch.setattr(many_captures.MemberJob, "prepare", locked)
     again(config, trained)
     assert prepared == ["a"]
 
@@ -321,7 +321,7 @@ def test_errors_of_one_capture_leave_the_others_alone(config, place, monkeypatch
     mended(config)
     place.mkdir()
     (place / "a").write_text("in the way")
-    load = batch.CaptureJob.load
+    load = many_captures.CaptureJob.load
     silent = Path(config.data.output, "b.wav")
     shutil.copy(Path(config.data.output, "a.wav"), silent)
 
@@ -330,7 +330,7 @@ def test_errors_of_one_capture_leave_the_others_alone(config, place, monkeypatch
             raise MemoryError
         return load(job, *args, **kwargs)
 
-    monkeypatch.setattr(batch.CaptureJob, "load", troubled)
+    monkeypatch.setattr(many_captures.CaptureJob, "load", troubled)
     assert again(config, place) == PARTIAL
     said = rows(place)
     assert said["a"]["reason"] == f"{place / 'a'}: cannot be made: File exists; give another folder"
@@ -341,14 +341,14 @@ def test_errors_of_one_capture_leave_the_others_alone(config, place, monkeypatch
 @pytest.mark.slow
 def test_compiled_programs_are_dropped_now_and_then(config, place, monkeypatch):
     cleared = []
-    monkeypatch.setattr(batch, "CLEAR_EVERY", 2)
-    monkeypatch.setattr(batch.jax, "clear_caches", lambda: cleared.append(len(cleared)))
+    monkeypatch.setattr(many_captures, "CLEAR_EVERY", 2)
+    monkeypatch.setattr(many_captures.jax, "clear_caches", lambda: cleared.append(len(cleared)))
     assert again(config, place) == PARTIAL
     assert cleared == [0]
 
 
 def test_several_processes_are_refused(config, place, monkeypatch):
-    monkeypatch.setattr(batch.jax, "process_count", lambda: 2)
+    monkeypatch.setattr(many_captures.jax, "process_count", lambda: 2)
     with pytest.raises(UserError, match="--distributed: many captures are not split over proc"):
         again(config, place)
     assert not place.exists()
@@ -360,10 +360,10 @@ def test_captures_are_fine_tuned_one_after_the_other(config, place):
         again(config, place)
     config.train.captures_at_once = 0
     with chosen(captures=16):
-        assert batch._at_once(config, Session()) == 1
-        assert batch._at_once(dataclasses.replace(config, init_from=""), Session()) == 16
+        assert many_captures._at_once(config, Session()) == 1
+        assert many_captures._at_once(dataclasses.replace(config, init_from=""), Session()) == 16
     initial = Session(initial=dict, initial_name="run")
-    assert batch._at_once(dataclasses.replace(config, init_from=""), initial) == 1
+    assert many_captures._at_once(dataclasses.replace(config, init_from=""), initial) == 1
 
 
 @pytest.mark.slow
@@ -549,10 +549,10 @@ def test_a_wave_writes_each_capture_as_if_it_were_alone(config, place, monkeypat
             first, second = ([record[key] for key in ("step", "esr/linear")] for record in pair)
             np.testing.assert_allclose(first, second, rtol=1e-4)
     assert rows(place / "wave")["late"]["latency_samples"] == "135"
-    before = batch.execute
-    monkeypatch.setattr(batch, "execute", None)  # nothing is left to do
+    before = many_captures.execute
+    monkeypatch.setattr(many_captures, "execute", None)  # nothing is left to do
     assert again(config, place / "wave") == PARTIAL
-    monkeypatch.setattr(batch, "execute", before)
+    monkeypatch.setattr(many_captures, "execute", before)
     # From then on each goes on as if it had been alone: other metadata, and a longer budget.
     capsys.readouterr()
     config.metadata.gear_make = "Acme"
@@ -661,13 +661,13 @@ def test_a_wave_that_fails_keeps_its_checkpoints(config, place, monkeypatch, cap
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with monkeypatch.context() as patched:
-        patched.setattr(batch.WaveJob, "finish", full)
-        patched.setattr(batch.MemberJob, "prepare", full)
+        patched.setattr(many_captures.WaveJob, "finish", full)
+        patched.setattr(many_captures.MemberJob, "prepare", full)
         before = wave.WaveJob.prepare
 
         def prepare(job, folder):
             with pytest.MonkeyPatch.context() as whole:
-                whole.setattr(batch.MemberJob, "prepare", batch.CaptureJob.prepare)
+                whole.setattr(many_captures.MemberJob, "prepare", many_captures.CaptureJob.prepare)
                 return before(job, folder)
 
         patched.setattr(wave.WaveJob, "prepare", prepare)

@@ -20,7 +20,7 @@ pytest.importorskip("axe_playwright_python")
 from axe_playwright_python.sync_playwright import Axe
 from playwright import sync_api as api
 
-from data_pipeline.synthetic import write_demo_pair
+from data_pipeline.synthetic_pair import write_demo_pair
 from data_pipeline.synthetic_speech import synthetic_speech
 from experiments.report import elements
 from tests.amps.nam_examples import EXAMPLES

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from data_pipeline import playing
+from data_pipeline import synthetic_playing
 from data_pipeline.teacher_checks import examine
 from experiments.capture.job import CaptureJob
 from experiments.capture.teacher import Teacher
@@ -140,7 +140,7 @@ def test_a_run_goes_on(config, tmp_path, capsys):
 
 
 def test_the_built_in_di_has_the_rate_of_the_teacher(config, tmp_path, monkeypatch):
-    monkeypatch.setattr(playing, "SECONDS", 2.0)
+    monkeypatch.setattr(synthetic_playing, "SECONDS", 2.0)
     config.data.teacher = linear(tmp_path / "slow.nam", [0.5], sample_rate=22050)
     for config.data.input in ("", "built-in"):
         teacher = Teacher(config.data)
@@ -209,12 +209,12 @@ def test_di_files_and_folders_are_played_one_after_the_other(config, tmp_path):
 
 
 def test_built_in_playing_may_be_judged_by_the_users_own(config, monkeypatch):
-    monkeypatch.setattr(playing, "SECONDS", 2.0)
+    monkeypatch.setattr(synthetic_playing, "SECONDS", 2.0)
     own, config.data.input = config.data.input, f"built-in,{config.data.input}"
     config.check()
     teacher = Teacher(config.data)
     di = teacher.di()
-    np.testing.assert_array_equal(di[: 2 * RATE], playing.varied_playing(2.0, 0, RATE))
+    np.testing.assert_array_equal(di[: 2 * RATE], synthetic_playing.varied_playing(2.0, 0, RATE))
     assert len(di) == 5 * RATE
     assert config.input_files() == (config.data.teacher, own)
     assert teacher.lesson.di == "built-in+di.wav"

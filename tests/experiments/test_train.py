@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from data_pipeline.synthetic import demo_pair
+from data_pipeline.synthetic_pair import demo_pair
 from wf_jax.amps import load_nam
 
 ROOT = Path(__file__).parents[2]

@@ -11,7 +11,7 @@ import pytest
 
 from data_pipeline.corpus_preparation import prepare_corpus
 from data_pipeline.synthetic_speech import write_demo_corpus
-from experiments.run.model_folder import model_folder
+from experiments.run.vocoder_folder import model_folder
 from wf_jax.errors import UserError
 from wf_jax.flows.model_folder import load_model
 from wf_jax.flows.shipped_voices import DEFAULT, FOLDER

@@ -126,9 +126,9 @@ def test_a2_for_cpus_alone_takes_its_pass(tmp_path):
 @pytest.mark.slow
 def test_the_a2_pass_is_rebuilt_as_such(tmp_path, monkeypatch):
     """Covers also a model where it would not be chosen: the release's arrays are packed for it."""
-    monkeypatch.setattr("wf_jax.amps.fast.forbidden", lambda: "")
+    monkeypatch.setattr("wf_jax.amps.jax_form.forbidden", lambda: "")
     made = releases.amp_release(tmp_path / "amp", "A2", platforms=("cpu",), blocks=())
-    monkeypatch.setattr("wf_jax.amps.fast.forbidden", lambda: "not here")
+    monkeypatch.setattr("wf_jax.amps.jax_form.forbidden", lambda: "not here")
     content = json.loads((made / MANIFEST).read_text())
     assert content["amp"]["a2_pass"]
     (made / MANIFEST).write_text(json.dumps(content | {"expires": "2026-01-31"}))

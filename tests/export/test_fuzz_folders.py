@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from experiments.run.initial import read_initial
-from experiments.run.model_folder import model_folder
+from experiments.run.vocoder_folder import model_folder
 from tests import hostile_files
 from tests.damaged_folders import battery, outcome, read
 from tests.export import small_releases as releases

@@ -9,7 +9,7 @@ import zipfile
 import numpy as np
 import pytest
 
-from experiments.run.model_folder import model_folder
+from experiments.run.vocoder_folder import model_folder
 from tests import hostile_files as hostile
 from tests.flows import small
 from wf_jax.errors import UserError

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from data_pipeline.synthetic_speech import SAMPLE_RATE
-from experiments.run.model_folder import model_folder
+from experiments.run.vocoder_folder import model_folder
 from tests.flows import small
 from wf_jax.audio.clips import clip_mel
 from wf_jax.flows.model_folder import load_model, save_model

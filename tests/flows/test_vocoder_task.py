@@ -20,7 +20,7 @@ from wf_jax.flows.vocoder_task import (
     dequantization_noise,
     mel_context,
 )
-from wf_jax.levels import bits_per_sample
+from wf_jax.likelihood import bits_per_sample
 from wf_jax.modules import split
 from wf_jax.platforms import chosen
 from wf_jax.training.checkpoints import Checkpoints

@@ -12,7 +12,7 @@ import numpy as np
 from jax.experimental import multihost_utils
 
 from tests.flows import toy_vocoder
-from wf_jax.amps.capture import CaptureAudio, CaptureTask
+from wf_jax.amps.capture_task import CaptureAudio, CaptureTask
 from wf_jax.training import distributed
 from wf_jax.training.batches import Batches
 from wf_jax.training.devices import use_every_core

@@ -13,7 +13,7 @@ from jax.sharding import AxisType, Mesh, PartitionSpec
 
 from tests.flows import small
 from wf_jax.amps import a2
-from wf_jax.amps.capture import CaptureAudio, CaptureTask
+from wf_jax.amps.capture_task import CaptureAudio, CaptureTask
 from wf_jax.flows.vocoder_task import VocoderTask, mel_context
 from wf_jax.modules import split
 from wf_jax.training import flops

@@ -2,7 +2,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from wf_jax.amps.capture import CaptureTask
+from wf_jax.amps.capture_task import CaptureTask
 from wf_jax.flows.vocoder_task import VocoderTask
 from wf_jax.training.matrices import Axes, grouped, stack, unstack
 

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from wf_jax.amps.capture import CaptureAudio, CaptureTask, LossWeights
+from wf_jax.amps.capture_task import CaptureAudio, CaptureTask, LossWeights
 from wf_jax.training import programs
 from wf_jax.training.programs import program_key, shared
 from wf_jax.training.settings import Settings

@@ -67,7 +67,7 @@ def model_of(file: NamFile, sample_rate: float | None = None) -> "AmpModel":
 def _recurrent(file: RecurrentFile) -> "AmpModel":
     from wf_jax.amps.gru import GRU
     from wf_jax.amps.lstm import LSTM
-    from wf_jax.amps.nam_weights import filled
+    from wf_jax.amps.nam_filling import filled
     from wf_jax.amps.recurrent import RecurrentConfig
     from wf_jax.amps.skip import Skip
 

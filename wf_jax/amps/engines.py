@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from wf_jax.errors import UserError
 
 if TYPE_CHECKING:
-    from wf_jax.amps.fast import Playable
+    from wf_jax.amps.jax_form import Playable
 
 AUTO, NATIVE, JAX = ENGINES = ("auto", "native", "jax")
 

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from wf_jax.amps.layers import product
+from wf_jax.amps.arithmetic import product
 from wf_jax.amps.recurrent import CellState, Recurrent
 from wf_jax.amps.weights import Weights
 

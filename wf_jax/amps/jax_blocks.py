@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from wf_jax.amps.fast import Playable, compiler_options
+from wf_jax.amps.jax_form import Playable, compiler_options
 
 FEW = 4  # arrays: handing over one more costs a call about as much as computing a layer
 STEP = 8  # between the sizes that programs are compiled for

@@ -13,11 +13,9 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from wf_jax.amps.layers import causal_conv
+from wf_jax.amps.arithmetic import causal_conv
 from wf_jax.amps.model import AmpModel, State, remember
 from wf_jax.amps.weights import Weights
-
-IMPLEMENTATIONS = ("auto", "direct", "fft")
 
 # Taps above which the FFT is used, whatever the file says. On two cores, of 16 / 64 / 256 taps
 # over 131,072 samples: direct 0.4 / 17 / 97 ms, FFT 0.8 ms always; blocks of 64 samples take 10 /
@@ -31,10 +29,10 @@ class LinearConfig:
 
     Attributes:
         receptive_field: taps of each impulse response.
-    bias: whether a bias is added.
+        bias: whether a bias is added.
         in_channels: channels of the audio; see Linear for how they meet the outputs.
         out_channels: channels that come out.
-        implementation: one of IMPLEMENTATIONS; the method that the core is asked to use.
+        implementation: "auto", "direct" or "fft": what the core is asked to use.
         sample_rate: Hz; None where a file has none.
 
     Raises:

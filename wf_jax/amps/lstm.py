@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from wf_jax.amps.layers import product
+from wf_jax.amps.arithmetic import product
 from wf_jax.amps.recurrent import CellState, Recurrent, RecurrentConfig
 from wf_jax.amps.weights import Uniform, Weights
 

@@ -5,11 +5,13 @@ block of one, and the rest (batches, whole files, prewarming) follows here.
 """
 
 import math
+from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
 from jax import lax
 
@@ -24,7 +26,8 @@ class AmpModel(nnx.Module):
     Signals of a model with several input or output channels are [B, channels, T] on that side.
 
     An architecture sets `sample_rate` (Hz; None where its file does not say), `input_channels`
-    and `output_channels`, and defines `receptive_field`, `state_before_prewarm` and `block`.
+    and `output_channels`, and defines `receptive_field`, `state_before_prewarm`, `block` and, to be
+    written to a .nam file, `weight_arrays`.
     """
 
     sample_rate: float | None = None
@@ -54,6 +57,10 @@ class AmpModel(nnx.Module):
         Returns:
             The state after them, and y [O, T].
         """
+        raise NotImplementedError
+
+    def weight_arrays(self) -> Iterator[np.ndarray]:
+        """Yields all arrays in the order of a .nam file's weights."""
         raise NotImplementedError
 
     @property

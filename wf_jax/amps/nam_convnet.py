@@ -1,4 +1,4 @@
-"""The ConvNet in a .nam file: its config and its weights, both ways."""
+"""The ConvNet in a .nam file: its config both ways, and its weights as they are read."""
 
 import functools
 from typing import Any
@@ -6,9 +6,9 @@ from typing import Any
 from wf_jax.amps.activations import Activation
 from wf_jax.amps.convnet import ConvNet, ConvNetConfig
 from wf_jax.amps.nam_file import NamFile
+from wf_jax.amps.nam_filling import filled
 from wf_jax.amps.nam_options import Options
 from wf_jax.amps.nam_wavenet import MOST_LAYERS
-from wf_jax.amps.nam_weights import filled
 from wf_jax.errors import UserError
 
 

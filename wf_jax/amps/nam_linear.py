@@ -1,12 +1,12 @@
-"""The Linear model in a .nam file: its config and its weights, both ways."""
+"""The Linear model in a .nam file: its config both ways, and its weights as they are read."""
 
 import functools
 from typing import Any
 
 from wf_jax.amps.linear import Linear, LinearConfig
 from wf_jax.amps.nam_file import NamFile
+from wf_jax.amps.nam_filling import filled
 from wf_jax.amps.nam_options import Options
-from wf_jax.amps.nam_weights import filled
 from wf_jax.errors import UserError
 
 # The core's spellings, in any case.

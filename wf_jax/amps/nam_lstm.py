@@ -1,12 +1,12 @@
-"""The LSTM in a .nam file: its config and its weights, both ways."""
+"""The LSTM in a .nam file: its config both ways, and its weights as they are read."""
 
 import functools
 from typing import Any
 
 from wf_jax.amps.lstm import LSTM, create
 from wf_jax.amps.nam_file import NamFile
+from wf_jax.amps.nam_filling import check, filled
 from wf_jax.amps.nam_options import MOST_CELLS, Options
-from wf_jax.amps.nam_weights import check, filled
 from wf_jax.amps.recurrent import RecurrentConfig
 from wf_jax.errors import UserError
 

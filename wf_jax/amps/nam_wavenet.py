@@ -1,4 +1,4 @@
-"""The WaveNet in a .nam file: its config and its weights, both ways."""
+"""The WaveNet in a .nam file: its config both ways, and its weights as they are read."""
 
 from collections.abc import Callable
 from typing import Any
@@ -8,9 +8,9 @@ import numpy as np
 from wf_jax.amps.activations import Activation
 from wf_jax.amps.model import AmpModel
 from wf_jax.amps.nam_file import NamFile
+from wf_jax.amps.nam_filling import filled
 from wf_jax.amps.nam_limits import MOST, TAPS
 from wf_jax.amps.nam_options import Options
-from wf_jax.amps.nam_weights import filled
 from wf_jax.amps.wavenet import WaveNet
 from wf_jax.amps.wavenet_config import (
     FILMS,

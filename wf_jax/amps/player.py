@@ -5,7 +5,7 @@ from typing import Protocol
 import numpy as np
 
 from wf_jax.amps.engines import AUTO, plays_natively
-from wf_jax.amps.fast import Playable
+from wf_jax.amps.jax_form import Playable
 
 
 class Stream(Protocol):

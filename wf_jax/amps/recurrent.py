@@ -11,7 +11,7 @@ import numpy as np
 from flax import nnx
 from jax import lax
 
-from wf_jax.amps.layers import affine
+from wf_jax.amps.arithmetic import affine
 from wf_jax.amps.model import AmpModel, State
 from wf_jax.amps.weights import Weights
 

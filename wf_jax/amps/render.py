@@ -14,7 +14,7 @@ import numpy as np
 from jax.sharding import PartitionSpec as P
 
 from wf_jax.amps.engines import AUTO, plays_natively
-from wf_jax.amps.fast import Playable, compiler_options
+from wf_jax.amps.jax_form import Playable, compiler_options
 from wf_jax.amps.model import State
 from wf_jax.mesh import DATA_AXIS, local_mesh
 from wf_jax.training.devices import available_cores

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from wf_jax.amps.layers import affine, causal_conv, dense, product
+from wf_jax.amps.arithmetic import affine, causal_conv, dense, product
 from wf_jax.amps.wavenet_config import FILMS, LayerArrayConfig
 from wf_jax.amps.weights import Weights
 

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
-from wf_jax.amps.fast import Playable
+from wf_jax.amps.jax_form import Playable
 from wf_jax.audio.mel import mel_spectrogram, peak_gain
 from wf_jax.export.amp import Amp
 from wf_jax.export.vocoder import Vocoder

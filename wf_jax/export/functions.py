@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.flatten_util import ravel_pytree
 
-from wf_jax.amps.fast import Playable
+from wf_jax.amps.jax_form import Playable
 from wf_jax.audio.clips import SMALLEST
 from wf_jax.audio.draws import KEY_KIND, draw
 from wf_jax.audio.mel import mel_of_clips, peak_gain

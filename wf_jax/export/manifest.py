@@ -39,6 +39,7 @@ FILES = (MANIFEST, CONFIG, PARAMS, NAM, CARD, EXAMPLE, f"*{SUFFIX}")  # all that
 LIFETIME = datetime.timedelta(days=180)
 LARGEST_MANIFEST = 1 << 22  # bytes; that of a WaveGlow has 100 KiB
 LOOKS = 20  # at a folder in which a release takes the place of another
+CERTAIN = 3  # looks in a row at the same list, after which a file is damaged
 LARGEST_RELEASE = 1 << 30  # bytes, of all files together; NVIDIA's WaveGlow has 350 MB
 # Of the sizes that a caller fills arrays up to: samples of an amp, mel frames of a vocoder.
 _MOST = {"chunk": 1 << 20, "input_channels": 1 << 12, "hop": 1 << 15, "bands": 512}
@@ -310,13 +311,14 @@ def read_release(folder: Path, sha256: str | None = None) -> tuple[Manifest, dic
     Raises:
         UserError: as `read_manifest` and `read_files`.
     """
-    manifest = read_manifest(folder, sha256)
+    failed = []
     for _ in range(LOOKS):
+        manifest = read_manifest(folder, sha256)
         try:
             return manifest, read_files(folder, manifest)
         except UserError:
-            old, manifest = manifest, read_manifest(folder, sha256)
-            if manifest.files == old.files:
+            failed.append(manifest.files)
+            if failed[-CERTAIN:] == [manifest.files] * CERTAIN:
                 raise
     raise UserError(f"{folder}: is replaced again and again; copy it, and load the copy")
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from wf_jax.amps import load_nam
 from wf_jax.amps.a2_pass import A2Pass
-from wf_jax.amps.fast import Playable
+from wf_jax.amps.jax_form import Playable
 from wf_jax.export.artifacts import Function
 from wf_jax.export.functions import amp_functions, vocoder_functions
 from wf_jax.export.manifest import NAM, AmpFacts, Manifest

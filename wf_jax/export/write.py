@@ -17,7 +17,7 @@ import numpy as np
 import wf_jax
 from wf_jax.amps.a2_pass import A2Pass
 from wf_jax.amps.describe import words
-from wf_jax.amps.fast import compiler_options, fastest
+from wf_jax.amps.jax_form import compiler_options, jax_form
 from wf_jax.amps.nam_models import load_nam
 from wf_jax.audio.clips import SMALLEST
 from wf_jax.export.artifacts import Function, lower
@@ -129,8 +129,8 @@ def write_amp(
         UserError: the file cannot be used.
     """
     model = load_nam(nam).at_size(size)
-    fast = tuple(platforms) == ("cpu",) and isinstance(fastest(model), A2Pass)
-    played = fastest(model) if fast else model
+    fast = tuple(platforms) == ("cpu",) and isinstance(jax_form(model), A2Pass)
+    played = jax_form(model) if fast else model
     facts = AmpFacts(
         sample_rate=model.sample_rate,
         input_channels=model.input_channels,

@@ -21,7 +21,8 @@ from wf_jax.audio.mel import MelSettings, mel_of_clips
 from wf_jax.flows.config import FlowConfig
 from wf_jax.flows.families import new_flow
 from wf_jax.flows.flow import Flow
-from wf_jax.levels import FULL_SCALE, bits_per_sample
+from wf_jax.levels import FULL_SCALE
+from wf_jax.likelihood import bits_per_sample
 from wf_jax.mesh import DATA_AXIS, AxisNames, gather_processes, local_mesh
 from wf_jax.platforms import choices
 from wf_jax.random_streams import random_stream

@@ -31,13 +31,12 @@ from wf_jax.training.checkpoint_faults import (
     refuse_forbidden,
     sentence,
 )
-from wf_jax.training.distributed import from_main
+from wf_jax.training.distributed import all_agree, from_main
 from wf_jax.training.fingerprints import describe, digest
 from wf_jax.training.saved_checkpoints import (
     STATE,
     can_be_listed,
     checked,
-    everywhere,
     literal_folder,
     saved_steps,
 )
@@ -111,7 +110,7 @@ class Checkpoints:
         # Orbax opens all or none; what it cannot list must go first.
         if jax.process_index() == 0:
             self._set_unlistable_aside(keep)
-        everywhere(True)
+        all_agree(True)
         try:
             self._checkpointer = self._open(self._kept)
         except Exception as error:
@@ -192,7 +191,7 @@ class Checkpoints:
                         self._set_aside(passed)
                 if jax.process_index() == 0:
                     self._delete_surplus()
-                everywhere(True)
+                all_agree(True)
                 self._checkpointer.reload()
                 return restored
             damaged.append(step)
@@ -291,7 +290,7 @@ class Checkpoints:
             described = self._read_description(step)
         except DamagedError as damage:
             reason = str(damage)
-        if not everywhere(not reason):
+        if not all_agree(not reason):
             return None, reason or "another process cannot read it"
         check_same_arrays(self.folder, step, like, described["arrays"])
         state = None
@@ -299,7 +298,7 @@ class Checkpoints:
             state = self._load(step, like, described["arrays"])
         except DamagedError as damage:
             reason = str(damage)
-        if not everywhere(not reason):
+        if not all_agree(not reason):
             return None, reason or "another process cannot read it"
         return Restored(step, state, described["notes"]), ""
 

@@ -199,7 +199,7 @@ def from_main(tree: Any) -> Any:
 
 
 def all_agree(good: bool) -> bool:
-    """Returns True if the value is true in every process."""
+    """Returns True if the value is true in every process; all must ask."""
     return bool(gather_processes(np.bool_(good)).all())
 
 

@@ -18,8 +18,8 @@ from orbax.checkpoint import v1 as ocp
 
 from wf_jax.errors import UserError
 from wf_jax.folders import is_remote
-from wf_jax.mesh import gather_processes
 from wf_jax.training.checkpoint_faults import DamagedError, check_permissions
+from wf_jax.training.distributed import all_agree
 from wf_jax.training.fingerprints import describe, digest
 from wf_jax.whole_files import temporary_folder
 
@@ -46,7 +46,7 @@ def load_params(folder: Path) -> tuple[int, dict[str, np.ndarray]]:
         except Exception as error:  # as in Checkpoints._load
             _LOG.warning("%s: checkpoint %d is damaged (%s)", folder, step, type(error).__name__)
             params = None
-        if everywhere(params is not None):
+        if all_agree(params is not None):
             return step, params
     raise UserError(
         f"{folder}: there is no whole checkpoint to start from; wait for the first one of that "
@@ -102,11 +102,6 @@ def can_be_listed(folder: Path) -> bool:
         return bool(datetime.fromtimestamp(saved.commit_timestamp_nsecs / 1e9, UTC))
     except Exception:
         return False
-
-
-def everywhere(good: bool) -> bool:
-    """Returns whether it is so in every process; all must ask."""
-    return bool(gather_processes(np.bool_(good)).all())
 
 
 def _load_best(folder: Path) -> dict[str, np.ndarray]:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection
 import numpy as np
 import soxr
 
-from data_pipeline.synthetic import SAMPLE_RATE, ring
+from data_pipeline.synthetic_pair import SAMPLE_RATE, ring
 
 BUILT_IN, DEMO = "built-in", "demo"  # in the place of a file: this playing, the built-in pair
 PEAK = 0.9  # of full scale

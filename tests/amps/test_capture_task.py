@@ -10,7 +10,7 @@ import pytest
 from tests.amps.nam_examples import EXAMPLES
 from tests.amps.test_every_nam import again
 from wf_jax.amps import a2
-from wf_jax.amps.capture import CaptureAudio, CaptureTask, LossWeights
+from wf_jax.amps.capture_task import CaptureAudio, CaptureTask, LossWeights
 from wf_jax.amps.losses import RESOLUTIONS
 from wf_jax.amps.nam_file import parse
 from wf_jax.amps.nam_models import model_of

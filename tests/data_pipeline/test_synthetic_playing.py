@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from data_pipeline import playing
-from data_pipeline.playing import PEAK, built_in_di, varied_playing
+from data_pipeline import synthetic_playing
+from data_pipeline.synthetic_playing import PEAK, built_in_di, varied_playing
 
 RATE = 48000
 
@@ -42,20 +42,20 @@ def test_it_reaches_every_octave_of_hearing(played):
         assert 0.003 < share < 0.5, low
 
 
-@pytest.mark.parametrize("kind", list(playing._PHRASES))
+@pytest.mark.parametrize("kind", list(synthetic_playing._PHRASES))
 def test_every_kind_of_phrase(kind):
-    phrase = playing._PHRASES[kind][0](np.random.default_rng(0), RATE)
+    phrase = synthetic_playing._PHRASES[kind][0](np.random.default_rng(0), RATE)
     assert np.isfinite(phrase).all()
     assert (np.abs(phrase).max() > 0) == (kind != "silence")
 
 
 def test_a_ramp_falls_or_rises_by_60_db():
-    ramp = levels(playing._ramp(np.random.default_rng(0), RATE), 0.1)
+    ramp = levels(synthetic_playing._ramp(np.random.default_rng(0), RATE), 0.1)
     assert abs(ramp[-1] - ramp[0]) == pytest.approx(54, abs=4)  # 100 ms of it is 6 dB
 
 
 def test_a_sweep_has_one_pitch_at_a_time():
-    sweep = playing._sweep(np.random.default_rng(5), RATE)
+    sweep = synthetic_playing._sweep(np.random.default_rng(5), RATE)
     part = np.abs(np.fft.rfft(sweep[20_000:22_000] * np.hanning(2000))) ** 2
     assert np.sort(part)[-40:].sum() > 0.99 * part.sum()
 
@@ -71,7 +71,7 @@ def test_another_rate_is_the_same_playing():
 
 
 def test_the_end_of_the_built_in_di_is_strings_alone(monkeypatch):
-    monkeypatch.setattr(playing, "SECONDS", 3.0)
+    monkeypatch.setattr(synthetic_playing, "SECONDS", 3.0)
     di = built_in_di(2.0, RATE)
     assert len(di) == 5 * RATE
     strings = ("notes", "chords", "mutes", "tremolo", "slides")

@@ -2,8 +2,15 @@ import numpy as np
 import pytest
 import soundfile
 
-from data_pipeline import synthetic
-from data_pipeline.synthetic import HISS, LATENCY, demo_pair, plucked_di, tube_amp, write_demo_pair
+from data_pipeline import synthetic_pair
+from data_pipeline.synthetic_pair import (
+    HISS,
+    LATENCY,
+    demo_pair,
+    plucked_di,
+    tube_amp,
+    write_demo_pair,
+)
 
 RATE = 48000
 
@@ -43,7 +50,7 @@ def test_ring_is_a_sum_of_decaying_sines():
     amplitude, rate = np.array([1.0, 0.3]), np.array([2.0, 60.0])
     frequency, t = np.array([110.0, 330.5]), np.arange(1300) / RATE
     sines = np.sin(2 * np.pi * frequency[:, None] * t) * np.exp(-rate[:, None] * t)
-    ring = synthetic.ring(amplitude, frequency, rate, len(t))
+    ring = synthetic_pair.ring(amplitude, frequency, rate, len(t))
     np.testing.assert_allclose(ring, amplitude @ sines, atol=1e-12)
 
 

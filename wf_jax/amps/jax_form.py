@@ -14,7 +14,7 @@ SWITCH = "WF_JAX_A2_FAST"  # 0 in the environment: the general pass for all
 Playable = AmpModel | A2Pass  # what `Player` and `render` take
 
 
-def fastest(model: AmpModel, a2_fast: bool = True) -> Playable:
+def jax_form(model: AmpModel, a2_fast: bool = True) -> Playable:
     """The quickest form of a model; it plays the same, within rounding.
 
     Args:

@@ -7,7 +7,8 @@ loud, noisy, or smooth from a text-to-speech front end.
 import numpy as np
 
 from wf_jax.audio.mel_settings import MelSettings, mel_filterbank
-from wf_jax.levels import FULL_SCALE, LOG_FULL_SCALE
+from wf_jax.levels import FULL_SCALE
+from wf_jax.likelihood import LOG_FULL_SCALE
 
 _NATURAL_PER_DB = np.log(10) / 20
 # What front ends overshoot by at either end, in nepers. The least values are taken as the 0.1%
@@ -37,14 +38,13 @@ def describe_scale(mel: np.ndarray, settings: MelSettings) -> str | None:
     return next(filter(None, (rule(mel, settings) for rule in rules)), None)
 
 
-def describe_doubts(mel: np.ndarray, settings: MelSettings) -> str | None:
+def describe_doubts(mel: np.ndarray) -> str | None:
     """Says in one line what remains doubtful about a mel that `describe_scale` accepts, or None.
 
     A clip may be spoken all the same: a hiss is loudest in its highest bands too.
 
     Args:
         mel: [M, F].
-        settings: what it should have been made with.
     """
     bands, frames = mel.shape
     if bands == frames:
