@@ -15,8 +15,6 @@ from data_pipeline.standard_files import StandardFile
 PLAYER_RATE = 48_000
 MAX_LENGTH_DIFFERENCE = 1.0  # seconds
 SMALL_DIFFERENCE = 0.1  # seconds; no more than an export's rounding
-MAX_REPLICATE_ESR = 0.01
-PRE_SILENCE_SECONDS = 0.4
 LEAST_SECONDS = 1.0  # of a recording that is looked at
 SILENT_PEAK = 1e-4  # -80 dBFS
 QUIET_PEAK = 1e-2  # -40 dBFS
@@ -49,12 +47,6 @@ class Finding:
     def line(self) -> str:
         """Message and remedy on one line."""
         return f"{self.message}; {self.remedy}" if self.remedy else self.message
-
-
-def esr(prediction: np.ndarray, target: np.ndarray) -> float:
-    """Returns the error-to-signal ratio mean((p - t)^2) / mean(t^2); infinite if t is silent."""
-    energy = float(np.mean(target**2))
-    return float(np.mean((prediction - target) ** 2)) / energy if energy > 0.0 else float("inf")
 
 
 def check_rates(x: Audio, y: Audio) -> Finding:
@@ -310,3 +302,32 @@ def _flat_top(samples: np.ndarray, peak: float) -> int:
             if min(peak - padded[start], peak - padded[stop + 1]) > FLAT_EDGE:
                 longest = max(longest, int(stop - start))
     return longest
+
+
+def check_used(
+    x: Audio, y: Audio, start: float, stop: float, standard: StandardFile | None
+) -> Finding:
+    """Requires the chosen part in both files; a standard file has parts of its own.
+
+    Args:
+        x: the whole input.
+        y: the whole output.
+        start: seconds.
+        stop: seconds; 0 for the end.
+        standard: the layout of the input, if it has one.
+    """
+    shorter = x if x.seconds <= y.seconds else y
+    fault, remedy = "", ""
+    if standard is not None:
+        fault = f"version {standard.version} of the standard file has its own parts"
+        remedy = "leave out start_seconds and stop_seconds"
+    elif not 0.0 <= start < shorter.seconds:
+        fault = f"start_seconds={start:g} is not between 0 and {shorter.seconds:.3f} s, its end"
+        remedy = "choose another start_seconds"
+    elif stop and not start < stop <= shorter.seconds + 0.001:
+        fault = f"stop_seconds={stop:g} is not between {start:g} and {shorter.seconds:.3f} s"
+        remedy = "choose another stop_seconds, or 0 for the end"
+    if fault:
+        return Finding("part", "error", f"{shorter.path.name}: {fault}", remedy, ignorable=False)
+    until = f"{stop or shorter.seconds:.2f} s"
+    return Finding("part", "note", f"{y.path.name}: used from {start:.2f} to {until} only")

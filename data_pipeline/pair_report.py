@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from data_pipeline import checks, pair_checks, timing_checks
+from data_pipeline import checks, direction_checks, latency_checks, standard_checks, timing_checks
 from data_pipeline.audio_files import Audio, read_audio
 from data_pipeline.checks import Finding
 from data_pipeline.latency import (
@@ -106,7 +106,7 @@ def check_capture(
     standard = recognize(x, standard_files)
     lengths = checks.check_lengths(x, y, standard)
     if used.is_part:
-        findings = [pair_checks.check_used(x, y, used.start_seconds, used.stop_seconds, standard)]
+        findings = [checks.check_used(x, y, used.start_seconds, used.stop_seconds, standard)]
         if findings[0].level == "error":
             return PairReport(tuple(findings), None, None, standard, x, y)
         x, y = (_part_of(audio, used) for audio in (x, y))
@@ -117,7 +117,7 @@ def check_capture(
         return PairReport(tuple(filter(None, short)), None, None, standard, x, y)
     findings += _file_findings(x, y, standard)
     swapped = None if standard else recognize(y, standard_files)
-    findings.append(pair_checks.check_output_is_no_standard_file(x, y, swapped))
+    findings.append(direction_checks.check_output_is_no_standard_file(x, y, swapped))
     y = _padded(y, len(x.samples)) if standard and lengths.level != "error" else y
     report = PairReport(tuple(f for f in findings if f), None, None, standard, x, y)
     if report.errors(ignore_checks=True):
@@ -145,7 +145,7 @@ def check_capture(
     findings = (
         *report.findings,
         *_aligned_findings(x, y, standard, found),
-        pair_checks.check_direction(x, y, found),
+        direction_checks.check_direction(x, y, found),
         timing_checks.check_dropouts(x, y, found.samples, standard is None),
         checks.check_enough(x, parts, needed, lost),
     )
@@ -166,9 +166,9 @@ def _file_findings(x: Audio, y: Audio, standard: StandardFile | None) -> list[Fi
     """Runs the checks that need no latency."""
     findings: list[Finding | None] = [checks.check_rates(x, y), checks.check_player_rate(x)]
     if standard is not None:
-        findings.append(pair_checks.check_standard_rate(x, standard))
-        findings.append(pair_checks.check_version(x, standard))
-        findings.append(pair_checks.check_output_holds_all(y, standard))
+        findings.append(standard_checks.check_standard_rate(x, standard))
+        findings.append(standard_checks.check_version(x, standard))
+        findings.append(standard_checks.check_output_holds_all(y, standard))
     findings += [checks.check_not_silent(x), checks.check_not_silent(y)]
     findings += [checks.check_di_level(x), checks.check_not_identical(x, y)]
     findings.append(checks.check_clipping(x, is_output=False))
@@ -234,17 +234,17 @@ def _aligned_findings(
     x: Audio, y: Audio, standard: StandardFile | None, latency: Latency
 ) -> list[Finding]:
     """Runs the checks that need the latency, or the layout of a standard file."""
-    findings: list[Finding | None] = list(pair_checks.check_latency(y, latency))
+    findings: list[Finding | None] = list(latency_checks.check_latency(y, latency))
     if standard is None:
-        findings.append(pair_checks.check_polarity(y, latency))
+        findings.append(latency_checks.check_polarity(y, latency))
     else:
         total = len(x.samples)
-        findings.append(pair_checks.check_replicates(y, standard, total))
-        findings.append(pair_checks.check_blips(y, standard, latency.samples, total))
+        findings.append(standard_checks.check_replicates(y, standard, total))
+        findings.append(standard_checks.check_blips(y, standard, latency.samples, total))
         if standard.needs_pre_silence:
-            findings.append(pair_checks.check_pre_silence(x, standard.train[0], "training"))
+            findings.append(standard_checks.check_pre_silence(x, standard.train[0], "training"))
             start = standard.validation[0]
-            findings.append(pair_checks.check_pre_silence(x, start, "validation"))
+            findings.append(standard_checks.check_pre_silence(x, start, "validation"))
     return [finding for finding in findings if finding is not None]
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from data_pipeline import checks, pair_checks
+from data_pipeline import checks, direction_checks, latency_checks, standard_checks
 from data_pipeline.audio_files import Audio
 from data_pipeline.latency import latency_from_playing, manual_latency
 from data_pipeline.pair_report import check_capture
@@ -39,8 +39,8 @@ def pair(playing, amp):
 
 def test_esr_against_its_definition():
     target, prediction = np.array([3.0, 4.0]), np.array([3.0, 5.0])
-    assert checks.esr(prediction, target) == pytest.approx(1 / 25)
-    assert checks.esr(target, np.zeros(2)) == np.inf
+    assert standard_checks.esr(prediction, target) == pytest.approx(1 / 25)
+    assert standard_checks.esr(target, np.zeros(2)) == np.inf
 
 
 def test_rates():
@@ -104,7 +104,7 @@ def test_a_number_that_is_a_reason_is_never_zero(playing):
     finding = checks.check_enough(x, {"training": RATE - 1, "validation": RATE}, needed, 0)
     assert "1 samples more" in finding.message
     short = audio(np.ones(11 * 44_100 - 1), rate=44_100)
-    assert "1 sample more" in pair_checks.check_output_holds_all(short, VERSION_4).message
+    assert "1 sample more" in standard_checks.check_output_holds_all(short, VERSION_4).message
     quiet = 1e-4 * np.clip(10 * playing(1.0), -1, 1)
     assert "peak 0.0001000 at" in checks.check_clipping(audio(quiet), is_output=True).message
 
@@ -205,20 +205,20 @@ def test_too_short():
 
 def test_standard_rate_and_version():
     x = audio([1.0], "input.wav")
-    assert pair_checks.check_standard_rate(x, VERSION_3).level == "ok"
-    finding = pair_checks.check_standard_rate(x, VERSION_4)
+    assert standard_checks.check_standard_rate(x, VERSION_3).level == "ok"
+    finding = standard_checks.check_standard_rate(x, VERSION_4)
     assert_line(finding, "error", "input.wav", "48000 Hz", "44100 Hz")
     for standard in STANDARD_FILES:
-        finding = pair_checks.check_version(x, standard)
+        finding = standard_checks.check_version(x, standard)
         assert_line(finding, "error" if standard.deprecated else "ok", standard.version)
 
 
 def test_minimal_length_of_version_4():
     short = audio(np.ones(11 * 44_100 - 1), rate=44_100)
-    finding = pair_checks.check_output_holds_all(short, VERSION_4)
+    finding = standard_checks.check_output_holds_all(short, VERSION_4)
     assert_line(finding, "error", "amp.wav", "11.0 s", "at least 11 s")
     whole = audio(np.ones(11 * 44_100), rate=44_100)
-    assert pair_checks.check_output_holds_all(whole, VERSION_4).level == "ok"
+    assert standard_checks.check_output_holds_all(whole, VERSION_4).level == "ok"
 
 
 @pytest.mark.parametrize("version", [VERSION_2, VERSION_3])
@@ -234,16 +234,16 @@ def test_replicates(version, difference, agrees):
     first, second = (slice(*part) for part in small.replicates)
     y[first], y[second] = passage, passage / (1.0 - difference)
     longer = audio(np.r_[y, np.ones(50)])  # the output may be longer: its end does not count
-    finding = pair_checks.check_replicates(longer, small, 4000)
+    finding = standard_checks.check_replicates(longer, small, 4000)
     level = "ok" if agrees else {"3.0.0": "error", "2.0.0": "warning"}[version.version]
     assert_line(finding, level, "amp.wav", f"{difference**2:.2g}")
     assert finding.ignorable
 
 
 def test_replicates_of_a_short_output_and_without_any():
-    finding = pair_checks.check_replicates(audio(np.ones(100)), VERSION_2, 2_000_000)
+    finding = standard_checks.check_replicates(audio(np.ones(100)), VERSION_2, 2_000_000)
     assert_line(finding, "error", "too short")
-    assert pair_checks.check_replicates(audio(np.ones(100)), VERSION_4, 100) is None
+    assert standard_checks.check_replicates(audio(np.ones(100)), VERSION_4, 100) is None
 
 
 @pytest.mark.parametrize(
@@ -264,12 +264,12 @@ def test_blips(changed, names):
         y[position + delay : position + delay + 50] = 0.4 * np.exp(-np.arange(50) / 9)
     for index in np.atleast_1d([] if changed is None else changed).astype(int):
         y[positions[index] + delay : positions[index] + delay + 50] *= 1.2
-    finding = pair_checks.check_blips(audio(y), small, delay, total)
+    finding = standard_checks.check_blips(audio(y), small, delay, total)
     if names is None:
         assert finding.level == "ok"
     else:
         assert_line(finding, "error", "amp.wav", names, "ESR")
-    assert pair_checks.check_blips(audio(y), VERSION_3, delay, total) is None
+    assert standard_checks.check_blips(audio(y), VERSION_3, delay, total) is None
 
 
 @pytest.mark.parametrize("start", [5 * RATE, -5 * RATE])
@@ -278,31 +278,31 @@ def test_pre_silence(start, back, level):
     x = np.zeros(10 * RATE)
     x[5 * RATE :] = 0.1
     x[5 * RATE - back] = 1e-7
-    finding = pair_checks.check_pre_silence(audio(x, "input.wav"), start, "training")
+    finding = standard_checks.check_pre_silence(audio(x, "input.wav"), start, "training")
     assert_line(finding, level, "input.wav", "training part at 5.00 s")
 
 
 def test_pre_silence_at_the_start_of_the_file():
     x = np.r_[np.zeros(100), np.ones(100)]
-    assert pair_checks.check_pre_silence(audio(x), 100, "training").level == "ok"
-    assert pair_checks.check_pre_silence(audio(x), None, "training") is None
+    assert standard_checks.check_pre_silence(audio(x), 100, "training").level == "ok"
+    assert standard_checks.check_pre_silence(audio(x), None, "training") is None
 
 
 def test_latency_warnings():
     measured = replace(manual_latency(0), recommended=500, method="blips", warnings=("odd; look",))
-    findings = pair_checks.check_latency(audio([1.0]), measured)
+    findings = latency_checks.check_latency(audio([1.0]), measured)
     assert_line(findings[0], "warning", "amp.wav: odd", "look")
     assert len(findings) == 1
     far = manual_latency(0, replace(measured, warnings=()))
-    assert_line(pair_checks.check_latency(audio([1.0]), far)[0], "warning", "is 0", "say 500")
-    assert pair_checks.check_latency(audio([1.0]), manual_latency(450, far)) == []
-    assert pair_checks.check_latency(audio([1.0]), manual_latency(7)) == []
+    assert_line(latency_checks.check_latency(audio([1.0]), far)[0], "warning", "is 0", "say 500")
+    assert latency_checks.check_latency(audio([1.0]), manual_latency(450, far)) == []
+    assert latency_checks.check_latency(audio([1.0]), manual_latency(7)) == []
 
 
 @pytest.mark.parametrize(("measured", "count"), [(-10.0, 0), (-11.0, 1), (None, 0)])
 def test_an_output_before_its_input(measured, count):
     latency = replace(manual_latency(0), method="blips", measured=measured)
-    findings = pair_checks.check_latency(audio([1.0]), latency)
+    findings = latency_checks.check_latency(audio([1.0]), latency)
     assert len(findings) == count
     for finding in findings:
         assert_line(finding, "warning", "amp.wav", "11 samples before the input", "compensation")
@@ -311,15 +311,15 @@ def test_an_output_before_its_input(measured, count):
 def test_polarity(pair):
     x, y = pair
     upright = latency_from_playing(x.samples, y.samples, RATE)
-    assert pair_checks.check_polarity(y, upright).level == "ok"
+    assert latency_checks.check_polarity(y, upright).level == "ok"
     inverted = latency_from_playing(x.samples, -y.samples, RATE)
-    assert_line(pair_checks.check_polarity(y, inverted), "note", "amp.wav", "harmless")
-    assert pair_checks.check_polarity(y, manual_latency(3)) is None
+    assert_line(latency_checks.check_polarity(y, inverted), "note", "amp.wav", "harmless")
+    assert latency_checks.check_polarity(y, manual_latency(3)) is None
 
 
 def direction(x, y):
     latency = latency_from_playing(x.samples, y.samples, RATE)
-    return pair_checks.check_direction(x, y, latency)
+    return direction_checks.check_direction(x, y, latency)
 
 
 def test_swapped_files(pair):
@@ -349,8 +349,8 @@ def test_no_false_alarm_with_a_noise_gate(pair, playing, amp):
 
 def test_a_standard_file_as_the_output(pair):
     x, y = pair
-    assert pair_checks.check_output_is_no_standard_file(x, y, None) is None
-    finding = pair_checks.check_output_is_no_standard_file(x, y, VERSION_3)
+    assert direction_checks.check_output_is_no_standard_file(x, y, None) is None
+    finding = direction_checks.check_output_is_no_standard_file(x, y, VERSION_3)
     assert_line(finding, "error", "amp.wav", "3.0.0", "swap them")
 
 

@@ -15,7 +15,7 @@ Playable = AmpModel | A2Pass  # what `Player` and `render` take
 
 
 def jax_form(model: AmpModel, a2_fast: bool = True) -> Playable:
-    """The quickest form of a model; it plays the same, within rounding.
+    """Returns the quickest JAX program of a model; it plays the same, within rounding.
 
     Args:
         model: any; of several sizes the one to play, see `AmpModel.at_size`.
