@@ -14,8 +14,8 @@ from experiments.report.listening import SECONDS
 from experiments.vocoder.evaluation import CALM, calm
 from experiments.vocoder.job import held_out_clips
 from experiments.vocoder.page import heard
-from experiments.vocoder.results import SAMPLES, SLOW_SAMPLES, some
 from experiments.vocoder.run_evaluation import corpus_of
+from experiments.vocoder.samples import SAMPLES, SLOW_SAMPLES, some
 from wf_jax.flows.model_folder import load_model
 
 Voices = dict[str, dict[str, np.ndarray]]  # [T] by the names of clip and model

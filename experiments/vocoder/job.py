@@ -10,7 +10,8 @@ from data_pipeline.synthetic_speech import write_demo_corpus
 from experiments.run.folder import RunFolder
 from experiments.run.job import Job
 from experiments.vocoder.config import VocoderConfig
-from experiments.vocoder.results import TrainingSamples, write_results
+from experiments.vocoder.results import write_results
+from experiments.vocoder.samples import TrainingSamples
 from wf_jax.audio.mel import MelSettings
 from wf_jax.errors import UserError
 from wf_jax.flows.config import FlowConfig

@@ -1,14 +1,11 @@
-"""Writes the results of a vocoder run: training samples, then model/, metrics, report.html."""
+"""Writes the results of a vocoder run: model/, metrics, report.html."""
 
-import dataclasses
-import math
 import platform
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import jax
-import numpy as np
 
 from data_pipeline.corpus import Corpus
 from data_pipeline.corpus_index import Clip
@@ -16,108 +13,25 @@ from data_pipeline.linear_prediction import (
     gaussian_log_likelihood,
     linear_predictor_log_likelihood,
 )
-from experiments.report import elements
-from experiments.report.drawing import picture
-from experiments.report.elements import Picture
-from experiments.report.running import RunningPage
-from experiments.run.board import Board
 from experiments.run.continuation import longer
-from experiments.run.decoration import decorating, showing
-from experiments.run.folder import RunFolder
+from experiments.run.decoration import decorating
 from experiments.run.json_files import write_metrics
 from experiments.terminal.command_lines import command
-from experiments.vocoder import figures
 from experiments.vocoder.config import VocoderConfig
-from experiments.vocoder.evaluation import calm, judge, latent, resynthesize
+from experiments.vocoder.evaluation import calm, judge, latent
 from experiments.vocoder.judged import MODEL, means
-from experiments.vocoder.page import HEARD, VocoderReport, heard, write_vocoder_report
-from experiments.vocoder.wav_output import write_clipped
-from wf_jax.audio.clips import clip_mel
-from wf_jax.flows.config import FlowConfig
+from experiments.vocoder.page import HEARD, VocoderReport, write_vocoder_report
+from experiments.vocoder.samples import JUDGED, SLOW_JUDGED, comparable, some
 from wf_jax.flows.flow import Flow
 from wf_jax.flows.model_folder import save_model
-from wf_jax.flows.vocoder_task import HeldOut, VocoderTask
+from wf_jax.flows.vocoder_task import VocoderTask
 from wf_jax.levels import NORMALIZED_PEAK
 from wf_jax.likelihood import bits_per_sample, nats_per_sample
 from wf_jax.modules import split
 from wf_jax.training.loop import Result
-from wf_jax.training.metrics import duration, finite, read_records
-from wf_jax.whole_files import atomic_path
+from wf_jax.training.metrics import duration
 
-# Held-out clips that are spoken while training, and those that are measured at its end; how many
-# seconds of each. A model that makes a sample at a time has time for few.
-SAMPLES, SLOW_SAMPLES = (3, 6.0), (1, 1.5)
-JUDGED, SLOW_JUDGED = (8, math.inf), (2, 3.0)
 _BASELINE_CLIPS = 1000  # of the training ones, evenly spread: more change no digit
-
-
-class TrainingSamples:
-    """Shows a run while it trains: resynthesized held-out clips, and TensorBoard data.
-
-    `workdir`/samples/step-000500/NAME.wav and .png; scalars, audio and pictures for TensorBoard in
-    `workdir`/tensorboard, if tensorboardX is installed; a page in `workdir`/report.html. Also keeps
-    the best model so far in `workdir`/model, so that it can be used while the run goes on.
-    """
-
-    def __init__(self, workdir: RunFolder, task: VocoderTask, every: int):
-        """Writes samples at each `every`-th evaluation of `task`."""
-        self._workdir, self._board = workdir, Board(workdir)
-        self._folder, self._model = workdir.local / "samples", workdir.local / "model"
-        self._config, self._history = task.config, read_records(workdir.shared / "metrics.jsonl")
-        self._best = _best_so_far(self._history)
-        self._page = RunningPage(workdir.local / "report.html", f"{task.config.family} voice")
-        self._heard: list[str] = []
-        self._period = every * task.evaluate_every
-        self._clips = some(
-            task.held_out, task.config, SLOW_SAMPLES if task.config.is_slow else SAMPLES
-        )
-
-    def __call__(self, step: int, module: Flow, record: dict[str, Any]) -> None:
-        """Runs after each evaluation; see wf_jax.training.loop.train."""
-        with showing(self._folder):
-            self._show(step, module, record)
-        with showing(self._folder.parent / "report.html"):
-            self._history = [r for r in self._history if r["step"] < step] + [record]
-            if self._page.due():
-                self._page.write(step, record["minutes"], self._sections())
-
-    def _show(self, step: int, module: Flow, record: dict[str, Any]) -> None:
-        if record["bits/validation"] <= self._best:  # it may be counted already, but not saved
-            save_model(self._model, self._config, jax.device_get(split(module)[1]))
-            self._best = record["bits/validation"]
-        if step % self._period == 0:
-            self._speak(step, jax.device_get(module))
-        self._board(step, module, record)
-
-    def _speak(self, step: int, model: Flow) -> None:
-        folder, settings = self._folder / f"step-{step:06d}", model.config.mel
-        folder.mkdir(parents=True, exist_ok=True)
-        self._heard = []
-        for number, mel, new in resynthesize(model, self._clips):
-            clip = self._clips[number]
-            name, mels = clip.name.replace("/", "_"), (mel, clip_mel(new, settings))
-            levels = tuple(x / np.float32(clip.gain) for x in (clip.audio, new))
-            title = f"{clip.name}, step {step:,}"
-            drawn = picture(figures.sample(mels, levels, settings.sample_rate, title))
-            write_clipped(folder / f"{name}.wav", levels[1], settings.sample_rate)
-            with atomic_path(folder / f"{name}.png") as path:
-                path.write_bytes(drawn)
-            self._board.add_audio(name, step, levels[1], settings.sample_rate)
-            self._board.add_picture(name, step, drawn)
-            spoken = {f"step {step:,}": levels[1]}
-            self._heard.append(heard(clip.name, levels[0], spoken, settings.sample_rate))
-
-    def _sections(self) -> list[str]:
-        shown = _comparable(self._history, self._config)
-        shown = [r for r in shown if finite(r.get("ll/validation")) is not None]
-        best = max((record["ll/validation"] for record in shown), default=-math.inf)
-        curve = Picture(
-            "Likelihood while training",
-            figures.likelihood_over_time(shown, {}, best),
-            "Higher is better.",
-        )
-        listen = [elements.section("Listen", "".join(self._heard))] if self._heard else []
-        return [elements.pictures([curve]), *listen]
 
 
 def write_results(
@@ -161,7 +75,7 @@ def _describe(
         best_step=best_step,
         steps=result.steps,
         minutes=result.minutes,
-        history=_comparable(result.history, task.config),
+        history=comparable(result.history, task.config),
         baselines={name: (ll, bits_per_sample(ll)) for name, ll in baselines.items()},
         clips=judged,
         calm=calm(model, clips[:HEARD]),
@@ -176,21 +90,6 @@ def _describe(
     _say(workdir, report, result)
 
 
-def _best_so_far(history: Sequence[dict[str, Any]]) -> float:
-    """Returns the best bits per sample that an interrupted run had reached."""
-    reached = (finite(record.get("bits/validation")) for record in history)
-    return min((bits for bits in reached if bits is not None), default=np.inf)
-
-
-def some(
-    held_out: Sequence[HeldOut], config: FlowConfig, amount: tuple[int, float]
-) -> list[HeldOut]:
-    """Returns the given number of clips, and seconds of each."""
-    clips, seconds = amount
-    samples = round(min(seconds * config.mel.sample_rate, 2**31))
-    return [dataclasses.replace(clip, audio=clip.audio[:samples]) for clip in held_out[:clips]]
-
-
 def _baselines(corpus: Corpus) -> dict[str, float]:
     """Log-likelihoods of models without a mel, nats per sample."""
     clips = corpus.select("train")
@@ -201,12 +100,6 @@ def _baselines(corpus: Corpus) -> dict[str, float]:
         "linear predictor, order 16": linear_predictor_log_likelihood(train, validation),
         "independent Gaussian": gaussian_log_likelihood(train, validation),
     }
-
-
-def _comparable(history: Sequence[dict[str, Any]], config: FlowConfig) -> list[dict[str, Any]]:
-    """Returns what can be compared in records: scaled clips are judged at another level."""
-    left_out = "nll/train" if config.mel.peak_normalize else ""
-    return [{k: v for k, v in record.items() if k != left_out} for record in history]
 
 
 def _metrics(report: VocoderReport, baselines: dict[str, float], result: Result) -> dict[str, Any]:

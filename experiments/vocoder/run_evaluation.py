@@ -61,7 +61,7 @@ def _open(folder: str | Path, settings: "MelSettings") -> Corpus:
 def _held_out(model: "Flow", corpus: Corpus, count: int | None) -> "list[HeldOut]":
     """Returns the clips to judge; parts of few where a model is slow."""
     from experiments.vocoder.job import held_out_clips
-    from experiments.vocoder.results import SLOW_JUDGED, some
+    from experiments.vocoder.samples import SLOW_JUDGED, some
 
     clips = held_out_clips(corpus, model.config.mel)[:count]
     if model.config.is_slow and count is None:

@@ -22,7 +22,8 @@ from experiments.vocoder.figures import latent, likelihood_over_time, loudest_wi
 from experiments.vocoder.job import make_task
 from experiments.vocoder.judged import Judged, Version
 from experiments.vocoder.page import VocoderReport, heard, write_vocoder_report
-from experiments.vocoder.results import TrainingSamples, write_results
+from experiments.vocoder.results import write_results
+from experiments.vocoder.samples import TrainingSamples
 from wf_jax.audio.judge_packages import package
 from wf_jax.errors import UserError
 from wf_jax.flows.model_folder import load_model
@@ -262,7 +263,7 @@ def test_samples_that_fail_do_not_end_a_training(run, tmp_path, monkeypatch, cap
     def fail(*_):
         raise RuntimeError("no font")
 
-    monkeypatch.setattr("experiments.vocoder.results.picture", fail)
+    monkeypatch.setattr("experiments.vocoder.samples.picture", fail)
     TrainingSamples(RunFolder(tmp_path), task, 1)(10, result.models, RECORD)
     said = capsys.readouterr().out
     assert said == (
@@ -312,7 +313,7 @@ def test_samples_while_training(run, tmp_path, monkeypatch, board):
 def test_long_clips_are_cut_for_samples(run, tmp_path, monkeypatch):
     task, result, _, _ = run
     monkeypatch.setitem(sys.modules, "tensorboardX", None)
-    monkeypatch.setattr("experiments.vocoder.results.SAMPLES", (3, 0.2))
+    monkeypatch.setattr("experiments.vocoder.samples.SAMPLES", (3, 0.2))
     TrainingSamples(RunFolder(tmp_path), task, 1)(10, result.models, RECORD)
     files = list((tmp_path / "samples").rglob("*.wav"))
     assert [soundfile.info(path).frames for path in files] == [4410, 4410]
