@@ -1,115 +1,142 @@
-"""Decodes clips of a model."""
+"""Decodes clips by the code of their model's shape."""
 
 import ctypes
-from concurrent.futures import ThreadPoolExecutor
+import sys
+import threading
+from collections.abc import Callable
 from functools import cache
+from pathlib import Path
 
-import jax
-import jax.numpy as jnp
 import llvmlite.binding as llvm
 import numpy as np
 
-from wf_jax.amps.native.engine import address, empty
-from wf_jax.amps.native.objects import host, load, machine_of
-from wf_jax.flows.native.gate import FILTER, GATE
-from wf_jax.flows.native.layout import Layout, Shape
-from wf_jax.flows.native.program import NAME, YIELD, module_of
-from wf_jax.flows.native.tiles import Kernel
-from wf_jax.flows.native.weights import FlowValues, LayerValues, packed
+from wf_jax.flows.native.kernel import Kernel, kernel_of
+from wf_jax.flows.native.layout import Layout, Plan
+from wf_jax.flows.native.program import RUN, YIELD, module_of
+from wf_jax.flows.native.weights import packed
 from wf_jax.flows.squeeze import composed
-from wf_jax.flows.gated_net import _conditions
+from wf_jax.flows.waveflow import WaveFlow
+from wf_jax.native.machine_code import (
+    host,
+    kept_object,
+    load,
+    machine_of,
+    optimized,
+    path_of,
+    source_of,
+)
+from wf_jax.native.memory import address, empty
+from wf_jax.training.devices import available_cores
 
+COLUMNS = 64  # for which another thread pays
+
+# run(phases, count, arena, weights, counters, scratch), see program.py; without the interpreter's
+# lock.
 _KIND = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64, *[ctypes.c_void_p] * 4)
-
-
-def kernel_of(config, target) -> Kernel:
-    rows = 6 if target.registers == 16 else 12
-    return Kernel(config.channels, config.conditions, target.lanes, rows)
-
-
-@cache
-def program(kernel: Kernel):
-    target = host()
-    machine = machine_of(target)
-    module = llvm.parse_assembly(str(module_of(target, kernel)))
-    module.verify()
-    module.data_layout = str(machine.target_data)
-    options = llvm.create_pipeline_tuning_options(speed_level=1)
-    options.loop_vectorization = options.slp_vectorization = False
-    options.loop_unrolling = options.loop_interleaving = False
-    builder = llvm.create_pass_builder(machine, options)
-    builder.getModulePassManager().run(module, builder)
-    libc = ctypes.CDLL(None)
-    llvm.add_symbol(YIELD, ctypes.cast(libc.sched_yield, ctypes.c_void_p).value)
-    data = machine.emit_object(module)
-    engine = load(data, machine)
-    run = _KIND(engine.get_function_address(NAME))
-    run.engine = engine
-    return run
-
-
-@jax.jit
-def _folded(flows):
-    def one(net):
-        channels = net.start.bias.shape[-1]
-        scaled = jnp.concatenate([jnp.full(channels, FILTER), jnp.full(channels, GATE)])
-        end, end_bias = net.end.kernel[...], net.end.bias[...]
-        layers = []
-        for layer in net.layers:
-            condition, condition_bias = _conditions([layer])
-            out, bias = layer.out.weight, layer.out.bias[...]
-            end_bias = end_bias + bias[-channels:] @ end
-            layers.append((layer.conv.weight * scaled, condition * scaled, condition_bias * scaled,
-                out[:, :-channels], bias[:-channels], out[:, -channels:] @ end))
-        return layers, net.start.weight[0], net.start.bias[...], end_bias
-    return jax.vmap(one)(flows)
-
-
-def values(flows):
-    layers, start, start_bias, end_bias = jax.device_get(_folded(flows))
-    return [
-        FlowValues([LayerValues(*(a[k] for a in layer)) for layer in layers], start[k], start_bias[k], end_bias[k])
-        for k in range(len(start))
-    ]
+_lock = threading.Lock()  # two decoders of one shape compile it once
 
 
 class Decoder:
-    def __init__(self, model, threads=2):
-        config = model.config
-        self.config = config
-        self.kernel = kernel_of(config, host())
-        self.run = program(self.kernel)
-        flows = values(model.flows)[::-1]
-        weights, self.places = packed(flows, self.kernel)
-        self.weights = empty(len(weights)); self.weights[:] = weights
-        self.threads = threads
-        self.scratch = [empty(sum(self.kernel.scratch.values())) for _ in range(threads)]
-        orders = model._orders()
-        current, rows = composed(orders), []
-        for order in orders[::-1]:
-            current = current[order]
-            rows.append(tuple(int(i) for i in current))
-        self.rows = tuple(rows)
-        self.pool = ThreadPoolExecutor(threads)
-        self.layouts = {}
+    """A model that is ready to decode; see `shapes.why_not` for those that can be."""
 
-    def decode(self, z, c, mask=None):
-        """z [h, W], c [h, W, D]."""
-        height, width = z.shape
-        if width not in self.layouts:
-            shape = Shape(self.rows, self.config.dilations, width, self.threads)
-            layout = Layout(self.kernel, shape, self.places)
-            self.layouts[width] = layout, empty(layout.size)
-        layout, arena = self.layouts[width]
-        n = height * layout.columns
-        x = arena[layout.x:layout.x + n].reshape(height, -1)
-        m = arena[layout.mask:layout.mask + n].reshape(height, -1)
-        cc = arena[layout.c:layout.c + n * self.kernel.conditions].reshape(height, layout.columns, -1)
-        x[:, :width] = z
-        m[:, :width] = 1 if mask is None else mask
-        cc[:, :width] = c
-        counters = np.zeros(32, np.int64)
-        def go(i):
-            self.run(address(layout.phases), len(layout.phases), address(arena), address(self.weights), address(counters), address(self.scratch[i]))
-        list(self.pool.map(go, range(self.threads)))
-        return x[:, :width].copy()
+    def __init__(self, model: WaveFlow):
+        """Compiles the model's shape, or finds it compiled."""
+        config = model.config
+        kernel = kernel_of(host(), config.channels, config.conditions)
+        with _lock:
+            self._run = _program(kernel)
+        self._weights, places = packed(model.flows, kernel)
+        orders, order = [], composed(model.orders())
+        for turned in model.orders()[::-1]:
+            order = order[turned]
+            orders.append(tuple(order.tolist()))
+        self._plan = Plan(kernel, tuple(orders), config.dilations, places[::-1])
+
+    def decode(self, z: np.ndarray, c: np.ndarray, mask: np.ndarray | None = None) -> np.ndarray:
+        """Maps latent to audio as `WaveFlow.decode` does: float32 [B, h, W] and [B, h, W, D]."""
+        x = np.zeros(z.shape, np.float32)
+        for b in range(len(z)):
+            # Columns without a sample count as padding: the clip ends before them.
+            real = np.ones(z.shape[2]) if mask is None else mask[b].max(axis=0)
+            width = int(np.flatnonzero(real)[-1]) + 1 if real.any() else 0
+            if width:
+                here = None if mask is None else mask[b, :, :width]
+                x[b, :, :width] = self._clip(z[b, :, :width], c[b, :, :width], here)
+        return x
+
+    def _clip(self, z: np.ndarray, c: np.ndarray, mask: np.ndarray | None) -> np.ndarray:
+        (height, width), kernel = z.shape, self._plan.kernel
+        threads = min(available_cores(), 1 + width // COLUMNS)
+        layout = Layout(self._plan, width, threads)
+        arena, counters = empty(layout.size), empty(64).view(np.int64)
+
+        def rows(offset: int, *numbers: int) -> np.ndarray:
+            size = height * layout.columns * int(np.prod(numbers))
+            view = arena[offset : offset + size].reshape(height, layout.columns, *numbers)
+            return view[:, :width]
+
+        x = rows(layout.x)
+        x[...] = z
+        rows(layout.mask)[...] = 1 if mask is None else mask
+        rows(layout.condition, kernel.conditions)[...] = c
+        scratch = [empty(sum(kernel.scratch.values())) for _ in range(threads)]
+        shared = (arena, self._weights, counters)
+
+        def work(i: int) -> None:
+            places = map(address, (*shared, scratch[i]))
+            self._run(address(layout.phases), len(layout.phases), *places)
+
+        _together(threads, work)
+        return x
+
+
+def _together(count: int, work: Callable[[int], None]) -> None:
+    """Calls `work` in so many threads, in none of them unless all of them have started."""
+    ready = threading.Barrier(count)
+
+    def one(i: int) -> None:
+        try:
+            ready.wait()
+        except threading.BrokenBarrierError:
+            return
+        work(i)
+
+    threads = [threading.Thread(target=one, args=(i,)) for i in range(count)]
+    try:
+        for thread in threads:
+            thread.start()
+    except BaseException:
+        ready.abort()
+        raise
+    for thread in threads:
+        thread.join()
+
+
+@cache
+def _program(kernel: Kernel) -> Callable[..., None]:
+    target = kernel.target
+    machine = machine_of(target)
+    data = kept_object(
+        path_of(kernel, target, source_of(Path(__file__).parent)),
+        lambda: machine.emit_object(optimized(str(module_of(kernel)), machine)),
+    )
+    llvm.add_symbol(YIELD, _yield())
+    engine = load(data, machine)
+    run = _KIND(engine.get_function_address(RUN))
+    run.engine = engine  # owns the code
+    return run
+
+
+def _yield() -> int:
+    """The address of the system's function that lets another thread run."""
+    if sys.platform == "win32":
+        function = ctypes.WinDLL("kernel32").SwitchToThread
+    else:
+        function = ctypes.CDLL(None).sched_yield
+    return ctypes.cast(function, ctypes.c_void_p).value
+
+
+def assembly_of(kernel: Kernel) -> str:
+    """The code of a shape, for people to read."""
+    machine = machine_of(kernel.target)
+    return machine.emit_assembly(optimized(str(module_of(kernel)), machine))

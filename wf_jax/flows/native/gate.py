@@ -8,7 +8,7 @@ import math
 
 from llvmlite import ir
 
-from wf_jax.amps.native.emit import INT32, Emitter, Value
+from wf_jax.native.emit import INT32, Emitter, Value
 
 LOG2_E = math.log2(math.e)
 FILTER, GATE = 2 * LOG2_E, -LOG2_E  # times a, times b
