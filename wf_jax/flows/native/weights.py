@@ -7,6 +7,7 @@ for one or two vectors of outputs the bias and the weights [C, vectors, lanes].
 """
 
 import dataclasses
+from functools import partial
 
 import jax
 import numpy as np
@@ -34,6 +35,13 @@ class Places:
     ends: int
 
 
+@partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
+def _folded(flows: GatedNet) -> FoldedNet:
+    # Without transforms: the plain kernel is what they are computed from here, in float64.
+    with chosen(transformed_rows=False):
+        return jax.vmap(GatedNet.fold)(flows)
+
+
 class _Parts:
     """Arrays to be joined, each on a cache line."""
 
@@ -53,9 +61,7 @@ class _Parts:
 
 def packed(flows: GatedNet, kernel: Kernel) -> tuple[np.ndarray, tuple[Places, ...]]:
     """Joins the weights of flows, stacked on a leading axis: float32 [.], the places of each."""
-    # Without transforms: the plain kernel is what they are computed from here, in float64.
-    with chosen(transformed_rows=False):
-        nets = jax.device_get(jax.jit(jax.vmap(GatedNet.fold))(flows))
+    nets = jax.device_get(_folded(flows))
     parts, places = _Parts(), []
     for k in range(len(nets.start)):
         net: FoldedNet = jax.tree.map(lambda leaf, k=k: leaf[k], nets)
