@@ -75,9 +75,7 @@ class ColumnTransform:
 
 
 @functools.cache
-def column_transform(
-    taps: int, *, transformed: bool, outputs: int = OUTPUTS
-) -> ColumnTransform:
+def column_transform(taps: int, *, transformed: bool, outputs: int = OUTPUTS) -> ColumnTransform:
     """Returns F(4, 3) for three taps; the plain form for others, and without `transformed`.
 
     Args:

@@ -1,7 +1,7 @@
 """The gate tanh(a) sigmoid(b) on vectors, by powers of two and one division.
 
-With e = exp(2 |a|) - 1 and v = exp(-b) it is sign(a) e / ((e + 2) (1 + v)), which loses nothing near
-0. The weights before it are multiplied by FILTER and GATE, so that the powers are of two.
+With e = exp(2 |a|) - 1 and v = exp(-b) it is sign(a) e / ((e + 2) (1 + v)), which loses nothing
+near 0. The weights before it are multiplied by FILTER and GATE, so that the powers are of two.
 """
 
 import math

@@ -76,7 +76,7 @@ class _Tile:
     # Step 1
 
     def _group(self, g: Value, _: list[Value]) -> list[Value]:
-        """Transforms the rows of a group; one that fills up the tile lies behind the last column."""
+        """Transforms rows at a group; one that fills up the tile lies behind the last column."""
         emit, builder, a = self.emit, self.builder, self.a
         n, e = builder.add(a["start"], g), a["dilation"]
         whole = builder.mul(builder.mul(e, int64(OUTPUTS - 1)), builder.sdiv(n, e))
@@ -238,7 +238,9 @@ class _Tile:
                 ]
                 sums = []
                 for place in places:
-                    h = [emit.load(emit.at(a["row"], place), u * self.lanes) for u in range(vectors)]
+                    h = [
+                        emit.load(emit.at(a["row"], place), u * self.lanes) for u in range(vectors)
+                    ]
                     sums.append(_each(builder.fadd, h, bias))
                 g = emit.at(self.scratch["g"], builder.mul(first, int64(self.channels)))
                 sums = self._sum(sums, self._rows(g), self.channels, matrix)
