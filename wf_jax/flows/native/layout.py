@@ -118,7 +118,7 @@ class Layout:
         ring, kernel, groups = self._rings[layer], self.plan.kernel, self._groups(dilation)
         last = layer + 1 == len(self._rings)
         following = self._rings[0 if last else layer + 1]
-        pair, second = divmod(i // back + 1, 2)[0], i // back % 2 == 0
+        second, begins = i // back % 2 == 0, i < back
 
         def row(steps: int) -> int:
             return ring[(i - steps) % len(ring)] if i >= steps else self._zeros
@@ -134,7 +134,7 @@ class Layout:
             row=row(0),
             next=following[i % len(following)],
             # The first pair's first row would stand above the picture.
-            begun=self._states[layer][i % back] if pair else self._zeros,
+            begun=self._zeros if begins else self._states[layer][i % back],
             condition=self.condition + condition * self.columns * kernel.conditions,
             end=self._end,
             weights=(places.seconds if second else places.firsts)[layer],
