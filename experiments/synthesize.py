@@ -14,6 +14,7 @@ from absl import flags
 from experiments.terminal.start import start
 from experiments.vocoder.speaking import Speech, speak
 from wf_jax.flows.shipped_voices import DEFAULT
+from wf_jax.native.engines import AUTO, ENGINES
 
 text, real = flags.DEFINE_string, flags.DEFINE_float
 text("model", DEFAULT, "Voice of the package, folder of a run or a model, or hf://USER/NAME")
@@ -25,6 +26,9 @@ real("denoise", 0.0, "Reduces the model's own tones; begin with 0.1", 0.0)
 flags.DEFINE_enum("format", "pcm24", ["pcm24", "float32"], "Samples of the WAV files")
 flags.DEFINE_bool("resample", False, "Take recordings of other rates, resampled")
 flags.DEFINE_integer("batch_size", None, "Clips at once; left out, what suits the device", 1)
+flags.DEFINE_enum(
+    "engine", AUTO, ENGINES, "What decodes: native code where it knows the model, or JAX"
+)
 flags.DEFINE_bool("any_scale", False, "Take mels whose values look wrong")
 
 if __name__ == "__main__":

@@ -28,7 +28,7 @@ LEVELS = (
     {"experiments/run", "experiments/report", "experiments/terminal"},
     {"data_pipeline", "wf_jax/export", "wf_jax/interop"},
     {"wf_jax/amps", "wf_jax/flows"},
-    {"wf_jax/audio", "wf_jax/training"},
+    {"wf_jax/audio", "wf_jax/native", "wf_jax/training"},
     {"wf_jax"},
 )
 

@@ -18,7 +18,7 @@ AGE = 30 * 24 * 3600.0  # seconds after which a program that nobody used is dele
 def keep_programs(where: str = AUTO) -> None:
     """Keeps compiled programs in a folder, for this process and later ones; call it first.
 
-    Those of JAX and of the native engine (wf_jax/amps/native).
+    Those of JAX and of native code (wf_jax/native).
 
     A damaged program is compiled anew. Where no such folder can be made nothing is kept.
 

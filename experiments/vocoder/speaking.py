@@ -37,6 +37,7 @@ class Speech:
     format: str
     resample: bool
     batch_size: int | None
+    engine: str
     any_scale: bool
 
 
@@ -87,6 +88,7 @@ def _speak(model: "Flow", inputs: list[MelInput], given: Speech, clean: Clean) -
         temperature=given.temperature,
         seed=given.seed,
         batch_size=given.batch_size,
+        engine=given.engine,
         on_compile=compiling.append,
     ):
         item = inputs[number]

@@ -10,10 +10,10 @@ from wf_jax.amps.activations import Activation
 from wf_jax.amps.model import AmpModel
 from wf_jax.amps.nam_file import parse
 from wf_jax.amps.nam_models import model_of
-from wf_jax.amps.native.engine import address
 from wf_jax.amps.wavenet import WaveNet
 from wf_jax.amps.wavenet_config import LayerArrayConfig, WaveNetConfig
 from wf_jax.amps.weights import Uniform
+from wf_jax.native.memory import address
 
 PAGE = mmap.PAGESIZE
 NONE, READ_WRITE = 0, 3  # of mprotect

@@ -26,12 +26,12 @@ from wf_jax.amps.jax_form import jax_form
 from wf_jax.amps.model import AmpModel
 from wf_jax.amps.nam_limits import MEMORY, MOST
 from wf_jax.amps.nam_models import new_model
-from wf_jax.amps.native.objects import host
 from wf_jax.amps.native.plan import plan_of
 from wf_jax.amps.native.shapes import played, shape_of, why_not
 from wf_jax.amps.native.weights import fill
 from wf_jax.amps.player import Player
 from wf_jax.errors import UserError
+from wf_jax.native.machine_code import host
 
 SECONDS = 10.0  # for one file; without load on the machine all take less than 1.5
 
@@ -219,7 +219,7 @@ import pathlib, re, sys, time
 import jax, numpy as np
 from wf_jax.amps import load_nam
 from wf_jax.amps.nam_models import new_model
-from wf_jax.amps.native.objects import host
+from wf_jax.native.machine_code import host
 from wf_jax.amps.native.plan import plan_of
 from wf_jax.amps.native.shapes import played, shape_of, why_not
 from wf_jax.amps.native.weights import fill

@@ -16,14 +16,15 @@ from tests.amps.slow_nam import play
 from tests.conftest import REFERENCE
 from wf_jax.amps import a2, load_nam
 from wf_jax.amps.container import SlimmableContainer
-from wf_jax.amps.native.engine import NativeModel, address
-from wf_jax.amps.native.objects import host
+from wf_jax.amps.native.engine import NativeModel
 from wf_jax.amps.native.plan import BLOCK, plan_of
 from wf_jax.amps.native.shapes import played, shape_of, why_not
 from wf_jax.amps.native.steps import weights_in
 from wf_jax.amps.native.weights import fill
 from wf_jax.amps.player import Player
 from wf_jax.amps.render import render
+from wf_jax.native.machine_code import host
+from wf_jax.native.memory import address
 
 MIXED = (1, 7, 32, 64, 3, 50, 200, 64)
 SIZES = (1, 2, 7, 15, 31, 32, 33, 63, 64, 65, 127, 128, 129, 1000, 4096)

@@ -9,9 +9,9 @@ from llvmlite import ir
 
 from wf_jax.amps.activations import ACTIVATION_NAMES, Activation
 from wf_jax.amps.native.activations import activate
-from wf_jax.amps.native.emit import Emitter
-from wf_jax.amps.native.engine import address, empty
-from wf_jax.amps.native.objects import host, load, machine_of
+from wf_jax.native.emit import Emitter
+from wf_jax.native.machine_code import host, load, machine_of
+from wf_jax.native.memory import address, empty
 
 
 def compiled(activation):

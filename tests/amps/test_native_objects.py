@@ -13,8 +13,8 @@ from wf_jax.amps import a2
 from wf_jax.amps.native import objects
 from wf_jax.amps.native.engine import NativeModel
 from wf_jax.amps.native.shapes import shape_of
-from wf_jax.amps.native.target import arm, x86
 from wf_jax.amps.player import Player
+from wf_jax.native.target import arm, x86
 from wf_jax.programs_folder import SWITCH
 
 AVX2 = "+avx,+avx2,+fma"

@@ -190,7 +190,7 @@ def test_a_voice_speaks_by_its_address(hub, tmp_path):
     options = dict(temperature=0.7, seed=0, denoise=0.0, format="pcm24", resample=False)
     for model, name in (("hf://user/voice", "there"), (str(folder), "here")):
         given = [str(tmp_path / "mel.npy"), str(tmp_path / name)]
-        speak(Speech(model, *given, **options, batch_size=None, any_scale=True))
+        speak(Speech(model, *given, **options, batch_size=None, engine="auto", any_scale=True))
     wavs = [(tmp_path / name / "mel.wav").read_bytes() for name in ("there", "here")]
     assert wavs[0] == wavs[1]
     assert not [line for line in hub.requests if ".jaxexp" in line and line.startswith("GET")]

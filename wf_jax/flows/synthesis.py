@@ -2,13 +2,14 @@
 
 Short clips are filled up to one of few lengths; long ones are cut into chunks that carry the
 context of the flows on both sides, so that the result is what one pass over the whole clip gives,
-to float32 rounding (measured: see BUILD_NOTES, "Chunks"). A WaveNet's clips are never cut.
+to float32 rounding (measured: see BUILD_NOTES, "Chunks"). A WaveNet's clips are never cut. On a CPU
+a WaveFlow is decoded by compiled code, see wf_jax/flows/native.
 """
 
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
@@ -18,9 +19,16 @@ from jax.sharding import NamedSharding, PartitionSpec
 from wf_jax.audio.clips import CHUNK, Piece, bucket, fill, pieces
 from wf_jax.audio.draws import clip_keys, draw
 from wf_jax.flows.config import FlowConfig
+from wf_jax.flows.decoding import halves
 from wf_jax.flows.flow import Flow
 from wf_jax.mesh import DATA_AXIS, local_mesh
+from wf_jax.native.engines import AUTO, natively
 from wf_jax.platforms import choices
+
+if TYPE_CHECKING:
+    from wf_jax.flows.native.decoder import Decoder
+
+OnCompile = Callable[[float], object]
 
 
 def context_frames(config: FlowConfig) -> int:
@@ -53,7 +61,8 @@ def synthesize(
     seed: int = 0,
     chunk: int = CHUNK,
     batch_size: int | None = None,
-    on_compile: Callable[[float], object] | None = None,
+    engine: str = AUTO,
+    on_compile: OnCompile | None = None,
 ) -> Iterator[tuple[int, np.ndarray]]:
     """Yields the audio of every clip as soon as it is complete.
 
@@ -66,11 +75,16 @@ def synthesize(
             nothing else. It is what model.sample(jax.random.key(seed), mel[None]) gives.
         chunk: frames at once; more of them are computed in chunks.
         batch_size: pieces at once; what suits the devices if None.
+        engine: what decodes a WaveFlow, see `wf_jax.native.engines`.
         on_compile: called with the seconds of each compilation.
 
     Yields:
         Number of the clip and its audio, float32 [F * hop].
+
+    Raises:
+        UserError: compiled code is insisted on, and does not decode this model.
     """
+    decoder = _decoder(model, engine, on_compile)
     config, hop = model.config, model.config.mel.hop_length
     todo = [
         (clip, piece)
@@ -92,7 +106,7 @@ def synthesize(
         windows = [mels[clip][:, piece.before : piece.after] for clip, piece in batch]
         arrays = jax.device_put((first, fill(windows, frames, count), lengths), spec)
         arrays = (key, *arrays, scalar)
-        result = np.asarray(_program(model, arrays, on_compile)(model, *arrays))
+        result = _computed(model, arrays, decoder, on_compile)
         for (clip, piece), row in zip(batch, result, strict=False):
             if clip not in begun:
                 begun[clip] = np.zeros(mels[clip].shape[1] * hop, np.float32)
@@ -103,25 +117,57 @@ def synthesize(
                 yield clip, begun.pop(clip)
 
 
-_PROGRAMS: dict[Any, Callable[..., jax.Array]] = {}
+def _decoder(model: Flow, engine: str, on_compile: OnCompile | None) -> "Decoder | None":
+    """Prepares the compiled code for a model; None where JAX decodes it."""
+    from wf_jax.flows.native.shapes import why_not
+
+    if not natively(engine, why_not(model), "decode this model"):
+        return None
+    from wf_jax.flows.native.decoder import Decoder
+
+    start = time.monotonic()
+    decoder = Decoder(model)
+    if on_compile:
+        on_compile(time.monotonic() - start)
+    return decoder
+
+
+def _computed(
+    model: Flow,
+    arrays: tuple[jax.Array, ...],
+    decoder: "Decoder | None",
+    on_compile: OnCompile | None,
+) -> np.ndarray:
+    """Computes `_drawn`, in one program or in two around the decoder."""
+
+    def run(function: Callable[..., Any], *given: Any) -> Any:
+        return jax.device_get(_program(function, given, on_compile)(*given))
+
+    if decoder is None:
+        return run(_generate, model, *arrays)
+    x = decoder.decode(*run(_BEFORE, model, *arrays))
+    return run(_AFTER, jax.device_put(x, arrays[1].sharding), model, *arrays)
+
+
+_PROGRAMS: dict[Any, Callable[..., Any]] = {}
 
 
 def _program(
-    model: Flow, arrays: tuple[jax.Array, ...], on_compile: Callable[[float], object] | None
-) -> Callable[..., jax.Array]:
-    """Compiles `_generate` for a model and arrays of these shapes, once."""
-    leaves, structure = jax.tree.flatten((model, arrays))
-    key = structure, tuple((leaf.shape, leaf.dtype, leaf.sharding) for leaf in leaves)
+    function: Callable[..., Any], given: tuple[Any, ...], on_compile: OnCompile | None
+) -> Callable[..., Any]:
+    """Compiles a function for a model and arrays of these shapes, once."""
+    leaves, structure = jax.tree.flatten(given)
+    shapes = tuple((leaf.shape, leaf.dtype, leaf.sharding) for leaf in leaves)
+    key = function, structure, shapes
     if key not in _PROGRAMS:
         start = time.monotonic()
-        _PROGRAMS[key] = _generate.lower(model, *arrays).compile()
+        _PROGRAMS[key] = function.lower(*given).compile()
         if on_compile:
             on_compile(time.monotonic() - start)
     return _PROGRAMS[key]
 
 
-@jax.jit
-def _generate(
+def _drawn(
     model: Flow,
     key: jax.Array,
     first: jax.Array,
@@ -131,6 +177,10 @@ def _generate(
 ) -> jax.Array:
     noise, seeds = draw(jnp.broadcast_to(key, first.shape), first, mel, model.config.mel.hop_length)
     return model.generate(noise, seeds, mel, lengths, temperature)
+
+
+_generate = jax.jit(_drawn)
+_BEFORE, _AFTER = halves(_drawn)
 
 
 def _batches(

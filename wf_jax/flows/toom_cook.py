@@ -6,7 +6,8 @@ Convolutional Neural Networks", 2016). With d the columns w + (-1..4) e and g th
 
     y = A [(G g) * (B d)]
 
-The points 0, 1, -1, 1/2, -1/2 and infinity keep float32 errors at those of the plain form.
+The points 0, 1, -1, 1/2, -1/2 and infinity keep float32 errors at those of the plain form; so do 2
+and -2 beside them, for six outputs from eight products.
 """
 
 import dataclasses
@@ -17,7 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 
 OUTPUTS = 4
-POINTS = (0.0, 1.0, -1.0, 0.5, -0.5)
+POINTS = (0.0, 1.0, -1.0, 0.5, -0.5, 2.0, -2.0)  # and infinity; as many as are needed
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,27 +75,28 @@ class ColumnTransform:
 
 
 @functools.cache
-def column_transform(taps: int, *, transformed: bool) -> ColumnTransform:
+def column_transform(taps: int, *, transformed: bool, outputs: int = OUTPUTS) -> ColumnTransform:
     """Returns F(4, 3) for three taps; the plain form for others, and without `transformed`.
 
     Args:
         taps: of the filter, odd.
         transformed: whether to save products.
+        outputs: computed together then, up to six.
     """
     if taps != 3 or not transformed:
         return ColumnTransform(np.ones((1, taps)), np.eye(taps), np.eye(taps))
-    inputs = OUTPUTS + taps - 1
-    inverse, kernel = _vandermonde(OUTPUTS).T, _vandermonde(taps)
-    forward = np.linalg.inv(_vandermonde(inputs)).T
+    inputs = outputs + taps - 1
+    inverse, kernel = _vandermonde(outputs, inputs).T, _vandermonde(taps, inputs)
+    forward = np.linalg.inv(_vandermonde(inputs, inputs)).T
     # Rows of like size, by powers of two: costs no precision and spares some.
     scale = 2.0 ** np.round(np.log2(np.abs(forward).max(axis=1, keepdims=True)))
     forward = np.where(np.abs(forward) < 1e-12, 0.0, forward)
     return ColumnTransform(inverse, kernel * scale, forward / scale)
 
 
-def _vandermonde(columns: int) -> np.ndarray:
-    """Powers of the points; the last row is the point at infinity."""
-    powers = np.array(POINTS)[:, None] ** np.arange(columns)
+def _vandermonde(columns: int, points: int) -> np.ndarray:
+    """Powers of so many points; the last row is the point at infinity."""
+    powers = np.array(POINTS[: points - 1])[:, None] ** np.arange(columns)
     return np.vstack([powers, np.eye(columns)[-1]])
 
 

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from wf_jax.flows.decoding import current_decode
 from wf_jax.flows.flow import Flow
 from wf_jax.flows.gated_net import GatedNet, NetShape
 from wf_jax.flows.squeeze import composed, permutations, sample_mask, squeeze, unsqueeze
@@ -75,7 +76,8 @@ class WaveFlow(Flow):
     def inverse(self, z: jax.Array, mel: jax.Array, lengths: jax.Array | None = None) -> jax.Array:
         """Maps latent [B, T] to audio [B, T]: the inverse of `forward`, same arguments."""
         squeezed, c, mask = self._squeezed(z, mel, lengths)
-        return unsqueeze(self.decode(squeezed, c, mask))[:, : z.shape[1]]
+        decode = current_decode() or self.decode
+        return unsqueeze(decode(squeezed, c, mask))[:, : z.shape[1]]
 
     def condition(
         self, mel: jax.Array, samples: int, lengths: jax.Array | None = None
@@ -104,13 +106,13 @@ class WaveFlow(Flow):
         carry = (x, c, mask, jnp.zeros_like(x[:, 0, 0]))
         with jax.default_matmul_precision(self.config.matmul_precision):
             (z, _, _, log_det), _ = lax.scan(
-                jax.checkpoint(body, prevent_cse=False), carry, (self.flows, self._orders())
+                jax.checkpoint(body, prevent_cse=False), carry, (self.flows, self.orders())
             )
-        return z[:, np.argsort(composed(self._orders()))], log_det
+        return z[:, np.argsort(composed(self.orders()))], log_det
 
     def decode(self, z: jax.Array, c: jax.Array, mask: jax.Array | None = None) -> jax.Array:
         """Inverts `encode`: [B, h, W] -> [B, h, W]."""
-        columns, orders = _columns(mask), self._orders()
+        columns, orders = _columns(mask), self.orders()
         last = composed(orders)  # the order that the rows of z are in
 
         def body(carry, flow):
@@ -124,7 +126,8 @@ class WaveFlow(Flow):
             (x, _, _), _ = lax.scan(body, carry, (self.flows, orders), reverse=True)
         return x
 
-    def _orders(self) -> np.ndarray:
+    def orders(self) -> np.ndarray:
+        """Returns the order of the rows after each flow, [K, h]: see `squeeze.permutations`."""
         config = self.config
         return permutations(config.permutation, config.flows, config.height)
 

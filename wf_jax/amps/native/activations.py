@@ -10,7 +10,7 @@ from collections.abc import Callable
 from llvmlite import ir
 
 from wf_jax.amps.activations import Activation
-from wf_jax.amps.native.emit import INT32, Emitter, Value
+from wf_jax.native.emit import INT32, Emitter, Value
 
 # (exp(r) - 1 - r) / r^2 for r of `_exponential`, least squares weighted by |r|.
 EXPONENTIAL = (0.5, 0.16666670143604279, 0.04166657477617264, 0.008331838995218277)

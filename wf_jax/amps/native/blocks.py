@@ -5,7 +5,8 @@ from collections.abc import Callable
 import numpy as np
 
 from wf_jax.amps.model import AmpModel
-from wf_jax.amps.native.engine import NativeModel, address
+from wf_jax.amps.native.engine import NativeModel
+from wf_jax.native.memory import address
 
 
 class NativeBlocks:

@@ -9,9 +9,9 @@ import numpy as np
 
 from wf_jax.amps.model import AmpModel
 from wf_jax.amps.native.objects import Program, program_of
-from wf_jax.amps.native.plan import LINE
 from wf_jax.amps.native.shapes import played, shape_of, why_not
 from wf_jax.amps.native.weights import fill
+from wf_jax.native.memory import address, empty
 
 
 class NativeModel:
@@ -71,18 +71,6 @@ class Stream:
         places = [ctypes.c_void_p(place) for place in (self._address, x, y)]
         numbers = [ctypes.c_int64(number) for number in (count, stride)]
         return partial(self._play, *places, *numbers)
-
-
-def empty(size: int) -> np.ndarray:
-    """Zeros, float32 [size], that begin on a cache line."""
-    numbers = np.zeros(size + LINE, np.float32)
-    skip = -address(numbers) % (4 * LINE) // 4
-    return numbers[skip : skip + size]
-
-
-def address(array: np.ndarray) -> int:
-    """The address of an array's first number."""
-    return array.__array_interface__["data"][0]
 
 
 def _prewarm(arena: np.ndarray, program: Program) -> None:

@@ -9,10 +9,10 @@ from functools import partial
 
 from llvmlite import ir
 
-from wf_jax.amps.native.emit import Emitter, Value, int64
 from wf_jax.amps.native.steps import ConvKind, LayerKind
-from wf_jax.amps.native.target import Target
 from wf_jax.amps.native.tiles import FEW, Row, Sums, Tile
+from wf_jax.native.emit import Emitter, Value, int64
+from wf_jax.native.target import Target
 
 # Activations of a few instructions; of others there is one copy in the code of a layer.
 SHORT = {"ReLU", "LeakyReLU", "PReLU", "Hardtanh"}

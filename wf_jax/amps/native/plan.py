@@ -16,10 +16,10 @@ from wf_jax.amps.native.steps import (
     Plan,
     weights_in,
 )
-from wf_jax.amps.native.target import Target
 from wf_jax.amps.wavenet_config import LayerArrayConfig, WaveNetConfig
+from wf_jax.native.memory import LINE
+from wf_jax.native.target import Target
 
-LINE = 16  # float32 numbers in a cache line
 BLOCK = 128  # samples that go through all layers at once; longer blocks are divided
 
 

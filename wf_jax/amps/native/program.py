@@ -9,11 +9,11 @@ processor's mode says and is set back after it: they would take a hundred times 
 
 from llvmlite import ir
 
-from wf_jax.amps.native.emit import INT32, INT64, POINTER, VOID, Emitter, Value, int64
 from wf_jax.amps.native.layers import conv_function, layer_function
 from wf_jax.amps.native.plan import BLOCK
 from wf_jax.amps.native.steps import Buffer, LayerStep, Plan
-from wf_jax.amps.native.target import Target
+from wf_jax.native.emit import INT32, INT64, POINTER, VOID, Emitter, Value, int64
+from wf_jax.native.target import Target
 
 NAME = "wf_jax_play"
 ARGUMENTS = ("arena*", "x*", "y*", "count", "stride")

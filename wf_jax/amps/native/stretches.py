@@ -10,7 +10,8 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 
 from wf_jax.amps.model import AmpModel
-from wf_jax.amps.native.engine import NativeModel, address
+from wf_jax.amps.native.engine import NativeModel
+from wf_jax.native.memory import address
 
 STRETCH = 1 << 19  # samples per core and call
 WORTHWHILE = 8  # times what must be played before it, a stretch is long at least

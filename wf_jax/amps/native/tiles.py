@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from wf_jax.amps.activations import Activation
 from wf_jax.amps.native.activations import activate
-from wf_jax.amps.native.emit import Emitter, Value, int64
+from wf_jax.native.emit import Emitter, Value, int64
 
 UNROLLED = 4  # inputs of a product that are written out; more are a loop over so many
 FEW = 3  # tiles of outputs that are written out; more are a loop

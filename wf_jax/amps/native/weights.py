@@ -11,9 +11,9 @@ import numpy as np
 
 from wf_jax.amps.activations import Activation
 from wf_jax.amps.native.steps import ConvStep, LayerKind, Plan
-from wf_jax.amps.native.target import Target
 from wf_jax.amps.wavenet import WaveNet
 from wf_jax.amps.wavenet_layer import Conv, Layer, Pointwise
+from wf_jax.native.target import Target
 
 
 class ConvWeights(NamedTuple):

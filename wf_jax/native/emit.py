@@ -6,7 +6,7 @@ from contextlib import contextmanager
 import numpy as np
 from llvmlite import ir
 
-from wf_jax.amps.native.target import Target
+from wf_jax.native.target import Target
 
 FLOAT = ir.FloatType()
 INT32 = ir.IntType(32)
