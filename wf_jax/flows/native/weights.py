@@ -37,7 +37,7 @@ class Places:
 
 @partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
 def _folded(flows: GatedNet) -> FoldedNet:
-    # Without transforms: the plain kernel is what they are computed from here, in float64.
+    # Without transforms, so that other ones can be made of the plain kernel.
     with chosen(transformed_rows=False):
         return jax.vmap(GatedNet.fold)(flows)
 
@@ -52,7 +52,7 @@ class _Parts:
     def take(self, arrays: list[np.ndarray]) -> int:
         """Adds arrays one after the other; returns where they begin."""
         start = self.size
-        flat = [np.ravel(array).astype(np.float32) for array in arrays]
+        flat = [np.ravel(array) for array in arrays]
         size = sum(map(len, flat))
         self.arrays += [*flat, np.zeros(-size % LINE, np.float32)]
         self.size += size + -size % LINE
@@ -84,10 +84,11 @@ def _layer(
 ) -> tuple[list[np.ndarray], list[np.ndarray]]:
     """Returns a layer's arrays in order, for the first row of a pair and for the second."""
     # `fold` halves the gate's sum and what comes after the gate, for its own form of the sigmoid.
-    scale = np.repeat([FILTER, 2 * GATE], kernel.channels)
+    scale = np.repeat(np.float32([FILTER, 2 * GATE]), kernel.channels)
     plain = layer.conv.weight * scale  # [K', K * C, 2C]
     plain = plain.reshape(plain.shape[0], 3, kernel.channels, -1)
-    points = np.tensordot(TRANSFORM.kernel, plain, 1)  # [P, K, C, 2C]
+    transform = TRANSFORM.kernel.astype(np.float32)
+    points = np.einsum("pw,w...->p...", transform, plain)  # [P, K, C, 2C]
     oldest, middle, newest = (points[:, k] for k in range(3))
     total, difference = (oldest + middle + newest) / 2, (oldest - middle + newest) / 2
     rest = _by_parts(condition * scale, kernel)
