@@ -23,6 +23,7 @@ from data_pipeline.corpus_sources import (
 from wf_jax.errors import UserError, printable
 from wf_jax.whole_files import atomic_folder
 
+VALIDATION = 16  # clips that are kept for it at most, where nothing else is asked for
 _HIGHEST_RATE = 384_000  # Hz
 _SHORT = 0.25  # seconds
 _SHOWN = 3  # names in a finding or an error
@@ -51,7 +52,7 @@ def prepare_corpus(
     source: str | Path,
     output: str | Path,
     sample_rate: int = 22050,
-    validation: int = 16,
+    validation: int | None = None,
     skip_bad: bool = False,
     progress: Progress | None = None,
 ) -> Report:
@@ -68,7 +69,8 @@ def prepare_corpus(
             over.
         output: folder to write; must not be there, or be empty.
         sample_rate: Hz, 1000 to 384000.
-        validation: number of clips to keep for validation, the last ones; 0 for none.
+        validation: number of clips to keep for validation, the last ones; 0 for none; None for a
+            tenth of all, at least one and at most VALIDATION.
         skip_bad: leave files out that can not be used; they are listed in the report.
         progress: called after each file with a line for the user.
 
@@ -83,7 +85,7 @@ def prepare_corpus(
     source, output = Path(source), Path(output)
     if not LOWEST_RATE <= sample_rate <= _HIGHEST_RATE:
         raise UserError(f"sample_rate {sample_rate} Hz is out of range; choose 22050")
-    if validation < 0:
+    if validation is not None and validation < 0:
         raise UserError(f"validation {validation} is negative; choose 0 or more clips")
     found = find_sources(source)
     sources = found.sources
@@ -158,17 +160,20 @@ def _shown(
             )
 
 
-def _split(clips: tuple[Clip, ...], validation: int) -> tuple[Clip, ...]:
+def _split(clips: tuple[Clip, ...], validation: int | None) -> tuple[Clip, ...]:
     """Assigns the last `validation` clips to validation."""
     train = _count_training(len(clips), validation)
     return clips[:train] + tuple(replace(clip, split="validation") for clip in clips[train:])
 
 
-def _count_training(clips: int, validation: int) -> int:
+def _count_training(clips: int, validation: int | None) -> int:
+    usual = max(min(max(clips // 10, 1), clips - 1), 0)
+    if validation is None:
+        validation = min(usual, VALIDATION)
     if clips <= validation:
         raise UserError(
             f"validation {validation} leaves no clip of {clips} for training;"
-            f" choose --validation={max(clips // 10, min(clips - 1, 1))}"
+            f" choose --validation={usual}"
         )
     return clips - validation
 

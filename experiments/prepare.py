@@ -14,7 +14,9 @@ from experiments.vocoder.preparation import prepare
 flags.DEFINE_string("input", None, "Folder of recordings: LJSpeech or any.")
 flags.DEFINE_string("output", None, "Folder to write the corpus to; new or empty.")
 flags.DEFINE_integer("sample_rate", 22050, "Of the corpus, Hz.")
-flags.DEFINE_integer("validation", 16, "Clips kept for validation: the last ones.")
+flags.DEFINE_integer(
+    "validation", None, "Clips kept for validation, the last ones; else a tenth, at most 16"
+)
 flags.DEFINE_bool("skip_bad", False, "Leave out files that can not be used.")
 
 if __name__ == "__main__":

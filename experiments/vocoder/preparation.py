@@ -15,7 +15,11 @@ from wf_jax.training.metrics import Progress
 
 
 def prepare(
-    input: str, output: str, sample_rate: int = 22_050, validation: int = 16, skip_bad: bool = False
+    input: str,
+    output: str,
+    sample_rate: int = 22_050,
+    validation: int | None = None,
+    skip_bad: bool = False,
 ) -> None:
     """Prepares a corpus and reports on it; see `prepare_corpus`.
 

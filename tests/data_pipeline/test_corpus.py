@@ -21,6 +21,7 @@ import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from data_pipeline import corpus_preparation
 from data_pipeline.audio_headers import AudioFileWarning
 from data_pipeline.corpus import Corpus, Windows
 from data_pipeline.corpus_files import AudioWriter
@@ -255,6 +256,13 @@ def test_no_clip_is_in_two_splits(tmp_path_factory, count, validation):
     assert len(train) == count - validation
     assert not train & kept
     assert all(a < b for a in train for b in kept), "the last clips are kept"
+
+
+@pytest.mark.parametrize(
+    ("count", "kept"), [(1, 0), (2, 1), (12, 1), (30, 3), (159, 15), (160, 16), (593, 16)]
+)
+def test_a_tenth_is_kept_for_validation(count, kept):
+    assert count - corpus_preparation._count_training(count, None) == kept
 
 
 def test_copies_are_left_out_lest_one_is_in_both_splits(tmp_path):
