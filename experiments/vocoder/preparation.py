@@ -56,7 +56,7 @@ def _lines(report: Report) -> Iterator[str]:
         yield f"passed over {report.passed_over}: no audio"
     yield from (f"left out    {reason}" for reason in report.index.skipped)
     yield from (f"WARNING     {finding}" for finding in report.findings)
-    config = ("--config=waveflow", f"--config.data.corpus={report.folder}")
+    config = ("--config=voice", f"--config.data.corpus={report.folder}")
     yield f"next        {command('train', *config, '--workdir=runs/voice')}"
 
 

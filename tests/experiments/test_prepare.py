@@ -66,7 +66,7 @@ def test_report(folder, capsys):
     assert shlex.split(lines["next"])[1:] == [
         "-m",
         "experiments.train",
-        "--config=waveflow",
+        "--config=voice",
         f"--config.data.corpus={folder}/out",
         "--workdir=runs/voice",
     ]
