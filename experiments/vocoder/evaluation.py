@@ -1,8 +1,8 @@
 """Evaluates a vocoder on held-out clips: likelihood, and how good the resynthesis is.
 
-The resynthesis is made from the clip's own mel, and so is that of Griffin-Lim, which needs no
-training; WORLD's is made from the recording. All are compared with the original at the level of
-the recording.
+The resynthesis is made from the clip's own mel, and so are those of Griffin-Lim and of noise that
+is pulled to the mel, which need no training; WORLD's is made from the recording. All are compared
+with the original at the level of the recording.
 """
 
 import time
@@ -18,6 +18,7 @@ from experiments.vocoder.scores import Scores
 from wf_jax.audio.clips import bucket, clip_mel, fill
 from wf_jax.audio.griffin_lim import griffin_lim
 from wf_jax.audio.judge_packages import package
+from wf_jax.audio.mel_matching import pulled_noise
 from wf_jax.audio.perceptual import perceptual_scores
 from wf_jax.audio.quality import log_spectral_distance, mel_cepstral_distortion, pitch_scores
 from wf_jax.audio.world import harvest_pitch, world_resynthesis
@@ -57,7 +58,11 @@ def _judged(model: Flow, clips: Sequence[HeldOut]) -> Iterator[Judged]:
     for number, mel, synthesis in resynthesize(model, clips):
         clip, likelihood = clips[number], likelihoods[number]
         rough = griffin_lim(mel, settings, len(clip.audio))
-        original, new, rough = (x / np.float32(clip.gain) for x in (clip.audio, synthesis, rough))
+        pulled = pulled_noise(mel, settings, len(clip.audio))
+        original, new, rough, pulled = (
+            x / np.float32(clip.gain) for x in (clip.audio, synthesis, rough, pulled)
+        )
+        untrained = {"Griffin-Lim": rough, "pulled noise": pulled}
         reference = _Reference(original, rate)
         scores = {"log_likelihood": likelihood, "bits": bits_per_sample(likelihood)}
         yield Judged(
@@ -71,7 +76,7 @@ def _judged(model: Flow, clips: Sequence[HeldOut]) -> Iterator[Judged]:
             scores | reference.scores(new),
             {
                 name: Version(audio, reference.scores(audio))
-                for name, audio in {"Griffin-Lim": rough, **reference.copies()}.items()
+                for name, audio in (untrained | reference.copies()).items()
             },
         )
 

@@ -21,8 +21,8 @@ from wf_jax.training.metrics import duration
 
 HEARD = 4  # clips on a page
 _MADE = (
-    "Griffin-Lim speaks the same mel without a model; WORLD, where it is installed, copies the "
-    "recording by its pitch, envelope and aperiodicity."
+    "Griffin-Lim speaks the same mel without a model, and so does noise that is pulled to it; "
+    "WORLD, where it is installed, copies the recording by its pitch, envelope and aperiodicity."
 )
 _LEVELS = (
     f"The original is at its own level. At most {SECONDS} seconds of each. A mel says nothing of "

@@ -4,8 +4,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from wf_jax.audio.clips import clip_mel
 from wf_jax.audio.mel import MelSettings, mel_of_clips, mel_spectrogram
-from wf_jax.audio.mel_matching import bands_to_bins, match_mel
+from wf_jax.audio.mel_matching import bands_to_bins, match_mel, pulled_noise
 from wf_jax.audio.stft import frames_from, overlap_add
 
 SETTINGS = MelSettings()
@@ -49,6 +50,31 @@ def test_a_clip_does_not_depend_on_its_batch(rng):
     alone = match_mel(jnp.asarray(x[1:, : 11 * HOP]), mel[1:, :, :11], lengths[1:], SETTINGS, 3)
     np.testing.assert_allclose(both[1, : 11 * HOP], alone[0], atol=1e-5)
     assert not both[1, 11 * HOP - 7 :].any()
+
+
+@pytest.mark.parametrize("factor", [0.02, 1.0, 20.0])
+def test_what_no_band_hears_is_never_raised(rng, factor):
+    """Takes mels of the same noise, quieter and louder, of which bands hear up to 8 kHz."""
+    x = (0.1 * rng.standard_normal((1, 40 * HOP))).astype(np.float32)
+    lengths = jnp.array([40 * HOP], jnp.int32)
+    mel = mel_of_clips(factor * x, lengths, SETTINGS)
+    found = np.asarray(match_mel(jnp.asarray(x), mel, lengths, SETTINGS, 60))
+    high = np.fft.rfftfreq(x.shape[1], 1 / SETTINGS.sample_rate) > 8_200
+    before, after = (np.linalg.norm(np.fft.rfft(y[0])[high]) for y in (x, found))
+    assert after == pytest.approx(min(factor, 1) * before, rel=0.1)
+
+
+@pytest.mark.parametrize("sizes", [(1024, 1024, 256), (1024, 400, 300), (512, 512, 512)])
+def test_noise_is_pulled_without_a_model(rng, sizes):
+    settings = MelSettings(**dict(zip(("n_fft", "win_length", "hop_length"), sizes, strict=True)))
+    x = np.cumsum(0.02 * rng.standard_normal(9_001)).astype(np.float32)
+    x -= x.mean()
+    mel = clip_mel(x, settings)
+    pulled = pulled_noise(mel, settings, len(x))
+    assert pulled.shape == x.shape
+    assert pulled.dtype == np.float32
+    assert np.abs(clip_mel(pulled, settings) - mel).mean() < 0.1
+    np.testing.assert_array_equal(pulled, pulled_noise(mel, settings, len(x)))
 
 
 def test_bins_between_bands_are_interpolated():

@@ -80,7 +80,7 @@ def test_table_and_file(workdir, tmp_path):
     assert "2 of 2" in result.stderr
     assert not (workdir / "evaluation.json").exists()
     html = output.with_suffix(".html").read_text()
-    assert html.count("<audio") == 2 * (3 + ("WORLD" in content["baselines"]))
+    assert html.count("<audio") == 2 * (4 + ("WORLD" in content["baselines"]))
 
 
 @pytest.mark.slow
@@ -98,6 +98,8 @@ def test_judging_equals_the_definitions(model, workdir):
         assert clip.scores["bits"] == pytest.approx(bits, abs=1e-3)
         distortion = mel_cepstral_distortion(held_out.audio, clip.resynthesis, 22050)
         assert clip.scores["mel_cepstral_distortion"] == pytest.approx(distortion)
+        pulled = clip.baselines["pulled noise"]
+        assert np.abs(clip_mel(pulled.audio, CONFIG.mel) - clip.mel).mean() < 0.2
         rough = clip.baselines["Griffin-Lim"]
         assert np.abs(clip_mel(rough.audio, CONFIG.mel) - clip.mel).mean() < 0.5
         distortion = mel_cepstral_distortion(held_out.audio, rough.audio, 22050)
@@ -130,13 +132,13 @@ def test_the_extra_adds_its_scores_and_world(model, workdir, monkeypatch):
         for name in PACKAGES:
             patch.setitem(sys.modules, name, None)
         (without,) = judge(model, clips)
-    assert list(without.baselines) == ["Griffin-Lim"]
+    assert list(without.baselines) == ["Griffin-Lim", "pulled noise"]
     plain = {"log_likelihood", "bits", "log_spectral_distance", "mel_cepstral_distortion"}
     assert set(without.scores) == plain | {"vuv_f1_yin", "f0_rmse_cents_yin"}
     for name in ("pesq", "pyworld"):
         pytest.importorskip(name)
     (clip,) = judge(model, clips)
-    assert list(clip.baselines) == ["Griffin-Lim", "WORLD"]
+    assert list(clip.baselines) == ["Griffin-Lim", "pulled noise", "WORLD"]
     added = {"pesq", "vuv_f1_harvest", "f0_rmse_cents_harvest"}
     assert set(clip.scores) - {"zimtohrli"} == plain | added
     assert clip.baselines["WORLD"].audio.shape == clip.original.shape

@@ -226,7 +226,7 @@ def test_a_run_leaves_model_metrics_and_page(run, written):
     for name, value in saved.items():
         np.testing.assert_array_equal(loaded[name], value)
     html = (folder / "report.html").read_text()
-    assert html.count("<audio") == 2 * (4 + (package("pyworld") is not None))
+    assert html.count("<audio") == 2 * (5 + (package("pyworld") is not None))
     assert f"{metrics['bits']:.2f}" in html
     assert f"{predicted:.3f} nats" in output.out
     assert "experiments.synthesize" in output.out

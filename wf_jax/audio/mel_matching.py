@@ -7,17 +7,21 @@ with momentum (Perraudin, Balazs and Søndergaard, "A fast Griffin-Lim algorithm
 begin as those of the draw.
 """
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from wf_jax.audio.clips import bucket, fill
 from wf_jax.audio.mel import context_of_clips, mel_of_spectrum
 from wf_jax.audio.mel_settings import MelSettings, mel_filterbank
 from wf_jax.audio.stft import frames_from, hann, overlap_add
 
 _MOMENTUM = 0.9
-_MOST = 2.5  # that a band is raised or lowered at once, natural log
+_LOUDNESS = 0.1  # of the noise that has no mel yet
+_MOST = 2.5  # that a band is raised at once, natural log
 _LITTLE = 1e-3  # of the squared windows over a sample, at the ends of a clip
 
 
@@ -41,23 +45,60 @@ def match_mel(
     window = np.pad(hann(settings.win_length), (size - settings.win_length) // 2)
     window = jnp.asarray(window, x.dtype)
     spread = jnp.asarray(bands_to_bins(settings), x.dtype)
+    heard = jnp.asarray(heard_bins(settings), x.dtype)
     there = jnp.arange(samples) < lengths[:, None]
     frames = jnp.arange(count) < -(-lengths // hop)[:, None]
     windows = jnp.where(frames[..., None], window, 0)  # none after a clip's end
-    weight = overlap_add(jnp.square(windows), hop)[:, first : first + samples]
 
-    def once(carry: tuple[jax.Array, jax.Array], _: None) -> tuple[tuple, None]:
+    def added(framed: jax.Array) -> jax.Array:
+        added = overlap_add(framed, hop)[:, first : first + samples]
+        return jnp.pad(added, ((0, 0), (0, samples - added.shape[1])))
+
+    weight = jnp.maximum(added(jnp.square(windows)), _LITTLE)
+
+    def once(carry: tuple[jax.Array, jax.Array], number: jax.Array) -> tuple[tuple, None]:
         x, before = carry
         framed = frames_from(context_of_clips(x, lengths, settings), count, hop, size)
         spectrum = jnp.fft.rfft(framed * window)
-        missing = jnp.clip(mel - mel_of_spectrum(spectrum, settings), -_MOST, _MOST)
-        gain = jnp.exp(jnp.einsum("bmf,mk->bfk", missing, spread, precision=lax.Precision.HIGHEST))
+        missing = jnp.minimum(mel - mel_of_spectrum(spectrum, settings), _MOST)
+        gain = jnp.einsum("bmf,mk->bfk", missing, spread, precision=lax.Precision.HIGHEST)
+        # No band tells whether a bin that none hears is right: such a bin is lowered once, with the
+        # nearest band, or it would grow from time to time.
+        unheard = jnp.where(number == 0, jnp.minimum(gain, 0), 0)
+        gain = jnp.exp(heard * gain + (1 - heard) * unheard)
         new = jnp.fft.irfft(spectrum * gain, size).astype(x.dtype) * windows
-        new = overlap_add(new, hop)[:, first : first + samples] / jnp.maximum(weight, _LITTLE)
-        new = jnp.where(there, new, 0)
-        return (new + _MOMENTUM * (new - before), new), None
+        new = jnp.where(there, added(new) / weight, 0)
+        return (new + jnp.where(number == 0, 0, _MOMENTUM) * (new - before), new), None
 
-    return lax.scan(once, (x, x), None, length=times)[0][1]
+    return lax.scan(once, (x, x), jnp.arange(times))[0][1]
+
+
+def pulled_noise(
+    mel: np.ndarray, settings: MelSettings, samples: int, times: int = 60
+) -> np.ndarray:
+    """Pulls white noise to a mel [M, F]: what the pull gives without a model, float32 [samples].
+
+    Args:
+        mel: natural log of magnitudes.
+        settings: of the mel.
+        samples: T, at most F * hop.
+        times: how often.
+    """
+    frames = bucket(mel.shape[1])
+    noise = np.random.default_rng(0).normal(size=samples).astype(np.float32)
+    x = fill([_LOUDNESS * noise], frames * settings.hop_length, 1)
+    pulled = _match(x, fill([mel], frames, 1), np.array([samples]), settings, times)
+    return np.asarray(pulled)[0, :samples]
+
+
+_match = partial(jax.jit, static_argnums=(3, 4))(match_mel)
+
+
+def heard_bins(settings: MelSettings) -> np.ndarray:
+    """Returns how much of each bin the bands hear, [K]: from 0 to 1; 0 above the highest."""
+    filters = mel_filterbank(settings)
+    peaks = filters.max(axis=1, keepdims=True)
+    return np.minimum(np.sum(filters / np.where(peaks > 0, peaks, 1), axis=0), 1)
 
 
 def bands_to_bins(settings: MelSettings) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""What a mel alone says of the pitch: a small net that guesses it."""
+"""A small net that guesses voicing and pitch from a mel."""
 
 import jax
 import jax.numpy as jnp

@@ -6,7 +6,7 @@ from wf_jax.flows.toom_cook import column_transform
 from wf_jax.native.memory import LINE
 from wf_jax.native.target import Target
 
-OUTPUTS = 6  # columns of a group: 3 % less time than four at C = 64
+OUTPUTS = 6  # columns of a group
 TRANSFORM = column_transform(3, transformed=True, outputs=OUTPUTS)
 POINTS = len(TRANSFORM.kernel)
 GROUPS = 24  # of the largest tile: what it works on is then 150 KB at C = 64

@@ -1,4 +1,4 @@
-"""Where everything of a clip stands in its arena, and the phases in which it is decoded."""
+"""Lays out the memory that a clip is decoded in, and lists the phases of its decoding."""
 
 import dataclasses
 
