@@ -17,7 +17,7 @@ QUICK := $(wildcard tests/test_*.py) \
 	$(patsubst %,tests/amps/test_%.py,a2_detector activations nam_reading native_activations slow_nam) \
 	$(patsubst %,tests/audio/test_%.py,clips loudness_probe) \
 	$(patsubst %,tests/data_pipeline/test_%.py,audio_files checks corpus corpus_layouts latency linear_prediction \
-		standard_files synthetic) \
+		standard_files synthetic_pair) \
 	$(patsubst %,tests/experiments/test_%.py,capture_models join_reports listening main_flags options prepare settings studio \
 		studio_jobs studio_sounds studio_start sweep words workdir) \
 	$(patsubst %,tests/flows/test_%.py,denoiser squeeze) \

@@ -14,6 +14,7 @@ from wf_jax.amps.loss_weights import LossWeights
 from wf_jax.amps.nam_file import read_json, read_nam
 from wf_jax.amps.nam_metadata import Gear, complete_gear, of_chain
 from wf_jax.errors import UserError
+from wf_jax.native.engines import AUTO, ENGINES, JAX
 from wf_jax.options import (
     COUNT,
     MOST,
@@ -112,6 +113,7 @@ class Train(run.Train):
         captures_at_once: how many of many captures are trained together in one program; 0 for
             what suits the device: 1 on a CPU, 16 on others. 1 where captures are fine-tuned.
         samples_every: evaluations between sounds of the models so far in samples/; 0 for none.
+        engine: native for passes of machine code, on CPUs; jax; or auto for native where it can.
     """
 
     optimizer: str = like(Settings, "optimizer", "soap")
@@ -123,6 +125,7 @@ class Train(run.Train):
     window: int = option(8192, COUNT)
     captures_at_once: int = option(0, Number(0, 1024))
     samples_every: int = option(0, Number(0, MOST))
+    engine: str = option(AUTO, Choice(ENGINES))
 
 
 Loss = editable(LossWeights)
@@ -161,6 +164,12 @@ class CaptureConfig(run.RunConfig):
     def batch_size(self) -> int:
         """Windows per step; SOAP learns as much from 8 as from 16, in less time."""
         return self.train.batch_size or (8 if self.train.optimizer == "soap" else 16)
+
+    @property
+    def devices(self) -> int:
+        """CPU devices that a run can use: one for native passes, which use all cores."""
+        native = self.train.engine != JAX and not (self.init_from or self.model.nam)
+        return 1 if native else self.batch_size
 
     def recipe(self) -> tuple[float, Schedule]:
         """Returns the optimizer's own recipe, overridden by the config."""

@@ -138,6 +138,7 @@ def make_task(config: CaptureConfig, capture: Capture, initial: CaptureModels) -
         window=config.train.window,
         loss_weights=LossWeights(**dataclasses.asdict(config.loss)),
         seed=config.train.seed,
+        engine=config.train.engine,
     )
 
 

@@ -62,6 +62,11 @@ class RunConfig:
         """Windows per step, over all devices."""
         return self.train.batch_size
 
+    @property
+    def devices(self) -> int:
+        """CPU devices that a run can use."""
+        return self.batch_size
+
     def recipe(self) -> tuple[float, Schedule]:
         """Returns the peak learning rate and its schedule.
 

@@ -55,7 +55,7 @@ def train(requests: Requests) -> int:
     if not isinstance(config, RunConfig):
         raise UserError(f"--config is no training's; for likelihood use {command('compare')}")
     _check(config, requests)
-    return run_main(lambda: carry_out(requests), config.batch_size, requests.distributed)
+    return run_main(lambda: carry_out(requests), config.devices, requests.distributed)
 
 
 def _check(config: RunConfig, requests: Requests) -> None:

@@ -19,10 +19,12 @@ from flax import nnx
 from jax import lax
 
 from wf_jax.amps import a2, losses
+from wf_jax.amps.engines import trained_natively
 from wf_jax.amps.loss_weights import LossWeights as LossWeights
 from wf_jax.amps.model import AmpModel
 from wf_jax.errors import UserError
 from wf_jax.mesh import AxisNames
+from wf_jax.native.engines import AUTO
 from wf_jax.platforms import choices
 from wf_jax.random_streams import random_stream
 from wf_jax.training.matrices import Axes
@@ -99,6 +101,7 @@ class CaptureTask(Task):
         loss_weights: LossWeights | None = None,
         seed: int = 0,
         sequences_at_once: int | None = None,
+        engine: str = AUTO,
     ):
         """Puts the validation audio on the default device.
 
@@ -114,17 +117,21 @@ class CaptureTask(Task):
             seed: of the first weights and of the order of windows.
             sequences_at_once: windows per pass through the network, those of several captures
                 counted together; what suits the device if None.
+            engine: "native" for passes that are compiled for the models' shapes, on CPUs, "jax",
+                or "auto" for the first where it can.
 
         Raises:
-            UserError: the training part holds less than one batch, or the validation part no
-                sample after `lookback` samples.
+            UserError: the native engine is insisted on, and cannot; or the training part holds
+                less than one batch, or the validation part no sample after `lookback` samples.
         """
         self.sizes, self.sample_rate = tuple(models or sizes), sample_rate
         self._models, self._joined = models, ()
         self.batch_size, self.window, self.seed = batch_size, window, seed
-        self.loss_weights = loss_weights or LossWeights()
+        self.loss_weights, self.engine = loss_weights or LossWeights(), engine
         self.captures = audio.input_train.shape[0]
         self.models = (self.captures,)
+        for model in (models or {}).values():
+            trained_natively(engine, model)
         lookbacks = [model.lookback for model in (models or {}).values()]
         self.lookback = max(lookbacks) if lookbacks else a2.config(sizes[0]).receptive_field - 1
         held_out = audio.input_validation.shape[1]
@@ -167,7 +174,7 @@ class CaptureTask(Task):
     def program(self) -> Hashable:
         """Everything that the loss depends on beside models and batch."""
         lengths = (self.lookback, self.window, self.captures, self.sequences_at_once)
-        return "capture", self.sizes, self.loss_weights, lengths
+        return "capture", self.sizes, self.loss_weights, self.engine, lengths
 
     def init(self) -> SizedModels:
         """Makes fresh models of every size and capture."""
@@ -220,10 +227,15 @@ class CaptureTask(Task):
 
     def evaluate(self, models: SizedModels) -> dict[str, jax.Array]:
         """Computes the ESR of every size on the whole validation part: "esr/SIZE" [captures]."""
-        return _evaluate(models, *self._validation, self.lookback, self.sequences_at_once)
+        how = self.lookback, self.sequences_at_once, self.engine
+        return _evaluate(models, *self._validation, *how)
 
     def _predict(self, model: AmpModel, x: jax.Array) -> jax.Array:
         """Maps [N, B, lookback + window] to [N, B, window]; activations live for one pass only."""
+        if trained_natively(self.engine, model):
+            from wf_jax.amps.native.training.valid import valid_windows
+
+            return valid_windows(model, x)
 
         def capture(model: AmpModel, x: jax.Array) -> jax.Array:
             sequence = jax.checkpoint(model.valid, prevent_cse=False)
@@ -266,16 +278,41 @@ def _cut(audio: jax.Array, starts: jax.Array, length: int) -> jax.Array:
     return jax.vmap(jax.vmap(cut, in_axes=(None, 0)))(audio, starts)
 
 
-@partial(jax.jit, static_argnums=(4, 5))
+@partial(jax.jit, static_argnums=(4, 5, 6))
 def _evaluate(
-    models: SizedModels, x: jax.Array, t: jax.Array, ends: jax.Array, lookback: int, at_once: int
+    models: SizedModels,
+    x: jax.Array,
+    t: jax.Array,
+    ends: jax.Array,
+    lookback: int,
+    at_once: int,
+    engine: str,
 ) -> dict[str, jax.Array]:
     """Computes ESRs of x and t [N, V], of which capture i has ends[i] samples, then zeros."""
 
-    def esr(capture: tuple[AmpModel, jax.Array, jax.Array, jax.Array]) -> jax.Array:
-        model, x, t, end = capture
+    def esr(capture: tuple[jax.Array, jax.Array, jax.Array]) -> jax.Array:
+        y, t, end = capture
         # As in the trainer, outputs whose receptive field begins before the split are left out.
-        y = jnp.where(jnp.arange(len(x)) < end, model(x[None])[0], 0.0)
-        return losses.esr(y[lookback:], t[lookback:])
+        real = lookback + jnp.arange(len(y)) < end
+        return losses.esr(jnp.where(real, y, 0.0), t[lookback:])
 
-    return {f"esr/{size}": _map(esr, (models[size], x, t, ends), at_once) for size in models.sizes}
+    metrics = {}
+    for size in models.sizes:
+        if trained_natively(engine, models[size]):
+            y = _play_natively(models[size], x[:, lookback - models[size].lookback :])
+        else:
+            y = _map(lambda args: args[0](args[1][None])[0, lookback:], (models[size], x), at_once)
+        metrics[f"esr/{size}"] = _map(esr, (y, t, ends), at_once)
+    return metrics
+
+
+def _play_natively(models: AmpModel, x: jax.Array) -> jax.Array:
+    """Plays audio [N, lookback + T] in windows: [N, T]."""
+    from wf_jax.amps.native.training.valid import valid_windows
+
+    lookback = models.lookback
+    count = -(-(x.shape[1] - lookback) // _VALIDATION_STEP)
+    missing = lookback + count * _VALIDATION_STEP - x.shape[1]
+    starts = jnp.broadcast_to(_VALIDATION_STEP * jnp.arange(count), (len(x), count))
+    windows = _cut(jnp.pad(x, ((0, 0), (0, missing))), starts, lookback + _VALIDATION_STEP)
+    return valid_windows(models, windows).reshape(len(x), -1)[:, : x.shape[1] - lookback]

@@ -2,12 +2,16 @@
 
 from typing import TYPE_CHECKING
 
-from wf_jax.native.engines import AUTO, ENGINES, JAX, NATIVE, natively, why_not_here
+from wf_jax.native.engines import AUTO, natively, why_no_calls, why_not_here
 
 if TYPE_CHECKING:
     from wf_jax.amps.jax_form import Playable
+    from wf_jax.amps.model import AmpModel
 
-__all__ = ["AUTO", "ENGINES", "JAX", "NATIVE", "plays_natively", "why_not_natively"]
+__all__ = [
+    *("AUTO", "ENGINES", "JAX", "NATIVE"),
+    *("plays_natively", "trained_natively", "why_not_natively"),
+]
 
 
 def plays_natively(model: "Playable", engine: str = AUTO) -> bool:
@@ -25,3 +29,10 @@ def why_not_natively(model: "Playable") -> str:
     from wf_jax.amps.native.shapes import why_not
 
     return why_not(model) or why_not_here()
+
+
+def trained_natively(engine: str, model: "AmpModel") -> bool:
+    """Decides whether the native engine computes a model's training passes; see `natively`."""
+    from wf_jax.amps.native.training.shapes import why_not
+
+    return natively(engine, why_not(model) or why_no_calls(), "train this model")

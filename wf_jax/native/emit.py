@@ -78,6 +78,13 @@ class Emitter:
         single = self.builder.insert_element(undefined, number, ir.Constant(INT32, 0))
         return self.builder.shuffle_vector(single, undefined, self.integers(0))
 
+    def prefetch(self, pointer: Value) -> None:
+        """Has a cache line brought near that is to be written."""
+        name, hints = "llvm.prefetch.p0", [ir.Constant(INT32, n) for n in (1, 3, 1)]
+        kind = ir.FunctionType(VOID, [POINTER, INT32, INT32, INT32])
+        function = self.module.globals.get(name) or ir.Function(self.module, kind, name)
+        self.builder.call(function, [pointer, *hints])
+
     # Arithmetic
 
     def intrinsic(self, name: str, *values: Value) -> Value:

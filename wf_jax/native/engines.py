@@ -1,6 +1,7 @@
 """The choice between compiled code and JAX, as users make it."""
 
 import importlib.util
+from pathlib import Path
 
 from wf_jax.errors import UserError
 
@@ -37,3 +38,17 @@ def why_not_here() -> str:
     if importlib.util.find_spec("llvmlite") is None:
         return "llvmlite is not installed"
     return ""
+
+
+def why_no_calls() -> str:
+    """Says why XLA cannot call compiled code here; "" where it can."""
+    import jax
+
+    if reason := why_not_here():
+        return reason
+    header = Path(jax.ffi.include_dir()) / "xla/ffi/api/c_api.h"
+    try:
+        known = "#define XLA_FFI_API_MAJOR 0\n" in header.read_text()
+    except OSError:
+        known = False
+    return "" if known else f"jax {jax.__version__} has another foreign function interface"

@@ -32,6 +32,11 @@ class Target:
     vectors: int
 
     @property
+    def is_arm(self) -> bool:
+        """True for a 64-bit ARM processor."""
+        return self.triple.startswith(("aarch64", "arm64"))
+
+    @property
     def unit(self) -> int:
         """Samples in a tile: computed though a block has fewer."""
         return self.lanes * self.vectors

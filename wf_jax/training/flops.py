@@ -26,7 +26,8 @@ def program_flops(function: Callable[..., Any], *args: Any, unknown_trips: int =
 
     Two per multiply-add of a product or convolution; one per element of other arithmetic
     (transcendentals, comparisons and selections too) and of what a reduction reads; 5 N log2 N for
-    a complex FFT and half of that for a real one, as FFTW counts. Moves, conversions and integers
+    a complex FFT and half of that for a real one, as FFTW counts; of foreign functions what their
+    attribute "flops" says. Moves, conversions and integers
     are free, and so is what no result needs; what rematerialization computes again counts again.
     Matrix decompositions and sorts count one per element, which is far too little.
 
@@ -148,6 +149,7 @@ _COUNTS: dict[str, Callable[[JaxprEqn], float]] = {
     "dot_general": _dot,
     "conv_general_dilated": _convolution,
     "fft": _fft,
+    "ffi_call": lambda equation: dict(equation.params["attributes"]).get("flops", 0),
     **dict.fromkeys(_FREE.split(), lambda equation: 0),
     **dict.fromkeys(_REDUCTIONS.split(), lambda equation: equation.invars[0].aval.size),
     **dict.fromkeys(_SCATTERS.split(), lambda equation: equation.invars[2].aval.size),

@@ -5,6 +5,7 @@ one shape are worked on together, so that a model of hundreds of small arrays ta
 batched products and decompositions.
 """
 
+from collections.abc import Hashable
 from functools import partial
 from typing import NamedTuple
 
@@ -143,16 +144,40 @@ def _begun(side: Side, g: jax.Array, first: jax.Array) -> Side:
 
 def _turned(groups: Groups) -> Groups:
     """Takes one step of orthogonal iteration for every basis; second moments are reordered."""
-    turned = {}
-    for key, (mean, square, left, right) in groups.items():
-        if left:
-            left, order = _power_step(left)
-            square = jnp.take_along_axis(square, order[..., :, None], axis=-2)
-        if right:
-            right, order = _power_step(right)
-            square = jnp.take_along_axis(square, order[..., None, :], axis=-1)
-        turned[key] = Group(mean, square, left, right)
+    sides = {
+        (key, place): side
+        for key, group in groups.items()
+        for place in ("left", "right")
+        if (side := getattr(group, place))
+    }
+    turned = dict(groups)
+    for (key, place), (side, order) in _power_steps(sides).items():
+        group, left = turned[key], place == "left"
+        index = order[..., :, None] if left else order[..., None, :]
+        square = jnp.take_along_axis(group.square, index, axis=-2 if left else -1)
+        turned[key] = group._replace(square=square, **{place: side})
     return turned
+
+
+def _power_steps(sides: dict[Hashable, Side]) -> dict[Hashable, tuple[Side, jax.Array]]:
+    """Takes one step for each side, those of one size together: half as much to compile."""
+    sizes: dict[tuple, list[Hashable]] = {}
+    for key, side in sides.items():
+        *copies, _, _, size = side.factor.shape
+        sizes.setdefault((*copies, size), []).append(key)
+    stepped = {}
+    for keys in sizes.values():
+        joined = jax.tree.map(
+            lambda *parts: jnp.concatenate(parts, axis=-3), *(sides[key] for key in keys)
+        )
+        side, order = _power_step(joined)
+        start = 0
+        for key in keys:
+            stop = start + sides[key].factor.shape[-3]
+            own = jax.tree.map(lambda x, rows=slice(start, stop): x[..., rows, :, :], side)
+            stepped[key] = own, order[..., start:stop, :]
+            start = stop
+    return stepped
 
 
 def _learned(

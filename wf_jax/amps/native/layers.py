@@ -12,6 +12,7 @@ from llvmlite import ir
 from wf_jax.amps.native.steps import ConvKind, LayerKind
 from wf_jax.amps.native.tiles import FEW, Row, Sums, Tile
 from wf_jax.native.emit import Emitter, Value, int64
+from wf_jax.native.memory import LINE
 from wf_jax.native.target import Target
 
 # Activations of a few instructions; of others there is one copy in the code of a layer.
@@ -21,25 +22,43 @@ LAYER_ARGUMENTS = (
     *("source*", "mask", "stride", "dilation", "out*", "out_stride", "head*", "head_stride"),
     *("condition*", "condition_stride", "weights*", "scratch*", "position", "count"),
 )
+KEEPING_ARGUMENTS = (
+    *LAYER_ARGUMENTS[:-2],
+    *("scratch_stride", "next_out*", "next_out_stride", "next_scratch*", "next_scratch_stride"),
+    *LAYER_ARGUMENTS[-2:],
+)
 CONV_ARGUMENTS = (
     *("source*", "mask", "stride", "dilation", "out*", "out_stride"),
     *("weights*", "position", "count"),
 )
 
 
-def layer_function(module: ir.Module, target: Target, kind: LayerKind, name: str) -> ir.Function:
-    """Writes the function of a kind of layer; its arguments are LAYER_ARGUMENTS."""
-    emit = Emitter(module, target, name, LAYER_ARGUMENTS)
-    return _over_time(emit, lambda time: _Layer(emit, kind, time).write())
+def layer_function(
+    module: ir.Module, target: Target, kind: LayerKind, name: str, keeps: bool = False
+) -> ir.Function:
+    """Writes the function of a kind of layer.
+
+    Args:
+        module: that the function goes to.
+        target: the processor.
+        kind: of layer.
+        name: of the function.
+        keeps: whether scratch has room for all of time and keeps the activations; the arguments
+            then are KEEPING_ARGUMENTS, else LAYER_ARGUMENTS.
+    """
+    emit = Emitter(module, target, name, KEEPING_ARGUMENTS if keeps else LAYER_ARGUMENTS)
+    return over_time(emit, lambda time: _Layer(emit, kind, time).write())
 
 
 def conv_function(module: ir.Module, target: Target, kind: ConvKind, name: str) -> ir.Function:
     """Writes the function of a kind of convolution; its arguments are CONV_ARGUMENTS."""
     emit = Emitter(module, target, name, CONV_ARGUMENTS)
-    return _over_time(emit, lambda time: _Conv(emit, kind, time).write())
+    return over_time(emit, lambda time: _Conv(emit, kind, time).write())
 
 
-def _over_time(emit: Emitter, write: Callable[[Value], None]) -> ir.Function:
+def over_time(emit: Emitter, write: Callable[[Value], None]) -> ir.Function:
+    """Writes a function that goes over `count` samples tile by tile, and returns."""
+
     def tile(time: Value, _: list[Value]) -> list[Value]:
         write(time)
         return []
@@ -59,6 +78,10 @@ class _Layer(Tile):
     def __init__(self, emit: Emitter, kind: LayerKind, time: Value):
         super().__init__(emit, time)
         self.kind, self.width = kind, int64(emit.target.unit)
+        self.scratch, self.scratch_stride = emit.arguments["scratch"], self.width
+        if "scratch_stride" in emit.arguments:
+            self.scratch = emit.at(self.scratch, time)
+            self.scratch_stride = emit.arguments["scratch_stride"]
         self.shift = int64(0)  # within the tile
         self.slopes = self.take_slopes(kind.activation, kind.bottleneck)
         gated = kind.parts == 2
@@ -76,6 +99,21 @@ class _Layer(Tile):
             self.over_outputs(kind.channels, self._residual)
         if kind.head1x1:
             self.over_outputs(kind.head1x1, self._head1x1)
+        if "next_out" in self.arguments:
+            self._prefetch("next_out", kind.channels)
+            self._prefetch("next_scratch", kind.bottleneck)
+
+    def _prefetch(self, name: str, rows: int) -> None:
+        """Has a tile of a signal that is to be written brought into the cache."""
+        emit, place = self.emit, self.row(self.arguments[name], self.arguments[f"{name}_stride"], 0)
+
+        def row(_: Value, values: list[Value]) -> list[Value]:
+            (place,) = values
+            for line in range(0, emit.target.unit, LINE):
+                emit.prefetch(emit.at(place, line))
+            return [emit.at(place, self.arguments[f"{name}_stride"])]
+
+        emit.loop(int64(rows), 1, [place], row)
 
     def _activations(self) -> None:
         """Takes all of scratch through the activation.
@@ -102,8 +140,8 @@ class _Layer(Tile):
         emit.loop(int64(kind.bottleneck), 1, [], all_of)
 
     def _scratch(self, channel: Value) -> Value:
-        index = self.builder.mul(channel, self.width)
-        return self.emit.at(self.arguments["scratch"], self.builder.add(index, self.shift))
+        index = self.builder.mul(channel, self.scratch_stride)
+        return self.emit.at(self.scratch, self.builder.add(index, self.shift))
 
     def _convolution(self, activate: bool, start: Value, rows: int) -> None:
         """Z of `rows` channels from `start` on; with a gate, also of those in its second half."""
@@ -148,8 +186,8 @@ class _Layer(Tile):
 
     def _pointwise(self, sums: Sums) -> Sums:
         """Adds a product over the activations."""
-        scratch = self.arguments["scratch"]
-        return self.convolve(sums, self.kind.bottleneck, self.width, 1, lambda _: scratch)
+        stride = self.scratch_stride
+        return self.convolve(sums, self.kind.bottleneck, stride, 1, lambda _: self.scratch)
 
     def _residual(self, start: Value, rows: int) -> None:
         """H' = h + layer1x1(a)."""

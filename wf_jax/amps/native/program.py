@@ -12,7 +12,8 @@ from llvmlite import ir
 from wf_jax.amps.native.layers import conv_function, layer_function
 from wf_jax.amps.native.plan import BLOCK
 from wf_jax.amps.native.steps import Buffer, LayerStep, Plan
-from wf_jax.native.emit import INT32, INT64, POINTER, VOID, Emitter, Value, int64
+from wf_jax.native.emit import INT64, POINTER, Emitter, Value, int64
+from wf_jax.native.mode import flush_to_zero, restore_mode
 from wf_jax.native.target import Target
 
 NAME = "wf_jax_play"
@@ -161,23 +162,7 @@ def _mirror_function(module: ir.Module, target: Target) -> ir.Function:
 def _entry(module: ir.Module, target: Target, body: ir.Function) -> None:
     """The function to call: sets the mode, plays, and sets it back."""
     emit = Emitter(module, target, NAME, ARGUMENTS)
-    builder = emit.builder
-    if target.triple.startswith(("aarch64", "arm64")):
-        get = ir.Function(module, ir.FunctionType(INT64, []), "llvm.aarch64.get.fpcr")
-        put = ir.Function(module, ir.FunctionType(VOID, [INT64]), "llvm.aarch64.set.fpcr")
-        before = builder.call(get, [])
-        builder.call(put, [builder.or_(before, int64(1 << 24))])  # FZ
-        emit.call(body, *emit.function.args)
-        builder.call(put, [before])
-    else:
-        kind = ir.FunctionType(VOID, [POINTER])
-        get = ir.Function(module, kind, "llvm.x86.sse.stmxcsr")
-        put = ir.Function(module, kind, "llvm.x86.sse.ldmxcsr")
-        before, meanwhile = builder.alloca(INT32), builder.alloca(INT32)
-        builder.call(get, [before])
-        mode = builder.load(before, typ=INT32)
-        builder.store(builder.or_(mode, ir.Constant(INT32, 0x8040)), meanwhile)  # FTZ, DAZ
-        builder.call(put, [meanwhile])
-        emit.call(body, *emit.function.args)
-        builder.call(put, [before])
-    builder.ret_void()
+    before = flush_to_zero(module, emit.builder, target)
+    emit.call(body, *emit.function.args)
+    restore_mode(module, emit.builder, target, before)
+    emit.builder.ret_void()

@@ -36,7 +36,7 @@ def fill(arena: np.ndarray, plan: Plan, target: Target, model: WaveNet) -> int:
     parts: list[np.ndarray] = []
     for step, weights in zip(plan.steps, _of_steps(model, plan), strict=True):
         if isinstance(weights, LayerWeights):
-            parts += _layer(step.kind, weights, target)
+            parts += layer_order(step.kind, weights, target)
         else:
             parts += _conv(weights, target)
     flat = np.concatenate([np.ravel(part) for part in parts])
@@ -69,10 +69,11 @@ def _conv(weights: ConvWeights, target: Target) -> list[np.ndarray]:
     outputs = len(weights.kernel)
     tiles = [range(*tile) for tile in target.tiles(outputs)]
     parts = _slopes(weights.activation, outputs)
-    return parts + _product(weights.bias, [], weights.kernel, tiles)
+    return parts + product_order(weights.bias, [], weights.kernel, tiles)
 
 
-def _layer(kind: LayerKind, weights: LayerWeights, target: Target) -> list[np.ndarray]:
+def layer_order(kind: LayerKind, weights: LayerWeights, target: Target) -> list[np.ndarray]:
+    """Puts the numbers of a layer in order."""
     layer, rechannel = weights
     kernel = _kernel(layer.conv)  # [m, C, K]
     mixin = _matrix(layer.mixin)  # [m, S]
@@ -87,25 +88,25 @@ def _layer(kind: LayerKind, weights: LayerWeights, target: Target) -> list[np.nd
     parts = _slopes(layer.activation, kind.bottleneck)
     if kind.gate != "none":
         parts += _slopes(layer.secondary, kind.bottleneck)
-    parts += _product(bias, [] if kind.first else [mixin], kernel, rows)
+    parts += product_order(bias, [] if kind.first else [mixin], kernel, rows)
     if not kind.ends:
         tiles = [range(*tile) for tile in target.tiles(kind.channels)]
         before = [rechannel] if kind.first else []
         if kind.layer1x1:
             matrix = _matrix(layer.layer1x1)[:, :, None]
-            parts += _product(_bias(layer.layer1x1), before, matrix, tiles)
+            parts += product_order(_bias(layer.layer1x1), before, matrix, tiles)
         elif kind.first:
             parts += [rechannel[list(tile)].T for tile in tiles]
     if kind.head1x1:
         tiles = [range(*tile) for tile in target.tiles(kind.head1x1)]
-        parts += _product(_bias(layer.head1x1), [], _matrix(layer.head1x1)[:, :, None], tiles)
+        parts += product_order(_bias(layer.head1x1), [], _matrix(layer.head1x1)[:, :, None], tiles)
     return parts
 
 
-def _product(
+def product_order(
     bias: np.ndarray, before: list[np.ndarray], kernel: np.ndarray, tiles: list
 ) -> list[np.ndarray]:
-    """The numbers of each tile in order: bias, matrices [O, S] before, and the kernel [O, I, K]."""
+    """Puts the numbers of each tile in order: bias, matrices [O, S], and the kernel [O, I, K]."""
     parts = []
     for tile in tiles:
         rows = list(tile)
