@@ -10,8 +10,10 @@ from absl import flags
 
 from experiments.benchmarks.capture import compare_steps
 from experiments.terminal.start import start
+from wf_jax.native.engines import AUTO, ENGINES
 
 flags.DEFINE_string("trainer_python", None, "A Python with neural-amp-modeler")
+flags.DEFINE_enum("engine", AUTO, ENGINES, "Of our passes: machine code, or JAX's")
 flags.DEFINE_integer("rounds", 9, "Steps of each that count", 1)
 
 if __name__ == "__main__":

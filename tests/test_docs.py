@@ -5,6 +5,7 @@ import copy
 import importlib
 import importlib.util
 import re
+import subprocess
 import tomllib
 
 import pytest
@@ -265,3 +266,13 @@ WRONG = {
 def test_a_wrong_command_is_found(line):
     with pytest.raises(WRONG[line]):
         check_command(line)
+
+
+def test_the_quick_part_names_files_that_exist():
+    """A name that is none has make run nothing."""
+    command = subprocess.run(
+        ["make", "--dry-run", "quick"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    names = re.findall(r"tests/\S+\.py", command.stdout)
+    assert len(names) > 40
+    assert [name for name in names if not (ROOT / name).is_file()] == []

@@ -7,6 +7,7 @@ import time
 
 from experiments.benchmarks.steps import make_task
 from wf_jax.errors import UserError
+from wf_jax.native.engines import JAX
 
 # Runs under the other Python: takes one step for every line that it reads, and answers with the
 # seconds it took. The trainer's package imports tkinter, which a server need not have.
@@ -65,7 +66,7 @@ class Trainer:
 class Ours:
     """Our step, as the training loop takes it."""
 
-    def __init__(self) -> None:
+    def __init__(self, engine: str) -> None:
         """Compiles it."""
         import jax
 
@@ -73,7 +74,10 @@ class Ours:
         from wf_jax.training.settings import Settings
 
         self._wait = jax.block_until_ready
-        self._dispatcher, self._count = Dispatcher(make_task("a2"), Settings(), lambda step: 1), 0
+        self._dispatcher, self._count = (
+            Dispatcher(make_task("a2", engine), Settings(), lambda step: 1),
+            0,
+        )
         self._state = self._dispatcher.create(self._dispatcher.params)
         self.step()
 
@@ -86,8 +90,13 @@ class Ours:
         return time.perf_counter() - start
 
 
-def compare_steps(trainer_python: str, rounds: int) -> None:
+def compare_steps(trainer_python: str, rounds: int, engine: str) -> None:
     """Takes both steps in turn and prints medians and their ratio.
+
+    Args:
+        trainer_python: a Python that has the trainer.
+        rounds: steps of each that count.
+        engine: of our passes.
 
     Raises:
         UserError: there is no such Python, or it has no trainer.
@@ -98,8 +107,8 @@ def compare_steps(trainer_python: str, rounds: int) -> None:
 
     from wf_jax.training.devices import use_every_core
 
-    use_every_core(16)
-    trainer, ours = Trainer(trainer_python), Ours()
+    use_every_core(16 if engine == JAX else 1)  # native passes use all cores of one device
+    trainer, ours = Trainer(trainer_python), Ours(engine)
     for model in (trainer, ours):  # warm
         model.step()
     seconds = [(ours.step(), trainer.step()) for _ in range(rounds)]

@@ -17,9 +17,6 @@ def run(options: Options) -> None:
     """Measures and prints a table."""
     import jax
 
-    from wf_jax.training.devices import use_every_core
-
-    use_every_core(8)
     print(f"{jax.device_count()} x {jax.devices()[0].device_kind}, jax {jax.__version__}")
     print(f"{STEPS} steps of SOAP, 8 windows of 8192 samples, nano and standard")
     first, alone = _start(1), _steps(1, options)

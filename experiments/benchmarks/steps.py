@@ -10,6 +10,7 @@ import numpy as np
 
 from data_pipeline.synthetic_pair import demo_pair
 from experiments.configs.waveflow import get_config
+from wf_jax.native.engines import AUTO
 from wf_jax.training.settings import Settings
 
 if TYPE_CHECKING:
@@ -124,7 +125,7 @@ def measure(
 
     from wf_jax.training.devices import use_every_core
 
-    use_every_core(16)
+    use_every_core(1 if set(task) == {"a2"} else 16)  # native passes use all cores of one device
     print(f"{jax.device_count()} x {jax.devices()[0].device_kind}, jax {jax.__version__}")
     print(
         "task           optimizer  substeps  step ms  host ms  data ms  host and data of the step"
@@ -137,14 +138,14 @@ def measure(
         print(f"{name:14} {rule:9}  {count:8}  {numbers}  {share:.1%}", flush=True)
 
 
-def make_task(name: str) -> "CaptureTask | VocoderTask":
-    """The task of this name, on made-up audio."""
+def make_task(name: str, engine: str = AUTO) -> "CaptureTask | VocoderTask":
+    """The task of this name, on made-up audio; `engine` of the passes of a capture."""
     from experiments.benchmarks.noise_windows import noise_task
     from wf_jax.amps.capture_task import CaptureAudio, CaptureTask
 
     if name == "a2":
         di, amp = (x[None].astype(np.float32) for x in demo_pair(20.0))
-        return CaptureTask(CaptureAudio(di, amp, di, amp))
+        return CaptureTask(CaptureAudio(di, amp, di, amp), engine=engine)
     config = get_config(name.removeprefix("waveflow_"))
     model, window, batch = config.flow_config(22050), config.data.window, config.train.batch_size
     return noise_task(model, window, batch)
