@@ -89,6 +89,8 @@ class CaptureJob(Job):
             if finding.level != "ok":
                 say(finding.line())
         say(f"{capture.name}: {capture.latency.describe(capture.sample_rate)}")
+        for name, reason in task.left_to_jax.items():
+            say(f"{name} learns by JAX's passes: {reason}")
         if self.config.init_from:
             esr = task.evaluate(task.init())
             said = ", ".join(f"{name} {float(esr[f'esr/{name}'][0]):.4f}" for name in task.sizes)

@@ -97,10 +97,9 @@ def execute(job: Job, folder: RunFolder, session: Session) -> Result:
     task = job.prepare(folder)
     folder.open(config, job.inputs())
     job.begin(folder)
-    say(
-        f"training {job.what} for {length(settings)} on {jax.device_count()} "
-        f"{jax.default_backend()} devices; the first step compiles"
-    )
+    count = jax.device_count()
+    devices = f"{count} {jax.default_backend()} device{'' if count == 1 else 's'}"
+    say(f"training {job.what} for {length(settings)} on {devices}; the first step compiles")
     if jax.default_backend() != "cpu":
         decided = dataclasses.replace(choices(), substeps=settings.substeps)
         say(f"decided for {jax.default_backend()}: {decided.describe()}")

@@ -20,6 +20,7 @@ CHANGEABLE = (
     "train.substeps",
     "train.shards",
     "train.captures_at_once",
+    "train.engine",
     "checkpoints.",
     # A run that diverged goes on from its last good checkpoint.
     "train.learning_rate",

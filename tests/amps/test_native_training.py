@@ -7,6 +7,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax import lax
+from jax.sharding import Mesh, PartitionSpec
 
 from tests.amps.native_models import Guarded, a1, example
 from wf_jax.amps import a2
@@ -55,6 +57,13 @@ MODELS = {
     "taps in all heads": lambda: model_of(
         array(1, 6, 4, head_kernel_size=5, head_dilation=3),
         array(6, 5, 1, bottleneck=4, head_kernel_size=16, head_bias=False),
+    ),
+    "a head that looks back further than its layers": lambda: model_of(
+        array(1, 3, 4, head_kernel_size=40, head_dilation=7), array(3, 4, 1, head_kernel_size=3)
+    ),
+    "no memory": lambda: model_of(array(1, 3, 1, kernel_sizes=(1,) * 4)),
+    "a second array that begins at once": lambda: model_of(
+        array(1, 3, 2, head_kernel_size=9), array(3, 2, 1, kernel_sizes=(1, 1, 4, 2))
     ),
     "one channel": lambda: model_of(array(1, 1, 1)),
     "three arrays": lambda: model_of(
@@ -190,10 +199,12 @@ def test_nothing_is_touched_but_the_arena(at_end, fresh, monkeypatch):
 
     monkeypatch.setattr(calls, "empty", guarded)
     monkeypatch.setattr(passes, "available_cores", lambda: 1)
-    model = MODELS["taps in all heads"]()
-    x, dy = windows(model, 1, 2, 300)
-    assert_alike(native(stacked(model), x, dy), general(stacked(model), x, dy))
-    assert len(kept) == 1
+    names = ["taps in all heads", "a head that looks back further than its layers", "no memory"]
+    for name in names:
+        model = MODELS[name]()
+        x, dy = windows(model, 1, 2, 300)
+        assert_alike(native(stacked(model), x, dy), general(stacked(model), x, dy))
+    assert len(kept) == len(names)
 
 
 @pytest.mark.parametrize(
@@ -215,12 +226,56 @@ def test_tiles_of_other_processors_compute_alike(tiles, fresh, monkeypatch):
         assert_alike(native(stacked(model), x, dy), general(stacked(model), x, dy))
 
 
-def test_small_numbers_are_zero_to_it_and_the_callers_mode_stays(fresh):
+def test_small_numbers_are_zero_to_it():
     model = model_of(array(1, 4, 1))
     x, dy = windows(model, 1, 2, 64)
-    native(stacked(model), 1e-39 * x, 1e-39 * dy)
-    tiny = np.float32(1e-39)
-    assert tiny * np.float32(0.5) > 0
+    tiny, silent = (
+        native(stacked(model), each * x, dy) for each in (np.float32(1e-39), 0 * dy[0, 0, 0])
+    )
+    jax.tree.map(np.testing.assert_array_equal, tiny, silent)
+    assert np.float32(1e-39) * np.float32(0.5) > 0  # but not to its caller
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_several_devices_compute_at_once(count):
+    model = stacked(model_of(array(1, 6, 1)))
+    x, dy = windows(model_of(array(1, 6, 1)), 1, 2 * count, 2000)
+    expected = native(model, x, dy)
+    definition, params = split(model)
+    mesh = Mesh(np.array(jax.devices()[:2]), ("device",))
+    share = PartitionSpec(None, "device")
+
+    def gradient(params, x, dy):
+        varying = jax.tree.map(lambda p: lax.pcast(p, "device", to="varying"), params)
+        own = jax.grad(lambda p: (dy * valid_windows(definition(p), x)).sum())(varying)
+        return lax.psum(own, "device")
+
+    shared = jax.jit(
+        jax.shard_map(
+            gradient, mesh=mesh, in_specs=(PartitionSpec(), share, share), out_specs=PartitionSpec()
+        )
+    )
+    for _ in range(20):
+        gradients = jax.device_get(shared(params, x, dy))
+    for name, gradient in expected[1].items():
+        scale = max(np.abs(gradient).max(), 1e-6)
+        np.testing.assert_allclose(gradients[name], gradient, rtol=0, atol=1e-5 * scale)
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "words"),
+    [
+        (lambda x: x[0], ValueError, "is not .captures, windows"),
+        (lambda x: np.concatenate([x, x]), ValueError, "for models of 1 captures"),
+        (lambda x: x[..., :10], ValueError, "samples and more"),
+        (lambda x: x.astype(np.int32), TypeError, "of float32, here is int32"),
+    ],
+)
+def test_refuses_arrays_that_do_not_fit(change, error, words):
+    model = model_of(array(1, 4, 1))
+    x, _ = windows(model, 1, 2, 64)
+    with pytest.raises(error, match=words):
+        valid_windows(stacked(model), jnp.asarray(change(x)))
 
 
 def test_numbers_that_are_none_stay_in_their_window():

@@ -19,12 +19,12 @@ from flax import nnx
 from jax import lax
 
 from wf_jax.amps import a2, losses
-from wf_jax.amps.engines import trained_natively
+from wf_jax.amps.engines import trained_natively, why_not_trained_natively
 from wf_jax.amps.loss_weights import LossWeights as LossWeights
 from wf_jax.amps.model import AmpModel
 from wf_jax.errors import UserError
 from wf_jax.mesh import AxisNames
-from wf_jax.native.engines import AUTO
+from wf_jax.native.engines import AUTO, JAX
 from wf_jax.platforms import choices
 from wf_jax.random_streams import random_stream
 from wf_jax.training.matrices import Axes
@@ -116,7 +116,7 @@ class CaptureTask(Task):
             loss_weights: what to minimize.
             seed: of the first weights and of the order of windows.
             sequences_at_once: windows per pass through the network, those of several captures
-                counted together; what suits the device if None.
+                counted together; what suits the device if None. Of JAX's passes.
             engine: "native" for passes that are compiled for the models' shapes, on CPUs, "jax",
                 or "auto" for the first where it can.
 
@@ -130,8 +130,14 @@ class CaptureTask(Task):
         self.loss_weights, self.engine = loss_weights or LossWeights(), engine
         self.captures = audio.input_train.shape[0]
         self.models = (self.captures,)
-        for model in (models or {}).values():
-            trained_natively(engine, model)
+        fresh = {} if models else fresh_a2(sizes, 1, sample_rate, seed)
+        each = models or {name: model for name, (model,) in fresh.items()}
+        # Why JAX computes the passes of a model, where it was not asked to.
+        self.left_to_jax = {
+            name: why_not_trained_natively(model)
+            for name, model in each.items()
+            if engine != JAX and not trained_natively(engine, model)
+        }
         lookbacks = [model.lookback for model in (models or {}).values()]
         self.lookback = max(lookbacks) if lookbacks else a2.config(sizes[0]).receptive_field - 1
         held_out = audio.input_validation.shape[1]

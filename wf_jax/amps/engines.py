@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     *("AUTO", "ENGINES", "JAX", "NATIVE"),
-    *("plays_natively", "trained_natively", "why_not_natively"),
+    *("plays_natively", "trained_natively", "why_not_natively", "why_not_trained_natively"),
 ]
 
 
@@ -33,6 +33,11 @@ def why_not_natively(model: "Playable") -> str:
 
 def trained_natively(engine: str, model: "AmpModel") -> bool:
     """Decides whether the native engine computes a model's training passes; see `natively`."""
+    return natively(engine, why_not_trained_natively(model), "train this model")
+
+
+def why_not_trained_natively(model: "AmpModel") -> str:
+    """Says why the native engine does not compute a model's passes here; "" where it does."""
     from wf_jax.amps.native.training.shapes import why_not
 
-    return natively(engine, why_not(model) or why_no_calls(), "train this model")
+    return why_not(model) or why_no_calls()

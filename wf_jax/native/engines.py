@@ -1,6 +1,7 @@
 """The choice between compiled code and JAX, as users make it."""
 
 import importlib.util
+import sys
 from pathlib import Path
 
 from wf_jax.errors import UserError
@@ -34,7 +35,7 @@ def why_not_here() -> str:
     import jax
 
     if jax.default_backend() != "cpu":
-        return f"it plays on CPUs, JAX's device is a {jax.default_backend()}"
+        return f"it runs on CPUs, JAX's device is a {jax.default_backend()}"
     if importlib.util.find_spec("llvmlite") is None:
         return "llvmlite is not installed"
     return ""
@@ -46,6 +47,8 @@ def why_no_calls() -> str:
 
     if reason := why_not_here():
         return reason
+    if sys.platform == "win32":
+        return "it starts threads as Windows does not"
     header = Path(jax.ffi.include_dir()) / "xla/ffi/api/c_api.h"
     try:
         known = "#define XLA_FFI_API_MAJOR 0\n" in header.read_text()

@@ -28,6 +28,7 @@ from wf_jax.training.devices import available_cores
 PREFIX = "wf_jax"  # of the names of functions
 _lock = threading.Lock()  # two tasks of one shape compile it once
 _passes: dict[tuple[WaveNetConfig, int], "Passes"] = {}
+_kept: list["Passes"] = []  # XLA never forgets a name, so the code behind it stays
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -89,4 +90,6 @@ def _compiled(shape: WaveNetConfig, window: int, numbers: WaveNet, parameters: i
     names = [f"{PREFIX}_{digest}_{function}" for function in ("forward", "backward")]
     for function, name in zip((FORWARD, BACKWARD), names, strict=True):
         calls.register(function, name)
-    return Passes(plan, *names, calls)
+    passes = Passes(plan, *names, calls)
+    _kept.append(passes)
+    return passes

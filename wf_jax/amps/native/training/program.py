@@ -6,6 +6,8 @@
 XLA's function of each takes the arrays of all captures and windows, see `wf_jax/native/calls.py`.
 """
 
+from collections.abc import Hashable, Mapping
+
 from llvmlite import ir
 
 from wf_jax.amps.native.layers import conv_function, layer_function
@@ -16,11 +18,13 @@ from wf_jax.amps.native.training.kernels import (
     backward_conv_function,
     slope_function,
 )
-from wf_jax.amps.native.training.plan import Call, Gradient, Signal, WindowPlan
+from wf_jax.amps.native.training.plan import WindowPlan
 from wf_jax.amps.native.training.products import ProductsKind, products_function
-from wf_jax.native.calls import Operand, write_calls
+from wf_jax.amps.native.training.signals import Argument, Call, Gradient, Signal
+from wf_jax.native.calls import write_calls
 from wf_jax.native.emit import INT64, POINTER, Emitter, Value, int64
 from wf_jax.native.target import Target
+from wf_jax.native.threads import Operand
 
 FORWARD, BACKWARD = "wf_jax_forward", "wf_jax_backward"
 BLOCK = 512  # samples that go through all layers at once
@@ -51,7 +55,7 @@ def module_of(plan: WindowPlan, target: Target) -> ir.Module:
     return module
 
 
-def _function(module: ir.Module, target: Target, kind: object, name: str) -> ir.Function:
+def _function(module: ir.Module, target: Target, kind: Hashable, name: str) -> ir.Function:
     if isinstance(kind, LayerKind):
         return layer_function(module, target, kind, f"layer_{name}", keeps=True)
     if isinstance(kind, ConvKind):
@@ -72,7 +76,7 @@ class _Pass:
         module: ir.Module,
         target: Target,
         plan: WindowPlan,
-        functions: dict,
+        functions: Mapping[Hashable, ir.Function],
         name: str,
         arguments: tuple[str, ...],
     ):
@@ -98,7 +102,7 @@ class _Pass:
         self._forward(plan.forward)
         self._read(a["dy"], plan.output_gradient, plan.window)
         for signal in plan.cleared:
-            self._clear(self._at(signal, int64(0)), signal.rows * signal.stride)
+            self._clear(emit.at(a["arena"], signal.offset), signal.rows * signal.stride)
         self._clear(a["dw"], plan.written)
 
         def block(back: Value, _: list[Value]) -> list[Value]:
@@ -132,7 +136,7 @@ class _Pass:
                 arguments = [self._argument(each, first) for each in call.arguments]
                 emit.call(self.functions[call.kind], *arguments, count)
 
-    def _argument(self, argument: object, time: Value) -> Value:
+    def _argument(self, argument: Argument, time: Value) -> Value:
         if isinstance(argument, int):
             return int64(argument)
         if isinstance(argument, Signal):

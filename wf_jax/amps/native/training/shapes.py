@@ -29,6 +29,8 @@ def why_not(model: AmpModel) -> str:
         if max(array.groups_input, array.groups_input_mixin, array.layer1x1_groups) > 1:
             return "it trains no groups"
         for each in array.activations:
-            if each.name not in ACTIVATIONS or each.negative_slope <= 0:
+            if each.name not in ACTIVATIONS:
                 return f"it trains no {each.name}"
+            if each.name == "LeakyReLU" and each.negative_slope <= 0:
+                return f"it trains no LeakyReLU of slope {each.negative_slope:g}"
     return ""

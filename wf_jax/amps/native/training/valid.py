@@ -5,6 +5,7 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.custom_derivatives import CustomVJPPrimal, SymbolicZero
 
 from wf_jax.amps.native.training.passes import Passes, passes_of
 from wf_jax.amps.wavenet import WaveNet
@@ -24,10 +25,20 @@ def valid_windows(models: WaveNet, x: jax.Array) -> jax.Array:
         Float32 [N, B, window].
 
     Raises:
-        TypeError: a derivative with respect to x is asked for.
+        ValueError: shapes do not fit, or there is no window.
+        TypeError: x or a parameter is not float32, or a derivative with respect to x is asked for.
     """
-    passes = passes_of(models, x.shape[-1] - models.lookback)
     _, params = split(models)
+    window = x.shape[-1] - models.lookback
+    captures = {len(leaf) for leaf in params.values()}
+    if x.ndim != 3 or captures != {len(x)} or window < 1:
+        raise ValueError(
+            f"x {x.shape} is not [captures, windows, {models.lookback} samples and more] for "
+            f"models of {', '.join(map(str, captures))} captures"
+        )
+    if wrong := {str(array.dtype) for array in (x, *params.values())} - {"float32"}:
+        raise TypeError(f"the passes are of float32, here is {', '.join(wrong)}")
+    passes = passes_of(models, window)
     # The passes count parameters from 1; the number 0 is 0.
     leaves = [leaf.reshape(len(leaf), -1) for leaf in params.values()]
     flat = jnp.concatenate([jnp.zeros_like(leaves[0][:, :1]), *leaves], axis=1)
@@ -40,17 +51,20 @@ def _play(passes: Passes, flat: jax.Array, x: jax.Array) -> jax.Array:
     return _call(passes.forward, plan.window, plan.flops, flat[:, plan.weights], x)
 
 
-def _forward(passes: Passes, flat, x) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
+def _forward(
+    passes: Passes, flat: CustomVJPPrimal, x: CustomVJPPrimal
+) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
     if x.perturbed:
         raise TypeError("valid_windows has no derivative with respect to x; use WaveNet.valid")
     return _play(passes, flat.value, x.value), (flat.value, x.value)
 
 
 def _backward(
-    passes: Passes, kept: tuple[jax.Array, jax.Array], dy: jax.Array
+    passes: Passes, kept: tuple[jax.Array, jax.Array], dy: jax.Array | SymbolicZero
 ) -> tuple[jax.Array, None]:
-    flat, x = kept
-    plan = passes.plan
+    (flat, x), plan = kept, passes.plan
+    if isinstance(dy, SymbolicZero):
+        return jnp.zeros_like(flat), None
     weights, flops = flat[:, plan.weights], 3 * plan.flops
     dw = _call(passes.backward, plan.written, flops, weights, x, dy).sum(axis=1)
     zero = jnp.zeros_like(dw[:, :1])
