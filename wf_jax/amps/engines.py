@@ -1,8 +1,34 @@
-"""The choice of the engine that plays a model on streams and files: the native one, or JAX."""
+"""The choice of the engine that plays or trains a model: the native one, or JAX."""
 
 from typing import TYPE_CHECKING
 
-from wf_jax.native.engines import AUTO, ENGINES, JAX, NATIVE, natively, why_no_calls, why_not_here -> bool:
+from wf_jax.native.engines import (
+    AUTO,
+    ENGINES,
+    JAX,
+    NATIVE,
+    natively,
+    why_no_calls,
+    why_not_here,
+)
+
+if TYPE_CHECKING:
+    from wf_jax.amps.jax_form import Playable
+    from wf_jax.amps.model import AmpModel
+
+__all__ = [
+    "AUTO",
+    "ENGINES",
+    "JAX",
+    "NATIVE",
+    "plays_natively",
+    "trained_natively",
+    "why_not_natively",
+    "why_not_trained_natively",
+]
+
+
+def plays_natively(model: "Playable", engine: str = AUTO) -> bool:
     """Decides whether the native engine plays a model; see `natively`.
 
     Args:
