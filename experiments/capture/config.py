@@ -10,6 +10,8 @@ from experiments.capture.members import is_many, members_of
 from experiments.capture.teacher_files import TeacherFiles, read_teacher_files
 from experiments.run import config as run
 from experiments.run.config import OWN, own
+from experiments.run.sweep import configs_of
+from experiments.run.sweep_file import Trial, parse_search
 from wf_jax.amps.loss_weights import LossWeights
 from wf_jax.amps.nam_file import read_json, read_nam
 from wf_jax.amps.nam_metadata import Gear, complete_gear, of_chain
@@ -137,6 +139,8 @@ class CaptureConfig(run.RunConfig):
 
     Attributes:
         init_from: a .nam file to fine-tune, of any architecture.
+        search: options with several values each, "train.seed=0,1 train.learning_rate=0.01,0.02":
+            every combination is trained, one after the other, and the best is kept.
         data: the recorded pair.
         model: the models to train.
         train: the training options.
@@ -146,9 +150,11 @@ class CaptureConfig(run.RunConfig):
 
     job: ClassVar[str] = "experiments.capture.job:CaptureJob"
     batch: ClassVar[str] = "experiments.capture.many_captures:train_captures"
+    tries: ClassVar[str] = "experiments.capture.search:search_settings"
 
     task: str = option("capture", Choice(("capture",)))
     init_from: str = option("", Text())
+    search: str = option("", Text())
     data: Data = dataclasses.field(default_factory=Data)
     model: Model = dataclasses.field(default_factory=Model)
     train: Train = dataclasses.field(default_factory=Train)
@@ -157,8 +163,18 @@ class CaptureConfig(run.RunConfig):
 
     @property
     def several(self) -> str:
-        """The function that makes many captures, where a folder or a manifest names them."""
+        """The function that makes many captures, or tries several settings; "" for one run."""
+        if self.search:
+            return self.tries
         return self.batch if is_many(self.data) else ""
+
+    def trials(self) -> list[Trial]:
+        """Returns the combinations of `search`.
+
+        Raises:
+            UserError: it cannot be read.
+        """
+        return parse_search(self.search, "--config.search")
 
     @property
     def batch_size(self) -> int:
@@ -223,6 +239,9 @@ class CaptureConfig(run.RunConfig):
                 be used.
         """
         super().check()
+        if self.search:
+            self._check_search()
+            return
         if is_many(self.data):
             members_of(self)
         else:
@@ -248,6 +267,15 @@ class CaptureConfig(run.RunConfig):
     def _files(self) -> tuple[str, ...]:
         alone = not (self.is_demo or self.data.teacher or is_many(self.data))
         return ("input", "output") if alone else ()
+
+    def _check_search(self) -> None:
+        if is_many(self.data):
+            raise UserError(
+                f"--config.search={self.search}: tries settings for one capture, and this config "
+                "names many; name one recording, or leave it out"
+            )
+        for _, config in configs_of(self.trials(), dataclasses.replace(self, search="")).values():
+            config.check()
 
     def _check_named(self) -> None:
         """Refuses a pair whose files are not named, and options of the other kind of pair."""

@@ -7,6 +7,9 @@ A trial is called by its options, as learning_rate=0.001,seed=0, unless its dict
 
 import dataclasses
 import hashlib
+import itertools
+import json
+import math
 import re
 import traceback
 from collections import Counter
@@ -19,6 +22,7 @@ from wf_jax.errors import UserError, short
 
 EXAMPLE = "experiments/configs/sweep_learning_rate.py"
 LONGEST = 100  # characters of a made-up name
+MOST_COMBINATIONS = 1000  # of a search
 _LONGEST_NAME = 200  # bytes of a given one; file systems take 255
 
 
@@ -35,6 +39,47 @@ class Trial:
     name: str
     overrides: dict[str, Any]
     source: str = "the sweep"
+
+
+def parse_search(text: str, source: str) -> list[Trial]:
+    """Parses "OPTION=VALUE,VALUE OPTION=VALUE,VALUE" to all combinations.
+
+    Values are written as in JSON, others are texts.
+
+    Args:
+        text: of the search.
+        source: where it was typed, for messages.
+
+    Raises:
+        UserError: it has another form, an option twice, or too many combinations.
+    """
+    values: dict[str, list[Any]] = {}
+    for part in text.split():
+        name, equals, listed = part.partition("=")
+        given = [each for each in listed.split(",") if each]
+        if not (equals and name and given) or name in values:
+            fault = "is there twice" if name in values else "is not OPTION=VALUE,VALUE"
+            raise UserError(
+                f'{source}: {short(part)} {fault}; write "train.seed=0,1 train.hold=0.5,0.8"'
+            )
+        values[name.removeprefix("config.")] = [_value(each) for each in given]
+    count = math.prod(map(len, values.values()))
+    if count > MOST_COMBINATIONS:
+        raise UserError(f"{source}: {count} combinations; {MOST_COMBINATIONS} at most are tried")
+    combinations = [
+        dict(zip(values, each, strict=True)) for each in itertools.product(*values.values())
+    ]
+    if len({repr(each) for each in combinations}) < len(combinations):
+        raise UserError(f"{source}: a value is there twice; leave one of them out")
+    names = _names(combinations)
+    return [Trial(name, each, source) for name, each in zip(names, combinations, strict=True)]
+
+
+def _value(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
 
 
 def read_sweep(path: Path) -> list[Trial]:

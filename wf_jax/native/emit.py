@@ -79,7 +79,7 @@ class Emitter:
         return self.builder.shuffle_vector(single, undefined, self.integers(0))
 
     def prefetch(self, pointer: Value) -> None:
-        """Has a cache line brought near that is to be written."""
+        """Brings the cache line of an address near, to be written."""
         name, hints = "llvm.prefetch.p0", [ir.Constant(INT32, n) for n in (1, 3, 1)]
         kind = ir.FunctionType(VOID, [POINTER, INT32, INT32, INT32])
         function = self.module.globals.get(name) or ir.Function(self.module, kind, name)

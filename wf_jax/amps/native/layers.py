@@ -104,7 +104,7 @@ class _Layer(Tile):
             self._prefetch("next_scratch", kind.bottleneck)
 
     def _prefetch(self, name: str, rows: int) -> None:
-        """Has a tile of a signal that is to be written brought into the cache."""
+        """Brings a tile of a signal into the cache, which the next layer writes."""
         emit, place = self.emit, self.row(self.arguments[name], self.arguments[f"{name}_stride"], 0)
 
         def row(_: Value, values: list[Value]) -> list[Value]:
