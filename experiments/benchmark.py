@@ -6,12 +6,14 @@
     python -m experiments.benchmark --case=waveflow_training
     python -m experiments.benchmark --case=release --model=RELEASE --seconds=5
     python -m experiments.benchmark --case=stream --model=RELEASE --block=32 --input=speech.wav
+    python -m experiments.benchmark --case=passes
     python -m experiments.benchmark --case=captures --captures=1,2,4,8,16
 
 `stream` and `render` play a .nam model, block by block or as a whole file, the native engine beside
 JAX; the waveflow cases hold the flows against a large matrix product. `release` calls every
 function of a release beside its model; `stream` with a vocoder's release speaks with more and less
-context. `captures` trains captures in turn and together; with --programs=off all of a start is in
+context. `passes` times what a capture's training step takes most of, machine code beside JAX.
+`captures` trains captures in turn and together; with --programs=off all of a start is in
 its figures, else what an earlier one compiled is read.
 
 --core=PROGRAM has `stream` measure any other player beside ours. Once a round it is started as

@@ -16,6 +16,7 @@ CASES = {
     "waveflow_synthesis": "experiments.benchmarks.flows",
     "waveflow_training": "experiments.benchmarks.flows",
     "release": "experiments.benchmarks.releases",
+    "passes": "experiments.benchmarks.training_passes",
     "captures": "experiments.benchmarks.many_captures",
 }
 NEED_MODEL = ("stream", "render", "release")
@@ -57,8 +58,8 @@ def measure(options: Options) -> None:
         raise UserError(f"--output: --case={case} of a release writes no file; leave it out")
     if case == "captures" and not all(n.isdecimal() and int(n) for n in options.captures):
         raise UserError(f"--captures={','.join(options.captures)}: give numbers, as 1,2,4,8,16")
-    if case == "captures" and options.output:
-        raise UserError("--output: --case=captures writes no file; leave it out")
+    if case in ("captures", "passes") and options.output:
+        raise UserError(f"--output: --case={case} writes no file; leave it out")
     if options.core and (case != "stream" or not Path(options.core).is_file()):
         raise UserError(f"--core={options.core}: a program, for --case=stream; name its file")
     if options.output and Path(options.output).suffix != ".json":
@@ -67,7 +68,7 @@ def measure(options: Options) -> None:
         check_file(Path(options.output))
     if module == CASES["release"]:
         read_manifest(Path(model))
-    elif case in NEED_MODEL:
+    elif case in NEED_MODEL or (case == "passes" and model):
         read_nam(model)
     if options.input:
         AudioFile(options.input)

@@ -17,6 +17,7 @@ from tests.amps.slow_nam import play
 def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("play")
     (folder / "amp.nam").write_text(json.dumps(EXAMPLES["gated"]()))
+    (folder / "plain.nam").write_text(json.dumps(EXAMPLES["legacy"]()))
     (folder / "stereo.nam").write_text(json.dumps(EXAMPLES["channels_2_in_3_out"]()))
     x = 0.3 * np.random.default_rng(0).normal(size=2000)
     (folder / "pair").mkdir()
@@ -129,6 +130,8 @@ def test_benchmark_times_every_block(folder):
         ({"seconds": 0.1, "block": 9000}, "hold no block of 9000 samples"),
         ({"output": "x.png"}, "let the name end in .json"),
         ({"output": "nowhere/x.json"}, "does not exist; make it first"),
+        ({"case": "passes"}, "the native engine does not train this model: it trains no gated"),
+        ({"case": "passes", "output": "x.json"}, "--case=passes writes no file"),
     ],
 )
 def test_benchmark_says_what_is_wrong(folder, options, message):
@@ -138,3 +141,12 @@ def test_benchmark_says_what_is_wrong(folder, options, message):
     assert done.returncode == 1
     assert message in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.slow
+def test_benchmark_times_both_engines_passes(folder):
+    done = run("benchmark", case="passes", model=folder / "plain.nam", rounds=1)
+    assert done.returncode == 0, done.stderr
+    rows = [line.split() for line in done.stdout.splitlines()[2:]]
+    assert [row[:2] for row in rows] == [["model", "native"], ["model", "jax"]]
+    assert all(float(value) > 0 for row in rows for value in row[2:5])

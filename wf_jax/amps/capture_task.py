@@ -226,7 +226,7 @@ class CaptureTask(Task):
         t = _cut(batch["output"], starts + self.lookback, self.window)  # [N, B, window]
         metrics = {}
         for size in self.sizes:
-            y = self._predict(models[size], x[..., self.lookback - models[size].lookback :])
+            y = self.play(models[size], x[..., self.lookback - models[size].lookback :])
             loss = jax.vmap(lambda y, t: self.loss_weights(y, t, axis_name))(y, t)
             metrics[f"loss/{size}"] = loss
         return sum(loss.sum() for loss in metrics.values()), metrics
@@ -236,7 +236,7 @@ class CaptureTask(Task):
         how = self.lookback, self.sequences_at_once, self.engine
         return _evaluate(models, *self._validation, *how)
 
-    def _predict(self, model: AmpModel, x: jax.Array) -> jax.Array:
+    def play(self, model: AmpModel, x: jax.Array) -> jax.Array:
         """Maps [N, B, lookback + window] to [N, B, window]; activations live for one pass only."""
         if trained_natively(self.engine, model):
             from wf_jax.amps.native.training.valid import valid_windows
