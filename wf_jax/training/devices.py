@@ -17,9 +17,9 @@ def use_every_core(limit: int) -> None:
 
     A number that the user gives in JAX_NUM_CPU_DEVICES stands.
 
-    One sequence at a time then fits a core's share of the cache: a capture step on two cores is
-    1.9 times as fast as on one device that uses both (1.3 times with jax 0.10.2). Call before
-    anything else touches a device.
+    One sequence at a time then fits a core's share of the cache: a capture step by JAX's passes on
+    two cores is 1.9 times as fast as on one device that uses both (1.3 times with jax 0.10.2). Call
+    before anything else touches a device.
     """
     if jax.config.jax_num_cpu_devices > 0:
         return
