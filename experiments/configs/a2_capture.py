@@ -25,7 +25,7 @@ def get_config(argument: str = "") -> CaptureConfig:
     if argument == "demo":
         config.source = "a2_capture:demo"
         config.data = Data(input="demo")
-        config.train.minutes = 0.6
+        config.train.minutes = 0.8
     elif argument:
         raise ValueError(f"a2_capture:{argument} does not exist; use a2_capture:demo")
     return config

@@ -13,7 +13,7 @@ from experiments.terminal import parsing
 from experiments.terminal.word_arguments import translate
 
 # The lengths that the configs have: minutes, steps, epochs.
-DEMO, TINY, VOICE = (0.6, 0, 100), (2.0, 5000, 100), (0.0, 250, 100)
+DEMO, TINY, VOICE = (0.8, 0, 100), (2.0, 5000, 100), (0.0, 250, 100)
 
 
 def length(config):

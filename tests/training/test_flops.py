@@ -293,8 +293,9 @@ def test_capture():
     audio = CaptureAudio(*[np.zeros((1, samples), np.float32)] * 4)
     shapes = {"input": floats(1, samples), "output": floats(1, samples), "windows": integers(1, 2)}
     options = {"sizes": ("nano",), "batch_size": 2, "window": window}
-    tasks = [CaptureTask(audio, **options, sequences_at_once=n) for n in (1, 2)]
-    (loss, *args), (without_loop, *_) = (of_loss(task, shapes) for task in tasks)
+    engines = {"sequences_at_once": 1, "engine": "jax"}, {"sequences_at_once": 2, "engine": "jax"}
+    tasks = [CaptureTask(audio, **options, **each) for each in (*engines, {"engine": "native"})]
+    (loss, *args), (without_loop, *_), (native, *_) = (of_loss(task, shapes) for task in tasks)
     forward = program_flops(loss, *args)
     length, expected, c = tasks[0].lookback + window, 0, a2.CHANNELS["nano"]
     for taps, dilation in zip(a2.KERNEL_SIZES, a2.DILATIONS, strict=True):
@@ -307,6 +308,9 @@ def test_capture():
     told = jax.jit(jax.value_and_grad(without_loop)).lower(*args).cost_analysis()
     # XLA counts more for a real FFT.
     assert gradient == pytest.approx(told["flops"] + told["transcendentals"], rel=0.06)
+    # Machine code says what it computes: the same but for sums and activations.
+    assert 0.7 < program_flops(native, *args) / forward < 1
+    assert 0.7 < program_flops(jax.value_and_grad(native), *args) / gradient < 1.1
 
 
 # The rate
