@@ -8,7 +8,7 @@
 `a2_capture:demo` captures the built-in amp instead and needs no files.
 
 Expected of a minute of DI through a high-gain amp: ESR 0.051 (nano) and 0.022 (standard) after 300
-steps of 16 windows; of the demo 0.0027 and 0.0016 after 245 of 8. With train.optimizer=adam 0.050
+steps of 16 windows; of the demo 0.0020 and 0.0010 after 382 of 8. With train.optimizer=adam 0.050
 and 0.023 after 2,300 steps, the demo 0.008 and 0.002 after 500.
 """
 
