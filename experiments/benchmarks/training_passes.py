@@ -12,6 +12,7 @@ from wf_jax.amps import a2, load_nam
 from wf_jax.amps.capture_task import CaptureAudio, CaptureTask
 from wf_jax.amps.engines import why_not_trained_natively
 from wf_jax.amps.model import AmpModel
+from wf_jax.amps.windows import play_windows
 from wf_jax.errors import UserError
 from wf_jax.modules import split
 from wf_jax.native.engines import JAX, NATIVE
@@ -81,7 +82,7 @@ def _calls(task: CaptureTask, rng: np.random.Generator) -> tuple:
     dy = jnp.asarray(rng.normal(size=(1, WINDOWS, WINDOW)), jnp.float32)
 
     def output(params: dict[str, jax.Array]) -> jax.Array:
-        return task.play(definition(params), x)
+        return play_windows(definition(params), x, task.engine, task.sequences_at_once)
 
     @jax.jit
     def gradients(params: dict[str, jax.Array]) -> tuple:

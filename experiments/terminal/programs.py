@@ -23,13 +23,15 @@ def keep_programs(where: str = AUTO) -> None:
     A damaged program is compiled anew. Where no such folder can be made nothing is kept.
 
     Args:
-        where: a folder; "auto" for the user's own, or JAX_COMPILATION_CACHE_DIR where that is set;
-            "off" for none.
+        where: a folder; "off" for none; "auto" for what the environment says,
+            JAX_COMPILATION_CACHE_DIR or WF_JAX_PROGRAMS, and else for the user's own.
     """
+    if where == AUTO and "JAX_COMPILATION_CACHE_DIR" in os.environ:
+        return
+    if where == AUTO:
+        where = os.environ.get(SWITCH) or AUTO
     if where == OFF:
         os.environ[SWITCH] = OFF
-        return
-    if where == AUTO and "JAX_COMPILATION_CACHE_DIR" in os.environ:
         return
     try:
         folder = user_cache() / "wf_jax" / "programs" if where == AUTO else Path(where).absolute()

@@ -3,6 +3,7 @@
 import dataclasses
 import re
 import time
+from pathlib import Path
 
 import llvmlite.binding as llvm
 import numpy as np
@@ -14,6 +15,7 @@ from wf_jax.amps.native import objects
 from wf_jax.amps.native.engine import NativeModel
 from wf_jax.amps.native.shapes import shape_of
 from wf_jax.amps.player import Player
+from wf_jax.native.machine_code import path_of, source_of
 from wf_jax.native.target import arm, x86
 from wf_jax.programs_folder import SWITCH
 
@@ -96,11 +98,11 @@ def test_where_nothing_can_be_kept_it_plays(folder, compilations, model, monkeyp
     assert len(compilations) == 2
 
 
-def test_another_processor_or_source_has_another_object(folder, model, monkeypatch):
+def test_another_processor_or_source_has_another_object(folder, model):
     shape, target = shape_of(model), objects.host()
-    paths = {objects._path(shape, target), objects._path(shape, TARGETS["SSE2"][0])}
-    monkeypatch.setattr(objects, "_source", lambda: "changed")
-    assert len(paths | {objects._path(shape, target)}) == 3
+    source = source_of(Path(objects.__file__).parent)
+    ways = [(target, source), (TARGETS["SSE2"][0], source), (target, "changed")]
+    assert len({path_of(shape, *way) for way in ways}) == 3
 
 
 def test_a_shape_seen_before_plays_at_once(folder):

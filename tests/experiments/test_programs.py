@@ -27,7 +27,7 @@ print(found.count("/jax/compilation_cache/cache_hits"))
 
 
 def use(cache: Path, *flags: str, **environment: str) -> tuple[str, int]:
-    given = {k: v for k, v in os.environ.items() if not k.startswith("JAX_")}
+    given = {k: v for k, v in os.environ.items() if not k.startswith(("JAX_", "WF_JAX_"))}
     done = subprocess.run(
         [sys.executable, "-c", USER, *flags],
         cwd=ROOT,
@@ -65,6 +65,9 @@ def test_where_they_are_kept(tmp_path):
     assert list((tmp_path / "given").glob("*-cache"))
     use(tmp_path / "unused", JAX_COMPILATION_CACHE_DIR=str(tmp_path / "jax"))
     assert list((tmp_path / "jax").glob("*-cache"))
+    use(tmp_path / "unused", WF_JAX_PROGRAMS=str(tmp_path / "own"))
+    assert list((tmp_path / "own").glob("*-cache"))
+    use(tmp_path / "unused", WF_JAX_PROGRAMS="off")
     assert not (tmp_path / "unused").exists()
     (tmp_path / "file").write_text("in the way")
     use(tmp_path / "file")

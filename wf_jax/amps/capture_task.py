@@ -8,7 +8,7 @@ disjoint and their losses add up, so training them together is training each of 
 
 import copy
 import dataclasses
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Hashable, Sequence
 from functools import partial
 from typing import Any
 
@@ -16,12 +16,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
-from jax import lax
 
 from wf_jax.amps import a2, losses
 from wf_jax.amps.engines import trained_natively, why_not_trained_natively
 from wf_jax.amps.loss_weights import LossWeights as LossWeights
 from wf_jax.amps.model import AmpModel
+from wf_jax.amps.windows import STEP, cut, map_some, play_recordings, play_windows
 from wf_jax.errors import UserError
 from wf_jax.mesh import AxisNames
 from wf_jax.native.engines import AUTO, JAX
@@ -29,8 +29,6 @@ from wf_jax.platforms import choices
 from wf_jax.random_streams import random_stream
 from wf_jax.training.matrices import Axes
 from wf_jax.training.task import Task
-
-_VALIDATION_STEP = 1 << 13  # samples; held-out parts are filled up to multiples
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,7 +47,7 @@ class CaptureShape:
 
     Attributes:
         windows: of the training part.
-        held_out: samples of the held-out part, filled up to a multiple of _VALIDATION_STEP.
+        held_out: samples of the held-out part, filled up to a multiple of STEP.
     """
 
     windows: int
@@ -58,7 +56,7 @@ class CaptureShape:
     @classmethod
     def of(cls, training: int, held_out: int, lookback: int, window: int) -> "CaptureShape":
         """Returns the shape of a capture with so many samples in both parts."""
-        filled = -(-held_out // _VALIDATION_STEP) * _VALIDATION_STEP
+        filled = -(-held_out // STEP) * STEP
         return cls((training - lookback) // window, filled)
 
 
@@ -76,18 +74,12 @@ class SizedModels(nnx.Module):
         return getattr(self, name)
 
 
-def fresh_a2(
-    sizes: tuple[str, ...], captures: int, sample_rate: float, seed: int
-) -> dict[str, list[AmpModel]]:
-    """Makes new A2 models, for each capture the same: what it would begin with alone."""
-    return {
-        size: [a2.create(size, random_stream(seed, a2.CHANNELS[size], 0), sample_rate)] * captures
-        for size in sizes
-    }
-
-
 class CaptureTask(Task):
-    """Trains the models of one amp or of several, on windows of their recordings."""
+    """Trains the models of one amp or of several, on windows of their recordings.
+
+    Attributes:
+        left_to_jax: by name of a model, why JAX computes its passes where it was not asked to.
+    """
 
     def __init__(
         self,
@@ -130,33 +122,14 @@ class CaptureTask(Task):
         self.loss_weights, self.engine = loss_weights or LossWeights(), engine
         self.captures = audio.input_train.shape[0]
         self.models = (self.captures,)
-        fresh = {} if models else fresh_a2(sizes, 1, sample_rate, seed)
-        each = models or {name: model for name, (model,) in fresh.items()}
-        # Why JAX computes the passes of a model, where it was not asked to.
-        self.left_to_jax = {
-            name: why_not_trained_natively(model)
-            for name, model in each.items()
-            if engine != JAX and not trained_natively(engine, model)
-        }
+        self.left_to_jax = _left_to_jax(models or self._fresh(), engine)
         lookbacks = [model.lookback for model in (models or {}).values()]
         self.lookback = max(lookbacks) if lookbacks else a2.config(sizes[0]).receptive_field - 1
         held_out = audio.input_validation.shape[1]
         shape = CaptureShape.of(audio.input_train.shape[1], held_out, self.lookback, window)
         self.windows = shape.windows
         self.steps_per_epoch = self.evaluate_every = self.windows // batch_size
-        if self.steps_per_epoch < 1:
-            needed = (self.lookback + batch_size * window) / sample_rate
-            raise UserError(
-                f"the training part holds {max(self.windows, 0)} windows of {window} samples, "
-                f"fewer than one batch of {batch_size}; record at least {needed:.1f} s of it, or "
-                "lower train.batch_size"
-            )
-        if held_out <= self.lookback:
-            raise UserError(
-                f"the held-out part has {held_out} samples, and the model needs {self.lookback} "
-                "before the first that is judged; hold out "
-                f"{self.lookback / sample_rate + 1:.1f} s (data.validation_seconds)"
-            )
+        self._check(held_out)
         self.sequences_at_once = sequences_at_once or choices().sequences
         self.best_metrics = {f"{size}/": f"esr/{size}" for size in self.sizes}
         self.batch_axes = {"windows": 1, "input": None, "output": None}
@@ -167,14 +140,28 @@ class CaptureTask(Task):
             "input": audio.input_train[:, :used],
             "output": audio.output_train[:, :used],
         }
-        missing = shape.held_out - held_out
+        filling = ((0, 0), (0, shape.held_out - held_out))
+        parts = (audio.input_validation, audio.output_validation)
         self._validation = (
-            *(
-                jnp.asarray(np.pad(x, ((0, 0), (0, missing))))
-                for x in (audio.input_validation, audio.output_validation)
-            ),
+            *(jnp.asarray(np.pad(x, filling)) for x in parts),
             jnp.full(self.captures, held_out),
         )
+
+    def _check(self, held_out: int) -> None:
+        """Refuses parts that are too short."""
+        if self.steps_per_epoch < 1:
+            needed = (self.lookback + self.batch_size * self.window) / self.sample_rate
+            raise UserError(
+                f"the training part holds {max(self.windows, 0)} windows of {self.window} samples, "
+                f"fewer than one batch of {self.batch_size}; record at least {needed:.1f} s of "
+                "it, or lower train.batch_size"
+            )
+        if held_out <= self.lookback:
+            raise UserError(
+                f"the held-out part has {held_out} samples, and the model needs {self.lookback} "
+                "before the first that is judged; hold out "
+                f"{self.lookback / self.sample_rate + 1:.1f} s (data.validation_seconds)"
+            )
 
     @property
     def program(self) -> Hashable:
@@ -190,7 +177,14 @@ class CaptureTask(Task):
             )
         if self._models:
             return SizedModels({k: [v] * self.captures for k, v in self._models.items()})
-        return SizedModels(fresh_a2(self.sizes, self.captures, self.sample_rate, self.seed))
+        return SizedModels({k: [v] * self.captures for k, v in self._fresh().items()})
+
+    def _fresh(self) -> dict[str, AmpModel]:
+        """Makes fresh A2 models, for each capture the same: what it would begin with alone."""
+        return {
+            size: a2.create(size, random_stream(self.seed, a2.CHANNELS[size], 0), self.sample_rate)
+            for size in self.sizes
+        }
 
     def batch(self, step: int, rows: np.ndarray | None = None) -> dict[str, np.ndarray]:
         """Returns the rows of a step's batch (all if None): a pure function of (seed, step).
@@ -222,11 +216,13 @@ class CaptureTask(Task):
     ) -> tuple[jax.Array, dict[str, jax.Array]]:
         """Sums the losses of every size and capture; metrics "loss/SIZE" [captures]."""
         starts = batch["windows"] * self.window
-        x = _cut(batch["input"], starts, self.lookback + self.window)
-        t = _cut(batch["output"], starts + self.lookback, self.window)  # [N, B, window]
+        x = cut(batch["input"], starts, self.lookback + self.window)
+        t = cut(batch["output"], starts + self.lookback, self.window)  # [N, B, window]
         metrics = {}
         for size in self.sizes:
-            y = self.play(models[size], x[..., self.lookback - models[size].lookback :])
+            model = models[size]
+            own = x[..., self.lookback - model.lookback :]
+            y = play_windows(model, own, self.engine, self.sequences_at_once)
             loss = jax.vmap(lambda y, t: self.loss_weights(y, t, axis_name))(y, t)
             metrics[f"loss/{size}"] = loss
         return sum(loss.sum() for loss in metrics.values()), metrics
@@ -235,22 +231,6 @@ class CaptureTask(Task):
         """Computes the ESR of every size on the whole validation part: "esr/SIZE" [captures]."""
         how = self.lookback, self.sequences_at_once, self.engine
         return _evaluate(models, *self._validation, *how)
-
-    def play(self, model: AmpModel, x: jax.Array) -> jax.Array:
-        """Maps [N, B, lookback + window] to [N, B, window]; activations live for one pass only."""
-        if trained_natively(self.engine, model):
-            from wf_jax.amps.native.training.valid import valid_windows
-
-            return valid_windows(model, x)
-
-        def capture(model: AmpModel, x: jax.Array) -> jax.Array:
-            sequence = jax.checkpoint(model.valid, prevent_cse=False)
-            return _map(sequence, x, self.sequences_at_once)
-
-        if self.captures == 1:  # spares XLA a loop of one
-            first = jax.tree.map(lambda leaf: leaf[0], model)
-            return capture(first, x[0])[None]
-        return _map(lambda args: capture(*args), (model, x), self.sequences_at_once // len(x[0]))
 
 
 def together(tasks: Sequence[CaptureTask]) -> CaptureTask:
@@ -268,20 +248,17 @@ def together(tasks: Sequence[CaptureTask]) -> CaptureTask:
     return joined
 
 
-def _map(function: Callable[[Any], jax.Array], xs: Any, at_once: int) -> jax.Array:
-    """Maps `function` over the leading axis, `at_once` items together, at least one."""
-    if at_once >= len(jax.tree.leaves(xs)[0]):
-        return jax.vmap(function)(xs)
-    return lax.map(function, xs, batch_size=at_once if at_once > 1 else None)
+def _left_to_jax(models: dict[str, AmpModel], engine: str) -> dict[str, str]:
+    """Why JAX computes the passes of a model, by name, where it was not asked to.
 
-
-def _cut(audio: jax.Array, starts: jax.Array, length: int) -> jax.Array:
-    """Cuts windows from audio [N, T] at starts [N, B]: [N, B, length]."""
-
-    def cut(row: jax.Array, start: jax.Array) -> jax.Array:
-        return lax.dynamic_slice(row, (start,), (length,))
-
-    return jax.vmap(jax.vmap(cut, in_axes=(None, 0)))(audio, starts)
+    Raises:
+        UserError: the native engine is insisted on, and cannot.
+    """
+    return {
+        name: why_not_trained_natively(model)
+        for name, model in models.items()
+        if engine != JAX and not trained_natively(engine, model)
+    }
 
 
 @partial(jax.jit, static_argnums=(4, 5, 6))
@@ -304,21 +281,6 @@ def _evaluate(
 
     metrics = {}
     for size in models.sizes:
-        if trained_natively(engine, models[size]):
-            y = _play_natively(models[size], x[:, lookback - models[size].lookback :])
-        else:
-            y = _map(lambda args: args[0](args[1][None])[0, lookback:], (models[size], x), at_once)
-        metrics[f"esr/{size}"] = _map(esr, (y, t, ends), at_once)
+        y = play_recordings(models[size], x, lookback, engine, at_once)
+        metrics[f"esr/{size}"] = map_some(esr, (y, t, ends), at_once)
     return metrics
-
-
-def _play_natively(models: AmpModel, x: jax.Array) -> jax.Array:
-    """Plays audio [N, lookback + T] in windows: [N, T]."""
-    from wf_jax.amps.native.training.valid import valid_windows
-
-    lookback = models.lookback
-    count = -(-(x.shape[1] - lookback) // _VALIDATION_STEP)
-    missing = lookback + count * _VALIDATION_STEP - x.shape[1]
-    starts = jnp.broadcast_to(_VALIDATION_STEP * jnp.arange(count), (len(x), count))
-    windows = _cut(jnp.pad(x, ((0, 0), (0, missing))), starts, lookback + _VALIDATION_STEP)
-    return valid_windows(models, windows).reshape(len(x), -1)[:, : x.shape[1] - lookback]

@@ -11,8 +11,9 @@ from functools import cache
 from pathlib import Path
 
 import llvmlite.binding as llvm
+from llvmlite import ir
 
-from wf_jax.native.target import Target, arm, x86
+from wf_jax.native.target import Target, target_of
 from wf_jax.programs_folder import programs_folder
 from wf_jax.whole_files import write_whole
 
@@ -27,12 +28,7 @@ def host() -> Target:
     llvm.initialize_native_asmprinter()
     triple, cpu = llvm.get_process_triple(), llvm.get_host_cpu_name()
     features = llvm.get_host_cpu_features().flatten()
-    return (arm if is_arm(triple) else x86)(triple, cpu, features)
-
-
-def is_arm(triple: str) -> bool:
-    """True for a 64-bit ARM processor."""
-    return triple.startswith(("aarch64", "arm64"))
+    return target_of(triple, cpu, features)
 
 
 def machine_of(target: Target) -> llvm.TargetMachine:
@@ -63,6 +59,28 @@ def optimized(text: str, machine: llvm.TargetMachine) -> llvm.ModuleRef:
     builder = llvm.create_pass_builder(machine, options)
     builder.getModulePassManager().run(module, builder)
     return module
+
+
+def compiled(
+    shape: Hashable, target: Target, source: str, module: Callable[[], ir.Module]
+) -> llvm.ExecutionEngine:
+    """Makes the functions of a shape callable: its object that is kept, or one made now.
+
+    Args:
+        shape: anything with an exact `repr`.
+        target: the processor.
+        source: of what writes the code, see `source_of`.
+        module: writes it.
+
+    Returns:
+        The owner of the code, which goes with it.
+    """
+    machine = machine_of(target)
+    data = kept_object(
+        path_of(shape, target, source),
+        lambda: machine.emit_object(optimized(str(module()), machine)),
+    )
+    return load(data, machine)
 
 
 def kept_object(path: Path | None, make: Callable[[], bytes]) -> bytes:

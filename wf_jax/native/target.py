@@ -34,7 +34,7 @@ class Target:
     @property
     def is_arm(self) -> bool:
         """True for a 64-bit ARM processor."""
-        return self.triple.startswith(("aarch64", "arm64"))
+        return _is_arm(self.triple)
 
     @property
     def unit(self) -> int:
@@ -53,6 +53,15 @@ class Target:
         count = -(-rows // most)
         ends = [rows * i // count for i in range(count + 1)]
         return list(itertools.pairwise(ends))
+
+
+def target_of(triple: str, cpu: str, features: str) -> Target:
+    """A processor by LLVM's names."""
+    return (arm if _is_arm(triple) else x86)(triple, cpu, features)
+
+
+def _is_arm(triple: str) -> bool:
+    return triple.startswith(("aarch64", "arm64"))
 
 
 def x86(triple: str, cpu: str, features: str) -> Target:

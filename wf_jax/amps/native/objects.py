@@ -7,21 +7,13 @@ from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
-import llvmlite.binding as llvm
+from llvmlite import ir
 
 from wf_jax.amps.native.plan import plan_of
 from wf_jax.amps.native.program import NAME, module_of
 from wf_jax.amps.native.steps import Plan
 from wf_jax.amps.wavenet_config import WaveNetConfig
-from wf_jax.native.machine_code import (
-    host,
-    kept_object,
-    load,
-    machine_of,
-    optimized,
-    path_of,
-    source_of,
-)
+from wf_jax.native.machine_code import compiled, host, machine_of, optimized, source_of
 from wf_jax.native.target import Target
 
 _lock = threading.Lock()  # two players of one shape compile it once
@@ -54,9 +46,8 @@ def program_of(shape: WaveNetConfig) -> Program:
 @cache
 def _program(shape: WaveNetConfig) -> Program:
     target = host()
-    found = _object(shape, target)
     # The engine owns the code, and lives as long as the process: so does this cache.
-    engine = load(found, machine_of(target))
+    engine = compiled(shape, target, _source(), lambda: _module(shape, target))
     play = _KIND(engine.get_function_address(NAME))
     play.engine = engine
     return Program(plan_of(shape, target), target, play)
@@ -65,23 +56,12 @@ def _program(shape: WaveNetConfig) -> Program:
 def assembly_of(shape: WaveNetConfig, target: Target) -> str:
     """The code of a shape, for people to read."""
     machine = machine_of(target)
-    return machine.emit_assembly(_module(shape, target, machine))
-
-
-def _object(shape: WaveNetConfig, target: Target) -> bytes:
-    machine = machine_of(target)
-    return kept_object(
-        _path(shape, target), lambda: machine.emit_object(_module(shape, target, machine))
-    )
-
-
-def _path(shape: WaveNetConfig, target: Target) -> Path | None:
-    return path_of(shape, target, _source())
+    return machine.emit_assembly(optimized(str(_module(shape, target)), machine))
 
 
 def _source() -> str:
     return source_of(Path(__file__).parent)
 
 
-def _module(shape: WaveNetConfig, target: Target, machine: llvm.TargetMachine) -> llvm.ModuleRef:
-    return optimized(str(module_of(plan_of(shape, target), target)), machine)
+def _module(shape: WaveNetConfig, target: Target) -> ir.Module:
+    return module_of(plan_of(shape, target), target)

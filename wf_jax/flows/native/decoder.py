@@ -16,15 +16,7 @@ from wf_jax.flows.native.program import RUN, YIELD, module_of
 from wf_jax.flows.native.weights import packed
 from wf_jax.flows.squeeze import composed
 from wf_jax.flows.waveflow import WaveFlow
-from wf_jax.native.machine_code import (
-    host,
-    kept_object,
-    load,
-    machine_of,
-    optimized,
-    path_of,
-    source_of,
-)
+from wf_jax.native.machine_code import compiled, host, machine_of, optimized, source_of
 from wf_jax.native.memory import address, empty
 from wf_jax.training.devices import available_cores
 
@@ -114,14 +106,9 @@ def _together(count: int, work: Callable[[int], None]) -> None:
 
 @cache
 def _program(kernel: Kernel) -> Callable[..., None]:
-    target = kernel.target
-    machine = machine_of(target)
-    data = kept_object(
-        path_of(kernel, target, source_of(Path(__file__).parent)),
-        lambda: machine.emit_object(optimized(str(module_of(kernel)), machine)),
-    )
     llvm.add_symbol(YIELD, _yield())
-    engine = load(data, machine)
+    source = source_of(Path(__file__).parent)
+    engine = compiled(kernel, kernel.target, source, lambda: module_of(kernel))
     run = _KIND(engine.get_function_address(RUN))
     run.engine = engine  # owns the code
     return run

@@ -30,7 +30,7 @@ def why_not(model: Flow) -> str:
 
 
 def _why_not_this_processor() -> str:
-    from wf_jax.native.machine_code import host, is_arm
+    from wf_jax.native.machine_code import host
 
     target = host()
-    return "" if is_arm(target.triple) or target.lanes >= 8 else "the processor has no AVX2"
+    return "" if target.is_arm or target.lanes >= 8 else "the processor has no AVX2"

@@ -14,15 +14,7 @@ from wf_jax.amps.wavenet import WaveNet
 from wf_jax.amps.wavenet_config import WaveNetConfig
 from wf_jax.modules import split
 from wf_jax.native.calls import Calls
-from wf_jax.native.machine_code import (
-    host,
-    kept_object,
-    load,
-    machine_of,
-    optimized,
-    path_of,
-    source_of,
-)
+from wf_jax.native.machine_code import compiled, host, source_of
 from wf_jax.training.devices import available_cores
 
 PREFIX = "wf_jax"  # of the names of functions
@@ -76,15 +68,10 @@ def _numbered(models: WaveNet) -> tuple[WaveNet, int]:
 def _compiled(shape: WaveNetConfig, window: int, numbers: WaveNet, parameters: int) -> Passes:
     target = host()
     plan = window_plan(shape, numbers, parameters, window, target)
-    machine = machine_of(target)
-
-    def compiled() -> bytes:
-        return machine.emit_object(optimized(str(module_of(plan, target)), machine))
-
     here = Path(__file__).parent
     source = source_of(here) + source_of(here.parent)
-    data = kept_object(path_of(("training", shape, window), target, source), compiled)
-    calls = Calls(load(data, machine), plan.size, available_cores())
+    engine = compiled(("training", shape, window), target, source, lambda: module_of(plan, target))
+    calls = Calls(engine, plan.size, available_cores())
     # XLA keeps programs with these names in them from one process to the next.
     digest = hashlib.sha256(repr((shape, window)).encode()).hexdigest()[:16]
     names = [f"{PREFIX}_{digest}_{function}" for function in ("forward", "backward")]
