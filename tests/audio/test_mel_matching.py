@@ -66,18 +66,18 @@ def test_what_no_band_hears_is_never_raised(rng, factor):
 
 def test_a_burst_that_no_band_hears_is_lowered(rng):
     """Adds 10 kHz to a part of noise: as small flows draw it now and then, 30 dB above the rest."""
-    x = (0.05 * rng.standard_normal(40 * HOP)).astype(np.float32)
-    part = slice(15 * HOP, 20 * HOP)
-    burst = np.sin(2 * np.pi * 10_000 / SETTINGS.sample_rate * np.arange(5 * HOP))
+    x = (0.05 * rng.standard_normal(200 * HOP)).astype(np.float32)
+    part = slice(100 * HOP, 103 * HOP)
+    burst = np.sin(2 * np.pi * 10_000 / SETTINGS.sample_rate * np.arange(3 * HOP))
     spoiled = x.copy()
     spoiled[part] += burst
     mel = mel_of_clips(x[None], jnp.array([len(x)]), SETTINGS)
     lengths = jnp.array([len(x)], jnp.int32)
     found = np.asarray(match_mel(jnp.asarray(spoiled[None]), mel, lengths, SETTINGS, 60))[0]
-    high = np.fft.rfftfreq(5 * HOP, 1 / SETTINGS.sample_rate) > 8_200
+    high = np.fft.rfftfreq(3 * HOP, 1 / SETTINGS.sample_rate) > 8_200
     levels = [np.linalg.norm(np.fft.rfft(y[part])[high]) for y in (x, spoiled, found)]
     assert levels[1] > 8 * levels[0]
-    assert levels[2] < 3 * levels[0]
+    assert levels[2] < 4 * levels[0]
 
 
 @pytest.mark.parametrize("sizes", [(1024, 1024, 256), (1024, 400, 300), (512, 512, 512)])

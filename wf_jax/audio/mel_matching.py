@@ -22,7 +22,10 @@ from wf_jax.audio.stft import frames_from, hann, overlap_add
 _MOMENTUM = 0.9
 _LOUDNESS = 0.1  # of the noise that has no mel yet
 _MOST = 2.5  # that a band is raised at once, natural log
-_OVER = 0.7  # above the highest band that bins beyond it may be, natural log
+# The bins that no band hears may have so much more magnitude than the loudest of the highest bands,
+# a quarter of all. It is less than 0.4 more in 99 of 100 frames of recordings; a fine-tuned voice
+# now and then draws a burst there.
+_HIGH, _OVER = 4, 0.5
 _LITTLE = 1e-3  # of the squared windows over a sample, at the ends of a clip
 
 
@@ -51,15 +54,16 @@ def match_mel(
     frames = jnp.arange(count) < -(-lengths // hop)[:, None]
     windows = jnp.where(frames[..., None], window, 0)  # none after a clip's end
 
-    top = jnp.log(jnp.asarray(mel_filterbank(settings)[-1].sum(), x.dtype))
-    allowed = (mel[:, -1] - top + _OVER)[..., None]  # [B, F, 1], log magnitude of a bin
+    filters = mel_filterbank(settings)[-max(1, settings.n_mels // _HIGH) :].sum(axis=1)
+    high = mel[:, -len(filters) :] - np.log(np.where(filters > 0, filters, 1))[:, None]
+    allowed = (jnp.max(high, axis=1) + _OVER)[..., None].astype(x.dtype)  # magnitude of a bin
 
-    def level(spectrum: jax.Array) -> jax.Array:
-        """The log of the root mean square [B, F, 1] of the bins that no band hears."""
-        share = (1 - heard) / jnp.maximum(jnp.sum(1 - heard), 1)
+    def excess(spectrum: jax.Array) -> jax.Array:
+        """What may be taken of the bins that no band hears in a frame: [B, F, 1], natural log."""
         power = jnp.square(spectrum.real) + jnp.square(spectrum.imag)
+        share = (1 - heard) / jnp.maximum(jnp.sum(1 - heard), 1)
         mean = jnp.sum(power * share, axis=-1, keepdims=True)
-        return 0.5 * jnp.log(jnp.maximum(mean, settings.floor**2))
+        return allowed - 0.5 * jnp.log(jnp.maximum(mean, settings.floor**2))
 
     def added(framed: jax.Array) -> jax.Array:
         added = overlap_add(framed, hop)[:, first : first + samples]
@@ -74,9 +78,8 @@ def match_mel(
         missing = jnp.minimum(mel - mel_of_spectrum(spectrum, settings), _MOST)
         gain = jnp.einsum("bmf,mk->bfk", missing, spread, precision=lax.Precision.HIGHEST)
         # No band tells whether a bin that none hears is right: such a bin is lowered once, with the
-        # nearest band, or it would grow from time to time, and where it is far above that band.
-        unheard = jnp.where(number == 0, jnp.minimum(gain, 0), 0)
-        unheard = jnp.minimum(unheard, allowed - level(spectrum))
+        # nearest band, or it would grow from time to time, and where it is above the high bands.
+        unheard = jnp.where(number == 0, jnp.minimum(jnp.minimum(gain, 0), excess(spectrum)), 0)
         gain = jnp.exp(heard * gain + (1 - heard) * unheard)
         new = jnp.fft.irfft(spectrum * gain, size).astype(x.dtype) * windows
         new = jnp.where(there, added(new) / weight, 0)
