@@ -9,12 +9,16 @@ import dataclasses
 import io
 import math
 from functools import partial
+from operator import attrgetter
 from pathlib import Path
+
+import jax
 
 from experiments.capture.config import CaptureConfig
 from experiments.run.job import attempt
 from experiments.run.reading import judged, read_result
 from experiments.run.sweep import configs_of, train_each
+from wf_jax.errors import UserError
 from wf_jax.training.distributed import say
 from wf_jax.training.settings import Session
 from wf_jax.whole_files import write_whole
@@ -52,12 +56,15 @@ def search_settings(config: CaptureConfig, workdir: Path, session: Session) -> i
         0 if every trial is finished, 75 or 130 if one was interrupted, else 1.
 
     Raises:
-        UserError: an option or a value cannot be used.
+        UserError: an option or a value cannot be used, or there are several processes.
     """
-    trials = config.trials()
-    configs = configs_of(trials, dataclasses.replace(config, search=""))
+    if jax.process_count() > 1:
+        raise UserError("--config.search: is for one process; leave --distributed out")
+    configs = configs_of(config.trials(), dataclasses.replace(config, search=""))
     code = train_each(configs, workdir, partial(attempt, session=session), "search")
-    found = sorted(filter(None, (_found(workdir / name) for name in configs)), key=_rank)
+    found = sorted(
+        filter(None, (_found(workdir / name) for name in configs)), key=attrgetter("error")
+    )
     if found:
         best = found[0]
         for name in KEPT:
@@ -76,10 +83,6 @@ def _found(folder: Path) -> Found | None:
     esr = {k.removeprefix("esr/"): v for k, v in judged(result).items() if k.startswith("esr/")}
     whole = all((folder / name).is_file() for name in KEPT)
     return Found(folder.name, esr, float(result.get("minutes") or 0)) if esr and whole else None
-
-
-def _rank(found: Found) -> float:
-    return found.error
 
 
 def _table(found: list[Found]) -> str:
