@@ -7,6 +7,7 @@ of memory, and the order in which scatters add.
 
 import contextlib
 import dataclasses
+import os
 from collections.abc import Iterator
 
 import jax
@@ -99,3 +100,10 @@ def chosen(**changes: int | bool) -> Iterator[None]:
     finally:
         _changes.clear()
         _changes.update(before)
+
+
+def available_cores() -> int:
+    """CPU cores that this process may run on."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

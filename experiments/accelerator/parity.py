@@ -11,7 +11,7 @@ from experiments.accelerator import (
 )
 from experiments.accelerator.parity_checks import Check, Errors
 from experiments.accelerator.report import Options, Report
-from wf_jax.training.devices import available_cores
+from wf_jax.platforms import available_cores
 
 MOST_THREADS = 4  # programs that are compiled at the same time
 

@@ -25,7 +25,8 @@ from wf_jax.amps.model import AmpModel
 from wf_jax.amps.player import Player
 from wf_jax.amps.render import render
 from wf_jax.errors import UserError
-from wf_jax.training.devices import available_cores, use_every_core
+from wf_jax.platforms import available_cores
+from wf_jax.training.devices import use_every_core
 from wf_jax.whole_files import write_whole
 
 RATE = 48000.0  # Hz, of a file that does not say

@@ -10,7 +10,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from wf_jax.training.devices import available_cores
+from wf_jax.platforms import available_cores
 
 
 def on_cores(count: int) -> None:

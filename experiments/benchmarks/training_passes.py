@@ -1,6 +1,8 @@
-"""The passes of a capture's training step: machine code beside JAX, in turn."""
+"""The parts of a capture's training step: machine code beside JAX, in turn."""
 
 import statistics
+from collections.abc import Callable
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -11,18 +13,20 @@ from experiments.benchmarks.timing import seconds_of
 from wf_jax.amps import a2, load_nam
 from wf_jax.amps.capture_task import CaptureAudio, CaptureTask
 from wf_jax.amps.engines import why_not_trained_natively
+from wf_jax.amps.loss_weights import LossWeights
 from wf_jax.amps.model import AmpModel
 from wf_jax.amps.windows import play_windows
 from wf_jax.errors import UserError
 from wf_jax.modules import split
 from wf_jax.native.engines import JAX, NATIVE
-from wf_jax.training.devices import available_cores
+from wf_jax.platforms import available_cores
 
 WINDOWS, WINDOW = 8, 8192
+Calls = tuple[Callable[[], object], Callable[[], object]]  # of the output, and with gradients
 
 
 def run(options: Options) -> None:
-    """Measures A2 nano and standard, or the model that is named, and prints a table."""
+    """Measures A2 nano and standard, or the model that is named, and the loss; prints a table."""
     models = _models(options)
     for name, model in models.items():
         if reason := why_not_trained_natively(model):
@@ -32,8 +36,9 @@ def run(options: Options) -> None:
         f"jax {jax.__version__}; milliseconds, medians of {options.rounds} in turn"
     )
     print(f"{'':12} {'engine':8} {'output':>8} {'gradients':>10} {'first call':>12}")
-    for name, model in models.items():
-        for engine, (output, gradients, first) in _times(model, options.rounds).items():
+    parts = {name: partial(_passes, model) for name, model in models.items()}
+    for name, calls_of in {**parts, "loss": _loss}.items():
+        for engine, (output, gradients, first) in _times(calls_of, options.rounds).items():
             print(
                 f"{name:12} {engine:8} {1e3 * output:8.1f} {1e3 * gradients:10.1f} {first:10.1f} s",
                 flush=True,
@@ -46,21 +51,11 @@ def _models(options: Options) -> dict[str, AmpModel]:
     return {size: a2.create(size, np.random.default_rng(0)) for size in a2.CHANNELS}
 
 
-def _times(model: AmpModel, rounds: int) -> dict[str, tuple[float, float, float]]:
+def _times(calls_of: Callable[[str], Calls], rounds: int) -> dict[str, tuple[float, float, float]]:
     """Seconds by engine: of the output, of output and gradients, and of the first call of that."""
-    rng = np.random.default_rng(0)
-    samples = model.lookback + WINDOWS * WINDOW
-    x = 0.2 * rng.normal(size=(1, samples)).astype(np.float32)
     calls, first = {}, {}
     for engine in (NATIVE, JAX):
-        task = CaptureTask(
-            CaptureAudio(x, x, x, x),
-            models={"model": model},
-            batch_size=WINDOWS,
-            window=WINDOW,
-            engine=engine,
-        )
-        calls[engine] = _calls(task, rng)
+        calls[engine] = calls_of(engine)
         first[engine] = seconds_of(calls[engine][1])
         seconds_of(calls[engine][0])
     taken = [{e: tuple(map(seconds_of, each)) for e, each in calls.items()} for _ in range(rounds)]
@@ -73,8 +68,17 @@ def _times(model: AmpModel, rounds: int) -> dict[str, tuple[float, float, float]
     }
 
 
-def _calls(task: CaptureTask, rng: np.random.Generator) -> tuple:
-    """Calls that compute the output, and the output and the gradients of all parameters."""
+def _passes(model: AmpModel, engine: str) -> Calls:
+    """What plays windows through a model, and computes the gradients of its parameters."""
+    rng = np.random.default_rng(0)
+    x = 0.2 * rng.normal(size=(1, model.lookback + WINDOWS * WINDOW)).astype(np.float32)
+    task = CaptureTask(
+        CaptureAudio(x, x, x, x),
+        models={"model": model},
+        batch_size=WINDOWS,
+        window=WINDOW,
+        engine=engine,
+    )
     definition, params = split(task.init()["model"])
     windows = task.lookback + WINDOW + WINDOW * np.arange(WINDOWS)
     audio = task.resident["input"][0]
@@ -82,7 +86,7 @@ def _calls(task: CaptureTask, rng: np.random.Generator) -> tuple:
     dy = jnp.asarray(rng.normal(size=(1, WINDOWS, WINDOW)), jnp.float32)
 
     def output(params: dict[str, jax.Array]) -> jax.Array:
-        return play_windows(definition(params), x, task.engine, task.sequences_at_once)
+        return play_windows(definition(params), x, engine, task.sequences_at_once)
 
     @jax.jit
     def gradients(params: dict[str, jax.Array]) -> tuple:
@@ -91,3 +95,15 @@ def _calls(task: CaptureTask, rng: np.random.Generator) -> tuple:
 
     played = jax.jit(output)
     return lambda: played(params), lambda: gradients(params)
+
+
+def _loss(engine: str) -> Calls:
+    """What judges windows of one size, and computes the gradient of their samples."""
+    t, noise = np.random.default_rng(0).normal(size=(2, 1, WINDOWS, WINDOW)).astype(np.float32)
+    p = jnp.asarray(0.9 * t + 0.1 * noise)
+
+    def loss(p: jax.Array) -> jax.Array:
+        return LossWeights()(p, t, native=engine == NATIVE).sum()
+
+    value, gradient = jax.jit(loss), jax.jit(jax.value_and_grad(loss))
+    return lambda: value(p), lambda: gradient(p)

@@ -17,7 +17,7 @@ from experiments.run.lock import LockedError, check_unlocked
 from experiments.run.same_run import check_same_run, has_begun
 from experiments.run.sweep import complete, has_options
 from wf_jax.errors import in_one_line
-from wf_jax.training.devices import available_cores
+from wf_jax.platforms import available_cores
 
 MOST_AT_ONCE = 8  # pairs in memory, of some 100 MB for three minutes
 RESTARTS = 2  # of a capture that diverges

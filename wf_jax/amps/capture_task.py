@@ -18,7 +18,7 @@ import numpy as np
 from flax import nnx
 
 from wf_jax.amps import a2, losses
-from wf_jax.amps.engines import trained_natively, why_not_trained_natively
+from wf_jax.amps.engines import judged_natively, trained_natively, why_not_trained_natively
 from wf_jax.amps.loss_weights import LossWeights as LossWeights
 from wf_jax.amps.model import AmpModel
 from wf_jax.amps.windows import STEP, cut, map_some, play_recordings, play_windows
@@ -223,7 +223,8 @@ class CaptureTask(Task):
             model = models[size]
             own = x[..., self.lookback - model.lookback :]
             y = play_windows(model, own, self.engine, self.sequences_at_once)
-            loss = jax.vmap(lambda y, t: self.loss_weights(y, t, axis_name))(y, t)
+            native = judged_natively(self.engine)
+            loss = self.loss_weights(y, t, axis_name, native=native)
             metrics[f"loss/{size}"] = loss
         return sum(loss.sum() for loss in metrics.values()), metrics
 

@@ -21,6 +21,7 @@ __all__ = [
     "ENGINES",
     "JAX",
     "NATIVE",
+    "judged_natively",
     "plays_natively",
     "trained_natively",
     "why_not_natively",
@@ -48,6 +49,11 @@ def why_not_natively(model: "Playable") -> str:
 def trained_natively(engine: str, model: "AmpModel") -> bool:
     """Decides whether the native engine computes a model's training passes; see `natively`."""
     return natively(engine, why_not_trained_natively(model), "train this model")
+
+
+def judged_natively(engine: str) -> bool:
+    """Decides whether machine code computes losses; see `natively`."""
+    return natively(engine, why_no_calls(), "compute losses here")
 
 
 def why_not_trained_natively(model: "AmpModel") -> str:

@@ -30,20 +30,28 @@ class LossWeights:
     pre_emphasis_mrstft: float = option(0.0, _WEIGHT)
 
     def __call__(
-        self, p: "jax.Array", t: "jax.Array", axis_name: "AxisNames" = None
+        self,
+        p: "jax.Array",
+        t: "jax.Array",
+        axis_name: "AxisNames" = None,
+        *,
+        native: bool = False,
     ) -> "jax.Array":
-        """Prediction p [B, T] against target t [B, T] -> scalar."""
+        """Prediction p [..., B, T] against target t [..., B, T] -> [...].
+
+        `native` has machine code compare spectra, of float32 [N, B, T] on a CPU.
+        """
         # Here, so that a config knows the weights without loading JAX.
         from wf_jax.amps import losses
         from wf_jax.audio.filters import pre_emphasis
 
         total = losses.mse(p, t, axis_name)
         if self.mrstft:
-            total += self.mrstft * losses.multi_resolution_stft(p, t, axis_name)
+            total += self.mrstft * losses.multi_resolution_stft(p, t, axis_name, native=native)
         if self.pre_emphasis_mse or self.pre_emphasis_mrstft:
             p, t = pre_emphasis(p, self.pre_emphasis), pre_emphasis(t, self.pre_emphasis)
             total += self.pre_emphasis_mse * losses.mse(p, t, axis_name)
             if self.pre_emphasis_mrstft:
-                stft = losses.multi_resolution_stft(p, t, axis_name)
+                stft = losses.multi_resolution_stft(p, t, axis_name, native=native)
                 total += self.pre_emphasis_mrstft * stft
         return total

@@ -6,16 +6,18 @@ Every mean and norm runs over the whole batch. Where the batch is split over dev
 
 import jax
 import jax.numpy as jnp
+from jax import lax
 
-from wf_jax.audio.spectral_loss import RESOLUTIONS, batch_mean, multi_resolution_stft
+from wf_jax.audio.spectral_loss import RESOLUTIONS, multi_resolution_stft
 from wf_jax.mesh import AxisNames
 
 __all__ = ["RESOLUTIONS", "esr", "mse", "multi_resolution_stft"]
 
 
 def mse(prediction: jax.Array, target: jax.Array, axis_name: AxisNames = None) -> jax.Array:
-    """Mean squared error of [B, T] against [B, T]."""
-    return batch_mean(jnp.square(prediction - target), axis_name)
+    """Mean squared error of [..., B, T] against [..., B, T], over the last two axes: [...]."""
+    mean = jnp.square(prediction - target).mean((-2, -1))
+    return mean if axis_name is None else lax.pmean(mean, axis_name)
 
 
 def esr(prediction: jax.Array, target: jax.Array) -> jax.Array:

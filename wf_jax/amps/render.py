@@ -17,7 +17,7 @@ from wf_jax.amps.engines import AUTO, plays_natively
 from wf_jax.amps.jax_form import Playable, compiler_options
 from wf_jax.amps.model import State
 from wf_jax.mesh import DATA_AXIS, local_mesh
-from wf_jax.training.devices import available_cores
+from wf_jax.platforms import available_cores
 
 if TYPE_CHECKING:
     from wf_jax.amps.native.stretches import NativeStretches

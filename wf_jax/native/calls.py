@@ -32,6 +32,7 @@ from wf_jax.native.threads import (
     known,
 )
 
+PREFIX = "wf_jax"  # of the names by which XLA knows functions
 PAGE = 1024  # float32 numbers; arenas begin on one
 MOST_MEMORY = 1 << 29  # float32 numbers of all arenas of a module, 2 GiB
 

@@ -22,6 +22,17 @@ def int64(value: int) -> Value:
     return ir.Constant(INT64, value)
 
 
+def table(module: ir.Module, name: str, values: np.ndarray) -> Value:
+    """The address of constant numbers, float32 or int64, that a module keeps under a name."""
+    if name not in module.globals:
+        kind = {"float32": FLOAT, "int64": INT64}[values.dtype.name]
+        numbers = ir.ArrayType(kind, values.size)
+        variable = ir.GlobalVariable(module, numbers, name)
+        variable.initializer = ir.Constant(numbers, values.ravel().tolist())
+        variable.global_constant, variable.linkage = True, "internal"
+    return module.globals[name]
+
+
 class Emitter:
     """Writes one function; wraps llvmlite's builder with float32 vectors of the target's width."""
 

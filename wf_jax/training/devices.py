@@ -1,15 +1,8 @@
 """The devices of this process."""
 
-import os
-
 import jax
 
-
-def available_cores() -> int:
-    """CPU cores that this process may run on."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+from wf_jax.platforms import available_cores
 
 
 def use_every_core(limit: int) -> None:

@@ -18,7 +18,7 @@ from wf_jax.flows.squeeze import composed
 from wf_jax.flows.waveflow import WaveFlow
 from wf_jax.native.machine_code import compiled, host, machine_of, optimized, source_of
 from wf_jax.native.memory import address, empty
-from wf_jax.training.devices import available_cores
+from wf_jax.platforms import available_cores
 
 COLUMNS = 64  # for which another thread pays
 

@@ -13,11 +13,10 @@ from wf_jax.amps.native.training.program import BACKWARD, FORWARD, module_of
 from wf_jax.amps.wavenet import WaveNet
 from wf_jax.amps.wavenet_config import WaveNetConfig
 from wf_jax.modules import split
-from wf_jax.native.calls import Calls
+from wf_jax.native.calls import PREFIX, Calls
 from wf_jax.native.machine_code import compiled, host, source_of
-from wf_jax.training.devices import available_cores
+from wf_jax.platforms import available_cores
 
-PREFIX = "wf_jax"  # of the names of functions
 _lock = threading.Lock()  # two tasks of one shape compile it once
 _passes: dict[tuple[WaveNetConfig, int], "Passes"] = {}
 _kept: list["Passes"] = []  # XLA never forgets a name, so the code behind it stays
