@@ -110,6 +110,8 @@ class Train(run.Train):
         warmup: share of the run over which the rate rises; -1 for the optimizer's own.
         hold: share of the run at which it begins to fall; -1 for the optimizer's own.
         end: share of the peak rate left at the end; -1 for the optimizer's own.
+        fade: steps from which on the rate falls with the root of their number, besides; 0 for
+            never, -1 for the optimizer's own.
         batch_size: windows per step, over all devices; 0 for the optimizer's own, 8 or 16.
         window: samples of a window.
         captures_at_once: how many of many captures are trained together in one program; 0 for
@@ -123,6 +125,7 @@ class Train(run.Train):
     warmup: float = own(Schedule, "warmup")
     hold: float = own(Schedule, "hold")
     end: float = own(Schedule, "end")
+    fade: int = own(Schedule, "fade")
     batch_size: int = option(0, Number(0, MOST))
     window: int = option(8192, COUNT)
     captures_at_once: int = option(0, Number(0, 1024))
@@ -191,14 +194,14 @@ class CaptureConfig(run.RunConfig):
         """Returns the optimizer's own recipe, overridden by the config."""
         train = self.train
         if train.optimizer == "soap":
-            rate, usual = 0.02, Schedule(warmup=0.05, hold=0.8, end=0.02)
+            rate, usual = 0.02, Schedule(warmup=0.05, hold=0.8, end=0.02, fade=300)
         else:
             # The NAM trainer's: times 0.994 per epoch; the same fall over a run in steps or
             # minutes.
             stairs = 0 if train.steps or train.minutes else train.epochs
             end = 0.994**train.epochs
             rate, usual = 0.004, Schedule(end=end, exponential=True, stairs=stairs)
-        said = {name: getattr(train, name) for name in ("warmup", "hold", "end")}
+        said = {name: getattr(train, name) for name in ("warmup", "hold", "end", "fade")}
         schedule = dataclasses.replace(usual, **{k: v for k, v in said.items() if v != OWN})
         return rate if train.learning_rate == OWN else train.learning_rate, schedule
 

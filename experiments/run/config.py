@@ -74,7 +74,7 @@ class RunConfig:
             ValueError: the options of the schedule exclude each other.
         """
         train = self.train
-        return train.learning_rate, Schedule(train.warmup, train.hold, train.end)
+        return train.learning_rate, Schedule(train.warmup, train.hold, train.end, train.fade)
 
     def check(self) -> None:
         """Checks every option against its range, and the training options against each other.
@@ -100,7 +100,8 @@ class RunConfig:
 
 def own(settings: type, name: str) -> dataclasses.Field:
     """Makes an option like another dataclass's, whose default follows from another option."""
-    return like(settings, name, OWN, also=OWN)
+    usual = next(field.default for field in dataclasses.fields(settings) if field.name == name)
+    return like(settings, name, type(usual)(OWN), also=OWN)
 
 
 def flat_config(config: Any) -> dict[str, Any]:

@@ -77,8 +77,8 @@ class VocoderConfig(run.RunConfig):
         """Returns the schedule of the config; Adam decays geometrically, SOAP linearly."""
         train = self.train
         adam = train.optimizer == "adam"
-        hold = max(train.warmup, train.hold)
-        return train.learning_rate, Schedule(train.warmup, hold, train.end, exponential=adam)
+        shape = train.warmup, max(train.warmup, train.hold), train.end, train.fade
+        return train.learning_rate, Schedule(*shape, exponential=adam)
 
     def check(self) -> None:
         """Refuses options and files that would fail later; reads the index only.

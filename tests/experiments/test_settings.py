@@ -46,7 +46,7 @@ def test_adam_stretches_its_decay_over_a_run_in_steps_or_minutes(length):
 def test_what_is_said_stands():
     settings = capture_settings(learning_rate=0.007, hold=0.9, end=0.5)
     assert settings.learning_rate == 0.007
-    assert settings.schedule == Schedule(warmup=0.05, hold=0.9, end=0.5)
+    assert settings.schedule == Schedule(warmup=0.05, hold=0.9, end=0.5, fade=300)
     adam = capture_settings(optimizer="adam", end=0.1)
     assert adam.rate(1.0) == pytest.approx(0.0004)
 

@@ -3,6 +3,14 @@ import pytest
 from wf_jax.training.schedule import Schedule
 
 
+def test_a_long_run_fades_with_its_steps():
+    schedule = Schedule(hold=0.5, end=0.02, fade=300)
+    assert [schedule(0.2, step) for step in (0, 299, 300)] == [1, 1, 1]
+    assert schedule(0.2, 1200) == pytest.approx(0.5)
+    assert schedule(0.75, 1200) == pytest.approx(0.5 * 0.51)
+    assert Schedule()(0.2, 10**9) == 1
+
+
 def test_rises_holds_and_falls():
     schedule = Schedule(warmup=0.1, hold=0.6, end=0.02)
     assert [schedule(p) for p in (0, 0.05, 0.1, 0.3, 0.6)] == [0, 0.5, 1, 1, 1]

@@ -154,7 +154,8 @@ def train(
         signaled, finished = "", budget.progress(step, minutes) >= 1
         while not (finished or signaled):
             rates = [
-                settings.rate(budget.progress(s, minutes)) for s in range(step, step + plan(step))
+                settings.rate(budget.progress(s, minutes), s)
+                for s in range(step, step + plan(step))
             ]
             profile.before(step - began, len(rates), sent)
             previous = sent

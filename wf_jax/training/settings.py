@@ -74,9 +74,9 @@ class Settings:
     shards: int = option(1, COUNT)
     checkpoints: CheckpointSettings = CheckpointSettings()
 
-    def rate(self, progress: float) -> float:
-        """Returns the learning rate after `progress` of the budget, from 0 to 1."""
-        return self.learning_rate * self.schedule(progress)
+    def rate(self, progress: float, step: int = 0) -> float:
+        """Returns the learning rate after `progress` of the budget, from 0 to 1, and `step` steps."""
+        return self.learning_rate * self.schedule(progress, step)
 
 
 @dataclasses.dataclass(frozen=True)
