@@ -27,4 +27,4 @@ flags.DEFINE_bool("correct_drift", False, "Resample the output to one clock.")
 flags.DEFINE_bool("ignore_checks", False, "Fail only if training is impossible.")
 
 if __name__ == "__main__":
-    start(check_recordings, "--input=di.wav", Recordings, left="its pictures are complete")
+    start(check_recordings, "--input=di.wav", Recordings, left="pictures are complete")

@@ -25,12 +25,13 @@ from experiments.capture.page import CaptureReport
 from experiments.capture.preview import write_preview
 from experiments.capture.wave import FOLDER as WAVES
 from experiments.capture.wave import Wave, WaveJob, begun, groups_of, has_own_checkpoint
-from experiments.run.exit_codes import AGAIN, INTERRUPTED, PARTIAL
 from experiments.run.folder import RunFolder
 from experiments.run.job import execute, exit_code
 from experiments.run.lock import LockedError
+from experiments.terminal.exit_codes import AGAIN, INTERRUPTED, PARTIAL
 from wf_jax.errors import UserError, first_line, in_one_line, why
 from wf_jax.platforms import choices
+from wf_jax.plurals import counted
 from wf_jax.training.loop import DivergedError
 from wf_jax.training.settings import Session
 
@@ -226,7 +227,7 @@ def _finish(outcomes: Outcomes) -> int:
         (outcomes.workdir / WAVES).rmdir()  # if it is empty
     count, done = len(outcomes.members), len(outcomes.names("finished"))
     failed, elsewhere = len(outcomes.names("refused", "failed")), len(outcomes.names("elsewhere"))
-    print(f"\n{done} of {count} captures made, {failed} failed", flush=True)
+    print(f"\n{done} of {counted(count, 'capture')} made, {failed} failed", flush=True)
     if elsewhere:
         print(f"{elsewhere} are trained by another process; the same command looks again")
     print(f"table:    {outcomes.workdir / TABLE}")

@@ -16,6 +16,7 @@ from experiments.run.decoration import showing
 from experiments.run.folder import RunFolder
 from experiments.run.lock import LockedError
 from wf_jax.errors import in_one_line
+from wf_jax.plurals import counted
 
 
 class Outcomes:
@@ -35,7 +36,7 @@ class Outcomes:
 
     def examine(self) -> list[Examined]:
         """Checks all files, prints the table, and returns what was found."""
-        print(f"checks of {len(self.members)} captures:", flush=True)
+        print(f"checks of {counted(len(self.members), 'capture')}:", flush=True)
         width = max(map(len, self.members))
         found = []
         for examined in examine_all(list(self.members.values()), self.workdir):

@@ -13,6 +13,7 @@ from urllib.parse import quote
 from experiments.capture.preview import CLIPS, FOLDER, PICTURES
 from experiments.report import elements
 from experiments.run.reading import number, read_result
+from wf_jax.plurals import counted
 from wf_jax.whole_files import write_text
 
 TABLE, PAGE, REPORT = "captures.csv", "overview.html", "report.html"
@@ -162,7 +163,8 @@ def _page(workdir: Path, rows: Sequence[dict[str, Any]], sizes: Sequence[str]) -
     table = f'<table class="captures"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
     title = workdir.resolve().name
     contents = (
-        f"{_STYLE}<h1>{escape(title)}</h1><p>{len(rows)} captures: {', '.join(counts)}. A heading "
+        f"{_STYLE}<h1>{escape(title)}</h1><p>{counted(len(rows), 'capture')}: "
+        f"{', '.join(counts)}. A heading "
         f'sorts.</p><div class="wide">{table}</div>{legend}'
     )
     return elements.page(title, contents, script=_SCRIPT, beside=True)

@@ -28,6 +28,7 @@ from wf_jax.amps.nam_file import read_nam
 from wf_jax.amps.nam_models import save_nam
 from wf_jax.amps.render import render
 from wf_jax.modules import split
+from wf_jax.plurals import counted
 from wf_jax.training.loop import Result
 from wf_jax.training.metrics import duration
 
@@ -169,7 +170,8 @@ def _facts(config: CaptureConfig, capture: Capture, result: Result, nam: Path) -
         **_origin(config, capture),
         "trained on": f"{len(capture.input_train) / capture.sample_rate:.1f} s, held out "
         f"{len(capture.input_validation) / capture.sample_rate:.1f} s",
-        "training": f"{result.steps} steps in {duration(result.minutes)}; {result.stopped}",
+        "training": f"{counted(result.steps, 'step')} in {duration(result.minutes)}; "
+        f"{result.stopped}",
         "batch": f"{config.batch_size} windows of {config.train.window} samples",
         "seed": str(config.train.seed),
         "loudness": f"{metadata['loudness']:.1f} dB, gain {metadata['gain']:.2f}",
@@ -202,7 +204,7 @@ def _part(data: Data, seconds: tuple[float, float]) -> str:
 def _say(
     workdir: Path, esrs: dict[str, float], baseline: float, result: Result, examined: str
 ) -> None:
-    print(f"\n{result.stopped}: {result.steps} steps in {duration(result.minutes)}")
+    print(f"\n{result.stopped}: {counted(result.steps, 'step')} in {duration(result.minutes)}")
     for size, esr in esrs.items():
         verdict = describe_esr(esr, baseline, result.steps, examined)
         print(f"  {size:9} ESR {esr:.4f}  {verdict}")

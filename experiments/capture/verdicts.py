@@ -2,6 +2,8 @@
 
 import math
 
+from wf_jax.plurals import counted
+
 BANDS = (
     (0.01, "hard to tell from the amp"),
     (0.035, "very close; a careful listener may hear it"),
@@ -30,7 +32,7 @@ def describe_esr(esr: float, linear: float | None, steps: int, examined: str = "
     if esr < USABLE:
         return verdict
     if steps < FEW:
-        return f"{verdict}; {steps} steps are few: train longer"
+        return f"{verdict}; after {counted(steps, 'step')}: train longer"
     cure = "check latency and recording, or " if examined == "recording" else ""
     return f"{verdict}; {cure}train longer"
 

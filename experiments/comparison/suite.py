@@ -13,11 +13,11 @@ from experiments.comparison.page import write_comparison_page
 from experiments.comparison.speaking_speed import real_time
 from experiments.comparison.table import Line, table
 from experiments.run.decoration import decorating
-from experiments.run.exit_codes import AGAIN, INTERRUPTED
 from experiments.run.job import attempt
 from experiments.run.json_files import write_json
 from experiments.run.reading import number, read_result
 from experiments.run.sweep import finished, train_each
+from experiments.terminal.exit_codes import AGAIN, INTERRUPTED
 from wf_jax.errors import UserError
 from wf_jax.flows.model_folder import load_model
 from wf_jax.training.settings import Session

@@ -11,6 +11,7 @@ from wf_jax import __version__
 from wf_jax.errors import UserError, printable
 from wf_jax.export.manifest import CARD, MANIFEST, SUFFIX, read_release
 from wf_jax.hub import LOG_IN, SCHEME, check_repository, hub
+from wf_jax.plurals import counted
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
@@ -44,7 +45,7 @@ def push(given: Push) -> None:
         url = _repository(api, given)
         _commit(package, api, given.repository, contents, f"Release of {printable(manifest.name)}")
     total = sum(len(data) for data in contents.values())
-    print(f"{given.repository}: {len(contents)} files, {total / 1e6:.1f} MB\n{url}")
+    print(f"{given.repository}: {counted(len(contents), 'file')}, {total / 1e6:.1f} MB\n{url}")
     print(f'use it: wf_jax.export.load("{SCHEME}{given.repository}"), as its {CARD} shows')
 
 

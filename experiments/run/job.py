@@ -11,10 +11,10 @@ import jax
 import numpy as np
 
 from experiments.run.config import RunConfig, flat_config
-from experiments.run.exit_codes import AGAIN, INTERRUPTED
 from experiments.run.folder import RunFolder
 from experiments.run.json_files import write_metrics
 from experiments.run.settings import length, read_settings
+from experiments.terminal.exit_codes import AGAIN, INTERRUPTED
 from wf_jax.platforms import choices
 from wf_jax.training.distributed import is_main, part, say
 from wf_jax.training.loop import Result, train

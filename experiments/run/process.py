@@ -7,7 +7,7 @@ import traceback
 from collections.abc import Callable, Iterator
 from types import FrameType
 
-from experiments.run.exit_codes import AGAIN, INTERRUPTED
+from experiments.terminal.exit_codes import AGAIN, INTERRUPTED
 from wf_jax.errors import UserError, why
 
 _STOPPED = "stopped; what was saved and written before is in the --workdir"

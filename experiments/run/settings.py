@@ -8,6 +8,7 @@ from experiments.run.config import RunConfig
 from wf_jax.errors import UserError
 from wf_jax.mesh import data_mesh
 from wf_jax.platforms import choices
+from wf_jax.plurals import counted
 from wf_jax.training.settings import CheckpointSettings, Settings
 
 
@@ -50,5 +51,7 @@ def _check_layout(config: RunConfig) -> None:
 def length(settings: Settings) -> str:
     """Describes the planned length of the run."""
     if settings.minutes:
-        return f"{settings.minutes:g} minutes"
-    return f"{settings.steps:,} steps" if settings.steps else f"{settings.epochs} epochs"
+        return "1 minute" if settings.minutes == 1 else f"{settings.minutes:g} minutes"
+    if settings.steps:
+        return counted(settings.steps, "step")
+    return counted(settings.epochs, "epoch")

@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from experiments.run.config import RunConfig
-from experiments.run.exit_codes import AGAIN, INTERRUPTED
 from experiments.run.reading import Best, judged, read_result
 from experiments.run.sweep_file import Trial
 from experiments.run.sweep_file import read_sweep as read_sweep
 from experiments.run.table import title, value
+from experiments.terminal.exit_codes import AGAIN, INTERRUPTED
 from experiments.terminal.run_length import keep_asked
 from wf_jax.bounded_files import read_json
 from wf_jax.errors import UserError, short

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 from experiments.run.config import RunConfig
-from experiments.run.exit_codes import INTERRUPTED
 from experiments.run.folder import RunFolder
 from experiments.run.initial import check_initial, read_initial
 from experiments.run.lock import check_unlocked
@@ -14,9 +13,11 @@ from experiments.run.process import run_main
 from experiments.run.same_run import check_same_run
 from experiments.run.sweep import check_trials, configs_of, read_sweep, run_sweep
 from experiments.terminal.command_lines import command, same_command
+from experiments.terminal.exit_codes import INTERRUPTED
 from experiments.terminal.outputs import check_folder
 from wf_jax.errors import UserError
 from wf_jax.folders import folder_path, is_remote
+from wf_jax.plurals import counted
 from wf_jax.training.clusters import check_choice
 from wf_jax.training.settings import Session, parse_range
 
@@ -109,7 +110,7 @@ def carry_out(requests: Requests) -> int:
         result = execute(job_of(config), folder, requests.session())
     if result.again:
         say(
-            f"{result.stopped} after {result.steps} steps, which are saved in {workdir}; this "
+            f"{result.stopped} after {counted(result.steps, 'step')}, saved in {workdir}; this "
             f"goes on with them:\n  {same_command()}"
         )
     code = exit_code(result)

@@ -24,4 +24,5 @@ flags.DEFINE_list("voices", [], "Folders of vocoders or their releases, beside t
 flags.DEFINE_bool("open", True, "Open the page in a browser, if it is for this machine")
 
 if __name__ == "__main__":
-    start(serve, "--folder=studio", Options, left="trainings go on; start it again to see them")
+    left = "trainings go on; start it again to see them"
+    start(serve, "--folder=studio", Options, left, interrupted=0)  # it ends in no other way

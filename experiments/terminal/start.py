@@ -8,6 +8,7 @@ from typing import Any, get_args
 
 from absl import app, flags, logging
 
+from experiments.terminal.exit_codes import INTERRUPTED
 from experiments.terminal.parsing import parse_flags
 from experiments.terminal.programs import AUTO, keep_programs
 from experiments.terminal.streams import prepare_terminal
@@ -25,6 +26,7 @@ def start(
     example: str = "",
     options: type | None = None,
     left: str = "nothing was written",
+    interrupted: int = INTERRUPTED,
 ) -> None:
     """Runs a command and ends the process; what a person can mend becomes one line.
 
@@ -35,6 +37,7 @@ def start(
         example: a flag, for the message about a positional argument where there are no `names`.
         options: a dataclass that `run` takes in place of parameters; its fields are the flags.
         left: what is said after Ctrl-C about the files that are there.
+        interrupted: the exit code after Ctrl-C.
     """
     kinds = {name: p.annotation for name, p in inspect.signature(options or run).parameters.items()}
     names = kinds.pop("names", None)
@@ -56,7 +59,8 @@ def start(
         except OSError as error:  # a full disk, a folder that cannot be read
             sys.exit(in_one_line(error))
         except KeyboardInterrupt:
-            sys.exit(f"\nstopped; {left}")
+            print(f"\nstopped; {left}", file=sys.stderr)
+            return interrupted
 
     app.run(main, flags_parser=parse_flags)
 

@@ -17,6 +17,7 @@ from experiments.vocoder.evaluation import CALM
 from experiments.vocoder.judged import MODEL, Judged, rows
 from experiments.vocoder.scores import formatted
 from wf_jax.audio.judge_packages import absent
+from wf_jax.plurals import counted
 from wf_jax.training.metrics import duration
 
 HEARD = 4  # clips on a page
@@ -112,7 +113,7 @@ def _result(report: VocoderReport) -> str:
             ("Held-out likelihood", f"{report.log_likelihood:.3f}", "nats per sample"),
             ("Bits", f"{report.bits:.2f}", "per sample of 16 bits"),
             ("Parameters", f"{report.parameters:,}", f"best at step {report.best_step:,}"),
-            ("Training", f"{report.steps:,} steps", f"took {duration(report.minutes)}"),
+            ("Training", counted(report.steps, "step"), f"took {duration(report.minutes)}"),
         )
     )
     rows = [("this model", f"{report.log_likelihood:.3f}", f"{report.bits:.2f}")]

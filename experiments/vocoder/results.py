@@ -28,6 +28,7 @@ from wf_jax.flows.vocoder_task import VocoderTask
 from wf_jax.levels import NORMALIZED_PEAK
 from wf_jax.likelihood import bits_per_sample, nats_per_sample
 from wf_jax.modules import split
+from wf_jax.plurals import counted
 from wf_jax.training.loop import Result
 from wf_jax.training.metrics import duration
 
@@ -132,11 +133,12 @@ def _facts(
     return {
         "corpus": f"{_corpus_name(config, corpus)}, {mel.sample_rate} Hz{scaled}",
         "trained on": f"{len(corpus.select('train'))} clips, {duration(learned / 60)}",
-        "held out": f"{len(task.held_out)} clips, {duration(held / 60)}",
+        "held out": f"{counted(len(task.held_out), 'clip')}, {duration(held / 60)}",
         "model": model.describe(),
         "mel": f"{mel.n_mels} bands, {mel.f_min:g} to {mel.f_max:g} Hz, {mel.n_fft} samples "
         f"every {mel.hop_length}",
-        "training": f"{result.steps:,} steps in {duration(result.minutes)}; {result.stopped}",
+        "training": f"{counted(result.steps, 'step')} in {duration(result.minutes)}; "
+        f"{result.stopped}",
         "batch": f"{training.batch_size} windows of {config.data.window} samples",
         "optimizer": f"{training.optimizer}, rate {training.learning_rate:g}, falling from "
         f"{training.hold:g} of the run to {training.end:g} of it",
@@ -164,7 +166,7 @@ def _synthesis(workdir: Path) -> str:
 def _say(workdir: Path, report: VocoderReport, result: Result) -> None:
     rows = {"this model": (report.log_likelihood, report.bits), **report.baselines}
     width = max(map(len, rows))
-    print(f"\n{result.stopped}: {result.steps:,} steps in {duration(result.minutes)}")
+    print(f"\n{result.stopped}: {counted(result.steps, 'step')} in {duration(result.minutes)}")
     for name, (likelihood, value) in rows.items():
         print(f"  {name:{width}}  {likelihood:7.3f} nats per sample  {value:6.2f} bits")
     print("Log-likelihood of held-out speech: more nats, fewer bits of each 16-bit sample.")

@@ -16,6 +16,7 @@ from experiments.vocoder.wav_output import write_clipped
 from wf_jax.errors import UserError
 from wf_jax.flows.model_folder import FILES, LARGEST_PARAMS, check_model, load_model
 from wf_jax.hub import local_folder
+from wf_jax.plurals import counted
 from wf_jax.training.metrics import Progress, duration
 
 if TYPE_CHECKING:
@@ -100,8 +101,9 @@ def _speak(model: "Flow", inputs: list[MelInput], given: Speech, clean: Clean) -
         progress.update(f"{path.name}: {done:.1f} of {total:.1f} s  ETA {left}")
     spent = time.monotonic() - start
     progress.keep(
-        f"{given.output}: {len(inputs)} files, {done:.1f} s of audio in {spent:.1f} s, of which "
-        f"{sum(compiling):.1f} s to compile; {done / (spent - sum(compiling)):.3g} x real time"
+        f"{given.output}: {counted(len(inputs), 'file')}, {done:.1f} s of audio in {spent:.1f} s, "
+        f"of which {sum(compiling):.1f} s to compile; "
+        f"{done / (spent - sum(compiling)):.3g} x real time"
     )
     if clipped:
         print(f"{clipped} samples beyond full scale were limited; --format=float32 keeps them")
@@ -118,7 +120,9 @@ def _announce(model: "Flow", inputs: list[MelInput], total: float, progress: Pro
             f"one sample after another: {steps:,} steps for the longest file, which "
             "may take minutes and shows nothing before its end"
         )
-    progress.update(f"{len(inputs)} files, {total:.1f} s of audio; each new length compiles")
+    progress.update(
+        f"{counted(len(inputs), 'file')}, {total:.1f} s of audio; each new length compiles"
+    )
     for item in inputs:
         if item.note:
             progress.keep(f"{item.path}: {item.note}")

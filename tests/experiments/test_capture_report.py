@@ -180,6 +180,6 @@ def test_words_compare_with_the_linear_filter_and_with_the_steps():
     assert describe_esr(0.09, 0.1, 40) == "usable; differences on a close listen"
     worse = describe_esr(0.2, 0.13, 40)
     assert worse.startswith("worse than a linear filter (ESR 0.1300)")
-    assert worse.endswith("40 steps are few: train longer")
+    assert worse.endswith("after 40 steps: train longer")
     assert describe_esr(0.2, 0.4, 2000).endswith("check latency and recording, or train longer")
     assert describe_esr(float("nan"), 0.4, 2000).startswith("worse than a linear filter")

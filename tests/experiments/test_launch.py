@@ -99,7 +99,7 @@ NO_ROOM = 'OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "a.wav")'
         ("return len(given.needed)", NEEDED, 3, ""),
         ('raise UserError("a.wav: too loud")', NEEDED, 1, "a.wav: too loud"),
         (f"raise {NO_ROOM}", NEEDED, 1, "a.wav: No space left on device; make room, then the same"),
-        ("raise KeyboardInterrupt", NEEDED, 1, "stopped; all is there"),
+        ("raise KeyboardInterrupt", NEEDED, 130, "stopped; all is there"),
         ("return 0", [*NEEDED, "x"], 1, "unexpected argument 'x'; options look like --needed=a"),
         ("return 0", [*NEEDED, "--x"], 1, "--x is no option; --help lists all"),
         ("return 0", ["--other=a"], 1, "--needed is missing: A text"),

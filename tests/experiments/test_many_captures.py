@@ -21,8 +21,8 @@ from experiments.capture.many_captures import train_captures
 from experiments.capture.members import members_of
 from experiments.capture.outcomes import Outcomes
 from experiments.configs.a2_capture import get_config
-from experiments.run.exit_codes import AGAIN, INTERRUPTED, PARTIAL
 from experiments.run.lock import FolderLock, LockedError
+from experiments.terminal.exit_codes import AGAIN, INTERRUPTED, PARTIAL
 from tests.experiments.test_train import run as command
 from wf_jax.amps.capture_task import CaptureAudio, CaptureTask, together
 from wf_jax.amps.nam_file import read_nam

@@ -25,6 +25,6 @@ def test_sigterm_says_what_was_saved_and_how_to_go_on(tmp_path, capsys, monkeypa
         assert said == ""
         return
     first, command = said.splitlines()
-    assert first.startswith("stopped by SIGTERM after 12 steps, which are saved in ")
+    assert first.startswith("stopped by SIGTERM after 12 steps, saved in ")
     assert shlex.split(command)[-1] == f"--workdir={workdir}"
     assert sys.executable.endswith(shlex.split(command)[0].removeprefix("./"))

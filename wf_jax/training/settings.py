@@ -75,7 +75,7 @@ class Settings:
     checkpoints: CheckpointSettings = CheckpointSettings()
 
     def rate(self, progress: float, step: int = 0) -> float:
-        """Returns the learning rate after `progress` of the budget, from 0 to 1, and `step` steps."""
+        """Returns the learning rate after a share of the budget, from 0 to 1, and `step` steps."""
         return self.learning_rate * self.schedule(progress, step)
 
 
