@@ -31,7 +31,7 @@ text, number, real = flags.DEFINE_string, flags.DEFINE_integer, flags.DEFINE_flo
 flags.DEFINE_enum("case", None, list(CASES), "What to measure")
 number("rounds", 5, "Rounds that count", 1)
 real("seconds", 3.0, "Audio per round", 0.1)
-text("output", None, "JSON file to write; stream draws beside it (.png)")
+text("output", None, "JSON file to write; stream and captures draw beside it")
 text("model", None, "The .nam file, or the folder of a release")
 real("slim", 1.0, ".nam: size of a model that has several", 0.0, 1.0)
 number("block", 64, "stream: samples per block; of a release, frames per chunk", 1)

@@ -58,7 +58,7 @@ def measure(options: Options) -> None:
         raise UserError(f"--output: --case={case} of a release writes no file; leave it out")
     if case == "captures" and not all(n.isdecimal() and int(n) for n in options.captures):
         raise UserError(f"--captures={','.join(options.captures)}: give numbers, as 1,2,4,8,16")
-    if case in ("captures", "passes") and options.output:
+    if case == "passes" and options.output:
         raise UserError(f"--output: --case={case} writes no file; leave it out")
     if options.core and (case != "stream" or not Path(options.core).is_file()):
         raise UserError(f"--core={options.core}: a program, for --case=stream; name its file")

@@ -1,20 +1,25 @@
 """Captures per hour, N of them: in turn by one program, and together in one."""
 
+import json
 import time
+from pathlib import Path
 
 import numpy as np
 
 from data_pipeline.synthetic_pair import demo_pair
 from experiments.benchmarks.cases import Options
+from experiments.benchmarks.machine import environment
 from experiments.benchmarks.steps import time_steps
+from experiments.benchmarks.tables import draw_captures
 from wf_jax.amps.capture_task import CaptureAudio, CaptureTask
+from wf_jax.whole_files import write_whole
 
 STEPS = 300  # of 8 windows; README has what an amp is like after them
 HELD_OUT = 9  # seconds
 
 
 def run(options: Options) -> None:
-    """Measures and prints a table."""
+    """Measures, prints a table, and writes it and a picture where --output says."""
     import jax
 
     print(f"{jax.device_count()} x {jax.devices()[0].device_kind}, jax {jax.__version__}")
@@ -23,16 +28,28 @@ def run(options: Options) -> None:
     again = _start(1)
     print(f"first capture: {first:.1f} s before its steps; every other: {again:.1f} s")
     print("captures   in turn   together: step   start   per hour   share of the work in turn")
+    rows = []
     for count in map(int, options.captures):
         in_turn = first + (count - 1) * again + count * STEPS * alone
         start = first if count == 1 else _start(count)  # compiles, so before the steps
         step = _steps(count, options) if count > 1 else alone
         together = start + STEPS * step
+        rows.append(
+            {
+                "captures": count,
+                "in_turn_per_hour": 3600 * count / in_turn,
+                "together_per_hour": 3600 * count / together,
+            }
+        )
         print(
-            f"{count:8}   {3600 * count / in_turn:7.1f}   {step:14.2f}   {start:5.1f}   "
-            f"{3600 * count / together:8.1f}   {step / count / alone:.2f}",
+            f"{count:8}   {rows[-1]['in_turn_per_hour']:7.1f}   {step:14.2f}   {start:5.1f}   "
+            f"{rows[-1]['together_per_hour']:8.1f}   {step / count / alone:.2f}",
             flush=True,
         )
+    if options.output:
+        text = json.dumps({"steps": STEPS, "rows": rows, "environment": environment()}, indent=1)
+        write_whole(options.output, lambda file: file.write(text.encode()))
+        draw_captures(Path(options.output).with_suffix(".png"), rows, f"{STEPS} steps each")
 
 
 def _start(count: int) -> float:

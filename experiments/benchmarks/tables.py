@@ -72,3 +72,20 @@ def whole_table(results: dict[int, dict[str, Any]], seconds: float) -> str:
                 f"{v['share']:12.2f} of {v['matrix_gflops']:.0f}"
             )
     return "\n".join(lines)
+
+
+def draw_captures(path: Path, rows: list[dict[str, Any]], title: str) -> None:
+    """Captures per hour over their number, in turn and together."""
+    figure = Figure(figsize=(6, 3.5), layout="constrained")
+    axes = figure.subplots()
+    counts = [row["captures"] for row in rows]
+    for key, label in (("in_turn", "one after the other"), ("together", "together")):
+        values = [row[f"{key}_per_hour"] for row in rows]
+        axes.plot(counts, values, marker="o", label=label)
+    axes.set_xscale("log", base=2)
+    axes.set_xticks(counts, map(str, counts))
+    axes.set(xlabel="captures", ylabel="captures per hour", ylim=(0, None))
+    axes.set_title(title, loc="left", fontsize=11)
+    axes.legend(fontsize=9, frameon=False)
+    axes.spines[["top", "right"]].set_visible(False)
+    write_whole(path, lambda file: figure.savefig(file, format="png", dpi=120))
