@@ -38,8 +38,8 @@ def test_one_peak_rule_for_numbers_and_for_arrays(peak):
     assert gain == pytest.approx(levels.peak_gain(peak), rel=1e-6)
 
 
-# Peak in int16 counts. 10 is silence; 34 is just above SILENT_PEAK and, as clicks in silence, below
-# -70 dBFS by its RMS.
+# Peak in int16 counts. 10 is silence; 34 is just above LEAST_NORMALIZED and, as clicks in silence,
+# below -70 dBFS by its RMS.
 @pytest.mark.parametrize(("peak", "silent"), [(10, True), (32, True), (34, False), (3000, False)])
 def test_a_clip_is_trained_judged_and_spoken_at_one_gain(tmp_path, peak, silent):
     samples = np.zeros(RATE, "<i2")

@@ -3,7 +3,7 @@
 FULL_SCALE = 32768  # int16 counts for 1.0
 NORMALIZED_PEAK = 0.999  # of a clip after peak normalization
 # -60 dBFS: a clip below is silence and keeps its level; the dither of a 16-bit file peaks at -84.
-SILENT_PEAK = 1e-3
+LEAST_NORMALIZED = 1e-3
 
 
 def peak_gain(peak: float) -> float:
@@ -11,4 +11,4 @@ def peak_gain(peak: float) -> float:
 
     `wf_jax.audio.mel.peak_gain` is the same rule for arrays of audio.
     """
-    return NORMALIZED_PEAK / peak if peak >= SILENT_PEAK else 1.0
+    return NORMALIZED_PEAK / peak if peak >= LEAST_NORMALIZED else 1.0

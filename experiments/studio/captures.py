@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+from data_pipeline.synthetic_playing import BUILT_IN, DEMO
 from experiments.run.config import RunConfig, flat_config
 from experiments.studio.files import MODEL, SOUND, Files
 from experiments.terminal.command_lines import differences
@@ -10,8 +11,6 @@ from experiments.terminal.config_names import load_config
 from wf_jax.errors import UserError, short
 
 CONFIG = "a2_capture"
-BUILT_IN = "built-in"  # the DI that comes with us
-DEMO = "demo"  # the pair that comes with us
 # Options that name a file; a request gives the id of one, never its path.
 FILES = {
     "input": ("data.input", SOUND),

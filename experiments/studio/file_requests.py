@@ -3,8 +3,8 @@
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from data_pipeline.synthetic_playing import BUILT_IN
 from experiments.studio.answers import download
-from experiments.studio.captures import BUILT_IN
 from experiments.studio.sources import Sources
 from wf_jax.errors import UserError
 

@@ -9,8 +9,9 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from data_pipeline.synthetic_playing import BUILT_IN, DEMO
 from experiments.studio.answers import download
-from experiments.studio.captures import BUILT_IN, CONFIG, DEMO, FILES, capture_flags
+from experiments.studio.captures import CONFIG, FILES, capture_flags
 from experiments.studio.files import shown_name
 from experiments.studio.requests import budget_of, read_object
 from experiments.studio.sources import Sources

@@ -16,7 +16,7 @@ from jax import lax
 from wf_jax.audio.mel_settings import MelSettings as MelSettings
 from wf_jax.audio.mel_settings import mel_filterbank as mel_filterbank
 from wf_jax.audio.stft import frames_from, hann
-from wf_jax.levels import NORMALIZED_PEAK, SILENT_PEAK
+from wf_jax.levels import LEAST_NORMALIZED, NORMALIZED_PEAK
 
 # Least power of a bin: the gradient of the magnitude stays finite in silence, and nothing that
 # reaches a floor of 1e-12 or more changes.
@@ -140,7 +140,7 @@ def peak_gain(x: jax.Array, settings: MelSettings) -> jax.Array:
     if not settings.peak_normalize:
         return jnp.ones((*x.shape[:-1], 1), x.dtype)
     peak = jnp.max(jnp.abs(x), axis=-1, keepdims=True, initial=0.0)
-    silent = peak < SILENT_PEAK
+    silent = peak < LEAST_NORMALIZED
     return jnp.where(silent, 1.0, NORMALIZED_PEAK / jnp.where(silent, 1.0, peak))
 
 
