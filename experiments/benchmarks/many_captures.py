@@ -37,6 +37,8 @@ def run(options: Options) -> None:
         rows.append(
             {
                 "captures": count,
+                "step_seconds": step,
+                "start_seconds": start,
                 "in_turn_per_hour": 3600 * count / in_turn,
                 "together_per_hour": 3600 * count / together,
             }

@@ -22,7 +22,7 @@ from wf_jax.native.engines import JAX, NATIVE
 from wf_jax.platforms import available_cores
 
 WINDOWS, WINDOW = 8, 8192
-Calls = tuple[Callable[[], object], Callable[[], object]]  # of the output, and with gradients
+Pair = tuple[Callable[[], object], Callable[[], object]]  # of the output, and with gradients
 
 
 def run(options: Options) -> None:
@@ -51,7 +51,7 @@ def _models(options: Options) -> dict[str, AmpModel]:
     return {size: a2.create(size, np.random.default_rng(0)) for size in a2.CHANNELS}
 
 
-def _times(calls_of: Callable[[str], Calls], rounds: int) -> dict[str, tuple[float, float, float]]:
+def _times(calls_of: Callable[[str], Pair], rounds: int) -> dict[str, tuple[float, float, float]]:
     """Seconds by engine: of the output, of output and gradients, and of the first call of that."""
     calls, first = {}, {}
     for engine in (NATIVE, JAX):
@@ -68,8 +68,8 @@ def _times(calls_of: Callable[[str], Calls], rounds: int) -> dict[str, tuple[flo
     }
 
 
-def _passes(model: AmpModel, engine: str) -> Calls:
-    """What plays windows through a model, and computes the gradients of its parameters."""
+def _passes(model: AmpModel, engine: str) -> Pair:
+    """Calls that play windows through a model, and compute the gradients of its parameters."""
     rng = np.random.default_rng(0)
     x = 0.2 * rng.normal(size=(1, model.lookback + WINDOWS * WINDOW)).astype(np.float32)
     task = CaptureTask(
@@ -97,8 +97,8 @@ def _passes(model: AmpModel, engine: str) -> Calls:
     return lambda: played(params), lambda: gradients(params)
 
 
-def _loss(engine: str) -> Calls:
-    """What judges windows of one size, and computes the gradient of their samples."""
+def _loss(engine: str) -> Pair:
+    """Calls that judge windows of one size, and compute the gradient of their samples."""
     t, noise = np.random.default_rng(0).normal(size=(2, 1, WINDOWS, WINDOW)).astype(np.float32)
     p = jnp.asarray(0.9 * t + 0.1 * noise)
 

@@ -110,14 +110,15 @@ class Train(run.Train):
         warmup: share of the run over which the rate rises; -1 for the optimizer's own.
         hold: share of the run at which it begins to fall; -1 for the optimizer's own.
         end: share of the peak rate left at the end; -1 for the optimizer's own.
-        fade: steps from which on the rate falls with the root of their number, besides; 0 for
-            never, -1 for the optimizer's own.
+        fade: the step from which on the rate also falls, by sqrt(fade / step); 0 for never, -1 for
+            the optimizer's own.
         batch_size: windows per step, over all devices; 0 for the optimizer's own, 8 or 16.
         window: samples of a window.
         captures_at_once: how many of many captures are trained together in one program; 0 for
             what suits the device: 1 on a CPU, 16 on others. 1 where captures are fine-tuned.
         samples_every: evaluations between sounds of the models so far in samples/; 0 for none.
-        engine: native for passes of machine code, on CPUs; jax; or auto for native where it can.
+        engine: native for passes and losses of machine code, on CPUs; jax; or auto for native
+            where it can.
     """
 
     optimizer: str = like(Settings, "optimizer", "soap")

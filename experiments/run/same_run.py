@@ -27,6 +27,7 @@ CHANGEABLE = (
     "train.warmup",
     "train.hold",
     "train.end",
+    "train.fade",
     "train.clip_norm",
     "metadata.",
     "source",
@@ -46,10 +47,21 @@ def check_same_run(workdir: Path, config: Any) -> None:
 def compare_config(workdir: Path, config: dict[str, Any]) -> None:
     """Compares a flat config with that of the run in a folder, or in its newest checkpoint.
 
+    Says where rates will be others than those that the run began with.
+
     Raises:
         UserError: an option that may not change has.
     """
-    _compare(workdir, _read_config(workdir / "config.json"), config)
+    from wf_jax.training.distributed import say
+
+    old = _read_config(workdir / "config.json")
+    _compare(workdir, old, config)
+    fades = config.get("train.fade") and config.get("train.optimizer") == "soap"
+    if fades and old and "train.fade" not in old and has_begun(workdir):
+        say(
+            f"{workdir}: begun by a version whose rates did not fade with the steps; from here on "
+            "they do. --config.train.fade=0 goes on as before"
+        )
 
 
 def _compare(workdir: Path, old: dict[str, Any], new: dict[str, Any]) -> None:

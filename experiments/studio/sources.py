@@ -8,8 +8,8 @@ from typing import Any
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import FormData, UploadFile
 
+from data_pipeline.synthetic_playing import BUILT_IN
 from experiments.studio import sounds
-from experiments.studio.captures import BUILT_IN
 from experiments.studio.files import Files
 from experiments.studio.jobs import Jobs
 from experiments.studio.turns import Turns

@@ -149,7 +149,7 @@ def our_training(params, task, definition, steps, dtype):
 @pytest.mark.exhaustive
 @SIZES
 def test_three_steps_equal_the_recipe_in_float64(audio, sizes):
-    task = make_task(audio, sizes=sizes, engine="jax")
+    task = make_task(audio, sizes=sizes)
     definition, params = split(task.init())
     assert task.steps_per_epoch == 2  # so that the third step has the second epoch's rate
     with jax.enable_x64(True):

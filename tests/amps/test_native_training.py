@@ -343,6 +343,17 @@ def test_the_capture_task_learns_and_judges_alike():
         np.testing.assert_allclose(esr[name], other_esr[name], rtol=1e-6)
 
 
+def test_float64_is_left_to_jax():
+    with jax.enable_x64(True):
+        x, y = (np.float64(part) for part in (audio().input_train, audio().output_train))
+        parts = CaptureAudio(x, y, x[:, :30000], y[:, :30000])
+        model = a2.create("nano", np.random.default_rng(0))
+        wide = jax.tree.map(lambda leaf: np.float64(leaf), model)
+        task = CaptureTask(parts, models={"model": wide}, batch_size=2, window=512)
+        batch = {**task.resident, **task.batch(0)}
+        assert jax.jit(task.loss)(task.init(), batch)[0].dtype == np.float64
+
+
 def test_who_insists_on_it_is_told_why_not():
     with pytest.raises(UserError, match="does not train this model: it trains WaveNets"):
         CaptureTask(audio(), models={"model": example("lstm")}, batch_size=1, engine="native")

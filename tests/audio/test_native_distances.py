@@ -214,6 +214,36 @@ def test_the_loss_of_several_devices_is_that_of_one():
     assert distance < 1e-3 * np.linalg.norm(gradient)
 
 
+@pytest.mark.parametrize(
+    "resolution", [(48, 4, 8), (1, 1, 2), (16, 0, 8), (16, 4, 7), (16, 4, 18), (16, 4, 0)]
+)
+def test_refuses_resolutions_that_are_none(resolution):
+    p, t = pair()
+    with pytest.raises(ValueError, match="give an FFT size that is a power of two"):
+        spectral_distances(p, t, (resolution,), POWER_FLOOR)
+
+
+@pytest.mark.parametrize(
+    ("p", "t"),
+    [
+        ((3, 900), (3, 900)),
+        ((1, 1, 3, 900), (1, 1, 3, 900)),
+        ((2, 3, 900), (1, 3, 900)),
+        ((1, 3, 900), (1, 3, 901)),
+    ],
+)
+def test_refuses_arrays_that_do_not_fit(p, t):
+    with pytest.raises(ValueError, match=r"are not \[N, B, T\] alike"):
+        multi_resolution_stft(np.zeros(p, np.float32), np.zeros(t, np.float32), native=True)
+
+
+@pytest.mark.parametrize("shape", [(0, 3, 900), (2, 0, 900)])
+def test_nothing_to_compare(shape):
+    nothing = np.zeros(shape, np.float32)
+    found = spectral_distances(nothing, nothing, SMALL, POWER_FLOOR)
+    assert [x.shape for x in found] == [(*shape[:2], 3), (*shape[:2], 3), shape[:2]]
+
+
 def test_refuses_what_it_cannot_do():
     p, t = pair()
     with pytest.raises(TypeError, match="of float32, here is int32"):

@@ -84,6 +84,26 @@ def test_processes_of_different_configs_are_refused(tmp_path, monkeypatch, here)
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.parametrize(
+    ("options", "fades"), [({}, True), ({"fade": 0}, False), ({"optimizer": "adam"}, False)]
+)
+def test_a_run_of_before_rates_faded_is_told_that_they_do(tmp_path, capsys, options, fades):
+    config = a2_capture.get_config()
+    for name, value in options.items():
+        setattr(config.train, name, value)
+    old = flat_config(config)
+    del old["train.fade"]
+    (tmp_path / "config.json").write_text(json.dumps(old))
+    begin(tmp_path)
+    with RunFolder(tmp_path) as folder:
+        folder.open(config)
+    assert ("--config.train.fade=0 goes on as before" in capsys.readouterr().out) == fades
+    config.train.fade = 7
+    with RunFolder(tmp_path) as folder:
+        folder.open(config)  # as other rates may
+    assert "goes on as before" not in capsys.readouterr().out
+
+
 def test_an_option_of_another_version_that_is_gone(tmp_path):
     config = a2_capture.get_config()
     old = flat_config(config) | {"train.mixup": 0.5, "metadata.color": "red"}

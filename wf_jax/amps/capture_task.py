@@ -223,7 +223,7 @@ class CaptureTask(Task):
             model = models[size]
             own = x[..., self.lookback - model.lookback :]
             y = play_windows(model, own, self.engine, self.sequences_at_once)
-            native = judged_natively(self.engine)
+            native = judged_natively(self.engine, y.dtype)
             loss = self.loss_weights(y, t, axis_name, native=native)
             metrics[f"loss/{size}"] = loss
         return sum(loss.sum() for loss in metrics.values()), metrics

@@ -13,6 +13,8 @@ from wf_jax.native.engines import (
 )
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from wf_jax.amps.jax_form import Playable
     from wf_jax.amps.model import AmpModel
 
@@ -51,9 +53,10 @@ def trained_natively(engine: str, model: "AmpModel") -> bool:
     return natively(engine, why_not_trained_natively(model), "train this model")
 
 
-def judged_natively(engine: str) -> bool:
-    """Decides whether machine code computes losses; see `natively`."""
-    return natively(engine, why_no_calls(), "compute losses here")
+def judged_natively(engine: str, dtype: "np.dtype") -> bool:
+    """Decides whether machine code computes losses of signals of a type; see `natively`."""
+    reason = "" if dtype == "float32" else "it compares float32"
+    return natively(engine, reason or why_no_calls(), f"compute losses of {dtype}")
 
 
 def why_not_trained_natively(model: "AmpModel") -> str:

@@ -29,10 +29,10 @@ def multi_resolution_stft(
     mean |ln P - ln T|.
 
     Args:
-        prediction: [..., B, T].
-        target: [..., B, T].
+        prediction: [..., B, T]; natively [N, B, T].
+        target: the same shape.
         axis_name: of the mesh axis that B is split over.
-        native: whether machine code computes it, of float32 [N, B, T] on a CPU.
+        native: whether machine code computes it, of float32 on a CPU.
 
     Returns:
         [...].

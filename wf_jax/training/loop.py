@@ -116,7 +116,7 @@ def train(
         return max(min(settings.substeps, *ends), 0)
 
     with (
-        StopOnSignal() as signal,
+        StopOnSignal(quiet=not is_main()) as signal,
         Dispatcher(task, settings, plan, session) as dispatcher,
         Checkpoints(
             workdir / "checkpoints", keep=when.keep, keep_best=when.keep_best, config=config

@@ -20,8 +20,7 @@ class Schedule:
         hold: share at which it begins to fall, `warmup` or later.
         end: what is left of the peak at the end, above 0.
         exponential: whether it falls exponentially, else linearly.
-        fade: steps from which on all is divided by the root of how many times as many there are; 0
-            for never.
+        fade: the step from which on the rate also falls, by sqrt(fade / step); 0 for never.
         stairs: how many steps of equal length the fall has over a whole budget; 0 for a smooth one.
     """
 

@@ -1,5 +1,6 @@
 """Ends a training after the first SIGINT or SIGTERM."""
 
+import contextlib
 import os
 import signal
 import socket
@@ -7,8 +8,8 @@ import threading
 import time
 from types import FrameType, TracebackType
 
-_NOTED = "{}: stopping after the step and evaluation at hand; once more to leave at once\n"
-_TWICE = 0.5  # seconds between two signals that are meant: one Ctrl-C may be sent on by parents
+_LINE = "{}: stopping soon, with all that was learned; once more to leave at once\n"
+_APART = 0.5  # seconds between two signals that are meant: one Ctrl-C may be sent on by parents
 
 
 class StopOnSignal:
@@ -19,8 +20,9 @@ class StopOnSignal:
     the signal was noted, and answers the second.
     """
 
-    def __init__(self) -> None:
-        """Starts with no signal received."""
+    def __init__(self, *, quiet: bool = False) -> None:
+        """Starts with no signal received; `quiet` says nothing of the first."""
+        self._quiet = quiet
         self.received: str | None = None
         self._previous: dict[signal.Signals, object] = {}
 
@@ -31,7 +33,7 @@ class StopOnSignal:
         reader, self._writer = socket.socketpair()
         self._writer.setblocking(False)
         self._wakeup = signal.set_wakeup_fd(self._writer.fileno(), warn_on_full_buffer=False)
-        threading.Thread(target=_answer, args=(reader,), daemon=True).start()
+        threading.Thread(target=_answer, args=(reader, self._quiet), daemon=True).start()
         return self
 
     def __exit__(
@@ -45,12 +47,9 @@ class StopOnSignal:
 
     def _receive(self, number: int, frame: FrameType | None) -> None:
         self.received = signal.Signals(number).name
-        # The system's own action, since Python's would wait for the end of a running step.
-        for each in self._previous:
-            signal.signal(each, signal.SIG_DFL)
 
 
-def _answer(reader: socket.socket) -> None:
+def _answer(reader: socket.socket, quiet: bool) -> None:
     """Says that the first signal was noted, and ends the process at the second."""
     noted = 0.0
     with reader:
@@ -58,9 +57,14 @@ def _answer(reader: socket.socket) -> None:
             for number in set(numbers) & {signal.SIGINT, signal.SIGTERM}:
                 if not noted:
                     noted = time.monotonic()
-                    # Not by `print`, whose buffer the main thread may be writing to.
-                    line = "\n" if os.isatty(2) else ""  # a terminal shows ^C
-                    line += _NOTED.format(signal.Signals(number).name)
-                    os.write(2, line.encode())
-                elif time.monotonic() - noted > _TWICE:
+                    if not quiet:
+                        _say(signal.Signals(number).name)
+                elif time.monotonic() - noted > _APART:
                     os._exit(128 + number)
+
+
+def _say(name: str) -> None:
+    """Says that a signal was noted; not by `print`, whose buffer the main thread may be using."""
+    with contextlib.suppress(OSError):  # who listened is gone
+        line = "\n" if os.isatty(2) else ""  # a terminal shows ^C
+        os.write(2, (line + _LINE.format(name)).encode())

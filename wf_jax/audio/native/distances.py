@@ -16,6 +16,7 @@ from jax.custom_derivatives import CustomVJPPrimal, SymbolicZero
 
 from wf_jax.audio.native.program import DISTANCES, Plan, Resolution, module_of
 from wf_jax.audio.native.spectra import DISTANCE, ENERGY, ERROR, SUMS
+from wf_jax.audio.stft import hann
 from wf_jax.native.calls import PREFIX, Calls
 from wf_jax.native.machine_code import compiled, host, source_of
 from wf_jax.platforms import available_cores
@@ -43,7 +44,8 @@ def spectral_distances(
     Args:
         p: float32 [N, B, T], T above half of every window.
         t: float32 [N, B, T].
-        resolutions: (FFT size, a power of two; hop; length of the window) of each.
+        resolutions: (FFT size, a power of two; hop; even length of the window, at most that size)
+            of each.
         floor: least power.
 
     Returns:
@@ -51,8 +53,11 @@ def spectral_distances(
         mean of |ln |P| - ln |T|| over resolutions, frames and bins, [N, B].
 
     Raises:
+        ValueError: p and t are not [N, B, T] alike, or a resolution is none.
         TypeError: something is not float32, or a derivative with respect to t is asked for.
     """
+    if p.ndim != 3 or p.shape != t.shape:
+        raise ValueError(f"p {p.shape} and t {t.shape} are not [N, B, T] alike")
     if wrong := {str(array.dtype) for array in (p, t)} - {"float32"}:
         raise TypeError(f"the machine code is of float32, here is {', '.join(wrong)}")
     code = _code_of(p.shape[-1], tuple(resolutions), floor)
@@ -66,7 +71,10 @@ def _code_of(samples: int, resolutions: tuple[Resolution, ...], floor: float) ->
     with _lock:
         if plan not in _loaded:
             source = source_of(Path(__file__).parent)
-            engine = compiled(("spectra", plan), target, source, lambda: module_of(plan, target))
+            # The windows are part of the code, and their source is not of this package.
+            windows = [hann(window).tobytes() for _, _, window in resolutions]
+            key = "spectra", plan, hashlib.sha256(b"".join(windows)).hexdigest()
+            engine = compiled(key, target, source, lambda: module_of(plan, target))
             calls = Calls(engine, plan.arena, available_cores())
             # XLA keeps programs with this name in them from one process to the next.
             digest = hashlib.sha256(repr(plan).encode()).hexdigest()[:16]
@@ -119,7 +127,8 @@ def _called(
     # An array of the result's shape that varies over the devices as the result does.
     like = jnp.broadcast_to(p[..., :1] + t[..., :1], (*rows, plan.written))
     out = jax.ffi.ffi_call(code.name, like)(p, t, flops=np.int64(flops))
-    signals = out[..., : plan.sums].reshape(*rows, -1, plan.length)
-    sums = out[..., plan.sums :].reshape(*rows, -1, SUMS, plan.lanes).sum(-1)
+    count = len(plan.resolutions)
+    signals = out[..., : plan.sums].reshape(*rows, count + 1, plan.length)
+    sums = out[..., plan.sums :].reshape(*rows, count, SUMS, plan.lanes).sum(-1)
     distances = sums[..., ERROR], sums[..., ENERGY], sums[..., DISTANCE].sum(-1)
     return distances, (signals[..., :-1, :], signals[..., -1, :])

@@ -26,7 +26,7 @@ Resolution = tuple[int, int, int]  # fft size, hop, length of the window
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-    """What is computed of a row.
+    """The work on one row.
 
     Attributes:
         samples: of a signal, without its reflected edges.
@@ -39,6 +39,19 @@ class Plan:
     resolutions: tuple[Resolution, ...]
     floor: float
     lanes: int
+
+    def __post_init__(self) -> None:
+        """Checks the resolutions.
+
+        Raises:
+            ValueError: one is none.
+        """
+        for size, hop, window in self.resolutions:
+            if size < 2 or size & (size - 1) or hop < 1 or window % 2 or not 2 <= window <= size:
+                raise ValueError(
+                    f"resolution {size, hop, window}: give an FFT size that is a power of two, a "
+                    "hop, and an even length of the window of at most that size"
+                )
 
     @property
     def edge(self) -> int:

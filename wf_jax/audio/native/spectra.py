@@ -1,4 +1,4 @@
-"""What a spectral loss does with two spectra: distances, and their gradients as one more spectrum.
+"""The distances of two spectra, and their gradients as one more spectrum.
 
 The transform of p + i t holds the spectra of both: with Z its bins, P[k] = (Z[k] + Z[-k]*) / 2 and
 T[k] = (Z[k] - Z[-k]*) / 2i. In the same way the spectra of two gradients, G of half the energy of
