@@ -11,6 +11,7 @@ import numpy as np
 
 from data_pipeline.audio_files import Audio
 from data_pipeline.standard_files import StandardFile
+from wf_jax.plurals import counted
 
 PLAYER_RATE = 48_000
 MAX_LENGTH_DIFFERENCE = 1.0  # seconds
@@ -109,7 +110,7 @@ def duration(samples: int, sample_rate: int) -> str:
     """Formats seconds with three decimals, or samples where those would all be zero."""
     if round(samples / sample_rate, 3):
         return f"{samples / sample_rate:.3f} s"
-    return f"{samples} sample{'' if samples == 1 else 's'}"
+    return counted(samples, "sample")
 
 
 def check_enough(x: Audio, parts: dict[str, int], needed: dict[str, int], lost: int) -> Finding:

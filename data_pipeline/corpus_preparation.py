@@ -16,11 +16,12 @@ from data_pipeline.corpus_sources import (
     LOWEST_RATE,
     Found,
     Source,
-    counted,
+    by_suffix,
     find_sources,
     read_clip,
 )
 from wf_jax.errors import UserError, printable
+from wf_jax.plurals import counted
 from wf_jax.whole_files import atomic_folder
 
 VALIDATION = 16  # clips that are kept for it at most, where nothing else is asked for
@@ -102,7 +103,7 @@ def prepare_corpus(
             f"{output}: can not be written ({reason}); nothing was left there,"
             " name another --output"
         ) from None
-    passed_over = counted(found.passed_over)
+    passed_over = by_suffix(found.passed_over)
     return Report(output, index, tuple(_findings(index, found)), passed_over)
 
 
@@ -196,7 +197,7 @@ def _findings(index: Index, found: Found) -> Iterator[str]:
     short = [c for c in clips if c.samples < _SHORT * rate]
     upsampled = [c for c in clips if c.source_rate < rate]
     if index.skipped:
-        yield f"{_count(index.skipped, 'file')} left out that can not be used"
+        yield f"{counted(len(index.skipped), 'file')} left out that can not be used"
     if found.header:
         yield f"the first line of metadata.csv ({printable(found.header)}) names columns, left out"
     yield from _finding(found.unlisted, "not in metadata.csv, left out", "file")
@@ -228,8 +229,4 @@ def _finding(names: Sequence[str], what: str, thing: str = "clip") -> Iterator[s
     """Returns a line with the count and the first names, or an empty list."""
     if names:
         more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-        yield f"{_count(names, thing)} {what}: {', '.join(names[:_SHOWN])}{more}"
-
-
-def _count(things: Sequence[str], thing: str) -> str:
-    return f"{len(things)} {thing}{'' if len(things) == 1 else 's'}"
+        yield f"{counted(len(names), thing)} {what}: {', '.join(names[:_SHOWN])}{more}"

@@ -80,7 +80,7 @@ def find_sources(source: Path) -> Found:
             f"{error.filename or source}: can not be read ({error.strerror}); check its rights"
         ) from None
     if not listing.audio:
-        others = f" among {counted(listing.others)}" if listing.others else ""
+        others = f" among {by_suffix(listing.others)}" if listing.others else ""
         raise UserError(
             f"{source}: no recordings ({', '.join(SUFFIXES)}){others};"
             " name their folder with --input"
@@ -88,7 +88,7 @@ def find_sources(source: Path) -> Found:
     return Found(_named(source, sorted(listing.audio)), passed_over=listing.others)
 
 
-def counted(others: Mapping[str, int]) -> str:
+def by_suffix(others: Mapping[str, int]) -> str:
     """Formats counts by suffix, largest first: "12 .txt, 1 without suffix"."""
     ordered = sorted(others.items(), key=lambda item: (-item[1], item[0]))
     texts = [f"{count} {suffix or 'without suffix'}" for suffix, count in ordered[:_SHOWN]]

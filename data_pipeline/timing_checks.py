@@ -9,6 +9,7 @@ from scipy.signal import butter, sosfilt
 from data_pipeline.audio_files import Audio
 from data_pipeline.checks import SILENT_PEAK, Finding
 from data_pipeline.timing import Timing, longest_part
+from wf_jax.plurals import counted
 
 MAX_TIMING_ESR = 0.01
 _LITTLE_ESR = 0.0005
@@ -107,7 +108,7 @@ def _faults(x: Audio, y: Audio, timing: Timing) -> str:
     faults = []
     for jump in timing.jumps[:_SAID]:
         count = abs(jump.samples)
-        noun = f"{count} sample{'' if count == 1 else 's'} {'is' if count == 1 else 'are'}"
+        noun = f"{counted(count, 'sample')} {'is' if count == 1 else 'are'}"
         state = "missing" if jump.samples < 0 else "too many"
         faults.append(f"{noun} {state} at {y.time_of(jump.position):.1f} s")
     if len(timing.jumps) > _SAID:
@@ -116,7 +117,7 @@ def _faults(x: Audio, y: Audio, timing: Timing) -> str:
         samples = round(abs(timing.drift) * len(x.samples))
         faults.append(
             f"the clocks differ by {1e6 * abs(timing.drift):.3g} ppm"
-            f" ({samples} sample{'' if samples == 1 else 's'} from start to end)"
+            f" ({counted(samples, 'sample')} from start to end)"
         )
     return " and ".join(faults)
 

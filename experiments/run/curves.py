@@ -16,6 +16,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormat
 from experiments.report.drawing import drawable
 from experiments.run.table import HIGHER, Row, Table, other_audio, title, value
 from wf_jax.likelihood import bits_per_sample, nats_per_sample
+from wf_jax.plurals import counted
 
 # Ten colors that stay apart beside each other; the runs after them are dashed, then dotted.
 COLORS = (
@@ -180,7 +181,7 @@ def _detail(table: Table, metric: str) -> Panel | None:
 
 
 def _title(table: Table, count: int) -> str:
-    runs = f"{table.task.capitalize()}, {count} run{'s' if count > 1 else ''}"
+    runs = f"{table.task.capitalize()}, {counted(count, 'run')}"
     about = TITLES.get(table.task)
     other = "\nThese runs may be judged by different audio." if other_audio(table) else ""
     return drawable(f"{runs}: {about}" if about else runs) + other

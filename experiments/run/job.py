@@ -16,6 +16,7 @@ from experiments.run.json_files import write_metrics
 from experiments.run.settings import length, read_settings
 from experiments.terminal.exit_codes import AGAIN, INTERRUPTED
 from wf_jax.platforms import choices
+from wf_jax.plurals import counted
 from wf_jax.training.distributed import is_main, part, say
 from wf_jax.training.loop import Result, train
 from wf_jax.training.settings import Session
@@ -98,7 +99,7 @@ def execute(job: Job, folder: RunFolder, session: Session) -> Result:
     folder.open(config, job.inputs())
     job.begin(folder)
     count = jax.device_count()
-    devices = f"{count} {jax.default_backend()} device{'' if count == 1 else 's'}"
+    devices = counted(count, f"{jax.default_backend()} device")
     say(f"training {job.what} for {length(settings)} on {devices}; the first step compiles")
     if jax.default_backend() != "cpu":
         decided = dataclasses.replace(choices(), substeps=settings.substeps)

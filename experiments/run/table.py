@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from experiments.run.reading import Best, Run, judged
+from wf_jax.plurals import counted
 
 # Judging metrics, the one that ranks first; other sizes' ESR follow them.
 ORDER = ("esr/standard", "esr/nano", "ll/validation", "bits/validation")
@@ -113,7 +114,7 @@ def text(table: Table) -> Iterator[str]:
     """Formats the table in lines for a person."""
     count = len(table.rows)
     ranked = f", best first by {title(table.metrics[0])}" if table.metrics and count > 1 else ""
-    yield f"{table.task}: {count} run{'s' if count > 1 else ''}{ranked}"
+    yield f"{table.task}: {counted(count, 'run')}{ranked}"
     columns = [(heading, *cells) for heading, cells in _columns(table)]
     widths = [max(map(len, column)) for column in columns]
     numbers = [all(re.fullmatch(r"[-+.,e\d]+", c) for c in column[1:]) for column in columns]

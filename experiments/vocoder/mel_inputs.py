@@ -8,7 +8,7 @@ import numpy as np
 import soxr
 
 from data_pipeline.audio_files import SUFFIXES, AudioFile, read_mono
-from data_pipeline.corpus_sources import counted
+from data_pipeline.corpus_sources import by_suffix
 from wf_jax.array_files import ArrayFileError, open_npz, read_npy
 from wf_jax.audio.mel_faults import describe_doubts, describe_scale
 from wf_jax.audio.mel_settings import MelSettings
@@ -83,7 +83,7 @@ def passed_over(source: Path, inputs: list[MelInput]) -> str:
         return ""
     used = {item.path for item in inputs}
     others = (path for path in source.iterdir() if path.is_file() and path not in used)
-    return counted(Counter(p.suffix.lower() for p in others if not p.name.startswith(".")))
+    return by_suffix(Counter(p.suffix.lower() for p in others if not p.name.startswith(".")))
 
 
 def _paths_in(folder: Path) -> list[Path]:

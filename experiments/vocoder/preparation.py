@@ -11,6 +11,7 @@ from data_pipeline.corpus_preparation import Report, prepare_corpus
 from experiments.terminal.command_lines import command
 from experiments.terminal.outputs import check_folder
 from wf_jax.errors import printable
+from wf_jax.plurals import counted
 from wf_jax.training.metrics import Progress
 
 
@@ -63,4 +64,4 @@ def _lines(report: Report) -> Iterator[str]:
 def _size(clips: list[Clip], rate: int) -> str:
     seconds = sum(clip.samples for clip in clips) / rate
     hours = f"{seconds / 3600:.2f} h" if seconds >= 3600 else f"{seconds / 60:.1f} min"
-    return f"{len(clips)} clip{'' if len(clips) == 1 else 's'}, {hours}"
+    return f"{counted(len(clips), 'clip')}, {hours}"

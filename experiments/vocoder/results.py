@@ -132,7 +132,7 @@ def _facts(
     scaled = f", each clip scaled to a peak of {NORMALIZED_PEAK}" if mel.peak_normalize else ""
     return {
         "corpus": f"{_corpus_name(config, corpus)}, {mel.sample_rate} Hz{scaled}",
-        "trained on": f"{len(corpus.select('train'))} clips, {duration(learned / 60)}",
+        "trained on": f"{counted(len(corpus.select('train')), 'clip')}, {duration(learned / 60)}",
         "held out": f"{counted(len(task.held_out), 'clip')}, {duration(held / 60)}",
         "model": model.describe(),
         "mel": f"{mel.n_mels} bands, {mel.f_min:g} to {mel.f_max:g} Hz, {mel.n_fft} samples "

@@ -14,6 +14,7 @@ from wf_jax.amps.sequential import Sequential
 from wf_jax.amps.skip import Skip
 from wf_jax.amps.wavenet import WaveNet
 from wf_jax.amps.wavenet_config import LayerArrayConfig
+from wf_jax.plurals import counted
 
 # Parameters of the older presets, all of two arrays with kernels of 3 and Tanh.
 A1 = {13801: "standard", 6553: "lite", 3025: "feather", 841: "nano"}
@@ -51,18 +52,18 @@ def words(model: AmpModel) -> Iterator[str]:
         yield f"A2 {size}"
     channels = (model.input_channels, model.output_channels)
     if channels != (1, 1):
-        yield f"{_count(channels[0], 'input')}, {_count(channels[1], 'output')}"
+        yield f"{counted(channels[0], 'input')}, {counted(channels[1], 'output')}"
     if isinstance(model, WaveNet):
         yield from _wavenet(model)
     elif isinstance(model, Recurrent):
-        layers = _count(model.config.layers, f"{type(model).__name__} layer")
+        layers = counted(model.config.layers, f"{type(model).__name__} layer")
         yield f"{layers} of {model.config.hidden_size}"
     elif isinstance(model, Skip):
         yield from words(model.model)
         yield f"{model.gain:.4g} x the input is added to the output"
     elif isinstance(model, ConvNet):
         norm = " with batch norm" if model.config.batchnorm else ""
-        blocks = _count(len(model.config.dilations), "block")
+        blocks = counted(len(model.config.dilations), "block")
         yield f"{blocks} of {model.config.channels} channels{norm}"
     elif isinstance(model, Linear):
         yield f"an impulse response of {model.receptive_field:,} samples"
@@ -80,7 +81,7 @@ def _wavenet(model: WaveNet) -> Iterator[str]:
         yield ", ".join(_array(array))
     if model.config.post_head is not None:
         convolutions = len(model.config.post_head.kernel_sizes)
-        yield f"{_count(convolutions, 'convolution')} after the last array"
+        yield f"{counted(convolutions, 'convolution')} after the last array"
     if model.condition is not None:
         inner = ", ".join(words(model.condition))
         yield f"conditioned by a {type(model.condition).__name__} ({inner})"
@@ -88,7 +89,7 @@ def _wavenet(model: WaveNet) -> Iterator[str]:
 
 def _array(array: LayerArrayConfig) -> Iterator[str]:
     layers, channels = len(array.dilations), array.channels
-    yield f"{_count(layers, 'layer')} of {_count(channels, 'channel')}"
+    yield f"{counted(layers, 'layer')} of {counted(channels, 'channel')}"
     if array.bottleneck != array.channels:
         yield f"bottleneck {array.bottleneck}"
     yield f"kernels {_range(array.kernel_sizes)}"
@@ -97,7 +98,7 @@ def _array(array: LayerArrayConfig) -> Iterator[str]:
     for gate in sorted(set(array.gating) - {"none"}):
         yield f"{array.gating.count(gate)} {gate}"
     if array.films:
-        yield _count(len(array.films), "FiLM")
+        yield counted(len(array.films), "FiLM")
     if array.head1x1_channels:
         yield "head1x1"
     if not array.layer1x1_groups:
@@ -106,10 +107,6 @@ def _array(array: LayerArrayConfig) -> Iterator[str]:
         yield "groups"
     if array.allowed_channels:
         yield f"slimmable to {', '.join(map(str, array.allowed_channels))} channels"
-
-
-def _count(count: int, thing: str) -> str:
-    return f"{count} {thing}{'' if count == 1 else 's'}"
 
 
 def _range(values: tuple[int, ...]) -> str:
