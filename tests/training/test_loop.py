@@ -1,4 +1,5 @@
 import dataclasses
+import io
 import random
 import signal
 import time
@@ -244,6 +245,18 @@ def test_progress_rewrites_one_line_on_a_terminal():
     progress.update("step 2")  # too soon
     progress.close()
     assert "".join(terminal) == "\rstep 1\x1b[K\rstep 2\x1b[K\n"
+
+
+def test_progress_in_a_log_says_nothing_twice():
+    log = io.StringIO()
+    progress = Progress(log)
+    progress.update("step 1")
+    progress.close()
+    progress.update("step 2")  # too soon
+    progress.close()
+    progress.keep("done")
+    progress.close()
+    assert log.getvalue() == "step 1\nstep 2\ndone\n"
 
 
 def test_duration_and_budget():

@@ -74,7 +74,7 @@ class Progress:
         self._terminal = self._stream.isatty()
         self._interval = 0.5 if self._terminal else 30.0  # seconds
         self._next = 0.0
-        self._line = ""
+        self._line = self._shown = ""
 
     def update(self, line: str) -> None:
         """Shows `line` if it is time, in place of the one before."""
@@ -91,13 +91,14 @@ class Progress:
 
     def close(self) -> None:
         """Leaves the last line standing, brought up to date."""
-        if self._line:
+        if self._line and (self._terminal or self._line != self._shown):
             self.keep(self._line)
 
     def _show(self, line: str) -> None:
         # Clears what a longer line before it leaves: ESC [ K erases to the end of the line.
         self._stream.write(f"\r{line}\x1b[K" if self._terminal else f"{line}\n")
         self._stream.flush()
+        self._shown = line
 
     def _end(self) -> None:
         if self._terminal:
