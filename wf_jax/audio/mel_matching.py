@@ -58,8 +58,8 @@ def match_mel(
     high = mel[:, -len(filters) :] - np.log(np.where(filters > 0, filters, 1))[:, None]
     allowed = (jnp.max(high, axis=1) + _OVER)[..., None].astype(x.dtype)  # magnitude of a bin
 
-    def excess(spectrum: jax.Array) -> jax.Array:
-        """What may be taken of the bins that no band hears in a frame: [B, F, 1], natural log."""
+    def room(spectrum: jax.Array) -> jax.Array:
+        """Returns how far the bins that no band hears are below their bound: [B, F, 1], ln."""
         power = jnp.square(spectrum.real) + jnp.square(spectrum.imag)
         share = (1 - heard) / jnp.maximum(jnp.sum(1 - heard), 1)
         mean = jnp.sum(power * share, axis=-1, keepdims=True)
@@ -79,7 +79,7 @@ def match_mel(
         gain = jnp.einsum("bmf,mk->bfk", missing, spread, precision=lax.Precision.HIGHEST)
         # No band tells whether a bin that none hears is right: such a bin is lowered once, with the
         # nearest band, or it would grow from time to time, and where it is above the high bands.
-        unheard = jnp.where(number == 0, jnp.minimum(jnp.minimum(gain, 0), excess(spectrum)), 0)
+        unheard = jnp.where(number == 0, jnp.minimum(jnp.minimum(gain, 0), room(spectrum)), 0)
         gain = jnp.exp(heard * gain + (1 - heard) * unheard)
         new = jnp.fft.irfft(spectrum * gain, size).astype(x.dtype) * windows
         new = jnp.where(there, added(new) / weight, 0)

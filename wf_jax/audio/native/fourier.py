@@ -26,7 +26,7 @@ def stages(size: int) -> list[tuple[int, int]]:
 
 
 def places(size: int) -> np.ndarray:
-    """Where the bins are after the forward transform, int64 [size]."""
+    """Returns the number at which each bin stands after the forward transform, int64 [size]."""
     bins, found = np.arange(size), np.zeros(size, np.int64)
     for length, parts in stages(size):
         found += bins % parts * (length // parts)

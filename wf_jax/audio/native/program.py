@@ -70,7 +70,7 @@ class Plan:
 
     @property
     def sums(self) -> int:
-        """Where the sums begin in what comes out."""
+        """The number in the result at which the sums begin."""
         return (len(self.resolutions) + 1) * self.length
 
     @property
@@ -79,7 +79,7 @@ class Plan:
         return self.sums + len(self.resolutions) * SUMS * self.lanes
 
     def frames(self, hop: int) -> int:
-        """How many frames of a signal are compared."""
+        """Returns the number of frames of a signal."""
         return 1 + self.samples // hop
 
 

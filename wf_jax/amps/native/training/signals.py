@@ -89,7 +89,7 @@ class Draft:
         self.calls.append(Call(kind, begin, arguments))
 
     def tile(self, time: int) -> int:
-        """Where the tile begins that holds a sample."""
+        """Returns where the tile begins that holds a sample."""
         return time // self.target.unit * self.target.unit
 
     def signal(self, rows: int, begin: int, behind: int = 0) -> Signal:
