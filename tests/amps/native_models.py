@@ -1,6 +1,7 @@
 """Models and arenas for the tests of the native engine."""
 
 import ctypes
+import itertools
 import mmap
 
 import numpy as np
@@ -17,6 +18,7 @@ from wf_jax.native.memory import address
 
 PAGE = mmap.PAGESIZE
 NONE, READ_WRITE = 0, 3  # of mprotect
+_NUMBERS = itertools.count()  # XLA never forgets a name
 
 
 def example(name: str) -> AmpModel:
@@ -59,6 +61,17 @@ def in_blocks(player, x: np.ndarray, blocks: tuple[int, ...]) -> np.ndarray:
         outputs.append(player(block))
         start, i = start + block.shape[-1], i + 1
     return np.concatenate(outputs, axis=-1)
+
+
+def forgetting(monkeypatch, module, cache):
+    """Forgets the compiled code that a module keeps in `cache`; returns what does it again."""
+
+    def forget():
+        monkeypatch.setattr(module, cache, {})
+        monkeypatch.setattr(module, "PREFIX", f"test_{next(_NUMBERS)}")
+
+    forget()
+    return forget
 
 
 class Guarded:

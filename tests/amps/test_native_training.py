@@ -1,7 +1,6 @@
 """Training passes in machine code: output and gradients of the general pass, bit for bit again."""
 
 import dataclasses
-import itertools
 
 import jax
 import jax.numpy as jnp
@@ -10,7 +9,7 @@ import pytest
 from jax import lax
 from jax.sharding import Mesh, PartitionSpec
 
-from tests.amps.native_models import Guarded, a1, example
+from tests.amps.native_models import Guarded, a1, example, forgetting
 from wf_jax.amps import a2
 from wf_jax.amps.activations import Activation
 from wf_jax.amps.capture_task import CaptureAudio, CaptureTask
@@ -24,7 +23,6 @@ from wf_jax.errors import UserError
 from wf_jax.modules import split
 from wf_jax.native import calls
 
-NUMBERS = itertools.count()
 
 
 def array(inputs, channels, head, **changes):
@@ -131,13 +129,7 @@ def assert_alike(actual, expected, y_tolerance=3e-6, tolerance=2e-5):
 @pytest.fixture
 def fresh(monkeypatch):
     """No compiled passes in memory."""
-
-    def forget():
-        monkeypatch.setattr(passes, "_passes", {})
-        monkeypatch.setattr(passes, "PREFIX", f"test_{next(NUMBERS)}")
-
-    forget()
-    return forget
+    return forgetting(monkeypatch, passes, "_passes")
 
 
 @pytest.mark.parametrize(

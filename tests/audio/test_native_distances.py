@@ -1,7 +1,6 @@
 """Spectral distances in machine code: values and gradients of the general form in float64."""
 
 import dataclasses
-import itertools
 
 import jax
 import jax.numpy as jnp
@@ -9,7 +8,7 @@ import numpy as np
 import pytest
 from jax.sharding import Mesh, PartitionSpec
 
-from tests.amps.native_models import Guarded
+from tests.amps.native_models import Guarded, forgetting
 from wf_jax.audio.native import distances as code
 from wf_jax.audio.native.distances import spectral_distances
 from wf_jax.audio.native.spectra import log_polynomial
@@ -17,20 +16,13 @@ from wf_jax.audio.spectral_loss import POWER_FLOOR, RESOLUTIONS, multi_resolutio
 from wf_jax.audio.stft import stft_magnitude
 from wf_jax.native import calls
 
-NUMBERS = itertools.count()
 SMALL = ((64, 10, 40), (32, 8, 32), (8, 3, 6))
 
 
 @pytest.fixture
 def fresh(monkeypatch):
     """No compiled code in memory."""
-
-    def forget():
-        monkeypatch.setattr(code, "_loaded", {})
-        monkeypatch.setattr(code, "PREFIX", f"test_{next(NUMBERS)}")
-
-    forget()
-    return forget
+    return forgetting(monkeypatch, code, "_loaded")
 
 
 def pair(captures=1, rows=3, samples=900, seed=0):
