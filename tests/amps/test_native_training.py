@@ -24,7 +24,6 @@ from wf_jax.modules import split
 from wf_jax.native import calls
 
 
-
 def array(inputs, channels, head, **changes):
     """A layer array of four layers in which no two numbers are the same."""
     config = LayerArrayConfig(
