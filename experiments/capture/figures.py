@@ -62,14 +62,14 @@ def waveforms(target: np.ndarray, predictions: dict[str, np.ndarray], sample_rat
     for size, prediction in predictions.items():
         above.plot(seconds, prediction[start:stop], color=color(size), linewidth=1.1, label=size)
         error = prediction[start:stop] - target[start:stop]
-        below.plot(seconds, error, color=color(size), linewidth=1.1, label=f"{size} error")
+        below.plot(seconds, error, color=color(size), linewidth=1.1)
     below.axhline(0, color=GRAY, linewidth=0.6)
     below.set_xlabel("seconds into the held-out audio")
     below.locator_params(axis="x", nbins=4)
-    for axes in (above, below):
-        axes.set_ylabel("full scale 1")
+    for axes, what in ((above, "full scale 1"), (below, "error")):
+        axes.set_ylabel(what)
         axes.grid(alpha=0.25)
-        axes.legend(loc="upper left", **LEGEND)  # before the attack there is room
+    figure.legend(ncols=3, loc="outside upper left", **LEGEND)
     return figure
 
 
