@@ -30,6 +30,7 @@ LOUD = 64.0  # from here on it is said
 _INTEGER_SUBTYPES = {"PCM_S8": 8, "PCM_U8": 8, "PCM_16": 16, "PCM_24": 24, "PCM_32": 32}
 _FLOAT_SUBTYPES = {"FLOAT": 32, "DOUBLE": 64}
 _UNKNOWN = 2**63 - 1  # libsndfile's count of samples where there is none
+_SET_ADD_PEAK_CHUNK = 0x1050  # a command of libsndfile
 _WIDTHS = {k: v // 8 for k, v in (_INTEGER_SUBTYPES | _FLOAT_SUBTYPES).items()}
 _WIDTHS |= {"ULAW": 1, "ALAW": 1}  # bytes of a sample
 
@@ -358,8 +359,19 @@ def write_wav(path: str | Path, samples: np.ndarray, sample_rate: int) -> None:
     samples = np.asarray(samples, dtype=np.float32)
     if samples.ndim != 1:
         raise ValueError(f"{path}: samples have shape {samples.shape}; pass one channel, [T]")
-    with atomic_path(path) as temporary:
-        soundfile.write(temporary, samples, sample_rate, subtype="FLOAT", format="WAV")
+    with atomic_path(path) as temporary, float_wav(temporary, sample_rate) as file:
+        file.write(samples)
+
+
+def float_wav(path: str | Path, sample_rate: int, form: str = "WAV") -> soundfile.SoundFile:
+    """Opens a mono 32-bit float WAV file to be written; the same samples give the same bytes.
+
+    libsndfile adds a PEAK chunk that holds the time of day, and soundfile has no public option
+    for it.
+    """
+    file = soundfile.SoundFile(path, "w", sample_rate, 1, subtype="FLOAT", format=form)
+    soundfile._snd.sf_command(file._file, _SET_ADD_PEAK_CHUNK, soundfile._ffi.NULL, 0)
+    return file
 
 
 def md5_of(path: str | Path) -> str:

@@ -4,9 +4,9 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
-import soundfile
 import soxr
 
+from data_pipeline.audio_files import float_wav
 from wf_jax.whole_files import atomic_path
 
 _MOST = 0xFFFFFFFF - 4096  # bytes of a WAV file, whose sizes are of 32 bits
@@ -41,9 +41,6 @@ def write_blocks(
         samples: total number of samples.
     """
     form = "WAV" if 4 * samples < _MOST else "RF64"
-    with (
-        atomic_path(path) as temporary,
-        soundfile.SoundFile(temporary, "w", sample_rate, 1, subtype="FLOAT", format=form) as file,
-    ):
+    with atomic_path(path) as temporary, float_wav(temporary, sample_rate, form) as file:
         for block in blocks:
             file.write(block)

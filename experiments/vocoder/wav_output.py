@@ -5,9 +5,8 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
+from data_pipeline.audio_files import write_wav
 from wf_jax.whole_files import atomic_path
-
-SUBTYPES = {"pcm24": "PCM_24", "float32": "FLOAT"}
 
 
 def write_clipped(path: Path, audio: np.ndarray, sample_rate: int, samples: str = "pcm24") -> int:
@@ -22,10 +21,11 @@ def write_clipped(path: Path, audio: np.ndarray, sample_rate: int, samples: str 
     Returns:
         How many samples had to be limited to full scale.
     """
-    limited = 0
-    if samples == "pcm24":
-        limited = int(np.count_nonzero(np.abs(audio) > 1))
-        audio = np.clip(audio, -1.0, 1.0 - 2.0**-23)
+    if samples == "float32":
+        write_wav(path, audio, sample_rate)
+        return 0
+    limited = int(np.count_nonzero(np.abs(audio) > 1))
+    audio = np.clip(audio, -1.0, 1.0 - 2.0**-23)
     with atomic_path(path) as temporary:
-        soundfile.write(temporary, audio, sample_rate, subtype=SUBTYPES[samples], format="WAV")
+        soundfile.write(temporary, audio, sample_rate, subtype="PCM_24", format="WAV")
     return limited

@@ -4,6 +4,7 @@ import io
 import os
 import re
 import struct
+import time
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 
 from data_pipeline.audio_files import AudioFile, read_audio, write_wav
 from data_pipeline.audio_headers import AudioFileWarning
+from data_pipeline.audio_stream import write_blocks
 from wf_jax.errors import UserError
 from wf_jax.whole_files import atomic_path
 
@@ -73,6 +75,17 @@ def test_write_wav_round_trip(tmp_path_factory, values):
     assert audio.samples.tolist() == values
     assert audio.is_float
     assert [p.name for p in path.parent.iterdir()] == ["a.wav"]
+
+
+def test_float_files_of_two_seconds_are_the_same(tmp_path):
+    paths = [tmp_path / "a.wav", tmp_path / "b.wav", tmp_path / "c.wav"]
+    x = np.linspace(-1.5, 1.5, 101, dtype=np.float32)
+    write_wav(paths[0], x, RATE)
+    write_blocks(paths[1], [x[:40], x[40:]], RATE, len(x))
+    time.sleep(1.1)
+    write_wav(paths[2], x, RATE)
+    assert len({path.read_bytes() for path in paths}) == 1
+    assert b"PEAK" not in paths[0].read_bytes()
 
 
 def test_md5_is_of_the_file(tmp_path):
