@@ -10,7 +10,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from tests.flows.small import config
+from tests.flows.small import config, source_filter_config
+from wf_jax.errors import UserError
 from wf_jax.flows.families import new_flow
 from wf_jax.flows.model_folder import NEXT, load_model, save_model
 from wf_jax.modules import split
@@ -46,6 +47,21 @@ def test_a_reader_finds_one_model_while_another_is_written(tmp_path):
                 assert len(values(tmp_path)) == 1
         finally:
             process.kill()
+
+
+def test_a_voice_of_an_earlier_version_is_the_same(tmp_path):
+    """Reads a model without the scale of the bands as with the scale that there was then."""
+    settings = source_filter_config()
+    params = split(new_flow(settings, np.random.default_rng(0)))[1]
+    older = {k: v for k, v in params.items() if not k.startswith("band_scale/")}
+    assert len(older) == len(params) - 2
+    save_model(tmp_path, settings, older)
+    found = split(load_model(tmp_path))[1]
+    np.testing.assert_array_equal(found["band_scale/middle"], -5)
+    np.testing.assert_allclose(np.exp(found["band_scale/log_spread"]), 2, rtol=1e-6)
+    save_model(tmp_path, settings, {k: v for k, v in older.items() if not k.endswith("bias")})
+    with pytest.raises(UserError, match=r"bias is missing"):
+        load_model(tmp_path)
 
 
 @pytest.mark.slow

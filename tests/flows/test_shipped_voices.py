@@ -29,7 +29,9 @@ def test_a_folder_of_that_name_goes_first(tmp_path, monkeypatch):
     assert model_folder(Path(DEFAULT)) == FOLDER
     assert find_voice(f"a/{DEFAULT}") == Path("a", DEFAULT)
     assert find_voice("nobody") == Path("nobody")
-    (tmp_path / DEFAULT).mkdir()
+    (tmp_path / DEFAULT).mkdir()  # a corpus, say
+    assert find_voice(DEFAULT) == FOLDER
+    (tmp_path / DEFAULT / "config.json").touch()
     assert find_voice(DEFAULT) == Path(DEFAULT)
 
 

@@ -13,10 +13,37 @@ from wf_jax.flows.families import new_flow
 from wf_jax.flows.harmonic_source import at_samples, phases
 from wf_jax.flows.pitch_guess import PitchGuess
 from wf_jax.flows.source_filter_config import SourceFilterConfig
+from wf_jax.modules import split
 
 SETTINGS = MelSettings()
 RATE, HOP = SETTINGS.sample_rate, SETTINGS.hop_length
 OTHER = np.array([0, 0.7, 0.3], np.float32)
+
+
+def test_bands_are_scaled_by_those_of_the_corpus(rng):
+    """Gives the nets of another voice, recorded otherwise, what they had from the first."""
+    model = small.random_model(small.source_filter_config())
+    mels = rng.normal([-7, -3, -5, -9], [1, 2, 0.5, 3], (500, 4)).astype(np.float32)
+    gain, shift = np.array([1.5, 0.5, 2, 1]), np.array([3.0, -1, 0, 0.5])
+    seen = []
+    for frames in (mels, mels * gain + shift):
+        model.suit(lambda frames=frames: frames)
+        seen.append(np.asarray(model.band_scale(frames.T[None].astype(np.float32))))
+    np.testing.assert_allclose(seen[0].mean(axis=2), 0, atol=1e-5)
+    np.testing.assert_allclose(seen[0].std(axis=2), 1, rtol=1e-5)
+    np.testing.assert_allclose(seen[1], seen[0], atol=1e-4)
+    model.suit(lambda: np.full((9, 4), -5, np.float32))  # silence
+    assert np.isfinite(model.band_scale(mels.T[None])).all()
+
+
+def test_the_scale_is_never_trained(rng):
+    model = small.random_model(small.source_filter_config())
+    audio, mel = small.random_inputs(model.config, 1, 64)
+    audio, mel = audio.astype(np.float32), mel.astype(np.float32)
+    loss = small.jit(jax.grad(lambda model: model.log_prob(audio, mel).sum()))
+    for name, gradient in split(loss(model))[1].items():
+        if name.startswith("band_scale/"):
+            np.testing.assert_array_equal(gradient, 0)
 
 
 def rows_of(cycles, f0, frames, center, voicing=1.0):

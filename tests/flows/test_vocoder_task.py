@@ -12,8 +12,9 @@ import pytest
 
 from tests.flows import small, toy_vocoder
 from tests.flows.toy_vocoder import NoisyWindows
-from wf_jax.audio.mel import mel_spectrogram
+from wf_jax.audio.mel import mel_of_context, mel_spectrogram
 from wf_jax.errors import UserError
+from wf_jax.flows import vocoder_task
 from wf_jax.flows.vocoder_task import (
     HeldOut,
     clip_log_likelihoods,
@@ -105,6 +106,24 @@ def test_silence_is_finite(model, dequantize):
     assert np.isfinite(loss)
     for name, gradient in split(gradients)[1].items():
         assert np.isfinite(gradient).all(), name
+
+
+def test_a_voice_begins_with_the_bands_of_its_corpus(monkeypatch):
+    """Takes mean and deviation from the frames that have samples, the same for every seed."""
+    monkeypatch.setattr(vocoder_task, "MEASURED", 640)
+    source = NoisyWindows(64, 2, lengths=[64, 20])
+    scales = []
+    for seed in (0, 1):
+        task = toy_vocoder.task(source=source, settings=small.source_filter_config(), seed=seed)
+        scale = task.init().band_scale
+        scales.append((np.asarray(scale.middle), np.exp(scale.log_spread)))
+    audio = np.concatenate([task.batch(step)["audio"] for step in range(5)])
+    mels = np.asarray(mel_of_context(audio[:, : 3 * 16 + 64], small.MEL))
+    frames = np.concatenate([mels[::2].swapaxes(1, 2), mels[1::2, :, :2].swapaxes(1, 2)], axis=1)
+    frames = frames.reshape(-1, small.MEL.n_mels)
+    for middle, spread in scales:
+        np.testing.assert_allclose(middle, frames.mean(axis=0), rtol=1e-4)
+        np.testing.assert_allclose(spread, frames.std(axis=0), rtol=1e-3)
 
 
 def test_dequantization_noise():

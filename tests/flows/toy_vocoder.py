@@ -42,10 +42,10 @@ def held_out(*samples):
     return [HeldOut(f"held{n}", (0.1 * rng.standard_normal(n)).astype(np.float32)) for n in samples]
 
 
-def task(*, window=64, batch_size=2, source=None, clips=(90,), **options):
+def task(*, settings=None, window=64, batch_size=2, source=None, clips=(90,), **options):
     values = {"steps_per_epoch": 3, "evaluate_every": 3, **options}
     return VocoderTask(
-        small.config(channels=3),
+        settings or small.config(channels=3),
         source or NoisyWindows(window, batch_size),
         held_out(*clips),
         window=window,

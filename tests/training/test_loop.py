@@ -282,4 +282,4 @@ def test_what_cannot_be_begun_from_names_the_option_once():
         raise UserError("--init_from=x: gone")
 
     with pytest.raises(UserError, match=r"^--init_from=x: gone$"):
-        loop._warm_start({}, Session(initial=initial, initial_name="x"), None)
+        loop._warm_start(None, {}, Session(initial=initial, initial_name="x"), None)

@@ -40,6 +40,17 @@ def test_what_fits_and_what_does_not_is_listed():
     np.testing.assert_array_equal(params["a"], 1.0)  # what was given is left alone
 
 
+def test_what_was_measured_here_stays():
+    params = model(a=(2,), **{"scale/x": (2,), "scale/y": ()})
+    taken, lines = warm_start(params, other(a=(2,), **{"scale/x": (2,)}), ("scale/",))
+    np.testing.assert_array_equal(taken["a"], 2.0)
+    np.testing.assert_array_equal(taken["scale/x"], 1.0)
+    assert lines == [
+        "began from 1 of 3 arrays",
+        "  measured of this corpus, not taken: scale/x, scale/y",
+    ]
+
+
 def test_long_lists_are_cut():
     names = [f"layers/{i}" for i in range(6)]
     _, lines = warm_start(model(a=(), **dict.fromkeys(names, ())), other(a=()))

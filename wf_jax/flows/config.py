@@ -2,6 +2,8 @@
 
 import dataclasses
 import math
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import ClassVar, Literal
 
 from wf_jax.audio.mel_settings import MelSettings
@@ -27,6 +29,7 @@ class FlowConfig:
     """The part of a model's static description that all families share.
 
     Attributes:
+        later_arrays: arrays that files of earlier versions lack, and the value that they stand for.
         mel: what the conditioner is made from.
         compute_dtype: of the nets' products, "float32" or "bfloat16" ("float64" for checks); audio,
             latents, scales and shifts keep the type of the audio.
@@ -35,6 +38,7 @@ class FlowConfig:
     """
 
     family: ClassVar[str]
+    later_arrays: ClassVar[Mapping[str, float]] = MappingProxyType({})
 
     mel: MelSettings = dataclasses.field(default_factory=MelSettings)
     compute_dtype: Literal["float32", "bfloat16", "float64"] = option("float32", Choice(_TYPES))

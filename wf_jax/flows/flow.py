@@ -29,6 +29,13 @@ class Flow(nnx.Module):
     config: FlowConfig
     upsampler: Callable[..., jax.Array]  # mel [B, M, F], frames [B] or None -> [B, F * hop, M]
 
+    def suit(self, mels: Callable[[], np.ndarray]) -> None:
+        """Measures what training does not change of a corpus; nothing here.
+
+        Args:
+            mels: returns log-mels [N, M] of the corpus.
+        """
+
     def analyze(self, context: jax.Array) -> jax.Array:
         """Computes what the flow is conditioned on, its mel, of audio with its context.
 

@@ -1,16 +1,9 @@
-"""Nets over frames: their convolution, and the log-mels they see."""
+"""The convolution of nets over frames."""
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
-
-_MIDDLE, _SPREAD = -5.0, 2.0  # of log-mels
-
-
-def scaled(mel: jax.Array) -> jax.Array:
-    """Brings log-mels to about -1 to 1."""
-    return (mel - _MIDDLE) / _SPREAD
 
 
 class FrameConv(nnx.Module):

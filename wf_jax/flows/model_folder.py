@@ -7,7 +7,7 @@ import io
 import json
 import os
 import reprlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 
@@ -147,8 +147,9 @@ def _load(path: Path, file: BinaryIO, config: FlowConfig) -> "Flow":
     with _opened(path, file, config) as arrays:
         shapes = jax.eval_shape(lambda: new_flow(config, np.random.default_rng(0)))
         definition, expected = split(shapes)
-        _check_headers(path, arrays, expected)
-        params = arrays.read()
+        later = {k: v for k, v in config.later_arrays.items() if k not in arrays.headers}
+        _check_headers(path, arrays, expected, later)
+        params = arrays.read() | {k: np.full(expected[k].shape, v) for k, v in later.items()}
     whole = {name: jnp.asarray(value, expected[name].dtype) for name, value in params.items()}
     return definition(whole)
 
@@ -174,8 +175,10 @@ def _check_size(path: Path, arrays: ArrayArchive, config: FlowConfig) -> None:
         )
 
 
-def _check_headers(path: Path, arrays: ArrayArchive, expected: Mapping[str, Any]) -> None:
-    for name in sorted(set(arrays.headers) ^ set(expected)):
+def _check_headers(
+    path: Path, arrays: ArrayArchive, expected: Mapping[str, Any], later: Collection[str]
+) -> None:
+    for name in sorted((set(arrays.headers) ^ set(expected)) - set(later)):
         state = "missing" if name in expected else "not part of this model"
         raise UserError(f"{path}: {shown(name)} is {state}; convert or copy again")
     for name, header in arrays.headers.items():

@@ -6,7 +6,7 @@ import numpy as np
 from flax import nnx
 
 from wf_jax.audio.pitch_rows import pitch_range
-from wf_jax.flows.frame_conv import FrameConv, scaled
+from wf_jax.flows.frame_conv import FrameConv
 from wf_jax.flows.frames import held
 from wf_jax.flows.source_filter_config import SourceFilterConfig
 
@@ -17,7 +17,7 @@ _BLUR = 1.0  # bins, of the pitch that is to be guessed
 
 
 class PitchGuess(nnx.Module):
-    """Guesses voicing and pitch of frames from their log-mel."""
+    """Guesses voicing and pitch of frames from their log-mel, as BandScale scales it."""
 
     def __init__(self, config: SourceFilterConfig, *, rng: np.random.Generator):
         """Draws the weights."""
@@ -30,11 +30,11 @@ class PitchGuess(nnx.Module):
     def __call__(
         self, mel: jax.Array, frames: jax.Array | None = None
     ) -> tuple[jax.Array, jax.Array]:
-        """Maps log-mels [B, M, F] to logits of voicing [B, F] and of pitch bins [B, F, bins].
+        """Maps scaled log-mels [B, M, F] to logits of voicing [B, F] and pitch bins [B, F, bins].
 
         Of clip b only the first frames[b] count.
         """
-        x = held(scaled(mel).swapaxes(1, 2), frames)
+        x = held(mel.swapaxes(1, 2), frames)
         for layer in (self.first, self.second):
             x = held(jax.nn.silu(layer(x)), frames)
         out = self.last(x)

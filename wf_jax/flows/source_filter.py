@@ -11,6 +11,8 @@ measured. Of a mel alone a net that is trained beside the flow guesses voicing a
 phase, of which a mel knows nothing, begins at 0.
 """
 
+from collections.abc import Callable
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -19,6 +21,7 @@ from jax import lax
 from wf_jax.audio.mel import context_of_clips
 from wf_jax.audio.mel_matching import match_mel
 from wf_jax.audio.pitch_rows import pitch_of_context
+from wf_jax.flows.band_scale import BandScale
 from wf_jax.flows.flow import real
 from wf_jax.flows.frames import held
 from wf_jax.flows.harmonic_source import phases
@@ -42,10 +45,15 @@ class SourceFilterFlow(WaveFlow):
     def __init__(self, config: SourceFilterConfig, rng: np.random.Generator):
         """Draws the weights."""
         super().__init__(config, rng)
+        self.band_scale = BandScale(config.mel.n_mels)
         self.pitch = PitchGuess(config, rng=rng)
 
     def _new_upsampler(self, rng: np.random.Generator) -> SourceNet:
         return SourceNet(self.config, rng=rng)
+
+    def suit(self, mels: Callable[[], np.ndarray]) -> None:
+        """See Flow.suit: the scale of the bands."""
+        self.band_scale.measure(mels())
 
     def analyze(self, context: jax.Array) -> jax.Array:
         """See Flow.analyze: [B, M + 3, F]."""
@@ -55,7 +63,7 @@ class SourceFilterFlow(WaveFlow):
     def side_loss(self, mel: jax.Array) -> jax.Array:
         """Computes the loss of the net that guesses the pitch from the mel."""
         mel, pitch = jnp.split(mel, [self.config.mel.n_mels], axis=1)
-        return self.pitch.loss(mel, pitch[:, 0], pitch[:, 1])
+        return self.pitch.loss(self.band_scale(mel), pitch[:, 0], pitch[:, 1])
 
     def measured(
         self, mel: jax.Array, audio: jax.Array, lengths: jax.Array | None = None
@@ -84,7 +92,7 @@ class SourceFilterFlow(WaveFlow):
         if mel.shape[1] != settings.n_mels:
             return mel
         frames = None if lengths is None else -(-lengths // settings.hop_length)
-        voicing, log_f0 = self.pitch.guess(mel, frames)
+        voicing, log_f0 = self.pitch.guess(self.band_scale(mel), frames)
         phase = phases(log_f0, settings.hop_length, settings.sample_rate)
         return jnp.concatenate([mel, jnp.stack([voicing, log_f0, phase], axis=1)], axis=1)
 
@@ -149,9 +157,18 @@ class SourceFilterFlow(WaveFlow):
         mel = mel[:, :, : settings.frames(samples)]
         frames = None if lengths is None else -(-lengths // settings.hop_length)
         with jax.default_matmul_precision(self.config.matmul_precision):
-            source = self.upsampler.source(mel, frames)
+            source = self.upsampler.source(self._scaled(mel), frames)
         bands = held(mel[:, : settings.n_mels].swapaxes(1, 2), frames)
         return source, mel_filters(bands, settings, self.config.order)
+
+    def _upsampled(self, mel: jax.Array, samples: int, lengths: jax.Array | None) -> jax.Array:
+        """See Flow: of mel and pitch rows [B, M + 3, F]."""
+        return super()._upsampled(self._scaled(mel), samples, lengths)
+
+    def _scaled(self, rows: jax.Array) -> jax.Array:
+        """Scales the mel of mel and pitch rows [B, M + 3, F]."""
+        mel, pitch = jnp.split(rows, [self.config.mel.n_mels], axis=1)
+        return jnp.concatenate([self.band_scale(mel), pitch], axis=1)
 
     def _filled(self, x: jax.Array) -> jax.Array:
         """Fills x [B, T] up with zeros to whole frames."""

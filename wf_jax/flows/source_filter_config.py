@@ -1,6 +1,9 @@
 """The configuration of a source-filter flow."""
 
 import dataclasses
+import math
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import ClassVar
 
 from wf_jax.flows.config import DEPTH, DOUBLINGS, MOST, SIZE
@@ -8,6 +11,7 @@ from wf_jax.flows.waveflow_config import RowsConfig
 from wf_jax.options import Number, option
 
 PITCH_ROWS = 3  # of audio/pitch_rows.py, below those of the mel
+MIDDLE, LOG_SPREAD = -5.0, math.log(2.0)  # of log-mels, before any is measured
 _SOME = Number(0, 256, above=True)
 
 
@@ -28,6 +32,9 @@ class SourceFilterConfig(RowsConfig):
     """
 
     family: ClassVar[str] = "SourceFilter"
+    later_arrays: ClassVar[Mapping[str, float]] = MappingProxyType(
+        {"band_scale/middle": MIDDLE, "band_scale/log_spread": LOG_SPREAD}
+    )
 
     flows: int = option(4, DEPTH)
     layers: int = option(5, DOUBLINGS)

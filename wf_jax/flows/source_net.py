@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from wf_jax.flows.frame_conv import FrameConv, scaled
+from wf_jax.flows.frame_conv import FrameConv
 from wf_jax.flows.frames import between, center_of, held
 from wf_jax.flows.harmonic_source import at_samples
 from wf_jax.flows.mel_filter import Filter, interpolated
@@ -33,7 +33,7 @@ class Source(NamedTuple):
 
 
 class SourceNet(nnx.Module):
-    """Mel and pitch rows [B, M + 3, F] -> Source."""
+    """Log-mel, as BandScale scales it, and pitch rows, [B, M + 3, F] -> Source."""
 
     def __init__(self, config: SourceFilterConfig, *, rng: np.random.Generator):
         """Draws the weights; no harmonic sounds at first, and the filter does nothing."""
@@ -52,9 +52,7 @@ class SourceNet(nnx.Module):
         """Computes all of it."""
         config, mel = self.config, self.config.mel
         rows = held(rows.swapaxes(1, 2), frames)
-        bands = scaled(rows[..., : mel.n_mels])
-        seen = jnp.concatenate([bands, rows[..., mel.n_mels : mel.n_mels + 1]], axis=-1)
-        hidden = held(jnp.tanh(self.hidden(seen)), frames)
+        hidden = held(jnp.tanh(self.hidden(rows[..., : mel.n_mels + 1])), frames)
         features, amplitudes, filters = (
             held(part(hidden), frames) for part in (self.features, self.amplitudes, self.residual)
         )

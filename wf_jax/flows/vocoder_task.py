@@ -17,7 +17,7 @@ from jax import lax
 from jax.sharding import NamedSharding, PartitionSpec
 
 from wf_jax.audio.clips import bucket, fill
-from wf_jax.audio.mel import MelSettings, mel_of_clips
+from wf_jax.audio.mel import MelSettings, mel_of_clips, mel_of_context
 from wf_jax.flows.config import FlowConfig
 from wf_jax.flows.families import new_flow
 from wf_jax.flows.flow import Flow
@@ -28,6 +28,8 @@ from wf_jax.platforms import choices
 from wf_jax.random_streams import random_stream
 from wf_jax.training.matrices import Axes
 from wf_jax.training.task import Task
+
+MEASURED = 1 << 21  # samples whose mels the model is suited to: a minute and a half
 
 
 class Windows(Protocol):
@@ -60,6 +62,7 @@ class VocoderTask(Task):
     """Trains a flow on windows of a corpus, judged by the likelihood of whole clips."""
 
     best_metrics = {"": "bits/validation"}  # noqa: RUF012
+    measured = ("band_scale/",)
 
     def __init__(
         self,
@@ -98,8 +101,22 @@ class VocoderTask(Task):
         self.batch_seconds = batch_size * window / config.mel.sample_rate
 
     def init(self) -> Flow:
-        """Makes a fresh model."""
-        return new_flow(self.config, random_stream(self.seed))
+        """Makes a fresh model that suits the corpus."""
+        flow = new_flow(self.config, random_stream(self.seed))
+        flow.suit(self._mels)
+        return flow
+
+    def _mels(self) -> np.ndarray:
+        """Returns log-mels [N, M] of the windows of the first steps, the same in every process."""
+        settings, rows = self.config.mel, np.arange(self.batch_size)
+        steps = range(-(-MEASURED // (self.batch_size * self.window)))
+        batches = [self.windows.batch(step, rows) for step in steps]
+        audio = np.concatenate([batch["audio"] for batch in batches])
+        needed = (settings.frames(self.window) - 1) * settings.hop_length + settings.n_fft
+        mel = np.asarray(jax.jit(mel_of_context, static_argnums=1)(audio[:, :needed], settings))
+        starts = settings.hop_length * np.arange(mel.shape[2])
+        there = starts < np.concatenate([batch["length"] for batch in batches])[:, None]
+        return gather_processes(mel.swapaxes(1, 2)[there])[0]
 
     def batch(self, step: int, rows: np.ndarray | None = None) -> dict[str, np.ndarray]:
         """Returns the rows of a step's windows (all if None), each with a seed for its noise."""

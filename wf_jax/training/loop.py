@@ -132,7 +132,7 @@ def train(
             step, state, minutes = restored.step, restored.state, restored.notes["minutes"]
             lines.say(f"continuing at step {step} of {workdir}")
         elif session.initial is not None:
-            state = dispatcher.create(_warm_start(dispatcher.params, session, lines))
+            state = dispatcher.create(_warm_start(task, dispatcher.params, session, lines))
         if dispatcher.devices < jax.device_count():
             lines.say(
                 f"a batch of {task.batch_size} is split over {dispatcher.devices} of "
@@ -247,10 +247,10 @@ def train(
     )
 
 
-def _warm_start(params: Params, session: Session, lines: RunLines) -> Params:
+def _warm_start(task: Task, params: Params, session: Session, lines: RunLines) -> Params:
     initial = session.initial()
     try:
-        taken, said = warm_start(params, initial)
+        taken, said = warm_start(params, initial, task.measured)
     except ValueError as error:
         raise UserError(f"--init_from={session.initial_name}: {error}") from None
     for line in said:

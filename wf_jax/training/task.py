@@ -29,6 +29,8 @@ class Task(Protocol):
         models: leading axes of parameters and metrics that number independent models.
         resident: arrays that every batch shares; they stay on the devices.
         batch_seconds: audio in a batch, for the speed in times real time; 0 to leave that out.
+        measured: beginnings of the names of parameters that `init` measures of the data, so that a
+            run that begins from another one keeps its own.
         program: everything that `loss` and `axes_of` depend on beside their arguments, hashable:
             runs of one process whose tasks are of one class and have it in common share a compiled
             step. None shares nothing.
@@ -42,6 +44,7 @@ class Task(Protocol):
     models: tuple[int, ...] = ()
     resident: Mapping[str, np.ndarray] = MappingProxyType({})
     batch_seconds: float = 0.0
+    measured: tuple[str, ...] = ()
     program: Hashable = None
 
     def init(self) -> nnx.Module:
