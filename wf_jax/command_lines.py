@@ -7,7 +7,7 @@ import contextlib
 import shlex
 import shutil
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,12 +18,13 @@ class Start(NamedTuple):
     Attributes:
         program: its path, or "" for `python -m wf_jax`.
         arguments: as they were typed.
-        words: the word of each main, by the main's name in `experiments`.
+        as_typed: turns the name of a main in `experiments` and its flags into a word and its
+            arguments; None if no word runs it.
     """
 
     program: str
     arguments: Sequence[str]
-    words: Mapping[str, str]
+    as_typed: Callable[[str, Sequence[str]], list[str] | None]
 
 
 _start: Start | None = None
@@ -45,11 +46,12 @@ def command(name: str, *arguments: str) -> str:
 
     Args:
         name: of the main: "train" for experiments/train.py.
-        *arguments: its flags; `wf-jax` takes the same.
+        *arguments: its flags, in their long form.
     """
-    if _start is None or name not in _start.words:
+    typed = _start.as_typed(name, arguments) if _start else None
+    if _start is None or typed is None:
         return shlex.join([_interpreter(), "-m", f"experiments.{name}", *arguments])
-    return shlex.join([*_program(_start), _start.words[name], *arguments])
+    return shlex.join([*_program(_start), *typed])
 
 
 def same_command() -> str:

@@ -5,9 +5,9 @@ import sys
 from collections.abc import Sequence
 
 from experiments.terminal.pipes import reader_may_leave
-from experiments.terminal.word_arguments import find_word, translate
+from experiments.terminal.word_arguments import as_typed, find_word, translate
 from experiments.terminal.word_help import help_of, overview
-from experiments.terminal.words import BY_MAIN, Word
+from experiments.terminal.words import Word
 from wf_jax import __version__
 from wf_jax.command_lines import Start, started_as
 from wf_jax.errors import UserError
@@ -36,7 +36,7 @@ def run(program: str, typed: Sequence[str]) -> int:
     except UserError as error:
         print(error, file=sys.stderr)
         return WRONG
-    started_as(Start(program, typed, BY_MAIN))
+    started_as(Start(program, typed, as_typed))
     _become(word, arguments)
     return 0
 

@@ -1,12 +1,13 @@
 """Translates what is typed after a word of `wf-jax` into the flags of its main."""
 
+import contextlib
 import difflib
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from experiments.terminal.main_flags import ABSL, flags_of
-from experiments.terminal.words import BY_MAIN, WORDS, Word
+from experiments.terminal.words import BY_MAIN, WORDS, Option, Word
 from wf_jax.errors import UserError
 
 
@@ -59,6 +60,41 @@ def translate(name: str, typed: Sequence[str]) -> list[str]:
     return [*written, *extra]
 
 
+def as_typed(main: str, arguments: Sequence[str]) -> list[str] | None:
+    """Returns the word of a main and its flags in their short forms: the inverse of `translate`.
+
+    None if no word runs the main.
+    """
+    plain = BY_MAIN.get(main)
+    if plain is None:
+        return None
+    # First the words that give flags by themselves: `capture` before `train`.
+    names = [name for name, word in WORDS.items() if word.main == main]
+    for name in sorted(names, key=lambda name: -len(WORDS[name].usual)):
+        short = _shortened(WORDS[name], arguments)
+        with contextlib.suppress(UserError):
+            if sorted(translate(name, short)) == sorted(arguments):
+                return [name, *short]
+    return [plain, *arguments]
+
+
+def _shortened(word: Word, arguments: Sequence[str]) -> list[str]:
+    """Writes the flags of a word's main as they are typed, if they are all there."""
+    flags = dict(text.removeprefix("--").partition("=")[::2] for text in arguments)
+    usual = dict(_usual(word, {k: v for k, v in flags.items() if k in _flags(word.arguments)}))
+    short = {option.flag: option.name for option in word.options}
+    found = [flags[a.flag] for a in word.arguments if a.flag in flags]
+    for text in arguments:
+        flag, equals, value = text.removeprefix("--").partition("=")
+        if flag not in _flags(word.arguments) and usual.get(flag) != value:
+            found.append(f"--{short[flag]}={value}" if equals and flag in short else text)
+    return found
+
+
+def _flags(options: Iterable[Option]) -> set[str]:
+    return {option.flag for option in options}
+
+
 def usage(name: str) -> str:
     """Returns how a word is typed: "wf-jax render MODEL IN OUT"."""
     word = WORDS[name]
@@ -69,7 +105,7 @@ def usage(name: str) -> str:
 def hidden(word: Word) -> set[str]:
     """Returns the flags of the main that a word writes in a shorter way, or by itself."""
     usual = {text.partition("=")[0] for text in word.usual}
-    return usual | {option.flag for option in (*word.arguments, *word.options)}
+    return usual | _flags((*word.arguments, *word.options))
 
 
 def _take_apart(name: str, typed: Sequence[str]) -> Typed:

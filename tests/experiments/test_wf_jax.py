@@ -11,7 +11,7 @@ import pytest
 
 from experiments.terminal import dispatch
 from experiments.terminal.options_help import print_options
-from experiments.terminal.words import BY_MAIN
+from experiments.terminal.word_arguments import as_typed
 from wf_jax import command_lines
 from wf_jax.command_lines import Start, command, same_command, started_as
 from wf_jax.errors import UserError
@@ -36,7 +36,7 @@ def test_a_word_runs_its_main_under_its_own_name(monkeypatch, start, capsys):
     assert options == {"run_name": "__main__", "alter_sys": True}
     assert arguments == ["--model=runs/lj", "--input=a.wav", "--output=said"]
     assert same_command() == "/bin/wf-jax speak runs/lj a.wav said"
-    assert command("evaluate", "--workdir=a b") == "/bin/wf-jax evaluate '--workdir=a b'"
+    assert command("evaluate", "--workdir=a b") == "/bin/wf-jax evaluate 'a b'"
     assert command("check_capture").endswith("wf-jax check")
 
 
@@ -46,7 +46,7 @@ def test_commands_are_written_as_the_process_was_started(monkeypatch, start, tmp
     assert command("synthesize", "--input=a b.wav") == (
         ".venv/bin/python -m experiments.synthesize '--input=a b.wav'"
     )
-    start(Start("", ["speak", "x y"], BY_MAIN))
+    start(Start("", ["speak", "x y"], as_typed))
     assert command("synthesize") == ".venv/bin/python -m wf_jax speak"
     assert same_command() == ".venv/bin/python -m wf_jax speak 'x y'"
     program = tmp_path / "bin" / "wf-jax"
@@ -54,7 +54,7 @@ def test_commands_are_written_as_the_process_was_started(monkeypatch, start, tmp
     program.write_text("#!/bin/sh\n")
     program.chmod(0o755)
     monkeypatch.setenv("PATH", "/nowhere")
-    start(Start(str(program), ["runs"], BY_MAIN))
+    start(Start(str(program), ["runs"], as_typed))
     assert same_command() == "bin/wf-jax runs"
     monkeypatch.setenv("PATH", str(program.parent))
     assert same_command() == "wf-jax runs"

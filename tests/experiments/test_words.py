@@ -9,7 +9,7 @@ import pytest
 from experiments.terminal import dispatch
 from experiments.terminal.config_names import config_names, load_config
 from experiments.terminal.main_flags import FOLDER, flags_of, notes_of
-from experiments.terminal.word_arguments import hidden, translate, usage
+from experiments.terminal.word_arguments import as_typed, hidden, translate, usage
 from experiments.terminal.word_help import WIDTH, help_of, overview
 from experiments.terminal.words import BY_MAIN, WORDS
 from wf_jax.options import describe_options
@@ -167,13 +167,48 @@ def test_the_version(capsys):
 
 
 def test_a_command_by_flags_can_be_pasted_behind_a_word():
-    """Hints carry the main's long flags; a word takes them in place of its arguments."""
+    """A word takes its main's long flags in place of its arguments."""
     given = ["--config=waveflow:64", "--workdir=runs/a b", "--config.train.steps=3"]
     assert translate("train", given) == given
     for name, word in WORDS.items():
         if not word.many:
             given = [f"--{argument.flag}=x" for argument in word.arguments]
             assert set(translate(name, given)) >= set(given), name
+
+
+HINTS = {
+    "train --config=voice --config.data.corpus=c --workdir=runs/v": "train voice runs/v --corpus=c",
+    "train --config=a2_capture --workdir=runs/amp --config.data.input=di.wav "
+    "--config.data.output=a/amp.wav --config.train.steps=9": "capture di.wav a/amp.wav --steps=9",
+    "train --config=a2_capture --workdir=runs/x --config.data.teacher=old.nam": "convert old.nam "
+    "--out=runs/x",
+    "train --config=a2_capture:demo --workdir=runs/x": "train a2_capture:demo runs/x",
+    "train --config=a2_capture --workdir=-x": "train --config=a2_capture --workdir=-x",
+    "train": "train",
+    "synthesize --input=a.wav --output=b": "speak a.wav b",
+    "synthesize --model=m --input=a.wav --output=b --resample": "speak m a.wav b --resample",
+    "evaluate --workdir=runs/lj": "evaluate runs/lj",
+    "export --rebuild --output=r": "export r --rebuild",
+    "inspect a.nam": "inspect a.nam",
+}
+
+
+@pytest.mark.parametrize("flags", HINTS)
+def test_hints_are_written_as_people_type(flags):
+    main, *arguments = flags.split(" ")
+    assert as_typed(main, arguments) == HINTS[flags].split(" ")
+
+
+@pytest.mark.parametrize(("name", "example"), EXAMPLES)
+def test_a_hint_means_what_its_flags_mean(name, example):
+    _, _, *typed = shlex.split(example)
+    flags = translate(name, typed)
+    word, *short = as_typed(WORDS[name].main, flags)
+    assert sorted(translate(word, short)) == sorted(flags)
+
+
+def test_other_programs_have_no_word():
+    assert as_typed("examples.tpu_batch", []) is None
 
 
 def test_overview_is_narrow():
