@@ -66,6 +66,8 @@ def check_command(line):
         check_install(rest)
     elif name == "make":
         assert set(rest) <= set(TARGETS), rest
+    elif name == "timeout":
+        check_command(" ".join(rest[2:]))
     elif name == "sbatch":
         check_command(" ".join(text for text in rest if not text.startswith("--nodes")))
     elif program.startswith("experiments/jobs/"):
