@@ -10,6 +10,7 @@ from jax import lax
 from jax.sharding import Mesh, PartitionSpec
 
 from tests.amps.native_models import Guarded, a1, example, forgetting
+from tests.quick_jit import quick_jit
 from wf_jax.amps import a2
 from wf_jax.amps.activations import Activation
 from wf_jax.amps.capture_task import CaptureAudio, CaptureTask
@@ -68,7 +69,7 @@ MODELS = {
     ),
     "relu": lambda: model_of(array(1, 4, 1, activations=(Activation("ReLU"),) * 4)),
 }
-LARGE = ("nano", "standard", "a1 of 7 and 5 channels", "three arrays")  # to compile the other form
+QUICK = ("a1", "taps in all heads", "one channel", "no memory")  # to compile the other form
 
 
 def again(value):
@@ -109,7 +110,7 @@ def general(models, x, dy):
             y = play(definition(params), jnp.asarray(x, jnp.float64))
             return (dy * y).sum(), y
 
-        (_, y), gradients = jax.jit(jax.value_and_grad(scalar, has_aux=True))(params)
+        (_, y), gradients = quick_jit(jax.value_and_grad(scalar, has_aux=True))(params)
         return jax.device_get((y, gradients))
 
 
@@ -133,7 +134,7 @@ def fresh(monkeypatch):
 
 @pytest.mark.parametrize(
     "name",
-    [pytest.param(name, marks=pytest.mark.slow) if name in LARGE else name for name in MODELS],
+    [name if name in QUICK else again(name) for name in MODELS],
 )
 def test_output_and_gradients_are_those_of_the_general_pass(name):
     model = MODELS[name]()
@@ -142,7 +143,9 @@ def test_output_and_gradients_are_those_of_the_general_pass(name):
     assert_alike(native(stacked(model), x, dy), general(stacked(model), x, dy))
 
 
-@pytest.mark.parametrize("window", [1, 31, 32, 33, 511, 512, 513, 1500])
+@pytest.mark.parametrize(
+    "window", [1, again(31), again(32), 33, again(511), again(512), 513, again(1500)]
+)
 def test_any_window(window):
     model = model_of(array(1, 5, 1, head_kernel_size=4))
     x, dy = windows(model, 1, 2, window)
@@ -211,7 +214,7 @@ def test_tiles_of_other_processors_compute_alike(tiles, fresh, monkeypatch):
     """LLVM makes vectors of what this processor has, so they can be run here."""
     target = dataclasses.replace(passes.host(), **tiles)
     monkeypatch.setattr(passes, "host", lambda: target)
-    for name in ("taps in all heads", "a1 of 7 and 5 channels", "wide bottleneck"):
+    for name in ("taps in all heads", "wide bottleneck"):
         model = MODELS[name]()
         x, dy = windows(model, 1, 2, 100)
         assert_alike(native(stacked(model), x, dy), general(stacked(model), x, dy))
@@ -323,7 +326,7 @@ def test_the_capture_task_learns_and_judges_alike():
         def loss(params, task=task, definition=definition, batch=batch):
             return task.loss(definition(params), batch)[0]
 
-        value, gradients = jax.jit(jax.value_and_grad(loss))(params)
+        value, gradients = quick_jit(jax.value_and_grad(loss))(params)
         by_engine[engine] = jax.device_get((value, gradients, task.evaluate(models)))
     (value, gradients, esr), (other_value, others, other_esr) = by_engine.values()
     np.testing.assert_allclose(value, other_value, rtol=1e-6)

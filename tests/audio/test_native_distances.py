@@ -9,6 +9,7 @@ import pytest
 from jax.sharding import Mesh, PartitionSpec
 
 from tests.amps.native_models import Guarded, forgetting
+from tests.quick_jit import quick_jit
 from wf_jax.audio.native import distances as code
 from wf_jax.audio.native.distances import spectral_distances
 from wf_jax.audio.native.spectra import log_polynomial
@@ -33,6 +34,10 @@ def pair(captures=1, rows=3, samples=900, seed=0):
     return np.float32(p), np.float32(t)
 
 
+def again(value):
+    return pytest.param(value, marks=pytest.mark.slow)
+
+
 def general(p, t, resolutions, errors, logarithms):
     """The distances in float64, and the gradient of a weighted sum of them."""
 
@@ -49,7 +54,8 @@ def general(p, t, resolutions, errors, logarithms):
 
     with jax.enable_x64(True):
         t = jnp.float64(t)
-        (_, found), gradient = jax.value_and_grad(scalar, has_aux=True)(jnp.float64(p))
+        differentiated = quick_jit(jax.value_and_grad(scalar, has_aux=True))
+        (_, found), gradient = differentiated(jnp.float64(p))
         return jax.device_get((found, gradient))
 
 
@@ -79,17 +85,17 @@ def assert_alike(p, t, resolutions, tolerance=1e-3):
     assert distance < tolerance * np.linalg.norm(expected_gradient)
 
 
-@pytest.mark.parametrize("samples", [601, 900, 2047])
+@pytest.mark.parametrize("samples", [again(601), again(900), 2047])
 def test_distances_and_gradients_are_those_of_the_general_form(samples):
     assert_alike(*pair(samples=samples), RESOLUTIONS)
 
 
-@pytest.mark.parametrize("samples", [25, 26, 159, 160, 161, 500])
+@pytest.mark.parametrize("samples", [25, again(26), again(159), 160, 161, again(500)])
 def test_any_length_and_number_of_frames(samples):
     assert_alike(*pair(captures=2, samples=samples), SMALL)
 
 
-@pytest.mark.parametrize("size", [2, 4, 8, 16, 128, 256])
+@pytest.mark.parametrize("size", [2, again(4), again(8), 16, again(128), 256])
 def test_any_power_of_two(size):
     assert_alike(*pair(samples=300), ((size, 7, size),))
 
@@ -173,7 +179,7 @@ def test_nothing_is_touched_but_the_arena(at_end, fresh, monkeypatch):
     assert len(kept) == 1
 
 
-@pytest.mark.parametrize("lanes", [4, 8, 16])
+@pytest.mark.parametrize("lanes", [again(4), 8, again(16)])
 def test_vectors_of_other_processors_compute_alike(lanes, fresh, monkeypatch):
     """LLVM makes vectors of what this processor has, so they can be run here."""
     target = dataclasses.replace(code.host(), lanes=lanes)

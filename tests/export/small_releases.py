@@ -10,6 +10,7 @@ import numpy as np
 
 from tests.amps.nam_examples import EXAMPLES
 from tests.flows import small
+from tests.quick_jit import quick_jit
 from wf_jax.amps import a2, save_nam
 from wf_jax.audio.clips import fill
 from wf_jax.audio.draws import clip_keys, draw
@@ -73,11 +74,11 @@ def mels(batch: int, frames: int, seed: int = 6) -> np.ndarray:
 
 
 def sampled(model: Flow, mel: np.ndarray, seed: int, temperature: float) -> np.ndarray:
-    sample = small.jit(lambda model, mel: model.sample(jax.random.key(seed), mel, temperature))
+    sample = quick_jit(lambda model, mel: model.sample(jax.random.key(seed), mel, temperature))
     return np.asarray(sample(model, mel))
 
 
-@small.jit
+@quick_jit
 def _says(model, keys, audio, mel, lengths, temperature):
     noise, seeds = draw(keys, jnp.zeros_like(lengths), mel, small.MEL.hop_length)
     new = model.generate(noise, seeds, mel, lengths, temperature)

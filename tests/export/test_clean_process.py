@@ -78,11 +78,19 @@ def inputs_of(name, batch, size):
 
 
 @pytest.fixture(scope="module")
-def answers(tmp_path_factory):
-    """Returns the releases' results in a process without model code, and its modules."""
-    folder = tmp_path_factory.mktemp("releases")
-    made = {name: releases.vocoder_release(folder / name, name) for name in releases.FLOWS}
-    made |= {name: releases.amp_release(folder / name, name) for name in releases.NAMS}
+def amps(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("amps")
+    return answers(folder, {n: releases.amp_release(folder / n, n) for n in releases.NAMS})
+
+
+@pytest.fixture(scope="module")
+def voices(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("voices")
+    return answers(folder, {n: releases.vocoder_release(folder / n, n) for n in releases.FLOWS})
+
+
+def answers(folder, made):
+    """Returns releases, their results in a process without model code, and its modules."""
     inputs = {
         f"{kind}/{name}/{batch}/{size}": value
         for name in made
@@ -110,9 +118,9 @@ def answers(tmp_path_factory):
 
 
 @pytest.mark.slow
-def test_nothing_else_was_imported(answers):
+def test_nothing_else_was_imported(amps, voices):
     """Allows JAX's own modules (SciPy is one of them) and our own readers."""
-    _, _, modules = answers
+    modules = amps[2] | voices[2]
     packages = {name.split(".")[0] for name in modules} - set(sys.stdlib_module_names)
     own = {name for name in packages if not name.startswith("_cy")}  # Cython's, of SciPy
     assert own - {"jax", "jaxlib", "numpy", "scipy"} == {"wf_jax"}
@@ -129,9 +137,9 @@ def close(found, expected):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("family", releases.FLOWS)
-def test_a_vocoder_says_what_its_model_says(answers, family):
+def test_a_vocoder_says_what_its_model_says(voices, family):
     """Compiles the model for one array that all clips fit into, and once as it is called."""
-    _, found, _ = answers
+    _, found, _ = voices
     model = releases.flow(family)
     for batch, frames in CLIPS:
         label, given = f"{family}/{batch}/{frames}", inputs_of(family, batch, frames)
@@ -147,8 +155,8 @@ def test_a_vocoder_says_what_its_model_says(answers, family):
 
 
 @pytest.mark.parametrize("name", releases.NAMS)
-def test_an_amp_plays_what_its_model_plays(answers, name):
-    made, found, _ = answers
+def test_an_amp_plays_what_its_model_plays(amps, name):
+    made, found, _ = amps
     model = load_nam(Path(made[name], "model.nam"))
     for batch, samples in SIGNALS:
         x = releases.clip(batch, samples)

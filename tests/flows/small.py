@@ -1,7 +1,5 @@
 """Flows small enough to test, and WaveFlow in slow loops, written from the paper alone."""
 
-from functools import partial
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -19,9 +17,6 @@ from wf_jax.modules import split
 MEL = MelSettings(
     sample_rate=8000, n_fft=64, hop_length=16, win_length=64, n_mels=4, f_max=4000.0, center=False
 )
-
-# Compiled in half the time: what is tested is the mathematics, on a handful of numbers.
-jit = partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
 
 
 def config(**changes) -> WaveFlowConfig:

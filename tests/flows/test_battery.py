@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from tests.flows import small
+from tests.quick_jit import quick_jit
 from wf_jax.flows.families import MODELS, new_flow
 from wf_jax.flows.model_folder import load_model, save_model
 from wf_jax.modules import split
@@ -53,30 +54,30 @@ def close(actual, expected, tolerance=1e-10):
 # Each is compiled once for every variant, however many tests call it.
 
 
-@small.jit
+@quick_jit
 def density(model, x, mel, lengths=None):
     """Returns z, log_det and log_prob; without a latent log_prob alone."""
     latent = model.forward(x, mel, lengths) if model.config.has_latent else ()
     return *latent, model.log_prob(x, mel, lengths)
 
 
-@small.jit
+@quick_jit
 def generate(model, noise, mel, lengths=None, seeds=SEEDS):
     return model.generate(noise, seeds, mel, lengths)
 
 
-@small.jit
+@quick_jit
 def draw(model, seed, mel, temperature):
     return model.sample(jax.random.key(seed), mel, temperature)
 
 
-@small.jit
+@quick_jit
 def jacobians(model, x, mel, lengths):
     """Computes dz/dx of every clip [T, B, T]; clips do not depend on each other."""
     return jax.jacrev(lambda x: jnp.sum(model.forward(x, mel, lengths)[0], axis=0))(x)
 
 
-@small.jit
+@quick_jit
 def gradient(values, lengths):
     return jax.value_and_grad(lambda v: jnp.sum(v[0].log_prob(v[1], v[2], lengths)))(values)
 
@@ -182,7 +183,7 @@ def test_log_prob(name):
         np.testing.assert_array_equal(z, real(x))
 
 
-@small.jit
+@quick_jit
 def densities(model, x, mel, lengths):
     return model.head.log_prob(model.parameters(x, mel, lengths), x)
 

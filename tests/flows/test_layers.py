@@ -7,6 +7,7 @@ import pytest
 from jax import lax
 
 from tests.flows import small
+from tests.quick_jit import quick_jit
 from wf_jax.flows.layers import WeightNorm, affine, rows_conv, shift
 from wf_jax.flows.upsampler import Upsampler
 from wf_jax.modules import split
@@ -54,8 +55,8 @@ def test_rows_conv_and_both_gradients(rng, taps, dilation):
             y, back = jax.vjp(lambda k, x: conv(k, x, dilation, "highest"), kernel, x)
             return y, *back(dy)
 
-        ours = small.jit(lambda *args: both(rows_conv, *args))(kernel, x, dy)
-        theirs = small.jit(lambda *args: both(plain_conv, *args))(kernel, x, dy)
+        ours = quick_jit(lambda *args: both(rows_conv, *args))(kernel, x, dy)
+        theirs = quick_jit(lambda *args: both(plain_conv, *args))(kernel, x, dy)
         for actual, expected in zip(ours, theirs, strict=True):
             assert actual.dtype == jnp.float64
             close(actual, expected)
@@ -65,7 +66,7 @@ def test_rows_conv_sees_no_row_below_and_no_flip():
     """With one impulse and one tap, kernel[k] meets row r - (2 - k) d."""
     x = np.zeros((1, 7, 7, 1), np.float32)
     x[0, 2, 3] = 1
-    conv = small.jit(lambda kernel: rows_conv(kernel, x, (2, 1), "highest")[0, :, :, 0])
+    conv = quick_jit(lambda kernel: rows_conv(kernel, x, (2, 1), "highest")[0, :, :, 0])
     for k in range(3):
         for j in range(3):
             kernel = np.zeros((3, 3, 1, 1), np.float32)
@@ -132,7 +133,7 @@ def test_upsampler(rng, factors):
             f"upsampler/{name}": np.asarray(value) for name, value in split(module)[1].items()
         }
         mel = rng.standard_normal((2, 5, 4))
-        c = small.jit(lambda module, mel: module(mel))(module, mel)
+        c = quick_jit(lambda module, mel: module(mel))(module, mel)
         assert c.shape == (2, 4 * int(np.prod(factors)), 5)
         for b in range(2):
             close(c[b].T, small.slow_upsample(params, mel[b], factors))
@@ -143,7 +144,7 @@ def test_upsampler_with_frames_is_the_short_clip_alone(rng):
     module = Upsampler((4, 3), rng=rng)
     mel = rng.standard_normal((3, 5, 6)).astype(np.float32)
     frames = np.array([6, 2, 3])
-    c = small.jit(lambda mel: module(mel, frames))(mel)
+    c = quick_jit(lambda mel: module(mel, frames))(mel)
     for b, count in enumerate(frames):
-        alone = small.jit(module)(mel[b : b + 1, :, :count])
+        alone = quick_jit(module)(mel[b : b + 1, :, :count])
         close(c[b, : 12 * count], alone[0], 1e-6)

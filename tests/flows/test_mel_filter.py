@@ -7,6 +7,7 @@ import pytest
 from scipy.linalg import solve_toeplitz
 
 from tests.flows import small
+from tests.quick_jit import quick_jit
 from wf_jax.audio.mel import MelSettings, mel_spectrogram
 from wf_jax.flows.mel_filter import (
     Filter,
@@ -18,6 +19,9 @@ from wf_jax.flows.mel_filter import (
     mel_filters,
     whiten,
 )
+
+filters_of = quick_jit(mel_filters, static_argnums=(1, 2))
+whitened, colored = quick_jit(whiten), quick_jit(color)
 
 
 def filters(rng, batch, blocks, order):
@@ -74,8 +78,8 @@ def test_it_whitens_noise_of_any_color(rng):
             x[t] += pole * x[t - 1]
     x = (0.01 * x.real)[None, : 86 * 256].astype(np.float32)
     mel = mel_spectrogram(x, settings)
-    emphasis, predictor = mel_filters(mel.swapaxes(1, 2), settings, 32)
-    e = np.asarray(whiten(whiten(x, emphasis), predictor))[0, 512:-512]
+    emphasis, predictor = filters_of(mel.swapaxes(1, 2), settings, 32)
+    e = np.asarray(whitened(whitened(x, emphasis), predictor))[0, 512:-512]
     assert np.var(e) == pytest.approx(1, abs=0.2)
     r = np.correlate(e, e, "full")[len(e) - 1 :][1:20] / np.sum(e**2)
     assert np.abs(r).max() < 0.1
@@ -87,10 +91,10 @@ def test_any_mel_gives_a_filter_that_can_be_used(rng):
     settings = small.MEL
     for scale, middle in ((0, -11.5), (8, -5), (30, 0), (0, 8)):
         mel = (middle + scale * rng.standard_normal((2, 6, 4))).astype(np.float32)
-        emphasis, predictor = mel_filters(mel, settings, 4)
+        emphasis, predictor = filters_of(mel, settings, 4)
         e = rng.standard_normal((2, 96)).astype(np.float32)
         assert np.isfinite(predictor.taps).all()
-        x = np.asarray(color(color(jnp.asarray(e), predictor), emphasis))
+        x = np.asarray(colored(colored(jnp.asarray(e), predictor), emphasis))
         assert np.isfinite(x).all()
 
 
@@ -100,10 +104,10 @@ def test_rounding_is_magnified_little(rng):
     slope = np.linspace(2, -9, 80)[:, None] + 0.3 * rng.standard_normal((80, 40))
     e = rng.standard_normal((1, 40 * 256))
     with jax.enable_x64(True):
-        emphasis, predictor = mel_filters(jnp.asarray(slope.T[None]), settings, 32)
-        expected = np.asarray(color(color(jnp.asarray(e), predictor), emphasis))
+        emphasis, predictor = filters_of(jnp.asarray(slope.T[None]), settings, 32)
+        expected = np.asarray(colored(colored(jnp.asarray(e), predictor), emphasis))
     emphasis, predictor = (
         Filter(*(jnp.asarray(np.float32(v)) for v in by)) for by in (emphasis, predictor)
     )
-    found = color(color(jnp.asarray(np.float32(e)), predictor), emphasis)
+    found = colored(colored(jnp.asarray(np.float32(e)), predictor), emphasis)
     np.testing.assert_allclose(found, expected, atol=1e-4 * np.abs(expected).max())

@@ -13,6 +13,7 @@ import pytest
 from llvmlite import ir
 
 from tests.flows import small
+from tests.quick_jit import quick_jit
 from wf_jax.errors import UserError
 from wf_jax.flows.decoding import halves
 from wf_jax.flows.native import decoder as decoders
@@ -42,7 +43,7 @@ SHAPES = {
 
 
 def decoded(model, z, c, mask):
-    return np.asarray(small.jit(lambda *given: given[0].decode(*given[1:]))(model, z, c, mask))
+    return np.asarray(quick_jit(lambda *given: given[0].decode(*given[1:]))(model, z, c, mask))
 
 
 def drawn(config, width, batch=1, seed=0):
@@ -72,7 +73,7 @@ def test_it_inverts_the_density_pass(shape):
     z, c = drawn(model.config, width)
     x = Decoder(model).decode(z, c)
     assert np.abs(x - z).max() > 0.1  # it does something
-    again, _ = small.jit(lambda model, x, c: model.encode(x, c))(model, x, c)
+    again, _ = quick_jit(lambda model, x, c: model.encode(x, c))(model, x, c)
     agree(np.asarray(again), z)
 
 

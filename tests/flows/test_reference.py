@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from tests.flows import small
+from tests.quick_jit import quick_jit
 from wf_jax.flows.squeeze import squeeze, unsqueeze
 from wf_jax.flows.waveflow import WaveFlow
 from wf_jax.interop import from_l0sg, from_parakeet
@@ -46,7 +46,7 @@ def source(request):
     return vectors, build(params, json.loads(path.with_suffix(".json").read_text()))
 
 
-@small.jit
+@quick_jit
 def results(model, audio, mel, z_sample, condition):
     """Returns all compared values; condition None means our upsampler's, cut to the latent."""
     upsampled, height = model.upsampler(mel), model.config.height

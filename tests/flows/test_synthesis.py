@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from tests.flows import small
+from tests.quick_jit import quick_jit
 from wf_jax.audio.draws import clip_keys, draw
 from wf_jax.audio.mel import MelSettings
 from wf_jax.flows import synthesis
@@ -143,7 +144,7 @@ def test_a_clip_is_alone_in_its_batch(model):
         np.testing.assert_allclose(ours, theirs, atol=1e-6)
     # And it is what the model itself says.
     z = drawn(0, 20)[0][None]
-    direct = small.jit(lambda model, z, mel: model.inverse(z, mel))(model, z, clips[0][None])
+    direct = quick_jit(lambda model, z, mel: model.inverse(z, mel))(model, z, clips[0][None])
     np.testing.assert_allclose(together[0], direct[0], atol=1e-5)
 
 
@@ -184,7 +185,7 @@ def test_a_clip_is_its_mel_and_seed_in_every_family(family):
     for found, expected in zip([*backwards, *alone], [*together, together[1]], strict=True):
         assert np.std(expected) > 1e-2
         np.testing.assert_allclose(found, expected, atol=1e-6)
-    sample = small.jit(lambda model, mel: model.sample(jax.random.key(3), mel, 0.7))
+    sample = quick_jit(lambda model, mel: model.sample(jax.random.key(3), mel, 0.7))
     direct = sample(model, clips[1][None])[0]
     np.testing.assert_allclose(together[1], direct, atol=1e-5)
 

@@ -12,6 +12,7 @@ import pytest
 
 from tests.flows import small, toy_vocoder
 from tests.flows.toy_vocoder import NoisyWindows
+from tests.quick_jit import quick_jit
 from wf_jax.audio.mel import mel_of_context, mel_spectrogram
 from wf_jax.errors import UserError
 from wf_jax.flows import vocoder_task
@@ -40,7 +41,7 @@ def model():
     return small.random_model(small.config(channels=3))
 
 
-@small.jit
+@quick_jit
 def direct(model, x, mel):
     return *model.forward(x, mel), model.log_prob(x, mel)
 
@@ -56,7 +57,7 @@ def test_the_first_loss_is_that_of_the_bare_audio():
     """Expects 0.918939 + mean(x^2) / 2; a lost constant or normalizer shows at once."""
     task = toy_vocoder.task()
     batch = task.batch(0)
-    loss, metrics = small.jit(task.loss)(task.init(), batch)
+    loss, metrics = quick_jit(task.loss)(task.init(), batch)
     expected = CONSTANT + 0.5 * np.mean(np.square(window_of(batch)))
     np.testing.assert_allclose(loss, expected, rtol=1e-6)
     np.testing.assert_array_equal(metrics["nll/train"], loss)
@@ -66,7 +67,7 @@ def test_the_loss_is_the_likelihood_with_the_mel_of_the_window(model):
     """The mel comes from the window and its context: a frame's shift would show."""
     task = toy_vocoder.task()
     batch = task.batch(2)
-    loss, _ = small.jit(task.loss)(model, batch)
+    loss, _ = quick_jit(task.loss)(model, batch)
     audio = batch["audio"]
     # center=False: with all of its context the window's frames are those of the longer clip.
     lead = -(-BEFORE // small.MEL.hop_length) * small.MEL.hop_length
@@ -84,8 +85,8 @@ def test_short_clips_count_their_samples_only(model, one_by_one):
     task = toy_vocoder.task(batch_size=4, source=source, masked=True)
     task.one_by_one = one_by_one
     batch = task.batch(0)
-    loss, _ = small.jit(task.loss)(model, batch)
-    mel = small.jit(partial(mel_spectrogram, settings=small.MEL))(batch["audio"][:, BEFORE - 16 :])
+    loss, _ = quick_jit(task.loss)(model, batch)
+    mel = quick_jit(partial(mel_spectrogram, settings=small.MEL))(batch["audio"][:, BEFORE - 16 :])
     assert mel.shape[2] >= 5
     energy = 0.0
     for b, length in enumerate(lengths):
@@ -102,7 +103,7 @@ def test_silence_is_finite(model, dequantize):
     task = toy_vocoder.task(dequantize=dequantize)
     batch = task.batch(0)
     batch["audio"][:] = 0
-    (loss, _), gradients = small.jit(jax.value_and_grad(task.loss, has_aux=True))(model, batch)
+    (loss, _), gradients = quick_jit(jax.value_and_grad(task.loss, has_aux=True))(model, batch)
     assert np.isfinite(loss)
     for name, gradient in split(gradients)[1].items():
         assert np.isfinite(gradient).all(), name
@@ -137,7 +138,7 @@ def test_dequantization_noise():
     assert first["noise_seed"][0] != first["noise_seed"][1]
     model, audio = task.init(), first["audio"]
     noisy = first | {"audio": audio + 1e4 * draw(first["noise_seed"], audio.shape[1])}
-    drawn, added = small.jit(task.loss), small.jit(plain.loss)
+    drawn, added = quick_jit(task.loss), quick_jit(plain.loss)
     loss = drawn(model, first)[0]
     np.testing.assert_allclose(loss, added(model, noisy)[0], rtol=1e-6)
     assert abs(loss - added(model, first)[0]) > 1e-4

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from tests.flows import small
+from tests.quick_jit import quick_jit
 from wf_jax.flows.squeeze import squeeze
 from wf_jax.flows.waveflow import WaveFlow
 from wf_jax.flows.waveflow_config import HEIGHT_DILATIONS, WaveFlowConfig
@@ -26,17 +27,17 @@ def close(actual, expected, tolerance=1e-10):
     np.testing.assert_allclose(actual, expected, rtol=tolerance, atol=tolerance)
 
 
-@small.jit
+@quick_jit
 def density(model, x, mel):
     return model.forward(x, mel)
 
 
-@small.jit
+@quick_jit
 def likelihood(model, x, mel):
     return model.log_prob(x, mel)
 
 
-@small.jit
+@quick_jit
 def generate(model, z, mel):
     return model.inverse(z, mel)
 
@@ -55,12 +56,12 @@ FIRST = {
 SOME_DILATIONS = {2: (1, 2), 8: (3, 1), 16: (1, 9), 32: (4, 1), 64: (1, 16)}
 
 
-@small.jit
+@quick_jit
 def by_row(model, x, mel):
     return model.forward(x, mel, row_by_row=True)
 
 
-@small.jit
+@quick_jit
 def jacobian(model, x, mel):
     """Computes dz/dx [T, T] of one clip."""
     return jax.jacrev(lambda x: model.forward(x, mel)[0][0])(x)[:, 0]
@@ -113,7 +114,7 @@ def test_row_by_row_in_float32(lengths):
     x, mel = (a.astype(np.float32) for a in small.random_inputs(config, 2, 48))
     lengths = None if lengths is None else jnp.array(lengths)
 
-    @small.jit
+    @quick_jit
     def both(model):
         return [model.forward(x, mel, lengths, row_by_row=rows) for rows in (False, True)]
 
@@ -129,7 +130,7 @@ def test_gradients_row_by_row():
     model = small.random_model(config)
     x, mel = (a.astype(np.float32) for a in small.random_inputs(config, 1, 32))
 
-    @small.jit
+    @quick_jit
     def gradients(model):
         return [
             jax.grad(lambda m, rows=rows: nats(m.forward(x, mel, row_by_row=rows)))(model)
@@ -179,7 +180,7 @@ def test_one_flow_is_causal_over_rows():
     model = small.random_model(config)
     rng, width, reach = np.random.default_rng(3), 18, 1 + 2 + 4
     x, c = rng.standard_normal((1, 6, width)), rng.standard_normal((1, 6, width, 4))
-    by_x, by_c = small.jit(jax.jacrev(lambda x, c: model.encode(x, c)[0][0], argnums=(0, 1)))(x, c)
+    by_x, by_c = quick_jit(jax.jacrev(lambda x, c: model.encode(x, c)[0][0], argnums=(0, 1)))(x, c)
     by_x, by_c = np.abs(by_x[:, :, 0]), np.abs(by_c[:, :, 0]).max(axis=-1)  # [i, j, i', j']
     apart = np.abs(np.arange(width)[:, None] - np.arange(width))
     for row in range(6):
@@ -202,7 +203,7 @@ def test_one_flow_is_causal_over_rows():
     np.testing.assert_array_equal(np.diagonal(by_x[0, :, 0]), 1)  # row 0 is copied
 
 
-@small.jit
+@quick_jit
 def middle_by_all(model, x, c):
     """Returns how much each column of x [h, W] and c affects the result's middle column."""
 

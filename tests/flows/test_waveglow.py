@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from tests.flows import small
+from tests.quick_jit import quick_jit
 from wf_jax.flows.families import new_flow
 from wf_jax.flows.waveglow import GlowUpsampler
 from wf_jax.flows.waveglow_config import WaveGlowConfig
@@ -30,12 +31,12 @@ def close(actual, expected, tolerance=1e-10):
     np.testing.assert_allclose(actual, expected, rtol=tolerance, atol=tolerance)
 
 
-@small.jit
+@quick_jit
 def density(model, x, mel):
     return model.forward(x, mel)
 
 
-@small.jit
+@quick_jit
 def generate(model, z, mel):
     return model.inverse(z, mel)
 
@@ -163,7 +164,7 @@ def test_the_upsampler(hops):
 # Both directions
 
 
-@small.jit
+@quick_jit
 def jacobian(model, x, mel):
     return jax.jacrev(lambda x: model.forward(x, mel)[0][0])(x)[:, 0]
 
@@ -191,7 +192,7 @@ def test_mixing_of_negative_determinant_and_a_column_that_is_not_full():
     assert (np.abs(found[:24, :24]) > 0).mean() > 0.9
 
 
-@small.jit
+@quick_jit
 def middle_by_all(model, x, mel):
     """Returns how much each sample affects the middle column of latent and audio."""
     groups = model.config.groups
