@@ -4,12 +4,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from tests.quick_jit import quick_jit
 from wf_jax.audio.clips import clip_mel
 from wf_jax.audio.mel import MelSettings, mel_of_clips, mel_spectrogram
 from wf_jax.audio.mel_matching import bands_to_bins, match_mel, pulled_noise
 from wf_jax.audio.stft import frames_from, overlap_add
 
 SETTINGS = MelSettings()
+matched = quick_jit(match_mel, static_argnums=(3, 4))
 HOP = SETTINGS.hop_length
 
 
@@ -33,7 +35,7 @@ def test_noise_gets_the_mel_of_speech(rng):
     lengths = jnp.full(2, len(t), jnp.int32)
     errors = []
     for times in (0, 1, 16):
-        found = np.asarray(match_mel(jnp.asarray(x), mel, lengths, SETTINGS, times))
+        found = np.asarray(matched(jnp.asarray(x), mel, lengths, SETTINGS, times))
         np.testing.assert_allclose(found[0], x[0], atol=2e-4)
         errors.append(float(jnp.mean(jnp.abs(mel_spectrogram(found[1], SETTINGS) - mel[1]))))
     assert errors[0] > 0.5
@@ -46,8 +48,8 @@ def test_a_clip_does_not_depend_on_its_batch(rng):
     lengths = jnp.array([20 * HOP, 11 * HOP - 7], jnp.int32)
     x[1, 11 * HOP - 7 :] = 0
     mel = mel_of_clips(x, lengths, SETTINGS) + 0.5
-    both = np.asarray(match_mel(jnp.asarray(x), mel, lengths, SETTINGS, 3))
-    alone = match_mel(jnp.asarray(x[1:, : 11 * HOP]), mel[1:, :, :11], lengths[1:], SETTINGS, 3)
+    both = np.asarray(matched(jnp.asarray(x), mel, lengths, SETTINGS, 3))
+    alone = matched(jnp.asarray(x[1:, : 11 * HOP]), mel[1:, :, :11], lengths[1:], SETTINGS, 3)
     np.testing.assert_allclose(both[1, : 11 * HOP], alone[0], atol=1e-5)
     assert not both[1, 11 * HOP - 7 :].any()
 
@@ -58,7 +60,7 @@ def test_what_no_band_hears_is_never_raised(rng, factor):
     x = (0.1 * rng.standard_normal((1, 40 * HOP))).astype(np.float32)
     lengths = jnp.array([40 * HOP], jnp.int32)
     mel = mel_of_clips(factor * x, lengths, SETTINGS)
-    found = np.asarray(match_mel(jnp.asarray(x), mel, lengths, SETTINGS, 60))
+    found = np.asarray(matched(jnp.asarray(x), mel, lengths, SETTINGS, 60))
     high = np.fft.rfftfreq(x.shape[1], 1 / SETTINGS.sample_rate) > 8_200
     before, after = (np.linalg.norm(np.fft.rfft(y[0])[high]) for y in (x, found))
     assert after == pytest.approx(min(factor, 1) * before, rel=0.1)
@@ -73,7 +75,7 @@ def test_a_burst_that_no_band_hears_is_lowered(rng):
     spoiled[part] += burst
     mel = mel_of_clips(x[None], jnp.array([len(x)]), SETTINGS)
     lengths = jnp.array([len(x)], jnp.int32)
-    found = np.asarray(match_mel(jnp.asarray(spoiled[None]), mel, lengths, SETTINGS, 60))[0]
+    found = np.asarray(matched(jnp.asarray(spoiled[None]), mel, lengths, SETTINGS, 60))[0]
     high = np.fft.rfftfreq(3 * HOP, 1 / SETTINGS.sample_rate) > 8_200
     levels = [np.linalg.norm(np.fft.rfft(y[part])[high]) for y in (x, spoiled, found)]
     assert levels[1] > 8 * levels[0]

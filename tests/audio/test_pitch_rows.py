@@ -5,10 +5,12 @@ import numpy as np
 import pytest
 from scipy.signal import lfilter
 
+from tests.quick_jit import quick_jit
 from wf_jax.audio.mel import MelSettings, mel_of_context
 from wf_jax.audio.pitch_rows import pitch_of_context, pitch_range
 
 SETTINGS = MelSettings()
+pitch_rows = quick_jit(pitch_of_context, static_argnums=2)
 RATE, HOP = SETTINGS.sample_rate, SETTINGS.hop_length
 
 
@@ -21,7 +23,7 @@ def voice(cycles, harmonics=12):
 def rows(x):
     x = np.asarray(x, np.float32)[None]
     frames = 1 + (x.shape[1] - SETTINGS.n_fft) // HOP
-    return np.asarray(pitch_of_context(x, np.zeros((1, frames, 1), np.float32), SETTINGS))[0]
+    return np.asarray(pitch_rows(x, np.zeros((1, frames, 1), np.float32), SETTINGS))[0]
 
 
 def centers(x):
@@ -66,7 +68,7 @@ def test_frames_are_those_of_the_mel():
     x = np.random.default_rng(0).standard_normal((2, 5000)).astype(np.float32)
     mel = jax.eval_shape(lambda x: mel_of_context(x, SETTINGS), x)
     taps = np.zeros((2, mel.shape[2], 1), np.float32)
-    assert pitch_of_context(x, taps, SETTINGS).shape == (2, 3, mel.shape[2])
+    assert pitch_rows(x, taps, SETTINGS).shape == (2, 3, mel.shape[2])
 
 
 def test_pulses_of_either_sign_are_found_behind_a_filter():
@@ -77,7 +79,7 @@ def test_pulses_of_either_sign_are_found_behind_a_filter():
     x = lfilter([1.0], [1, -1.6, 0.9], pulses).astype(np.float32)
     frames = 1 + (len(x) - SETTINGS.n_fft) // HOP
     taps = np.broadcast_to(np.float32([-1.6, 0.9]), (2, frames, 2))
-    found = np.asarray(pitch_of_context(np.stack([0.1 * x, -0.1 * x]), taps, SETTINGS))
+    found = np.asarray(pitch_rows(np.stack([0.1 * x, -0.1 * x]), taps, SETTINGS))
     inner = slice(15, 70)
     np.testing.assert_array_equal(found[0, 0, inner], 1)
     expected = (centers(x) - 3000) / 150
