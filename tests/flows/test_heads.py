@@ -7,7 +7,7 @@ import pytest
 from scipy import integrate, stats
 from scipy.special import expit, log_expit, logsumexp
 
-from tests.flows.small import jit
+from tests.quick_jit import quick_jit
 from wf_jax.flows.heads import (
     LEAST_LOG_DEVIATION,
     LEAST_LOG_SCALE,
@@ -52,7 +52,7 @@ def drawn(head, out, temperature=1.0, seed=0):
     noise = np.random.default_rng(seed).standard_normal(DRAWS).astype(np.float32)
     keys = jax.random.split(jax.random.key(seed), DRAWS)
     outputs = jnp.broadcast_to(jnp.asarray(out, jnp.float32), (DRAWS, len(out)))
-    return np.asarray(jit(head.draw)(outputs, noise, keys, temperature), np.float64)
+    return np.asarray(quick_jit(head.draw)(outputs, noise, keys, temperature), np.float64)
 
 
 @pytest.mark.parametrize(("dtype", "error"), [("float64", 1e-12), ("float32", 1e-6)])
@@ -60,7 +60,7 @@ def test_the_probabilities_of_all_classes_sum_to_one(dtype, error):
     """Catches mass lost or counted twice at edges, in narrow or in wide components."""
     with jax.enable_x64(dtype == "float64"):
         x = jnp.asarray(np.linspace(-1, 1, CLASSES), dtype)
-        mass = jit(lambda out: LogisticMixture(1, CLASSES).log_mass(out, x))
+        mass = quick_jit(lambda out: LogisticMixture(1, CLASSES).log_mass(out, x))
         for log_scale in (-20.0, -9.0, -5.0, -1.0, 4.0, 1000.0):
             for mean in (-1.3, -1.0, 0.3, 0.99999, 1.0):
                 out = jnp.asarray([0.7, mean, log_scale], dtype)
@@ -79,7 +79,7 @@ def test_logistic_masses_are_those_of_the_slow_formula(dtype, error, rng):
     x[:4] = 1.00001, -1.00001, 1 - 1.5 * HALF, -1 + 1.5 * HALF
     out, x = out.astype(np.float32), x.astype(np.float32)
     with jax.enable_x64(dtype == "float64"):
-        log_mass = jit(HEADS["logistic_mixture"].log_mass)
+        log_mass = quick_jit(HEADS["logistic_mixture"].log_mass)
         fast = log_mass(jnp.asarray(out, dtype), jnp.asarray(x, dtype))
     with np.errstate(divide="ignore"):  # float64 has no number for the smallest masses
         slow = np.array([slow_log_mass(o, v) for o, v in zip(out, np.float64(x), strict=True)])
@@ -94,7 +94,7 @@ def test_the_usual_midpoint_rule_is_the_exact_mass_of_wide_components():
 
     It is 1 + (class / scale)^2 / 24 too small otherwise: 2.4 times at the least log scale.
     """
-    ratios, log_mass = {}, jit(LogisticMixture(1, CLASSES).log_mass)
+    ratios, log_mass = {}, quick_jit(LogisticMixture(1, CLASSES).log_mass)
     for log_scale in (-7.0, LEAST_LOG_SCALE):
         x, scale = jnp.float32(14 * np.exp(log_scale)), np.exp(log_scale)
         out = jnp.array([0.0, 0.0, log_scale])
@@ -114,7 +114,7 @@ def test_gradients_are_finite_for_extreme_outputs(name, rng):
         extreme[:, 0] = np.clip(extreme[:, 0], -30, 30)
     x = rng.choice([-1.0001, -1.0, -0.3, 0.0, 1.0, 1.0001], 2000)
     both = jax.vmap(jax.value_and_grad(head.log_prob, argnums=(0, 1)))
-    value, grads = jit(both)(jnp.float32(extreme), jnp.float32(x))
+    value, grads = quick_jit(both)(jnp.float32(extreme), jnp.float32(x))
     assert np.all(np.isfinite(value))
     assert all(np.all(np.isfinite(grad)) for grad in grads)
     assert np.any(grads[0] != 0)
@@ -126,10 +126,12 @@ def test_densities_integrate_to_one(rng):
     for name in ("gaussian", "affine", "gaussian_mixture"):
         out = np.array([1.5, -0.3]) if name == "affine" else np.array([0.1, -2.0])
         out = MIXTURE if name == "gaussian_mixture" else out
-        density = np.exp(np.float64(jit(HEADS[name].log_prob)(jnp.float32(out), jnp.float32(x))))
+        density = np.exp(
+            np.float64(quick_jit(HEADS[name].log_prob)(jnp.float32(out), jnp.float32(x)))
+        )
         assert abs(integrate.trapezoid(density, x) - 1) < 1e-5, name
     classes = np.linspace(-1, 1, CLASSES)
-    logs = jit(HEADS["logistic_mixture"].log_prob)(jnp.float32(MIXTURE), jnp.float32(classes))
+    logs = quick_jit(HEADS["logistic_mixture"].log_prob)(jnp.float32(MIXTURE), jnp.float32(classes))
     assert abs(np.sum(np.exp(np.float64(logs))) * 2 * HALF - 1) < 1e-5
     softmax = HEADS["softmax"]
     edges, out = softmax.edges(), rng.standard_normal(256)
@@ -183,12 +185,12 @@ def test_the_noise_is_the_place_within_a_component_or_class():
     noise = np.array([-5.3, -2.0, -0.1, 0.0, 1.0, 5.3])
     keys = jax.random.split(jax.random.key(0), 6)
     out = jnp.broadcast_to(jnp.array([0.0, 0.1, -5.0]), (6, 3))
-    logistic = jit(LogisticMixture(1, CLASSES).draw)(out, jnp.float32(noise), keys, 1.0)
+    logistic = quick_jit(LogisticMixture(1, CLASSES).draw)(out, jnp.float32(noise), keys, 1.0)
     expected = stats.logistic.ppf(stats.norm.cdf(noise), 0.1, np.exp(-5))
     np.testing.assert_allclose(logistic, expected, rtol=1e-5)
     one = jnp.broadcast_to(jnp.where(jnp.arange(256) == 200, 100.0, 0.0), (6, 256))
     low, high = HEADS["softmax"].edges()[200:202]
-    draw = jit(HEADS["softmax"].draw)(one, jnp.float32(noise), keys, 1.0)
+    draw = quick_jit(HEADS["softmax"].draw)(one, jnp.float32(noise), keys, 1.0)
     np.testing.assert_allclose(draw, low + (high - low) * stats.norm.cdf(noise), rtol=1e-5)
 
 

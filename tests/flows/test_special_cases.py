@@ -5,7 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from tests.flows.small import config, jit, plain_params, random_inputs, random_model, slow_upsample
+from tests.flows.small import config, plain_params, random_inputs, random_model, slow_upsample
+from tests.quick_jit import quick_jit
 from wf_jax.flows.gated_net import GatedNet, NetShape
 from wf_jax.flows.heads import Gaussian
 from wf_jax.flows.wavenet import WaveNet
@@ -68,8 +69,8 @@ def test_a_waveflow_as_high_as_the_clip_is_long_is_a_wavenet():
         def of_wavenet(model, x):
             return model.forward(x, mel), model.parameters(x, mel)[0], model.log_densities(x, mel)
 
-        z, log_det, log_slopes = jit(of_waveflow)(waveflow, x)
-        (same_z, same_log_det), out, densities = jit(of_wavenet)(wavenet, x)
+        z, log_det, log_slopes = quick_jit(of_waveflow)(waveflow, x)
+        (same_z, same_log_det), out, densities = quick_jit(of_wavenet)(wavenet, x)
         log_scale, shift = out[:, 0], out[:, 1]
         assert jnp.max(jnp.abs(z - x[0])[1:]) > 0.1
         np.testing.assert_allclose(z[1:], same_z[0, 1:], atol=1e-12)
@@ -91,9 +92,9 @@ def test_a_waveflow_as_high_as_the_clip_is_long_is_a_wavenet():
 
         # The same noise; the first so that the first sample of both is the same.
         noise = random_inputs(settings, 1, samples, seed=5)[0]
-        audio = jit(lambda m, z: m.inverse(z, mel))(waveflow, jnp.asarray(noise))
+        audio = quick_jit(lambda m, z: m.inverse(z, mel))(waveflow, jnp.asarray(noise))
         noise[0, 0] = np.exp(log_scale[0]) * audio[0, 0] + shift[0]
-        drawn = jit(lambda m, z: m.generate(z, jnp.zeros(1, jnp.uint32), mel))(
+        drawn = quick_jit(lambda m, z: m.generate(z, jnp.zeros(1, jnp.uint32), mel))(
             wavenet, jnp.asarray(noise)
         )
         np.testing.assert_allclose(drawn, audio, atol=1e-12)
@@ -136,7 +137,7 @@ def test_a_waveflow_of_height_two_is_a_coupling_of_even_and_odd_samples(flows):
         settings = config(height=2, flows=flows, permutation="reverse", compute_dtype="float64")
         model = random_model(settings)
         x, mel = random_inputs(settings, 1, 30)
-        z, log_det = jit(lambda m: m.forward(x, mel))(model)
+        z, log_det = quick_jit(lambda m: m.forward(x, mel))(model)
         params = plain_params(model)
     c = slow_upsample(params, mel[0], settings.upsample_factors).T[:30]
     halves, conditions, total = [x[0, ::2], x[0, 1::2]], [c[::2], c[1::2]], 0.0
@@ -171,7 +172,9 @@ def test_waveglows_net_is_a_plain_convolution_over_columns(rng):
             GatedNet(shape, rng=rng),
         )
         x, c = rng.standard_normal((11, 2)), rng.standard_normal((11, 5))
-        out = jit(lambda net: net(jnp.asarray(x)[None, None], jnp.asarray(c)[None, None]))(net)
+        out = quick_jit(lambda net: net(jnp.asarray(x)[None, None], jnp.asarray(c)[None, None]))(
+            net
+        )
         params = plain_params(net)
     slow = slow_columns_net(params, x, c, (1, 2, 4), 0)
     assert np.std(slow) > 0.1

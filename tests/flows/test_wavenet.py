@@ -5,7 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from tests.flows.small import MEL, jit, normed, random_inputs, slow_upsample
+from tests.flows.small import MEL, normed, random_inputs, slow_upsample
+from tests.quick_jit import quick_jit
 from wf_jax.flows.wavenet import WaveNet
 from wf_jax.flows.wavenet_config import HEADS, WaveNetConfig
 from wf_jax.modules import split
@@ -109,8 +110,8 @@ def test_every_drawn_sample_follows_from_those_before_it(head, kernel, layers, s
             keys = jax.vmap(lambda k: jax.vmap(lambda n: jax.random.fold_in(k, n))(number))(keys)
             return jax.vmap(lambda *clip: model.head.draw(*clip, 0.8))(out, noise, keys)
 
-        audio = jit(lambda m: m.generate(noise, seeds, mel, lengths, 0.8))(model)
-        redrawn = np.array(jit(again)(model, audio))
+        audio = quick_jit(lambda m: m.generate(noise, seeds, mel, lengths, 0.8))(model)
+        redrawn = np.array(quick_jit(again)(model, audio))
         if ragged:
             assert np.all(audio[1, lengths[1] :] == 0)
             redrawn[1, lengths[1] :] = 0
@@ -123,8 +124,8 @@ def test_caches_round_no_worse_than_all_at_once():
     """Catches folded weights or ring caches that lose digits in float32."""
     model = random_model(config(compute_dtype="float32", channels=16))
     noise, mel = jnp.float32(random_inputs(model.config, 1, 40)[0]), jnp.ones((1, 4, 3))
-    audio = jit(lambda m: m.inverse(noise, mel))(model)
-    z, _ = jit(lambda m: m.forward(audio, mel))(model)
+    audio = quick_jit(lambda m: m.inverse(noise, mel))(model)
+    z, _ = quick_jit(lambda m: m.forward(audio, mel))(model)
     assert np.max(np.abs(z - audio)) > 0.1
     np.testing.assert_allclose(z, noise, atol=1e-5)
 
@@ -137,7 +138,7 @@ def test_the_outputs_are_those_of_slow_loops(kernel, cycle):
     with jax.enable_x64(True):
         model = random_model(config(kernel=kernel, cycle=cycle))
         x, mel = random_inputs(model.config, 1, 18)
-        out = jit(lambda m: m.parameters(x, mel))(model)[0]
+        out = quick_jit(lambda m: m.parameters(x, mel))(model)[0]
         params, c = plain(model, mel[0])
     slow = slow_outputs(params, 0, x[0], c, model.config.dilations, kernel)
     np.testing.assert_allclose(out, slow, atol=1e-12)
@@ -150,7 +151,7 @@ def test_an_autoregressive_flow_is_its_nets_over_turned_samples(flows):
         model = random_model(config(head="affine", flows=flows))
         x, mel = random_inputs(model.config, 2, 14)
         lengths = np.array([14, 9])
-        z, log_det = jit(lambda m: m.forward(x, mel, lengths))(model)
+        z, log_det = quick_jit(lambda m: m.forward(x, mel, lengths))(model)
         params, c = plain(model, mel[1][:, :1])  # nine samples are within the first frame
     expected, c, total = x[1, :9], c[:9], 0.0
     for number in range(flows):
@@ -175,7 +176,7 @@ def test_a_sample_sees_the_receptive_field_and_no_more(kernel):
         def predicted(x, model):
             return jnp.sum(model.parameters(x, mel)[0, field + 2])
 
-        seen = np.nonzero(jit(jax.grad(predicted))(jnp.asarray(x), model)[0])[0]
+        seen = np.nonzero(quick_jit(jax.grad(predicted))(jnp.asarray(x), model)[0])[0]
     assert seen.tolist() == list(range(2, field + 2))
 
 
@@ -190,7 +191,7 @@ def test_the_likelihood_is_the_sum_of_the_real_samples():
             z, log_det = model.forward(x, mel, lengths)
             return model.log_densities(x, mel, lengths), z, log_det, model.log_prob(x, mel, lengths)
 
-        each, z, log_det, mean = map(np.asarray, jit(both)(model))
+        each, z, log_det, mean = map(np.asarray, quick_jit(both)(model))
     assert np.all(each[1, 9:] == 0)
     constant = 0.5 * np.log(2 * np.pi) * lengths
     total = log_det - 0.5 * np.sum(np.square(z), axis=1) - constant
