@@ -148,5 +148,6 @@ def test_benchmark_times_both_engines_passes(folder):
     done = run("benchmark", case="passes", model=folder / "plain.nam", rounds=1)
     assert done.returncode == 0, done.stderr
     rows = [line.split() for line in done.stdout.splitlines()[2:]]
-    assert [row[:2] for row in rows] == [["model", "native"], ["model", "jax"]]
+    engines = ("native", "jax")
+    assert [row[:2] for row in rows] == [[of, e] for of in ("model", "loss") for e in engines]
     assert all(float(value) > 0 for row in rows for value in row[2:5])

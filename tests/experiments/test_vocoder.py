@@ -15,6 +15,7 @@ from experiments.run.vocoder_folder import model_folder
 from wf_jax.errors import UserError
 from wf_jax.flows.model_folder import load_model
 from wf_jax.flows.shipped_voices import DEFAULT, FOLDER
+from wf_jax.flows.vocoder_task import VocoderTask
 from wf_jax.modules import split
 
 ROOT = Path(__file__).parents[2]
@@ -87,7 +88,8 @@ def test_a_voice_from_one_that_is_there(corpus, tmp_path):
     assert done.returncode == 0, done.stderr
     found, begun = (split(load_model(f))[1] for f in (tmp_path / "model", FOLDER / DEFAULT))
     for name, value in begun.items():
-        np.testing.assert_allclose(found[name], value, atol=1e-4, err_msg=name)
+        if not name.startswith(VocoderTask.measured):
+            np.testing.assert_allclose(found[name], value, atol=1e-4, err_msg=name)
     assert np.isfinite(json.loads((tmp_path / "metrics.json").read_text())["log_likelihood"])
     assert "<audio" in (tmp_path / "report.html").read_text()
 

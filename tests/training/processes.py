@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -50,7 +51,7 @@ def finish(run, timeout=120):
     said = [process.communicate(timeout=timeout) for process in run]
     # Threads of Gloo write at once, and into each other's lines.
     lines = said[0][0].splitlines()
-    printed = [line for line in lines if "[Gloo]" not in line and "peer ranks" not in line]
+    printed = [line for line in lines if line and not re.search(r"\[Gloo\]|peer ranks", line)]
     return [process.returncode for process in run], printed, "".join(err for _, err in said)
 
 
