@@ -27,9 +27,9 @@ QUICK := $(wildcard tests/test_*.py) \
 .PHONY: demo test quick test-slow test-all lint clean
 
 demo: $(VENV)/.installed
-	$(BIN)/python -m experiments.train --config=a2_capture:demo --workdir=runs/demo/amp
-	$(BIN)/python -m experiments.train --config=voice:demo --init_from=kerstin --workdir=runs/demo/voice
-	$(BIN)/python -m experiments.join_reports --output=runs/demo/report.html runs/demo/amp runs/demo/voice
+	$(BIN)/wf-jax train a2_capture:demo runs/demo/amp
+	$(BIN)/wf-jax train voice:demo runs/demo/voice --init_from=kerstin
+	$(BIN)/wf-jax report runs/demo/amp runs/demo/voice --out=runs/demo/report.html
 
 test: $(VENV)/.installed
 	$(PYTEST)
