@@ -5,6 +5,7 @@ NAM files by content needs (see standard_files.py). `AudioFile` reads every file
 disagrees with the file is an error or a warning there, for every command alike.
 """
 
+import contextlib
 import hashlib
 import os
 import re
@@ -368,9 +369,18 @@ def float_wav(path: str | Path, sample_rate: int, form: str = "WAV") -> soundfil
 
     libsndfile adds a PEAK chunk that holds the time of day, and soundfile has no public option
     for it.
+
+    Args:
+        path: the file; one that is there is replaced.
+        sample_rate: Hz.
+        form: "WAV", or "RF64" for files of 4 GiB and more.
+
+    Raises:
+        soundfile.LibsndfileError: the file cannot be written.
     """
     file = soundfile.SoundFile(path, "w", sample_rate, 1, subtype="FLOAT", format=form)
-    soundfile._snd.sf_command(file._file, _SET_ADD_PEAK_CHUNK, soundfile._ffi.NULL, 0)
+    with contextlib.suppress(AttributeError):  # of another soundfile: a file is still written
+        soundfile._snd.sf_command(file._file, _SET_ADD_PEAK_CHUNK, soundfile._ffi.NULL, 0)
     return file
 
 

@@ -28,12 +28,12 @@ def test_bands_are_scaled_by_those_of_the_corpus(rng):
     gain, shift = np.array([1.5, 0.5, 2, 1]), np.array([3.0, -1, 0, 0.5])
     seen = []
     for frames in (mels, mels * gain + shift):
-        model.suit(lambda frames=frames: frames)
+        model.adapt(lambda frames=frames: frames)
         seen.append(np.asarray(model.band_scale(frames.T[None].astype(np.float32))))
     np.testing.assert_allclose(seen[0].mean(axis=2), 0, atol=1e-5)
     np.testing.assert_allclose(seen[0].std(axis=2), 1, rtol=1e-5)
     np.testing.assert_allclose(seen[1], seen[0], atol=1e-4)
-    model.suit(lambda: np.full((9, 4), -5, np.float32))  # silence
+    model.adapt(lambda: np.full((9, 4), -5, np.float32))  # silence
     assert np.isfinite(model.band_scale(mels.T[None])).all()
 
 

@@ -23,7 +23,7 @@ class BandScale(nnx.Module):
         self.middle = nnx.Param(np.full(n_mels, MIDDLE, np.float32))
         self.log_spread = nnx.Param(np.full(n_mels, LOG_SPREAD, np.float32))
 
-    def measure(self, mels: np.ndarray) -> None:
+    def adapt(self, mels: np.ndarray) -> None:
         """Takes mean and deviation from log-mels [N, M]."""
         spread = np.maximum(mels.std(axis=0, dtype=np.float64), _LEAST)
         self.middle = nnx.Param(mels.mean(axis=0, dtype=np.float64).astype(np.float32))

@@ -29,8 +29,8 @@ class Flow(nnx.Module):
     config: FlowConfig
     upsampler: Callable[..., jax.Array]  # mel [B, M, F], frames [B] or None -> [B, F * hop, M]
 
-    def suit(self, mels: Callable[[], np.ndarray]) -> None:
-        """Measures what training does not change of a corpus; nothing here.
+    def adapt(self, mels: Callable[[], np.ndarray]) -> None:
+        """Measures what training leaves as it is, before it begins; nothing here.
 
         Args:
             mels: returns log-mels [N, M] of the corpus.

@@ -51,9 +51,9 @@ class SourceFilterFlow(WaveFlow):
     def _new_upsampler(self, rng: np.random.Generator) -> SourceNet:
         return SourceNet(self.config, rng=rng)
 
-    def suit(self, mels: Callable[[], np.ndarray]) -> None:
-        """See Flow.suit: the scale of the bands."""
-        self.band_scale.measure(mels())
+    def adapt(self, mels: Callable[[], np.ndarray]) -> None:
+        """See Flow.adapt: the scale of the bands."""
+        self.band_scale.adapt(mels())
 
     def analyze(self, context: jax.Array) -> jax.Array:
         """See Flow.analyze: [B, M + 3, F]."""

@@ -29,7 +29,7 @@ from wf_jax.random_streams import random_stream
 from wf_jax.training.matrices import Axes
 from wf_jax.training.task import Task
 
-MEASURED = 1 << 21  # samples whose mels the model is suited to: a minute and a half
+MEASURED = 1 << 21  # samples whose mels the model is adapted to: a minute and a half
 
 
 class Windows(Protocol):
@@ -101,9 +101,9 @@ class VocoderTask(Task):
         self.batch_seconds = batch_size * window / config.mel.sample_rate
 
     def init(self) -> Flow:
-        """Makes a fresh model that suits the corpus."""
+        """Makes a fresh model, adapted to the corpus."""
         flow = new_flow(self.config, random_stream(self.seed))
-        flow.suit(self._mels)
+        flow.adapt(self._mels)
         return flow
 
     def _mels(self) -> np.ndarray:
